@@ -1,0 +1,75 @@
+import { write } from 'node:fs'
+import { promisify } from 'node:util'
+
+const writeTo = promisify(write)
+
+/** A full pipe says EAGAIN when its other end made it non-blocking; ask again after this. */
+const FULL_PIPE_WAIT_MS = 5
+
+interface Chunk {
+  readonly text: string
+  readonly startBy: number
+  readonly signal: AbortSignal | undefined
+  readonly settle: (written: WriteResult) => void
+}
+
+/** Whether a chunk was written whole, never begun, or broken off by an error. */
+export type WriteResult = 'written' | 'not begun' | Error
+
+/** Standard output, shared by log lines and delivered messages so that no line is torn. */
+export interface Stdout {
+  /**
+   * Writes text after all that was handed in before. Never blocks the event loop and never rejects: a
+   * reader that has stopped reading holds up only what is written here.
+   *
+   * @param text whole lines
+   * @param startBy monotonic ms after which the write must not begin any more
+   * @param signal aborted when a write that has not begun must not begin any more
+   */
+  write(text: string, startBy?: number, signal?: AbortSignal): Promise<WriteResult>
+  /** Resolves when everything handed in before has been settled. */
+  drain(): Promise<void>
+}
+
+/** @param fd 1 for standard output; tests take another */
+export function createStdout(fd = 1): Stdout {
+  const queue: Chunk[] = []
+  let running: Promise<void> | undefined
+
+  async function run(): Promise<void> {
+    for (let chunk = queue.shift(); chunk !== undefined; chunk = queue.shift()) {
+      const late = performance.now() > chunk.startBy || chunk.signal?.aborted === true
+      chunk.settle(late ? 'not begun' : await writeWhole(fd, chunk))
+    }
+    running = undefined
+  }
+
+  return {
+    write(text, startBy = Number.POSITIVE_INFINITY, signal) {
+      return new Promise((settle) => {
+        queue.push({ text, startBy, signal, settle })
+        running ??= run()
+      })
+    },
+    async drain() {
+      await running
+    },
+  }
+}
+
+async function writeWhole(fd: number, { text, startBy, signal }: Chunk): Promise<WriteResult> {
+  const bytes = Buffer.from(text)
+  let offset = 0
+  while (offset < bytes.length) {
+    try {
+      const { bytesWritten } = await writeTo(fd, bytes, offset, bytes.length - offset)
+      offset += bytesWritten
+    } catch (error) {
+      const failure = error as NodeJS.ErrnoException // what fs.write rejects with
+      if (failure.code !== 'EAGAIN') return failure
+      if (offset === 0 && (performance.now() > startBy || signal?.aborted === true)) return 'not begun'
+      await new Promise((resolve) => setTimeout(resolve, FULL_PIPE_WAIT_MS))
+    }
+  }
+  return 'written'
+}

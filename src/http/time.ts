@@ -1,0 +1,47 @@
+/** 9999-12-31T23:59:59.999Z, the last time that ISO 8601 writes with four digits of year. */
+const LAST_MS = 253_402_300_799_999
+/** Numbers below this are seconds: up to eleven digits, which as milliseconds ended in 1973. */
+const SECONDS_BELOW = 1e11
+
+const ISO_8601 =
+  /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d{2}):?(\d{2}))$/i
+
+/**
+ * Reads a time as the original service took it: epoch milliseconds or seconds, as a number or as digits
+ * (up to eleven digits are seconds), or ISO 8601 with an offset or Z.
+ *
+ * @returns epoch ms, rounded up, so that nothing is ever early; undefined when it is no such time
+ */
+export function parseTime(value: number | string): number | undefined {
+  const ms =
+    typeof value === 'number'
+      ? fromNumber(value)
+      : /^\d+$/.test(value)
+        ? fromNumber(Number(value))
+        : fromIso(value)
+  return ms !== undefined && Math.abs(ms) <= LAST_MS ? ms : undefined
+}
+
+function fromNumber(value: number): number | undefined {
+  if (!Number.isFinite(value)) return undefined
+  return Math.ceil(Math.abs(value) < SECONDS_BELOW ? value * 1_000 : value)
+}
+
+/** Unlike Date.parse it wants an offset, and refuses days that do not exist. */
+function fromIso(text: string): number | undefined {
+  const match = ISO_8601.exec(text)
+  if (match === null) return undefined
+  const [year, month, day, hour, minute, second] = match.slice(1, 7).map((digits) => Number(digits ?? 0))
+  if (year === undefined || month === undefined || day === undefined) return undefined
+  if (hour === undefined || minute === undefined || second === undefined) return undefined
+  const [fraction = '', sign, offsetHour = '0', offsetMinute = '0'] = match.slice(7)
+  if (hour > 23 || minute > 59 || second > 59 || Number(offsetHour) > 23 || Number(offsetMinute) > 59)
+    return undefined
+
+  const midnight = new Date(0)
+  midnight.setUTCFullYear(year, month - 1, day)
+  if (midnight.getUTCMonth() !== month - 1 || midnight.getUTCDate() !== day) return undefined
+  const offsetMinutes = (sign === '-' ? -1 : 1) * (Number(offsetHour) * 60 + Number(offsetMinute))
+  const ofDay = ((hour * 60 + minute - offsetMinutes) * 60 + second) * 1_000
+  return midnight.getTime() + ofDay + Math.ceil(Number(`0.${fraction}`) * 1_000)
+}

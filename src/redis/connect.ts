@@ -1,0 +1,136 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { Cluster, Redis } from 'ioredis'
+import type { RedisTarget } from './url.ts'
+
+/** Connections of a service start with this, so that an embedded Redis can count its users. */
+export const CONNECTION_NAME = 'carillon'
+
+/** A command on a connection that has gone silent fails after this long, and the connection is made anew. */
+const SILENT_SOCKET_MS = 5_000
+
+export interface RedisConnection {
+  readonly client: Redis | Cluster
+  /** Calls back at every change between ready and away. */
+  onStateChange(listener: (state: 'ready' | 'away', reason?: Error) => void): void
+  isReady(): boolean
+  /** In one phrase, for people. */
+  whyAway(): string
+  /** Resolves once ready; rejects with the last connection error after `timeoutMs`. */
+  waitUntilReady(timeoutMs: number): Promise<void>
+  /** Waits for what was sent, then closes; never throws. */
+  close(): Promise<void>
+}
+
+/**
+ * Connects to one Redis, to the master that sentinels name, or to a cluster, and stays connected.
+ *
+ * Nothing is queued while Redis is away and nothing is re-sent behind our back: every command then fails at
+ * once, and whoever sent it knows whether it may be sent again. RESP2, because scripts answer flat lists.
+ */
+export function connect(target: RedisTarget): RedisConnection {
+  const client = target.kind === 'cluster' ? connectCluster(target) : new Redis(optionsFor(target))
+  return watch(client)
+}
+
+function optionsFor(target: Exclude<RedisTarget, { kind: 'cluster' }>) {
+  const common = {
+    ...sharedOptions(target),
+    db: target.db,
+    enableOfflineQueue: false,
+    retryStrategy: (times: number) =>
+      Math.min(50 * 2 ** Math.min(times, 6), 1_000) * (0.75 + Math.random() / 2),
+  }
+  switch (target.kind) {
+    case 'single':
+      return { ...common, host: target.host, port: target.port }
+    case 'socket':
+      return { ...common, path: target.path }
+    case 'sentinel':
+      return { ...common, sentinels: target.sentinels.map((node) => ({ ...node })), name: target.name }
+    default:
+      return target satisfies never
+  }
+}
+
+function sharedOptions(target: RedisTarget) {
+  return {
+    protocol: 2 as const,
+    connectionName: CONNECTION_NAME,
+    connectTimeout: 2_000,
+    keepAlive: 5_000,
+    socketTimeout: SILENT_SOCKET_MS,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    // A master that became a replica keeps its connections: leave, and ask again who is master.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    ...(target.tls ? { tls: {} } : {}),
+    ...(target.username === undefined ? {} : { username: target.username }),
+    ...(target.password === undefined ? {} : { password: target.password }),
+  }
+}
+
+function connectCluster(target: Extract<RedisTarget, { kind: 'cluster' }>): Cluster {
+  return new Cluster(
+    target.nodes.map((node) => ({ ...node })),
+    {
+      enableOfflineQueue: false,
+      clusterRetryStrategy: (times) => Math.min(100 + times * 50, 1_000),
+      redisOptions: sharedOptions(target),
+    },
+  )
+}
+
+/** A refused connection to several addresses is an AggregateError without a message. */
+function reasonOf(error: Error | undefined): string {
+  if (error === undefined) return 'the connection was closed'
+  const { lastNodeError } = error as { lastNodeError?: Error } // what ioredis adds to cluster failures
+  if (lastNodeError !== undefined) return `${error.message} ${lastNodeError.message}`
+  if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join(', ')
+  return error.message
+}
+
+function watch(client: Redis | Cluster): RedisConnection {
+  let lastError: Error | undefined
+  let state: 'ready' | 'away' = 'away'
+  const listeners: ((state: 'ready' | 'away', reason?: Error) => void)[] = []
+  const change = (next: 'ready' | 'away') => {
+    if (next === state) return
+    state = next
+    for (const listener of listeners) listener(next, lastError)
+  }
+  client.on('error', (error: Error) => {
+    lastError = error
+  })
+  client.on('ready', () => change('ready'))
+  client.on('close', () => change('away'))
+
+  return {
+    client,
+    isReady: () => state === 'ready',
+    whyAway: () => `Redis is away: ${reasonOf(lastError)}`,
+    onStateChange: (listener) => void listeners.push(listener),
+    waitUntilReady(timeoutMs) {
+      if (state === 'ready') return Promise.resolve()
+      return new Promise((resolve, reject) => {
+        const timer = setTimeout(() => {
+          client.off('ready', onReady)
+          reject(lastError ?? new Error(`no answer within ${timeoutMs} ms`))
+        }, timeoutMs)
+        const onReady = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+        client.once('ready', onReady)
+      })
+    },
+    async close() {
+      const giveUp = new AbortController()
+      await Promise.race([
+        client.quit().catch(() => undefined),
+        delay(1_000, undefined, { signal: giveUp.signal }).catch(() => undefined),
+      ])
+      giveUp.abort()
+      client.disconnect()
+    },
+  }
+}

@@ -1,0 +1,107 @@
+interface Credentials {
+  readonly username?: string
+  readonly password?: string
+}
+
+interface Common extends Credentials {
+  readonly tls: boolean
+  readonly db: number
+}
+
+export interface RedisNode {
+  readonly host: string
+  readonly port: number
+}
+
+/** Where Redis is, as `REDIS_URL` says it. */
+export type RedisTarget =
+  | ({ readonly kind: 'single' } & RedisNode & Common)
+  | ({ readonly kind: 'socket'; readonly path: string } & Common)
+  | ({ readonly kind: 'cluster'; readonly nodes: readonly RedisNode[] } & Common)
+  | ({ readonly kind: 'sentinel'; readonly sentinels: readonly RedisNode[]; readonly name: string } & Common)
+
+export const REDIS_URL_FORMS =
+  'redis://[user:password@]host:port[/db], rediss://..., unix:///path/to.sock[?db=n], ' +
+  'several comma-separated nodes for a cluster, or redis+sentinel://host:port,host:port/name'
+
+/**
+ * Reads a `REDIS_URL`.
+ * @throws TypeError with a reason that names no password
+ */
+export function parseRedisUrl(text: string): RedisTarget {
+  if (text.startsWith('redis+sentinel://')) return parseSentinel(text)
+  const parts = text.split(',')
+  const [first = '', ...more] = parts
+  const scheme = /^(redis|rediss|unix):\/\//.exec(first)?.[1]
+  if (scheme === undefined) throw new TypeError('it does not begin with redis://, rediss:// or unix://')
+  if (scheme === 'unix') return parseSocket(text)
+
+  const url = parseUrl(first)
+  const common = commonOf(url, scheme === 'rediss')
+  if (more.length === 0) return { kind: 'single', ...nodeOf(url), ...common }
+
+  const nodes = parts.map((part) => nodeOf(parseUrl(part.includes('://') ? part : `${scheme}://${part}`)))
+  if (common.db !== 0) throw new TypeError('a Redis Cluster has no database but 0')
+  return { kind: 'cluster', nodes, ...common }
+}
+
+function parseSocket(text: string): RedisTarget {
+  const url = parseUrl(text)
+  const path = decodeURIComponent(url.pathname)
+  if (path.length < 2) throw new TypeError('unix:// needs the absolute path of a socket')
+  return { kind: 'socket', path, ...commonOf(url, false) }
+}
+
+function parseSentinel(text: string): RedisTarget {
+  const match = /^redis\+sentinel:\/\/(?:([^@/]*)@)?([^/]+)\/([^/?]+)(?:\/(\d+))?$/.exec(text)
+  if (match === null)
+    throw new TypeError("redis+sentinel:// needs sentinels and, after a slash, the master's name")
+  const [, credentials, hosts = '', name = '', db] = match
+  const sentinels = hosts.split(',').map((part) => nodeOf(parseUrl(`redis://${part}`), 26_379))
+  const url = parseUrl(`redis://${credentials === undefined ? '' : `${credentials}@`}localhost/${db ?? ''}`)
+  return { kind: 'sentinel', sentinels, name: decodeURIComponent(name), ...commonOf(url, false) }
+}
+
+function parseUrl(text: string): URL {
+  try {
+    return new URL(text)
+  } catch {
+    throw new TypeError('it is not a URL')
+  }
+}
+
+function nodeOf(url: URL, defaultPort = 6379): RedisNode {
+  if (url.hostname === '') throw new TypeError('a host is missing')
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: url.port === '' ? defaultPort : Number(url.port),
+  }
+}
+
+function commonOf(url: URL, tls: boolean): Common {
+  const db = url.searchParams.get('db') ?? (url.protocol === 'unix:' ? '' : url.pathname.slice(1))
+  if (!/^\d{0,4}$/.test(db)) throw new TypeError(`the database must be a number, not ${JSON.stringify(db)}`)
+  return {
+    tls,
+    db: Number(db),
+    ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
+    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
+  }
+}
+
+/** The target as people may see it in logs: without credentials. */
+export function describeTarget(target: RedisTarget): string {
+  const at = ({ host, port }: RedisNode) => `${host}:${port}`
+  switch (target.kind) {
+    case 'single':
+      return at(target)
+    case 'socket':
+      return target.path
+    case 'cluster':
+      return `cluster ${target.nodes.map(at).join(',')}`
+    case 'sentinel':
+      return `${target.name} at sentinels ${target.sentinels.map(at).join(',')}`
+    default:
+      return target satisfies never
+  }
+}

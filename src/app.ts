@@ -43,6 +43,7 @@ export async function buildApp({ scheduler, checkHealth, logger }: AppDeps): Pro
     },
   })
   app.setValidatorCompiler(validatorCompiler)
+  app.removeContentTypeParser('text/plain') // or a wrong type would be told off for its content
   await app.register(errorMapper) // first, so that every later scope inherits it
   await app.register(homeRoutes)
   await app.register(healthRoutes, { checkHealth })

@@ -37,6 +37,7 @@ export function createStdout(fd = 1): Stdout {
   let running: Promise<void> | undefined
 
   async function run(): Promise<void> {
+    await undefined // never ends before its caller has put it into `running`
     for (let chunk = queue.shift(); chunk !== undefined; chunk = queue.shift()) {
       const late = performance.now() > chunk.startBy || chunk.signal?.aborted === true
       chunk.settle(late ? 'not begun' : await writeWhole(fd, chunk))

@@ -40,9 +40,10 @@ export function parseRedisUrl(text: string): RedisTarget {
   const common = commonOf(url, scheme === 'rediss')
   if (more.length === 0) return { kind: 'single', ...nodeOf(url), ...common }
 
-  const nodes = parts.map((part) => nodeOf(parseUrl(part.includes('://') ? part : `${scheme}://${part}`)))
-  if (common.db !== 0) throw new TypeError('a Redis Cluster has no database but 0')
-  return { kind: 'cluster', nodes, ...common }
+  const urls = parts.map((part) => parseUrl(part.includes('://') ? part : `${scheme}://${part}`))
+  if (urls.some((each) => commonOf(each, false).db !== 0))
+    throw new TypeError('a Redis Cluster has no database but 0')
+  return { kind: 'cluster', nodes: urls.map((each) => nodeOf(each)), ...common }
 }
 
 function parseSocket(text: string): RedisTarget {

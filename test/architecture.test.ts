@@ -1,0 +1,46 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+/** Which rooms each room may import from, besides itself and the files at the top of src. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  http: ['schedule'],
+  schedule: ['redis'],
+  claim: ['deliver', 'redis', 'settle'],
+  settle: ['deliver', 'redis'],
+  deliver: [],
+  redis: ['setup'],
+  setup: [],
+}
+
+const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  .filter((path) => /\.(ts|js)$/.test(path))
+  .map((path) => ({ path, text: readFileSync(join('src', path), 'utf8') }))
+
+describe('the source tree', () => {
+  it('has arrows that point one way', () => {
+    const wrong = sources.flatMap(({ path, text }) => {
+      const room = path.includes('/') ? path.split('/')[0] : undefined
+      if (room === undefined) return []
+      const imported = [...text.matchAll(/from '\.\.\/(\w+)\//g)].map((match) => match[1] ?? '')
+      return imported
+        .filter((other) => !MAY_IMPORT[room]?.includes(other))
+        .map((other) => `${path} imports ${other}`)
+    })
+    expect(wrong).toEqual([])
+  })
+
+  it('keeps ioredis inside src/redis', () => {
+    const leaks = sources.filter(
+      ({ path, text }) => text.includes("from 'ioredis'") && !path.startsWith('redis/'),
+    )
+    expect(leaks.map(({ path }) => path)).toEqual([])
+  })
+
+  it('reads the environment only where the process begins, and in set-up, which comes before it', () => {
+    const readers = sources.filter(
+      ({ path, text }) => text.includes('process.env') && !path.startsWith('setup/'),
+    )
+    expect(readers.map(({ path }) => path)).toEqual(['main.ts'])
+  })
+})

@@ -1,0 +1,162 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { keysOf, type ShardKeys } from '../../src/redis/keys.ts'
+import { postMany, repeated, startFleet } from '../support/fleet.ts'
+import { startRedis, type TestRedis } from '../support/redis.ts'
+import type { Service } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+const LOCK_TTL_MS = '1500'
+
+let redis: TestRedis
+beforeEach(async () => {
+  redis = await startRedis()
+})
+afterEach(() => redis.stop())
+
+/** SIGSTOPs a server at a moment when Redis holds claims of it; whatever happens next, they are in flight. */
+async function stopWithClaimsInFlight(server: Service | undefined, { claimed }: ShardKeys): Promise<void> {
+  await until('a claim is in flight', async () => {
+    if ((await redis.client.zcard(claimed)) === 0) return false
+    server?.signal('SIGSTOP')
+    if ((await redis.client.zcard(claimed)) > 0) return true
+    server?.signal('SIGCONT')
+    return false
+  })
+}
+
+describe('a server killed with kill -9', () => {
+  it('loses nothing: another server recovers its claims and delivers them as a further attempt', async () => {
+    const fleet = await startFleet({ size: 1, redisUrl: redis.url, env: { LOCK_TTL_MS, CLAIM_BATCH: '50' } })
+    const [victim] = fleet.servers
+    const ids = await postMany(fleet.servers, 2_000, Date.now() + 2_500)
+    const keys = keysOf(0, fleet.namespace)
+    await stopWithClaimsInFlight(victim, keys)
+    const inFlight = await redis.client.zrange(keys.claimed, '0', '-1')
+    await victim?.end('SIGKILL')
+    await fleet.add()
+    await fleet.untilDelivered(ids)
+
+    // Only what was in flight may have come twice, and only it says that it was tried before.
+    for (const id of Object.keys(repeated(fleet.delivered()))) expect(inFlight).toContain(id)
+    const again = fleet.servers[1]?.delivered.filter((line) => line.attempt === 2) ?? []
+    expect(new Set(again.map((line) => line.messageId))).toEqual(new Set(inFlight))
+    await until('nothing is left', async () => (await redis.client.hlen(keys.messages)) === 0)
+  })
+
+  it('repeats nothing that was not in flight, whenever it is killed', async () => {
+    const fleet = await startFleet({ size: 3, redisUrl: redis.url, env: { LOCK_TTL_MS, CLAIM_BATCH: '20' } })
+    const start = Date.now()
+    const ids = await postMany(fleet.servers, 3_000, (i) => start + 1_500 + i)
+    await until('half is delivered', () => fleet.delivered().length > 1_500)
+    await fleet.servers[0]?.end('SIGKILL')
+    await fleet.untilDelivered(ids)
+    expect(Object.keys(repeated(fleet.delivered())).length).toBeLessThanOrEqual(3 * 20)
+  })
+})
+
+describe('a server that was stopped for longer than its locks last', () => {
+  it('does not deliver, when it goes on, what others have taken over', async () => {
+    const fleet = await startFleet({ size: 1, redisUrl: redis.url, env: { LOCK_TTL_MS, CLAIM_BATCH: '100' } })
+    const [stopped] = fleet.servers
+    const keys = keysOf(0, fleet.namespace)
+    const ids = await postMany(fleet.servers, 5_000, Date.now() + 3_500)
+    await stopWithClaimsInFlight(stopped, keys)
+    const other = await fleet.add()
+    await until(
+      'the other has delivered all that was left',
+      async () => (await redis.client.hlen(keys.messages)) === 0,
+    )
+    const before = stopped?.delivered.length ?? 0
+    stopped?.signal('SIGCONT')
+    await stopped?.get('/health')
+    await stopped?.end('SIGTERM')
+    await fleet.untilDelivered(ids)
+    // At most the one batch whose write had begun came twice; batches that had only been claimed did not.
+    expect((stopped?.delivered.length ?? 0) - before).toBeLessThanOrEqual(100)
+    expect(
+      Object.keys(repeated([...(stopped?.delivered ?? []), ...other.delivered])).length,
+    ).toBeLessThanOrEqual(100)
+  })
+})
+
+describe('SIGTERM in the middle of a batch', () => {
+  it('repeats nothing, loses nothing, and ends with 0', async () => {
+    const fleet = await startFleet({ size: 2, redisUrl: redis.url, env: { CLAIM_BATCH: '100' } })
+    const [leaver] = fleet.servers
+    const ids = await postMany(fleet.servers, 6_000, Date.now() + 4_000)
+    await until('the leaver is busy', () => (leaver?.delivered.length ?? 0) > 0)
+    expect(await leaver?.end('SIGTERM')).toBe(0)
+    await fleet.untilDelivered(ids)
+    expect(repeated(fleet.delivered())).toEqual({})
+    expect(fleet.delivered().every((line) => line.attempt === 1)).toBe(true)
+    // Handed back, not left to expire: the locks of a leaver would have lasted 30 s.
+    expect(await redis.client.zcard(keysOf(0, fleet.namespace).claimed)).toBe(0)
+  })
+})
+
+describe('Redis killed and restarted in mid-load', () => {
+  it('loses nothing that was accepted, and service goes on by itself', async () => {
+    const fleet = await startFleet({ size: 3, redisUrl: redis.url, env: { LOCK_TTL_MS: '5000' } })
+    const start = Date.now()
+    const posting = postMany(fleet.servers, 6_000, (i) => start + 1_000 + i)
+    await until('some are delivered', () => fleet.delivered().length > 100)
+    await redis.kill()
+    await redis.start()
+    const ids = await posting
+    expect(ids.length).toBeGreaterThan(1_000)
+    await fleet.untilDelivered(ids, 30_000)
+    // A write answered just before the crash may be repeated only under its lock: as a further attempt.
+    for (const [id, times] of Object.entries(repeated(fleet.delivered()))) {
+      const attempts = fleet.delivered().flatMap((line) => (line.messageId === id ? [line.attempt] : []))
+      expect(new Set(attempts).size).toBe(times)
+    }
+    expect((await fleet.servers[0]?.get('/health'))?.status).toBe(200)
+  }, 60_000)
+})
+
+describe('Redis away', () => {
+  it('gets 503 within two seconds, down or hanging, and service resumes when it is back', async () => {
+    const fleet = await startFleet({ size: 1, redisUrl: redis.url })
+    const [server] = fleet.servers
+    const timed = async () => {
+      const from = performance.now()
+      const [post, health] = await Promise.all([
+        server?.post(Date.now() + 60_000, 'x'),
+        server?.get('/health'),
+      ])
+      return { post, health, tookMs: performance.now() - from }
+    }
+    const expectAway = ({ post, health, tookMs }: Awaited<ReturnType<typeof timed>>) => {
+      expect(post?.status).toBe(503)
+      expect(post?.body.status).toBe('error')
+      expect(health?.status).toBe(503)
+      expect(health?.body.message).toMatch(/^server is not running due to: \S/)
+      expect(tookMs).toBeLessThan(2_000)
+    }
+    redis.signal('SIGSTOP')
+    expectAway(await timed())
+    redis.signal('SIGCONT')
+    await until('it answers again', async () => (await server?.get('/health'))?.status === 200)
+
+    await redis.kill()
+    expectAway(await timed())
+    await redis.start()
+    await until('it answers again', async () => (await server?.get('/health'))?.status === 200)
+    const posted = await server?.post(Date.now() + 300, 'back')
+    expect(posted?.status).toBe(200)
+    await fleet.untilDelivered([posted?.body.id ?? ''])
+    // Logged once each, not once per attempt.
+    expect(server?.log.filter((line) => line.msg === 'Redis is back').length).toBeLessThanOrEqual(2)
+  })
+
+  it('at the start does not keep a server from starting', async () => {
+    await redis.kill()
+    const fleet = await startFleet({ size: 1, redisUrl: redis.url })
+    const [server] = fleet.servers
+    expect((await server?.get('/health'))?.status).toBe(503)
+    await redis.start()
+    await until('it answers', async () => (await server?.get('/health'))?.status === 200)
+    const posted = await server?.post(Date.now() + 300, 'there')
+    await fleet.untilDelivered([posted?.body.id ?? ''])
+  })
+})

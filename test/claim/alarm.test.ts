@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest'
+import { createAlarm } from '../../src/claim/alarm.ts'
+import { nextWaitMs } from '../../src/claim/claim-loop.ts'
+
+const elapsed = async (wait: Promise<void>) => {
+  const from = performance.now()
+  await wait
+  return performance.now() - from
+}
+
+describe('an alarm', () => {
+  it('rings at the earliest time anybody asked for', async () => {
+    const alarm = createAlarm()
+    const wait = elapsed(alarm.wait(60_000))
+    alarm.ringIn(30_000)
+    alarm.ringIn(20)
+    alarm.ringIn(10_000)
+    const took = await wait
+    expect(took).toBeGreaterThanOrEqual(19)
+    expect(took).toBeLessThan(5_000)
+  })
+
+  it('remembers what was asked for before the wait began', async () => {
+    const alarm = createAlarm()
+    alarm.reset()
+    alarm.ringIn(0)
+    expect(await elapsed(alarm.wait(60_000))).toBeLessThan(5_000)
+  })
+
+  it('forgets it at a reset', async () => {
+    const alarm = createAlarm()
+    alarm.ringIn(0)
+    alarm.reset()
+    expect(await elapsed(alarm.wait(50))).toBeGreaterThanOrEqual(49)
+  })
+
+  it('does not ring at once for a wait longer than timers can be', async () => {
+    const alarm = createAlarm()
+    let rang = false
+    const wait = alarm.wait(2 ** 31 + 5).then(() => {
+      rang = true
+    })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(rang).toBe(false)
+    alarm.ringIn(0)
+    await wait
+  })
+})
+
+describe('the next wait', () => {
+  it('is until the next message, but never longer than a second and a little', () => {
+    expect(nextWaitMs(7, 0.5)).toBe(7)
+    expect(nextWaitMs(60 * 24 * 3_600_000, 0.5)).toBe(1_000)
+    expect(nextWaitMs(null, 0)).toBeCloseTo(900)
+    expect(nextWaitMs(null, 1)).toBeCloseTo(1_100)
+  })
+})

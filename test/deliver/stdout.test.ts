@@ -1,0 +1,133 @@
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createConsole } from '../../src/deliver/console.ts'
+import type { Delivery } from '../../src/deliver/deliver.ts'
+import { createStdout } from '../../src/deliver/stdout.ts'
+
+let dir: string
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'carillon-test-'))
+})
+afterEach(() => rmSync(dir, { recursive: true }))
+
+/** A pipe whose reader does nothing until it is told to. */
+function openPipe() {
+  const path = join(dir, 'pipe')
+  execFileSync('mkfifo', [path])
+  const readEnd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  const writeEnd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+  const readAll = () => {
+    const bytes = Buffer.alloc(1_048_576)
+    try {
+      return readSync(readEnd, bytes)
+    } catch {
+      return 0
+    }
+  }
+  return { readEnd, writeEnd, readAll }
+}
+
+const delivery = (id: string, payload: unknown): Delivery => ({
+  id,
+  dueAt: 1_000,
+  attemptDueAt: 1_000,
+  lateMs: 3,
+  attempt: 2,
+  failures: 0,
+  payload: JSON.stringify(payload),
+})
+const never = new AbortController().signal
+const whenever = Number.POSITIVE_INFINITY
+
+describe('standard output', () => {
+  it('writes in the order of the calls', async () => {
+    const path = join(dir, 'file')
+    const fd = openSync(path, 'w')
+    const stdout = createStdout(fd)
+    const results = await Promise.all(Array.from({ length: 200 }, (_, i) => stdout.write(`${i}\n`)))
+    expect(new Set(results)).toEqual(new Set(['written']))
+    expect(readFileSync(path, 'utf8')).toBe(Array.from({ length: 200 }, (_, i) => `${i}\n`).join(''))
+    closeSync(fd)
+  })
+
+  it('waits for a reader that has stopped reading, without blocking, and does not begin what has grown too old', async () => {
+    const { readEnd, writeEnd, readAll } = openPipe()
+    const stdout = createStdout(writeEnd)
+    const large = stdout.write(`${'x'.repeat(300_000)}\n`)
+    const old = stdout.write('old\n', performance.now() + 20)
+    const abandoned = new AbortController()
+    const unwanted = stdout.write('unwanted\n', whenever, abandoned.signal)
+    // The event loop is free: this timer fires though the pipe is full.
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    abandoned.abort()
+    let read = 0
+    while (read < 300_001) {
+      read += readAll()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(await large).toBe('written')
+    expect(await old).toBe('not begun')
+    expect(await unwanted).toBe('not begun')
+    closeSync(readEnd)
+    closeSync(writeEnd)
+  })
+
+  it('says so when its reader is gone, and goes on', async () => {
+    const { readEnd, writeEnd } = openPipe()
+    closeSync(readEnd)
+    const stdout = createStdout(writeEnd)
+    expect(await stdout.write('x\n')).toMatchObject({ code: 'EPIPE' })
+    expect(await stdout.write('y\n')).toMatchObject({ code: 'EPIPE' })
+    await stdout.drain()
+    closeSync(writeEnd)
+  })
+})
+
+describe('the console', () => {
+  it('writes a batch as one line of JSON each, in the order claimed', async () => {
+    const path = join(dir, 'file')
+    const fd = openSync(path, 'w')
+    const outcomes = await createConsole(createStdout(fd)).deliver(
+      [delivery('a', 'hi "you"'), delivery('b', { n: 1 })],
+      whenever,
+      never,
+    )
+    expect(outcomes).toEqual([{ kind: 'delivered' }, { kind: 'delivered' }])
+    const lines = readFileSync(path, 'utf8').trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      {
+        level: 30,
+        time: expect.any(Number),
+        messageId: 'a',
+        dueAt: 1_000,
+        lateMs: 3,
+        attempt: 2,
+        msg: 'hi "you"',
+      },
+      {
+        level: 30,
+        time: expect.any(Number),
+        messageId: 'b',
+        dueAt: 1_000,
+        lateMs: 3,
+        attempt: 2,
+        msg: '{"n":1}',
+      },
+    ])
+    closeSync(fd)
+  })
+
+  it('returns what it did not begin, and fails what it could not write', async () => {
+    const { readEnd, writeEnd } = openPipe()
+    const console = createConsole(createStdout(writeEnd))
+    expect(await console.deliver([delivery('a', 'x')], performance.now() - 1, never)).toEqual([
+      { kind: 'returned' },
+    ])
+    closeSync(readEnd)
+    expect(await console.deliver([delivery('a', 'x')], whenever, never)).toMatchObject([{ kind: 'failed' }])
+    closeSync(writeEnd)
+  })
+})

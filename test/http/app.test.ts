@@ -1,0 +1,204 @@
+import { once } from 'node:events'
+import { connect as openSocket } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { buildApp } from '../../src/app.ts'
+import { connect, type RedisConnection } from '../../src/redis/connect.ts'
+import { keysOf } from '../../src/redis/keys.ts'
+import { createRedisClock } from '../../src/redis/redis-clock.ts'
+import { pingRedis, readRedisClock } from '../../src/redis/requirements.ts'
+import { createScripts } from '../../src/redis/scripts.ts'
+import { parseRedisUrl } from '../../src/redis/url.ts'
+import { createGroupCommit } from '../../src/schedule/group-commit.ts'
+import { createScheduler } from '../../src/schedule/scheduler.ts'
+import { freshNamespace } from '../support/namespace.ts'
+import { clearNamespace } from '../support/redis.ts'
+
+let connection: RedisConnection
+let app: FastifyInstance
+let namespace: string
+
+beforeAll(async () => {
+  connection = connect(parseRedisUrl(inject('redisUrl')))
+  await connection.waitUntilReady(10_000)
+})
+afterAll(() => connection.close())
+beforeEach(async () => {
+  namespace = freshNamespace()
+  const scripts = createScripts(connection.client, { namespace })
+  const groupCommit = createGroupCommit({
+    scripts,
+    clock: createRedisClock(),
+    shards: 1,
+    onHead: () => undefined,
+  })
+  app = await buildApp({
+    scheduler: createScheduler(groupCommit),
+    checkHealth: () => pingRedis(connection.client, connection.whyAway),
+    logger: pino({ level: 'silent' }),
+  })
+  return async () => {
+    await app.close()
+    await clearNamespace(connection.client, namespace)
+  }
+})
+
+const post = (payload: unknown, headers: Record<string, string> = { 'content-type': 'application/json' }) =>
+  app.inject({
+    method: 'POST',
+    url: '/echoAtTime',
+    headers,
+    payload: typeof payload === 'string' ? payload : JSON.stringify(payload),
+  })
+const stored = () => connection.client.hlen(keysOf(0, namespace).messages)
+const later = () => Date.now() + 60_000
+
+describe('POST /echoAtTime', () => {
+  it('answers as it always did, once Redis has the message', async () => {
+    const time = String(later())
+    const answer = await post({ time, message: 'hello' })
+    expect(answer.statusCode).toBe(200)
+    const { id } = answer.json<{ id: string }>()
+    expect(answer.json()).toEqual({ status: 'success', message: 'message scheduled', id })
+    expect(id).toMatch(/^~0\w+$/)
+    expect(await connection.client.hget(keysOf(0, namespace).messages, id)).toBe(`${time}\n"hello"`)
+    expect(await connection.client.zscore(keysOf(0, namespace).scheduled, id)).toBe(time)
+  })
+
+  it.each([
+    ['milliseconds as a number', () => later()],
+    ['milliseconds as digits', () => String(later())],
+    ['seconds as a number', () => Math.ceil(later() / 1_000)],
+    ['seconds as digits', () => String(Math.ceil(later() / 1_000))],
+    ['ISO 8601 with Z', () => new Date(later()).toISOString()],
+    ['ISO 8601 with an offset', () => new Date(later() + 7_200_000).toISOString().replace('Z', '+02:00')],
+  ])('takes %s', async (_form, time) => {
+    expect((await post({ time: time(), message: 'x' })).statusCode).toBe(200)
+  })
+
+  it('ignores unknown fields, as it always did', async () => {
+    expect((await post({ time: later(), message: 'x', more: 1 })).statusCode).toBe(200)
+  })
+
+  it.each([
+    ['a time that has come', { time: Date.now() - 1, message: 'x' }, /^time: must be in the future$/],
+    [
+      'a time that is nothing of the kind',
+      { time: 'soon', message: 'x' },
+      /^time: must be epoch milliseconds/,
+    ],
+    [
+      'a time without an offset',
+      { time: '2999-01-01T00:00:00', message: 'x' },
+      /^time: must be epoch milliseconds/,
+    ],
+    ['a time past year 9999', { time: 253_402_300_800_000, message: 'x' }, /^time: /],
+    ['a time of null', { time: null, message: 'x' }, /^time: must be epoch milliseconds/],
+    ['a time of true', { time: true, message: 'x' }, /^time: must be epoch milliseconds/],
+    ['no time', { message: 'x' }, /^time: is missing; it must be epoch/],
+    ['no message', { time: later() }, /^message: is missing; it must be a string$/],
+    ['a message that is a number', { time: later(), message: 5 }, /^message: must be a string$/],
+    ['an array', [], /^body: must be a JSON object with time and message$/],
+    ['null', null, /^body: must be a JSON object with time and message$/],
+    ['broken JSON', '{"time":', /^body: is not valid JSON$/],
+    ['a poisoned prototype', '{"__proto__": {"time": 1}}', /^body: /],
+    ['an empty body', '', /^body: is empty/],
+  ])('refuses %s with 400 and the field, and stores nothing', async (_what, body, message) => {
+    const answer = await post(body)
+    expect(answer.statusCode).toBe(400)
+    expect(answer.json()).toEqual({ status: 'error', message: expect.stringMatching(message) })
+    expect(await stored()).toBe(0)
+  })
+
+  it.each([['text/plain'], ['application/x-www-form-urlencoded'], ['application/xml']])(
+    'refuses %s with 415',
+    async (type) => {
+      const answer = await post('time=5', { 'content-type': type })
+      expect(answer.statusCode).toBe(415)
+      expect(answer.json()).toEqual({ status: 'error', message: 'content-type: must be application/json' })
+    },
+  )
+
+  it('refuses more than a mebibyte with 413', async () => {
+    const answer = await post({ time: later(), message: 'x'.repeat(1_048_576) })
+    expect(answer.statusCode).toBe(413)
+    expect(answer.json()).toEqual({ status: 'error', message: 'body: is too large' })
+    expect(await stored()).toBe(0)
+  })
+
+  it('puts all that came in one turn of the event loop into one call', async () => {
+    const calls = async () =>
+      Number(
+        /cmdstat_(?:eval|evalsha):calls=(\d+)/.exec(
+          (await connection.client.info('commandstats')) as string,
+        )?.[1] ?? 0,
+      )
+    await post({ time: later(), message: 'the first call loads the script' })
+    const before = await calls()
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => post({ time: later(), message: `m${i}` })),
+    )
+    expect(answers.every((answer) => answer.statusCode === 200)).toBe(true)
+    expect(new Set(answers.map((answer) => answer.json<{ id: string }>().id)).size).toBe(50)
+    expect((await calls()) - before).toBeLessThan(25)
+    expect(await stored()).toBe(51)
+  })
+})
+
+describe('GET /health', () => {
+  it('says that all is well, in the words it always had', async () => {
+    const answer = await app.inject('/health')
+    expect(answer.statusCode).toBe(200)
+    expect(answer.json()).toEqual({ status: 'success', message: 'server is ok!' })
+  })
+})
+
+describe('GET /', () => {
+  it('is a page that says what this is and how to use it', async () => {
+    const answer = await app.inject({ url: '/', headers: { host: 'example.test:3000' } })
+    expect(answer.statusCode).toBe(200)
+    expect(answer.headers['content-type']).toBe('text/html; charset=utf-8')
+    expect(answer.body).toContain('http://example.test:3000/echoAtTime')
+  })
+
+  it('takes nothing into the page that could be markup', async () => {
+    const answer = await app.inject({ url: '/', headers: { host: '"><script>' } })
+    expect(answer.body).not.toContain('<script>')
+  })
+})
+
+describe('everything else', () => {
+  it.each([
+    ['GET', '/nothing'],
+    ['GET', '/echoAtTime'],
+    ['DELETE', '/health'],
+  ] as const)('%s %s gets 404 in the same form', async (method, url) => {
+    const answer = await app.inject({ method, url })
+    expect(answer.statusCode).toBe(404)
+    expect(answer.json()).toEqual({ status: 'error', message: `there is no ${method} ${url} here` })
+  })
+
+  it('that is not a path gets 400 in the same form', async () => {
+    const answer = await app.inject('/%zz')
+    expect(answer.statusCode).toBe(400)
+    expect(answer.json()).toMatchObject({ status: 'error' })
+  })
+
+  it('that is not HTTP gets 400 in the same form', async () => {
+    const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
+    const socket = openSocket(Number(url.port), '127.0.0.1')
+    let answer = ''
+    socket.on('data', (data) => {
+      answer += data
+    })
+    socket.write('NONSENSE\r\n\r\n')
+    await once(socket, 'close')
+    expect(answer).toMatch(/^HTTP\/1.1 400 /)
+    expect(answer).toContain('{"status":"error","message":"the request is not valid HTTP"}')
+  })
+})
+
+it('reads the clock of Redis, not its own', async () => {
+  expect(Math.abs((await readRedisClock(connection.client)) - Date.now())).toBeLessThan(5_000)
+})

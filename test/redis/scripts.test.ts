@@ -1,0 +1,49 @@
+import { describe, expect, inject, it } from 'vitest'
+import { SchedulerError } from '../../src/errors.ts'
+import { connect } from '../../src/redis/connect.ts'
+import { createScripts } from '../../src/redis/scripts.ts'
+import { parseRedisUrl } from '../../src/redis/url.ts'
+import { startRedis } from '../support/redis.ts'
+import { describeScripts } from './script-promises.ts'
+
+describeScripts('one Redis', () => inject('redisUrl'), 0)
+
+describe('a full Redis', () => {
+  it('takes no more messages but can still be emptied', async () => {
+    const redis = await startRedis()
+    const connection = connect(parseRedisUrl(redis.url))
+    try {
+      await connection.waitUntilReady(5_000)
+      const scripts = createScripts(connection.client, { namespace: 'carillon' })
+      const entry = (id: string) => ({ id, dueAt: 1, rule: 'any' as const, body: '\n"x"' })
+      await scripts.schedule(0, [entry('a'), entry('b')])
+      await redis.client.config('SET', 'maxmemory', '1')
+
+      await expect(scripts.schedule(0, [entry('c')])).rejects.toMatchObject({ code: 'STORE_FULL' })
+      const { claims } = await scripts.claim(0, { token: 't', limit: 10, lockMs: 10_000 })
+      expect(claims.map(({ id }) => id)).toEqual(['a', 'b'])
+      expect(
+        await scripts.release(0, { token: 't', releases: [{ id: 'b', why: 'returned', dueAt: 1 }] }),
+      ).toEqual([])
+      expect(await scripts.acknowledge(0, { token: 't', ids: ['a'] })).toEqual([])
+      expect(await redis.client.hkeys('{carillon:0}:messages')).toEqual(['b'])
+    } finally {
+      await connection.close()
+      await redis.stop()
+    }
+  })
+})
+
+describe('a Redis that is away', () => {
+  it('fails every call at once, in words a caller can act on', async () => {
+    const redis = await startRedis()
+    const connection = connect(parseRedisUrl(redis.url))
+    await connection.waitUntilReady(5_000)
+    const scripts = createScripts(connection.client, { namespace: 'carillon' })
+    await redis.stop()
+    const failure = await scripts.acknowledge(0, { token: 't', ids: ['a'] }).catch((error: unknown) => error)
+    expect(failure).toBeInstanceOf(SchedulerError)
+    expect(failure).toMatchObject({ code: 'STORE_UNAVAILABLE' })
+    await connection.close()
+  })
+})

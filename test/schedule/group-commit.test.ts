@@ -1,0 +1,120 @@
+import { describe, expect, inject, it } from 'vitest'
+import { SchedulerError } from '../../src/errors.ts'
+import { encodeRecordBody } from '../../src/message.ts'
+import { createRedisClock } from '../../src/redis/redis-clock.ts'
+import type { Scripts } from '../../src/redis/scripts.ts'
+import { createGroupCommit, type Draft } from '../../src/schedule/group-commit.ts'
+import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+
+const world = useScripts(() => inject('redisUrl'))
+
+const draft = (dueAt: number): Draft => ({ dueAt, rule: 'future', body: encodeRecordBody('"x"') })
+const commitTo = (
+  scripts: Pick<Scripts, 'schedule'>,
+  onHead: (shard: number, inMs: number) => void = () => undefined,
+) => createGroupCommit({ scripts, clock: createRedisClock(), shards: 1, onHead })
+
+/** The real script, whose reply to one of its calls is lost on the way back. */
+function losingReply(w: ScriptWorld, lostCall: number): Pick<Scripts, 'schedule'> & { calls: number } {
+  const lossy = {
+    calls: 0,
+    async schedule(...args: Parameters<Scripts['schedule']>) {
+      lossy.calls += 1
+      const isLost = lossy.calls === lostCall
+      const reply = await w.scripts.schedule(...args)
+      if (isLost) throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost')
+      return reply
+    },
+  }
+  return lossy
+}
+
+describe('group commit', () => {
+  it('answers each request with an id of its own, under which the message lies', async () => {
+    const w = world()
+    const commit = commitTo(w.scripts)
+    const dueAt = (await w.now()) + 60_000
+    const ids = await Promise.all(Array.from({ length: 2_500 }, () => commit.add(draft(dueAt))))
+    expect(new Set(ids).size).toBe(2_500)
+    expect(new Set(await w.client.hkeys(w.keys.messages))).toEqual(new Set(ids))
+  })
+
+  it('tells of a message that became the next one', async () => {
+    const w = world()
+    const heads: number[] = []
+    const commit = commitTo(w.scripts, (_shard, inMs) => heads.push(inMs))
+    await commit.add(draft((await w.now()) + 60_000))
+    await commit.add(draft((await w.now()) + 90_000))
+    expect(heads).toHaveLength(1)
+    expect(heads[0]).toBeGreaterThan(50_000)
+  })
+
+  it('refuses only the one whose time has come', async () => {
+    const w = world()
+    const commit = commitTo(w.scripts)
+    const now = await w.now()
+    const [good, bad] = await Promise.allSettled([
+      commit.add(draft(now + 60_000)),
+      commit.add(draft(now - 1)),
+    ])
+    expect(good.status).toBe('fulfilled')
+    expect(bad).toMatchObject({ reason: { code: 'DUE_TIME_PASSED' } })
+  })
+
+  it('stores a message once though the reply was lost and the call repeated', async () => {
+    const w = world()
+    const scripts = losingReply(w, 1)
+    const id = await commitTo(scripts).add(draft((await w.now()) + 60_000))
+    expect(scripts.calls).toBe(2)
+    expect(await w.client.hkeys(w.keys.messages)).toEqual([id])
+  })
+
+  it('does not store again what came due and was delivered while the reply was lost', async () => {
+    const w = world()
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(...args) {
+        const reply = await w.scripts.schedule(...args)
+        if (reply.words[0] !== 'scheduled') return reply
+        w.pass(120_000)
+        const { claims } = await w.scripts.claim(0, { token: 't', limit: 1, lockMs: 5_000 })
+        await w.scripts.acknowledge(0, { token: 't', ids: claims.map(({ id }) => id) })
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost')
+      },
+    }
+    await expect(commitTo(scripts).add(draft((await w.now()) + 60_000))).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+    })
+    expect(await w.snapshot()).toBe('[[],[],{},{}]')
+  })
+
+  it('makes a new id where another server has made the same one', async () => {
+    const w = world()
+    const taken: string[] = []
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(shard, entries) {
+        if (taken.length === 0) {
+          taken.push(...entries.map(({ id }) => id))
+          await w.scripts.schedule(
+            shard,
+            entries.map((entry) => ({ ...entry, body: '\n"theirs"' })),
+          )
+        }
+        return w.scripts.schedule(shard, entries)
+      },
+    }
+    const dueAt = (await w.now()) + 60_000
+    const id = await commitTo(scripts).add(draft(dueAt))
+    expect(taken).not.toContain(id)
+    expect(await w.client.hget(w.keys.messages, id)).toBe(`${dueAt}\n"x"`)
+    expect(await w.client.hget(w.keys.messages, taken[0] ?? '')).toBe(`${dueAt}\n"theirs"`)
+  })
+
+  it('gives an answer within two seconds when none comes', async () => {
+    const silent: Pick<Scripts, 'schedule'> = { schedule: () => new Promise(() => undefined) }
+    const from = performance.now()
+    await expect(commitTo(silent).add(draft(Date.now() + 60_000))).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+    })
+    expect(performance.now() - from).toBeLessThan(2_000)
+  })
+})

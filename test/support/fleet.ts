@@ -1,0 +1,90 @@
+import { inject, onTestFinished } from 'vitest'
+import { freshNamespace } from './namespace.ts'
+import { type ConsoleLine, type Service, type ServiceOptions, startService } from './service.ts'
+import { until } from './until.ts'
+
+/** Several servers that are one scheduler. */
+export interface Fleet {
+  readonly namespace: string
+  readonly servers: readonly Service[]
+  /** Starts one more. */
+  add(options?: ServiceOptions): Promise<Service>
+  /** Everything any server delivered so far, killed ones included. */
+  delivered(): ConsoleLine[]
+  /** Waits until each of these ids was delivered at least once. */
+  untilDelivered(ids: Iterable<string>, timeoutMs?: number): Promise<void>
+}
+
+export interface FleetOptions {
+  readonly size: number
+  readonly redisUrl?: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** Starts `size` servers in a namespace of their own; they end with the test, whatever its outcome. */
+export async function startFleet({
+  size,
+  redisUrl = inject('redisUrl'),
+  env = {},
+}: FleetOptions): Promise<Fleet> {
+  const namespace = freshNamespace()
+  const servers: Service[] = []
+  onTestFinished(async () => {
+    await Promise.all(servers.map((server) => server.end('SIGKILL')))
+  })
+  const add = async (options: ServiceOptions = {}) => {
+    const server = await startService({
+      ...options,
+      env: { REDIS_URL: redisUrl, NAMESPACE: namespace, ...env, ...options.env },
+    })
+    servers.push(server)
+    return server
+  }
+  await Promise.all(Array.from({ length: size }, () => add()))
+
+  const delivered = () => servers.flatMap((server) => server.delivered)
+  return {
+    namespace,
+    servers,
+    add,
+    delivered,
+    async untilDelivered(ids, timeoutMs) {
+      const wanted = new Set(ids)
+      await until(
+        `all of ${wanted.size} messages are delivered`,
+        () => {
+          for (const { messageId } of delivered()) wanted.delete(messageId)
+          return wanted.size === 0
+        },
+        timeoutMs,
+      )
+    },
+  }
+}
+
+/** Posts `count` messages due at `dueAt`, spread over the servers, and returns the accepted ids. */
+export async function postMany(
+  servers: readonly Service[],
+  count: number,
+  dueAt: number | ((i: number) => number),
+): Promise<string[]> {
+  const ids: string[] = []
+  const PER_TURN = 200
+  for (let first = 0; first < count; first += PER_TURN) {
+    const turn = Array.from({ length: Math.min(PER_TURN, count - first) }, async (_, i) => {
+      const server = servers[(first + i) % servers.length]
+      const due = typeof dueAt === 'number' ? dueAt : dueAt(first + i)
+      const answer = await server?.post(due, `message ${first + i}`)
+      if (answer?.status === 200) ids.push(answer.body.id ?? '')
+    })
+    await Promise.all(turn)
+  }
+  return ids
+}
+
+/** How often each id was delivered, for ids delivered more than once. */
+export function repeated(lines: readonly ConsoleLine[]): Record<string, number> {
+  const counts = new Map<string, number>()
+  for (const { messageId } of lines) counts.set(messageId, (counts.get(messageId) ?? 0) + 1)
+  return Object.fromEntries([...counts].filter(([, count]) => count > 1))
+}

@@ -1,0 +1,123 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Cluster, Redis } from 'ioredis'
+import { inject } from 'vitest'
+import { until } from './until.ts'
+
+export interface TestRedis {
+  readonly url: string
+  readonly port: number
+  /** A connection for looking inside; closed by `stop`. */
+  readonly client: Redis
+  /** kill -9, as a crash would. */
+  kill(): Promise<void>
+  /** Starts it again on the same data, after `kill`. */
+  start(): Promise<void>
+  signal(signal: NodeJS.Signals): void
+  stop(): Promise<void>
+}
+
+export interface TestRedisOptions {
+  readonly redisServer?: string
+  readonly args?: readonly string[]
+}
+
+/** A redis-server of the test's own, with every write on disk before it is answered. */
+export async function startRedis({ redisServer, args = [] }: TestRedisOptions = {}): Promise<TestRedis> {
+  const binary = redisServer ?? inject('redisServer')
+  const dir = await mkdtemp(join(tmpdir(), 'carillon-test-'))
+  const port = await freePort()
+  const durable = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '']
+  let child: ChildProcess | undefined
+  const client = new Redis({
+    port,
+    protocol: 2,
+    lazyConnect: true,
+    retryStrategy: () => 20,
+    maxRetriesPerRequest: null,
+  })
+  client.on('error', () => undefined)
+
+  const start = async () => {
+    child = spawn(
+      binary,
+      ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, ...durable, ...args],
+      { stdio: 'ignore' },
+    )
+    await until('redis-server answers', async () => (await client.ping()) === 'PONG')
+  }
+  const kill = async () => {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const gone = once(child, 'exit')
+    child.kill('SIGKILL')
+    await gone
+  }
+  await start()
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    client,
+    kill,
+    start,
+    signal: (signal) => void child?.kill(signal),
+    async stop() {
+      client.disconnect()
+      await kill()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+const SLOTS = 16_384
+
+/** A Redis Cluster of three masters, each a child process. */
+export async function startCluster(): Promise<{ url: string; stop(): Promise<void> }> {
+  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000']
+  const nodes = await Promise.all([1, 2, 3].map(() => startRedis({ args })))
+  const [first] = nodes
+  for (const [i, node] of nodes.entries()) {
+    const from = Math.floor((i * SLOTS) / nodes.length)
+    const to = Math.floor(((i + 1) * SLOTS) / nodes.length) - 1
+    await node.client.call('CLUSTER', 'ADDSLOTSRANGE', from, to)
+    if (node !== first) await node.client.call('CLUSTER', 'MEET', '127.0.0.1', first?.port ?? 0)
+  }
+  await until('the cluster is whole', async () => {
+    const infos = await Promise.all(nodes.map((node) => node.client.call('CLUSTER', 'INFO')))
+    return infos.every(
+      (info) => /cluster_state:ok/.test(String(info)) && /cluster_known_nodes:3/.test(String(info)),
+    )
+  })
+  return {
+    url: nodes.map((node) => node.url).join(','),
+    stop: async () => void (await Promise.all(nodes.map((node) => node.stop()))),
+  }
+}
+
+/** Deletes every key of a namespace; tests share one Redis and leave nothing behind. */
+export async function clearNamespace(client: Redis | Cluster, namespace: string): Promise<void> {
+  const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+  for (const node of nodes) {
+    for (const pattern of [`{${namespace}:*`, `${namespace}:*`]) {
+      for await (const keys of node.scanStream({ match: pattern, count: 10_000 })) {
+        await Promise.all((keys as string[]).map((key) => node.unlink(key)))
+      }
+    }
+  }
+}
+
+/** A port that nothing listens on, with room for a cluster's bus 10,000 above it. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const server = createServer()
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+    })
+    if (free) return port
+  }
+}

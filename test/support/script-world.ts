@@ -1,0 +1,76 @@
+import type { Cluster, Redis } from 'ioredis'
+import { afterAll, beforeAll, beforeEach } from 'vitest'
+import { encodeRecordBody } from '../../src/message.ts'
+import { connect, type RedisConnection } from '../../src/redis/connect.ts'
+import { keysOf, type ShardKeys } from '../../src/redis/keys.ts'
+import { readRedisClock } from '../../src/redis/requirements.ts'
+import { createScripts, type ScheduleEntry, type Scripts } from '../../src/redis/scripts.ts'
+import { parseRedisUrl } from '../../src/redis/url.ts'
+import { freshNamespace } from './namespace.ts'
+import { clearNamespace } from './redis.ts'
+
+/** The scripts on a real Redis, with a clock that a test can move. */
+export interface ScriptWorld {
+  readonly scripts: Scripts
+  readonly client: Redis | Cluster
+  readonly namespace: string
+  readonly shard: number
+  readonly keys: ShardKeys
+  /** Redis's clock, as the scripts see it */
+  now(): Promise<number>
+  /** Moves the scripts' clock on without waiting. */
+  pass(ms: number): void
+  entry(id: string, dueAt: number, rule?: ScheduleEntry['rule']): ScheduleEntry
+  lockOf(id: string): Promise<string | null>
+  /** Every key of the namespace with its content, to show that nothing moved. */
+  snapshot(): Promise<string>
+}
+
+/** Sets the world up around every test of the current `describe`, each in a fresh namespace. */
+export function useScripts(redisUrl: () => string, shard = 0): () => ScriptWorld {
+  let connection: RedisConnection
+  let world: ScriptWorld | undefined
+  beforeAll(async () => {
+    connection = connect(parseRedisUrl(redisUrl()))
+    await connection.waitUntilReady(10_000)
+  })
+  beforeEach(async () => {
+    const namespace = freshNamespace()
+    const { client } = connection
+    const keys = keysOf(shard, namespace)
+    let offset = 0
+    world = {
+      scripts: createScripts(client, { namespace, clockOffsetMs: () => offset }),
+      client,
+      namespace,
+      shard,
+      keys,
+      now: async () => (await readRedisClock(client)) + offset,
+      pass(ms) {
+        offset += ms
+      },
+      entry: (id, dueAt, rule = 'any') => ({
+        id,
+        dueAt,
+        rule,
+        body: encodeRecordBody(JSON.stringify(`text of ${id}`)),
+      }),
+      lockOf: (id) => client.get(keys.lockPrefix + id),
+      snapshot: async () =>
+        JSON.stringify(
+          await Promise.all([
+            client.zrange(keys.scheduled, '0', '-1', 'WITHSCORES'),
+            client.zrange(keys.claimed, '0', '-1', 'WITHSCORES'),
+            client.hgetall(keys.messages),
+            client.hgetall(keys.attempts),
+          ]),
+        ),
+    }
+    return () => clearNamespace(client, namespace)
+  })
+  afterAll(() => connection.close())
+  return () => {
+    if (world === undefined) throw new Error('the world is there only inside a test')
+    return world
+  }
+}

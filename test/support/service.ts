@@ -1,0 +1,128 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { inject } from 'vitest'
+import { until } from './until.ts'
+
+/** A message's line on a server's console, and when this process saw it. */
+export interface ConsoleLine {
+  readonly messageId: string
+  readonly dueAt: number
+  readonly lateMs: number
+  readonly attempt: number
+  readonly msg: string
+  readonly seenAt: number
+}
+
+export interface Service {
+  readonly url: string
+  /** every line of the log so far, messages left out */
+  readonly log: readonly Record<string, unknown>[]
+  /** every delivered message so far */
+  readonly delivered: readonly ConsoleLine[]
+  post(time: unknown, message: unknown): Promise<{ status: number; body: Record<string, string> }>
+  get(path: string): Promise<{ status: number; body: Record<string, string> }>
+  signal(signal: NodeJS.Signals): void
+  /** Sends the signal and waits for the end. @returns the exit code, null after kill -9 */
+  end(signal?: NodeJS.Signals): Promise<number | null>
+  hasEnded(): boolean
+}
+
+export interface ServiceOptions {
+  readonly env?: Readonly<Record<string, string>>
+  /** how wrong this server's own clock is, ms */
+  readonly clockErrorMs?: number
+}
+
+/** Preloaded into a server to make its machine's clock wrong; timers and the monotonic clock stay right. */
+const wrongClock = (errorMs: number) =>
+  `data:text/javascript,${encodeURIComponent(`
+    const right = Date.now
+    globalThis.Date = class extends Date {
+      constructor(...args) { args.length > 0 ? super(...args) : super(right() + ${errorMs}) }
+      static now() { return right() + ${errorMs} }
+    }`)}`
+
+/** Runs `node dist/main.js` on a port of its own and waits until it listens. */
+export async function startService({ env = {}, clockErrorMs = 0 }: ServiceOptions = {}): Promise<Service> {
+  const started = runService({ env, clockErrorMs })
+  await until(
+    'the server listens',
+    () => {
+      if (started.hasEnded()) throw new Error(`the server ended at start: ${started.stderr()}`)
+      return started.url !== ''
+    },
+    20_000,
+  )
+  return started
+}
+
+/** Runs a server that is expected to refuse. @returns its exit code and what it said on standard error */
+export async function refusedStart(
+  env: Readonly<Record<string, string>>,
+): Promise<{ code: number | null; stderr: string }> {
+  const started = runService({ env, clockErrorMs: 0 })
+  try {
+    await until('the server ends', started.hasEnded)
+  } finally {
+    await started.end('SIGKILL')
+  }
+  return { code: started.exitCode(), stderr: started.stderr() }
+}
+
+function runService({ env, clockErrorMs }: Required<ServiceOptions>) {
+  const preload = clockErrorMs === 0 ? [] : ['--import', wrongClock(clockErrorMs)]
+  const child = spawn(process.execPath, [...preload, 'dist/main.js'], {
+    env: { PATH: process.env.PATH, PORT: '0', REDIS_URL: inject('redisUrl'), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const ended = once(child, 'exit')
+  const log: Record<string, unknown>[] = []
+  const delivered: ConsoleLine[] = []
+  let stderr = ''
+  let url = ''
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk
+  })
+  createInterface({ input: child.stdout }).on('line', (text) => {
+    const line = JSON.parse(text) as Record<string, unknown>
+    if ('messageId' in line && 'dueAt' in line) {
+      delivered.push({ ...(line as unknown as ConsoleLine), seenAt: Date.now() })
+      return
+    }
+    log.push(line)
+    url ||= /listening on (http:\S+)/.exec(String(line.msg))?.[1] ?? ''
+  })
+  const request = async (path: string, init: RequestInit) => {
+    const response = await fetch(url + path, init)
+    return { status: response.status, body: (await response.json()) as Record<string, string> }
+  }
+
+  return {
+    get url() {
+      return url
+    },
+    log,
+    delivered,
+    get: (path: string) => request(path, {}),
+    post: (time: unknown, message: unknown) =>
+      request('/echoAtTime', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ time, message }),
+      }),
+    signal: (signal: NodeJS.Signals) => void child.kill(signal),
+    async end(signal: NodeJS.Signals = 'SIGTERM') {
+      if (!hasEnded()) child.kill(signal)
+      await ended
+      return child.exitCode
+    },
+    hasEnded,
+    exitCode: () => child.exitCode,
+    stderr: () => stderr,
+  }
+
+  function hasEnded(): boolean {
+    return child.exitCode !== null || child.signalCode !== null
+  }
+}

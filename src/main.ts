@@ -9,12 +9,17 @@ import { type Server, startServer } from './server.ts'
 
 /** npm passes on a terminal's Ctrl-C that the process has had already: the same signal this soon is one. */
 const SAME_KEYSTROKE_MS = 100
+const LAST_LINES_MS = 500
 
 const stdout = createStdout()
 
+/** What was handed to standard output is out, or its reader is not reading. */
+const drained = () =>
+  Promise.race([stdout.drain(), new Promise((resolve) => setTimeout(resolve, LAST_LINES_MS))])
+
 /** Ends the process with one plain line on standard error. */
 async function refuse(error: unknown): Promise<never> {
-  await stdout.drain()
+  await drained()
   process.stderr.write(`carillon: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exit(1)
 }
@@ -36,7 +41,7 @@ async function run(config: Config): Promise<void> {
   const stop = async (graceMs: number) => {
     await server?.stop({ graceMs })
     await embedded?.stop()
-    await stdout.drain()
+    await drained()
   }
   trapSignals((signal) => {
     logger.info(`${signal}: stopping`)

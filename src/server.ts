@@ -63,7 +63,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const closeRedis = async () => {
     await Promise.all([connection.close(), wakeConnection?.close()])
   }
-  const whenReady = async () => {
+  const lookAtRedis = async () => {
     const warnings = await checkRequirements(connection.client, { allowEviction: config.ALLOW_EVICTION })
     for (const warning of warnings) logger.warn(warning)
     await checkShardCount(connection.client, config.NAMESPACE, config.SHARDS)
@@ -71,14 +71,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (config.ROLES.includes('worker')) claimLoop.start()
     claimLoop.wakeAll()
   }
+  const firstLook = watchConnection(connection, options, lookAtRedis)
   try {
-    await connection.waitUntilReady(WAIT_FOR_REDIS_MS).then(whenReady, (error: Error) => {
-      if (/^(WRONGPASS|NOAUTH|ERR invalid password)/.test(error.message)) {
-        throw new UnfitRedisError(`Redis refused the credentials in REDIS_URL: ${error.message}`)
-      }
-      logger.error(`${connection.whyAway()}; answering 503 until it is there (${describeTarget(target)})`)
-    })
-    watchConnection(connection, options, whenReady)
+    await untilLookedAt(firstLook, connection, options)
     const url = await app.listen({
       host: config.HOST,
       port: config.PORT,
@@ -128,22 +123,54 @@ async function compose(
   return { app, claimLoop }
 }
 
-/** Says once that Redis went away and once that it is back, and then looks at it anew: it may be another one. */
+/**
+ * Says once that Redis went away and once that it is back, and looks at it whenever it is there: it may be another one.
+ * @returns settles with the first look; later ones end in `onUnfit`
+ */
 function watchConnection(
   connection: RedisConnection,
   { logger, onUnfit, onAway }: ServerOptions,
-  whenReady: () => Promise<void>,
-): void {
-  connection.onStateChange((state) => {
-    if (state === 'away') {
+  lookAtRedis: () => Promise<void>,
+): Promise<void> {
+  let looks = 0
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      looks += 1
+      const isFirst = looks === 1
+      if (!isFirst) logger.info('Redis is back')
+      lookAtRedis().then(resolve, (error: unknown) => {
+        if (error instanceof UnfitRedisError) return isFirst ? reject(error) : onUnfit(error)
+        logger.error({ err: error }, 'Redis went away again while it was being looked at')
+      })
+    }
+    connection.onStateChange((state) => {
+      if (state === 'ready') return look()
       logger.error(connection.whyAway())
       onAway?.()
-      return
-    }
-    logger.info('Redis is back')
-    whenReady().catch((error: unknown) => {
-      if (error instanceof UnfitRedisError) onUnfit(error)
-      else logger.error({ err: error }, 'could not look at Redis; it went away again')
     })
   })
+}
+
+/**
+ * Waits a while for Redis. Without it the server starts all the same.
+ * @throws UnfitRedisError when Redis is there and not fit, or refuses the credentials
+ */
+async function untilLookedAt(
+  firstLook: Promise<void>,
+  connection: RedisConnection,
+  { target, logger, onUnfit }: ServerOptions,
+): Promise<void> {
+  const giveUp = new AbortController()
+  const looked = await Promise.race([
+    firstLook.then(() => true),
+    sleep(WAIT_FOR_REDIS_MS, giveUp.signal).then(() => false),
+  ])
+  giveUp.abort()
+  if (looked) return
+  const why = connection.whyAway()
+  if (/WRONGPASS|NOAUTH|invalid password/.test(why)) {
+    throw new UnfitRedisError(`Redis refused the credentials in REDIS_URL: ${why}`)
+  }
+  logger.error(`${why}; answering 503 until it is there (${describeTarget(target)})`)
+  firstLook.catch(onUnfit)
 }

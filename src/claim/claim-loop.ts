@@ -7,6 +7,8 @@ const POLL_MS = 1_000
 const POLL_JITTER = 0.1
 /** Batches being delivered and settled while the next is claimed; more would only queue at the console. */
 const BATCHES_IN_FLIGHT = 3
+/** After the grace, what cannot be broken off (a write that hangs) is left behind to be recovered. */
+const HAND_BACK_MS = 2_000
 const FIRST_BACKOFF_MS = 50
 const LONGEST_BACKOFF_MS = 1_000
 
@@ -19,7 +21,7 @@ export interface ClaimLoop {
   wakeAll(): void
   /**
    * Claims no more, lets deliveries finish for `graceMs`, hands back the rest. Safe before start and twice.
-   * @returns once nothing is running any more
+   * @returns once nothing is running any more, or what is cannot be ended
    */
   stop(options: { graceMs: number }): Promise<void>
 }
@@ -91,7 +93,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       await Promise.race([running, sleep(graceMs, graceOver.signal)])
       graceOver.abort()
       ending.abort()
-      await running
+      await Promise.race([running, sleep(HAND_BACK_MS, new AbortController().signal)])
     },
   }
 }

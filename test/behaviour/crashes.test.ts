@@ -13,32 +13,47 @@ beforeEach(async () => {
 })
 afterEach(() => redis.stop())
 
-/** SIGSTOPs a server at a moment when Redis holds claims of it; whatever happens next, they are in flight. */
-async function stopWithClaimsInFlight(server: Service | undefined, { claimed }: ShardKeys): Promise<void> {
-  await until('a claim is in flight', async () => {
-    if ((await redis.client.zcard(claimed)) === 0) return false
-    server?.signal('SIGSTOP')
-    if ((await redis.client.zcard(claimed)) > 0) return true
-    server?.signal('SIGCONT')
-    return false
+const LARGE = 'x'.repeat(2_000)
+
+/**
+ * Makes a server claim `count` large messages and get stuck at its console, as nobody reads it: from then on it
+ * has claims in flight, whatever happens to it.
+ */
+async function stickWithClaims(
+  server: Service,
+  keys: ShardKeys,
+  count: number,
+): Promise<{ ids: string[]; inFlight: string[] }> {
+  server.stopReading()
+  const dueAt = Date.now() + 4_000
+  const answers = await Promise.all(Array.from({ length: count }, () => server.post(dueAt, LARGE)))
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+  let inFlight: string[] = []
+  await until('its console is stuck', async () => {
+    const before = inFlight.join()
+    inFlight = await redis.client.zrange(keys.claimed, '0', '-1')
+    // A claim that lasts from one look to the next but one, while there is more to claim, is stuck.
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    return inFlight.length > 0 && inFlight.join() === before
   })
+  return { ids: answers.map((answer) => answer.body.id ?? ''), inFlight }
 }
 
 describe('a server killed with kill -9', () => {
   it('loses nothing: another server recovers its claims and delivers them as a further attempt', async () => {
-    const fleet = await startFleet({ size: 1, redisUrl: redis.url, env: { LOCK_TTL_MS, CLAIM_BATCH: '50' } })
-    const [victim] = fleet.servers
-    const ids = await postMany(fleet.servers, 2_000, Date.now() + 2_500)
+    const fleet = await startFleet({ size: 0, redisUrl: redis.url, env: { LOCK_TTL_MS, CLAIM_BATCH: '50' } })
+    const victim = await fleet.add()
     const keys = keysOf(0, fleet.namespace)
-    await stopWithClaimsInFlight(victim, keys)
-    const inFlight = await redis.client.zrange(keys.claimed, '0', '-1')
-    await victim?.end('SIGKILL')
-    await fleet.add()
+    const { ids, inFlight } = await stickWithClaims(victim, keys, 1_000)
+    const killed = victim.end('SIGKILL')
+    victim.readOn()
+    await killed
+    const heir = await fleet.add()
     await fleet.untilDelivered(ids)
 
     // Only what was in flight may have come twice, and only it says that it was tried before.
     for (const id of Object.keys(repeated(fleet.delivered()))) expect(inFlight).toContain(id)
-    const again = fleet.servers[1]?.delivered.filter((line) => line.attempt === 2) ?? []
+    const again = heir.delivered.filter((line) => line.attempt > 1)
     expect(new Set(again.map((line) => line.messageId))).toEqual(new Set(inFlight))
     await until('nothing is left', async () => (await redis.client.hlen(keys.messages)) === 0)
   })
@@ -55,27 +70,31 @@ describe('a server killed with kill -9', () => {
 })
 
 describe('a server that was stopped for longer than its locks last', () => {
-  it('does not deliver, when it goes on, what others have taken over', async () => {
-    const fleet = await startFleet({ size: 1, redisUrl: redis.url, env: { LOCK_TTL_MS, CLAIM_BATCH: '100' } })
-    const [stopped] = fleet.servers
+  it('does not begin, when it goes on, what others have taken over', async () => {
+    const CLAIM_BATCH = 100
+    const fleet = await startFleet({
+      size: 0,
+      redisUrl: redis.url,
+      env: { LOCK_TTL_MS, CLAIM_BATCH: String(CLAIM_BATCH) },
+    })
+    const stopped = await fleet.add()
     const keys = keysOf(0, fleet.namespace)
-    const ids = await postMany(fleet.servers, 5_000, Date.now() + 3_500)
-    await stopWithClaimsInFlight(stopped, keys)
+    const { ids, inFlight } = await stickWithClaims(stopped, keys, 1_000)
+    expect(inFlight.length).toBeGreaterThan(CLAIM_BATCH)
+    stopped.signal('SIGSTOP')
     const other = await fleet.add()
     await until(
       'the other has delivered all that was left',
       async () => (await redis.client.hlen(keys.messages)) === 0,
     )
-    const before = stopped?.delivered.length ?? 0
-    stopped?.signal('SIGCONT')
-    await stopped?.get('/health')
-    await stopped?.end('SIGTERM')
+    stopped.signal('SIGCONT')
+    stopped.readOn()
+    await stopped.get('/health')
+    expect(await stopped.end('SIGTERM')).toBe(0)
     await fleet.untilDelivered(ids)
-    // At most the one batch whose write had begun came twice; batches that had only been claimed did not.
-    expect((stopped?.delivered.length ?? 0) - before).toBeLessThanOrEqual(100)
-    expect(
-      Object.keys(repeated([...(stopped?.delivered ?? []), ...other.delivered])).length,
-    ).toBeLessThanOrEqual(100)
+    // The one batch whose write had begun came twice; the batches that had only been claimed did not.
+    expect(other.delivered.length).toBeGreaterThan(0)
+    expect(Object.keys(repeated(fleet.delivered())).length).toBeLessThanOrEqual(CLAIM_BATCH)
   })
 })
 
@@ -158,5 +177,27 @@ describe('Redis away', () => {
     await until('it answers', async () => (await server?.get('/health'))?.status === 200)
     const posted = await server?.post(Date.now() + 300, 'there')
     await fleet.untilDelivered([posted?.body.id ?? ''])
+  })
+})
+
+describe('a console that nobody reads any more', () => {
+  it('holds up neither requests nor shutdown, and what it did not write another server delivers', async () => {
+    const fleet = await startFleet({
+      size: 0,
+      redisUrl: redis.url,
+      env: { LOCK_TTL_MS, SHUTDOWN_GRACE_MS: '500' },
+    })
+    const stuck = await fleet.add()
+    const { ids } = await stickWithClaims(stuck, keysOf(0, fleet.namespace), 1_000)
+    expect((await stuck.get('/health')).status).toBe(200)
+    expect((await stuck.post(Date.now() + 60_000, 'still accepted')).status).toBe(200)
+    const from = performance.now()
+    stuck.signal('SIGTERM')
+    await until('it has ended', stuck.hasEnded)
+    expect(performance.now() - from).toBeLessThan(8_000)
+    stuck.readOn()
+    expect(await stuck.end()).toBe(0)
+    await fleet.add()
+    await fleet.untilDelivered(ids)
   })
 })

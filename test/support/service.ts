@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { inject } from 'vitest'
 import { until } from './until.ts'
 
@@ -23,6 +22,9 @@ export interface Service {
   post(time: unknown, message: unknown): Promise<{ status: number; body: Record<string, string> }>
   get(path: string): Promise<{ status: number; body: Record<string, string> }>
   signal(signal: NodeJS.Signals): void
+  /** Stops reading the server's console, as a stuck log collector would. */
+  stopReading(): void
+  readOn(): void
   /** Sends the signal and waits for the end. @returns the exit code, null after kill -9 */
   end(signal?: NodeJS.Signals): Promise<number | null>
   hasEnded(): boolean
@@ -76,7 +78,7 @@ function runService({ env, clockErrorMs }: Required<ServiceOptions>) {
     env: { PATH: process.env.PATH, PORT: '0', REDIS_URL: inject('redisUrl'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const ended = once(child, 'exit')
+  const ended = once(child, 'close')
   const log: Record<string, unknown>[] = []
   const delivered: ConsoleLine[] = []
   let stderr = ''
@@ -84,7 +86,7 @@ function runService({ env, clockErrorMs }: Required<ServiceOptions>) {
   child.stderr.on('data', (chunk) => {
     stderr += chunk
   })
-  createInterface({ input: child.stdout }).on('line', (text) => {
+  const take = (text: string) => {
     const line = JSON.parse(text) as Record<string, unknown>
     if ('messageId' in line && 'dueAt' in line) {
       delivered.push({ ...(line as unknown as ConsoleLine), seenAt: Date.now() })
@@ -92,6 +94,13 @@ function runService({ env, clockErrorMs }: Required<ServiceOptions>) {
     }
     log.push(line)
     url ||= /listening on (http:\S+)/.exec(String(line.msg))?.[1] ?? ''
+  }
+  // Whole lines only: kill -9 may tear the last one.
+  let rest = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    const lines = (rest + chunk).split('\n')
+    rest = lines.pop() ?? ''
+    lines.forEach(take)
   })
   const request = async (path: string, init: RequestInit) => {
     const response = await fetch(url + path, init)
@@ -112,6 +121,8 @@ function runService({ env, clockErrorMs }: Required<ServiceOptions>) {
         body: JSON.stringify({ time, message }),
       }),
     signal: (signal: NodeJS.Signals) => void child.kill(signal),
+    stopReading: () => void child.stdout.pause(),
+    readOn: () => void child.stdout.resume(),
     async end(signal: NodeJS.Signals = 'SIGTERM') {
       if (!hasEnded()) child.kill(signal)
       await ended

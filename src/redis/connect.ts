@@ -93,8 +93,9 @@ function watch(client: Redis | Cluster): RedisConnection {
   let lastError: Error | undefined
   let state: 'ready' | 'away' = 'away'
   const listeners: ((state: 'ready' | 'away', reason?: Error) => void)[] = []
+  let closing = false
   const change = (next: 'ready' | 'away') => {
-    if (next === state) return
+    if (next === state || closing) return
     state = next
     for (const listener of listeners) listener(next, lastError)
   }
@@ -124,6 +125,7 @@ function watch(client: Redis | Cluster): RedisConnection {
       })
     },
     async close() {
+      closing = true
       const giveUp = new AbortController()
       await Promise.race([
         client.quit().catch(() => undefined),

@@ -13,6 +13,10 @@ function toLine({ id, dueAt, lateMs, attempt, payload }: Delivery, now: number):
   return `{"level":${INFO_LEVEL},"time":${now},"messageId":"${id}","dueAt":${dueAt},"lateMs":${lateMs},"attempt":${attempt},"msg":${msg}}\n`
 }
 
+/** Line breaks to some readers, though not to JSON: escaped, so that a message is one line to all. */
+const UNICODE_LINE_BREAKS = /[\u0085\u2028\u2029]/g
+const toEscape = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
+
 /** The console: a batch is one write, and delivered when that write is done. */
 export function createConsole(stdout: Stdout, format?: LineFormat): Destination {
   return {
@@ -23,7 +27,7 @@ export function createConsole(stdout: Stdout, format?: LineFormat): Destination 
         const line = toLine(delivery, now)
         text += format === undefined ? line : format(line)
       }
-      const result = await stdout.write(text, startBy, signal)
+      const result = await stdout.write(text.replace(UNICODE_LINE_BREAKS, toEscape), startBy, signal)
       return batch.map(() => toOutcome(result))
     },
   }

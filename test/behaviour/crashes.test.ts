@@ -25,7 +25,7 @@ async function stickWithClaims(
   count: number,
 ): Promise<{ ids: string[]; inFlight: string[] }> {
   server.stopReading()
-  const dueAt = Date.now() + 4_000
+  const dueAt = Date.now() + 6_000
   const answers = await Promise.all(Array.from({ length: count }, () => server.post(dueAt, LARGE)))
   expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
   let inFlight: string[] = []
@@ -61,7 +61,7 @@ describe('a server killed with kill -9', () => {
   it('repeats nothing that was not in flight, whenever it is killed', async () => {
     const fleet = await startFleet({ size: 3, redisUrl: redis.url, env: { LOCK_TTL_MS, CLAIM_BATCH: '20' } })
     const start = Date.now()
-    const ids = await postMany(fleet.servers, 3_000, (i) => start + 1_500 + i)
+    const ids = await fleet.schedule(3_000, (i) => start + 1_500 + i)
     await until('half is delivered', () => fleet.delivered().length > 1_500)
     await fleet.servers[0]?.end('SIGKILL')
     await fleet.untilDelivered(ids)
@@ -102,7 +102,7 @@ describe('SIGTERM in the middle of a batch', () => {
   it('repeats nothing, loses nothing, and ends with 0', async () => {
     const fleet = await startFleet({ size: 2, redisUrl: redis.url, env: { CLAIM_BATCH: '100' } })
     const [leaver] = fleet.servers
-    const ids = await postMany(fleet.servers, 6_000, Date.now() + 4_000)
+    const ids = await fleet.schedule(6_000, Date.now() + 1_500)
     await until('the leaver is busy', () => (leaver?.delivered.length ?? 0) > 0)
     expect(await leaver?.end('SIGTERM')).toBe(0)
     await fleet.untilDelivered(ids)
@@ -122,7 +122,7 @@ describe('Redis killed and restarted in mid-load', () => {
     await redis.kill()
     await redis.start()
     const ids = await posting
-    expect(ids.length).toBeGreaterThan(1_000)
+    expect(ids.length).toBeGreaterThan(200)
     await fleet.untilDelivered(ids, 30_000)
     // A write answered just before the crash may be repeated only under its lock: as a further attempt.
     for (const [id, times] of Object.entries(repeated(fleet.delivered()))) {

@@ -120,6 +120,20 @@ describe('the console', () => {
     closeSync(fd)
   })
 
+  it('keeps a message on one line for readers that break lines at U+2028 too', async () => {
+    const path = join(dir, 'file')
+    const fd = openSync(path, 'w')
+    await createConsole(createStdout(fd)).deliver(
+      [delivery('a', 'one\u2028two\u2029three\u0085')],
+      whenever,
+      never,
+    )
+    const text = readFileSync(path, 'utf8')
+    expect(text).not.toMatch(/[\u0085\u2028\u2029]/)
+    expect(JSON.parse(text)).toMatchObject({ msg: 'one\u2028two\u2029three\u0085' })
+    closeSync(fd)
+  })
+
   it('returns what it did not begin, and fails what it could not write', async () => {
     const { readEnd, writeEnd } = openPipe()
     const console = createConsole(createStdout(writeEnd))

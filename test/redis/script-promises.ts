@@ -339,8 +339,13 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
           token: 't',
           releases: [{ id: 'c', why: 'returned', dueAt: now - 1 }],
         })
-        // Published in order on one connection: once the marker is here, so is all that went before.
-        await w.client.publish(`${w.namespace}:wake`, 'marker')
+        // Published by the same node, and so in order: once the marker is here, so is all that went before.
+        await w.client.eval(
+          "redis.call('PUBLISH', ARGV[1], 'marker')",
+          1,
+          w.keys.scheduled,
+          `${w.namespace}:wake`,
+        )
         await expect.poll(() => heard.at(-1)).toBe('marker')
         listener.disconnect()
         expect(heard).toHaveLength(4)

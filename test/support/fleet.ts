@@ -1,5 +1,10 @@
 import { inject, onTestFinished } from 'vitest'
+import { encodeRecordBody } from '../../src/message.ts'
+import { connect } from '../../src/redis/connect.ts'
+import { createScripts } from '../../src/redis/scripts.ts'
+import { parseRedisUrl } from '../../src/redis/url.ts'
 import { freshNamespace } from './namespace.ts'
+import { clearNamespace } from './redis.ts'
 import { type ConsoleLine, type Service, type ServiceOptions, startService } from './service.ts'
 import { until } from './until.ts'
 
@@ -9,6 +14,11 @@ export interface Fleet {
   readonly servers: readonly Service[]
   /** Starts one more. */
   add(options?: ServiceOptions): Promise<Service>
+  /**
+   * Schedules `count` messages in one go, past HTTP, which on a busy machine might not be done before they are due.
+   * @returns their ids
+   */
+  schedule(count: number, dueAt: number | ((i: number) => number)): Promise<string[]>
   /** Everything any server delivered so far, killed ones included. */
   delivered(): ConsoleLine[]
   /** Waits until each of these ids was delivered at least once. */
@@ -29,8 +39,11 @@ export async function startFleet({
 }: FleetOptions): Promise<Fleet> {
   const namespace = freshNamespace()
   const servers: Service[] = []
+  const connection = connect(parseRedisUrl(redisUrl))
   onTestFinished(async () => {
     await Promise.all(servers.map((server) => server.end('SIGKILL')))
+    if (connection.isReady()) await clearNamespace(connection.client, namespace)
+    await connection.close()
   })
   const add = async (options: ServiceOptions = {}) => {
     const server = await startService({
@@ -42,11 +55,25 @@ export async function startFleet({
   }
   await Promise.all(Array.from({ length: size }, () => add()))
 
+  const schedule: Fleet['schedule'] = async (count, dueAt) => {
+    await connection.waitUntilReady(10_000)
+    const scripts = createScripts(connection.client, { namespace })
+    const entries = Array.from({ length: count }, (_, i) => ({
+      id: `m${i}`,
+      dueAt: typeof dueAt === 'number' ? dueAt : dueAt(i),
+      rule: 'any' as const,
+      body: encodeRecordBody(JSON.stringify(`message ${i}`)),
+    }))
+    await scripts.schedule(0, entries)
+    return entries.map(({ id }) => id)
+  }
+
   const delivered = () => servers.flatMap((server) => server.delivered)
   return {
     namespace,
     servers,
     add,
+    schedule,
     delivered,
     async untilDelivered(ids, timeoutMs) {
       const wanted = new Set(ids)

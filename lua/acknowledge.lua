@@ -1,30 +1,65 @@
 #!lua flags=allow-oom
 -- acknowledge: forget delivered messages whose lock still holds this claim's token.
 --
--- KEYS[1]  claimed   zset  message id -> lock end (epoch ms)
--- KEYS[2]  messages  hash  message id -> record
--- KEYS[3]  attempts  hash  message id -> "<failures> <recoveries>"
--- ARGV[1]  lock_prefix  string  lock key = lock_prefix .. id, in the shard's slot
--- ARGV[2]  token        string  the token claim was called with
--- ARGV[3..]             id      the delivered messages
+-- KEYS[1]  claimed    zset  message id -> lock end (epoch ms)
+-- KEYS[2]  messages   hash  message id -> record
+-- KEYS[3]  attempts   hash  message id -> "<failures> <recoveries>"
+-- KEYS[4]  history    hash  message id -> outcome
+-- KEYS[5]  delivered  zset  message id -> finished at (epoch ms)
+-- KEYS[6]  dropped    zset  message id -> finished at (epoch ms)
+-- ARGV[1]  clock_offset_ms   integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2]  lock_prefix       string   lock key = lock_prefix .. id, in the shard's slot
+-- ARGV[3]  tag_prefix        string   tag index key = tag_prefix .. tag
+-- ARGV[4]  seen_prefix       string   key of a finished client-made id = seen_prefix .. id
+-- ARGV[5]  history_max       integer  outcomes kept in this shard; 0 keeps none
+-- ARGV[6]  history_ttl_ms    integer  how long they are kept; 0 keeps none
+-- ARGV[7]  dedup_window_ms   integer  how long finished client-made ids stay known
+-- ARGV[8]  token             string   the token claim was called with
+-- ARGV[9..]                  two per delivered message: id, and how late it was in ms
 --
 -- Returns  the ids this claim no longer owned; empty when all were removed
 -- Writes   only for owned ids
 -- Cost     O(n log C), n = ids, C = claims in flight
+--@include lib/clock.lua
 --@include lib/batch.lua
 --@include lib/lock.lua
+--@include lib/record.lua
+--@include lib/tags.lua
+--@include lib/history.lua
+--@include lib/seen.lua
 
 local claimed, messages, attempts = KEYS[1], KEYS[2], KEYS[3]
-local lock_prefix, token = ARGV[1], ARGV[2]
-local ids = {}
-for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end
+local history = { entries = KEYS[4], delivered = KEYS[5], dropped = KEYS[6] }
+local now = redis_now(tonumber(ARGV[1]))
+local lock_prefix, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4]
+history.max, history.ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
+local dedup_window_ms, token = tonumber(ARGV[7]), ARGV[8]
+local ids, late_ms = {}, {}
+for i = 9, #ARGV, 2 do
+  ids[#ids + 1] = ARGV[i]
+  late_ms[ARGV[i]] = tonumber(ARGV[i + 1])
+end
 
 local owned, lost = split_by_owner(lock_prefix, token, ids)
 local any_attempts = redis.call("EXISTS", attempts) == 1
 in_slices(owned, 1, function(first, last)
+  local records = redis.call("HMGET", messages, unpack(owned, first, last))
+  local counts = any_attempts and redis.call("HMGET", attempts, unpack(owned, first, last)) or {}
+  for i = first, last do
+    local id, record = owned[i], records[i - first + 1]
+    if record then
+      local options = options_of(record)
+      if options then
+        unindex_tags(tag_prefix, id, options)
+        remember_id(seen_prefix, dedup_window_ms, id, "delivered", options)
+      end
+      note_outcome(history, "delivered", id, record, now, late_ms[id], counts[i - first + 1])
+    end
+  end
   redis.call("ZREM", claimed, unpack(owned, first, last))
   redis.call("HDEL", messages, unpack(owned, first, last))
   if any_attempts then redis.call("HDEL", attempts, unpack(owned, first, last)) end
 end)
 unlock(lock_prefix, owned)
+if #owned > 0 and history.max > 0 then trim_history(history, now) end
 return lost

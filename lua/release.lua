@@ -4,12 +4,14 @@
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[3]  attempts   hash  message id -> "<failures> <recoveries>"
+-- KEYS[4]  messages   hash  message id -> record
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  lock_prefix      string   lock key = lock_prefix .. id, in the shard's slot
--- ARGV[5]  token            string   the token claim was called with
--- ARGV[6..]                 three per message:
+-- ARGV[5]  tag_prefix       string   tag index key = tag_prefix .. tag
+-- ARGV[6]  token            string   the token claim was called with
+-- ARGV[7..]                 three per message:
 --            id
 --            why   "failed": uses an attempt, due again when ms from now;
 --                  "returned": undelivered and unharmed, uses none, due again at when
@@ -23,13 +25,15 @@
 --@include lib/lock.lua
 --@include lib/wake.lua
 --@include lib/attempts.lua
+--@include lib/record.lua
+--@include lib/tags.lua
 
-local scheduled, claimed, attempts = KEYS[1], KEYS[2], KEYS[3]
+local scheduled, claimed, attempts, messages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard = ARGV[2], ARGV[3]
-local lock_prefix, token = ARGV[4], ARGV[5]
+local lock_prefix, tag_prefix, token = ARGV[4], ARGV[5], ARGV[6]
 local ids, why, when = {}, {}, {}
-for i = 6, #ARGV, 3 do
+for i = 7, #ARGV, 3 do
   ids[#ids + 1] = ARGV[i]
   why[ARGV[i]] = ARGV[i + 1]
   when[ARGV[i]] = tonumber(ARGV[i + 2])
@@ -44,6 +48,8 @@ for i = 1, #owned do
   if why[id] == "failed" then
     due_at = now + due_at
     count_attempt(attempts, id, 1, 0)
+    local record = redis.call("HGET", messages, id)
+    index_tags(tag_prefix, id, record and options_of(record), due_at)
   end
   redis.call("ZREM", claimed, id)
   redis.call("ZADD", scheduled, due_at, id)

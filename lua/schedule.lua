@@ -3,48 +3,87 @@
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
 -- KEYS[2]  messages   hash  message id -> record
+-- KEYS[3]  history    hash  message id -> outcome
+-- KEYS[4]  delivered  zset  message id -> finished at (epoch ms)
+-- KEYS[5]  dropped    zset  message id -> finished at (epoch ms)
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
--- ARGV[4..]                 four per message:
+-- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
+-- ARGV[5]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
+-- ARGV[6..]                 four per message:
 --            id
---            due_at  epoch ms, digits only
---            rule    "future": only if due_at has not come yet; "any": whatever it is
---            body    the record without its due time
+--            due   epoch ms in digits, or "+" and ms from now
+--            rule  "future": a server-made id, only if due has not come yet; "any": a server-made id;
+--                  "client": an id of the client's, which may be known, in use or finished
+--            body  the record without its due time
 --
 -- Returns  {now, head, position, word, position, word, ...}
 --            now       Redis's clock, epoch ms
 --            head      ms until the next message if this call brought it, else ""
 --            position  of a message that was not stored, from 1
---            word      "exists": its id is known; "past": its rule is "future" and due_at has come
--- Writes   records and due times of the messages it does not name; publishes when head moved
+--            word      "exists": its server-made id is known; "past": its rule is "future" and due has come;
+--                      "expired": its not-after lies before its due time;
+--                      "duplicate", "conflict": its client-made id is known, with the same or other content
+-- Writes   records, due times and tags of the messages it does not name; publishes when head moved
 -- Cost     O(n log S), n = messages, S = scheduled messages
 --@include lib/clock.lua
 --@include lib/batch.lua
 --@include lib/wake.lua
+--@include lib/record.lua
+--@include lib/tags.lua
+--@include lib/history.lua
 
 local scheduled, messages = KEYS[1], KEYS[2]
+local history = { entries = KEYS[3], delivered = KEYS[4], dropped = KEYS[5] }
 local now = redis_now(tonumber(ARGV[1]))
-local wake_channel, shard = ARGV[2], ARGV[3]
+local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+-- with_creation_time(body): a server-made id tells when it was made; for others the record does.
+local function with_creation_time(body)
+  return '{"c":"' .. digits(now) .. '",' .. string.sub(body, 2)
+end
+
+-- known(id, fingerprint): "duplicate" or "conflict" for an id in use or just finished, else nil.
+local function known(id, fingerprint)
+  local record = redis.call("HGET", messages, id)
+  local seen = record and (options_of(record) or {}).f
+  if not seen then
+    local finished = redis.call("GET", seen_prefix .. id)
+    seen = finished and string.match(finished, " (.*)$")
+  end
+  if seen then return seen == fingerprint and "duplicate" or "conflict" end
+end
 
 local head_before = head_due(scheduled)
 local earliest
 local stored, reply = {}, { now, "" }
-for i = 4, #ARGV, 4 do
-  local id, due_at, rule, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local due_ms = tonumber(due_at)
+for i = 6, #ARGV, 4 do
+  local id, due, rule, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local due_ms = string.byte(due) == 43 and now + tonumber(due) or tonumber(due)
+  local due_at = string.byte(due) == 43 and digits(due_ms) or due
+  local options = string.byte(body) == 123 and options_of(due_at .. body) or nil
   local refused
-  if rule == "future" and due_ms <= now then
-    refused = "past"
-  elseif redis.call("HSETNX", messages, id, due_at .. body) == 0 then
-    refused = "exists"
+  if rule == "client" then refused = known(id, options.f) end
+  if not refused then
+    if rule == "future" and due_ms <= now then
+      refused = redis.call("HEXISTS", messages, id) == 1 and "exists" or "past"
+    elseif options and options.n and tonumber(options.n) < due_ms then
+      refused = "expired"
+    elseif rule == "client" then
+      forget_outcome(history, id)
+      redis.call("HSET", messages, id, due_at .. with_creation_time(body))
+    elseif redis.call("HSETNX", messages, id, due_at .. body) == 0 then
+      refused = "exists"
+    end
   end
   if refused then
-    reply[#reply + 1] = i / 4
+    reply[#reply + 1] = (i - 2) / 4
     reply[#reply + 1] = refused
   else
     stored[#stored + 1] = due_at
     stored[#stored + 1] = id
+    index_tags(tag_prefix, id, options, due_at)
     if not earliest or due_ms < earliest then earliest = due_ms end
   end
 end

@@ -2,51 +2,76 @@ import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
   type FastifyReply,
+  type FastifyRequest,
   LogController,
 } from 'fastify'
+import type { ApiKey } from './http/api-keys.ts'
+import { auth } from './http/auth.plugin.ts'
+import { docs } from './http/docs.plugin.ts'
 import { echoAtTimeRoutes } from './http/echo-at-time.routes.ts'
-import { errorMapper, failure } from './http/error-mapper.plugin.ts'
+import { errorMapper, sendFailure } from './http/error-mapper.plugin.ts'
+import { toFailure } from './http/failure.ts'
 import { type HealthCheck, healthRoutes } from './http/health.routes.ts'
 import { homeRoutes } from './http/home.routes.ts'
+import { limits } from './http/limits.plugin.ts'
+import { answerExpectations, answerMalformed } from './http/malformed.ts'
+import { type ApiDeps, api } from './http/v1/api.ts'
 import { validatorCompiler } from './http/validation.ts'
-import type { Scheduler } from './schedule/scheduler.ts'
 
 export interface AppDeps {
-  /** absent where this server does not take messages (ROLES without api) */
-  readonly scheduler?: Scheduler
+  /** what the routes for messages need; absent where this server takes none (ROLES without api) */
+  readonly api?: ApiDeps
   readonly checkHealth: HealthCheck
+  /** who may come in; none lets everybody in */
+  readonly keys: readonly ApiKey[]
+  /** requests a key, or else an address, may make in a minute; 0 and absent mean any number */
+  readonly perMinute?: number
   readonly logger: FastifyBaseLogger
 }
 
 /** Composes the HTTP side; never listens. Whoever made the dependencies closes them. */
-export async function buildApp({ scheduler, checkHealth, logger }: AppDeps): Promise<FastifyInstance> {
+export async function buildApp({
+  api: apiDeps,
+  checkHealth,
+  keys,
+  perMinute = 0,
+  logger,
+}: AppDeps): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: logger,
+    ...(apiDeps === undefined ? {} : { bodyLimit: apiDeps.bodyLimit }),
+    // An id of 128 characters, each percent-encoded.
+    routerOptions: { maxParamLength: 384 },
     logController: new LogController({ disableRequestLogging: true }),
     // While closing, a request on a kept-alive connection is still served, in our own words.
     return503OnClosing: false,
-    frameworkErrors: (error, _request, reply) => {
-      // Fastify types this reply by the schema of a route, and here there is none yet.
-      void (reply as FastifyReply).code(error.statusCode ?? 400).send(failure(error.message))
+    frameworkErrors: (error, request, reply) => {
+      // Fastify types these by the schema of a route, and here there is none yet.
+      sendFailure(request as FastifyRequest, reply as FastifyReply, toFailure(error))
     },
-    clientErrorHandler(error, socket) {
-      if (!socket.writable) return
-      const tooLarge = (error as NodeJS.ErrnoException).code === 'HPE_HEADER_OVERFLOW'
-      const body = JSON.stringify(
-        failure(tooLarge ? 'headers: are too large' : 'the request is not valid HTTP'),
-      )
-      const status = tooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request'
-      socket.end(
-        `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\n` +
-          `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-      )
-    },
+    clientErrorHandler: answerMalformed,
+    // A request without a Host header is answered like any other.
+    http: { requireHostHeader: false },
   })
+  answerExpectations(app.server)
   app.setValidatorCompiler(validatorCompiler)
+  // A key like __proto__ is one like any other here: objects are validated and passed on, and never merged.
+  const parseJson = app.getDefaultJsonParser('ignore', 'ignore')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // Clients send the content type with every request, also with one that has no body.
+    if (body === '' && request.method === 'DELETE') return done(null)
+    return parseJson(request, String(body), done)
+  })
   app.removeContentTypeParser('text/plain') // or a wrong type would be told off for its content
   await app.register(errorMapper) // first, so that every later scope inherits it
+  await app.register(auth, { keys }) // before all that reads a body, and before the limits, which go by key
+  await app.register(limits, { perMinute })
+  await app.register(docs) // before all routes that it is to describe
   await app.register(homeRoutes)
   await app.register(healthRoutes, { checkHealth })
-  if (scheduler !== undefined) await app.register(echoAtTimeRoutes, { scheduler })
+  if (apiDeps !== undefined) {
+    await app.register(echoAtTimeRoutes, apiDeps)
+    await app.register(api, { deps: apiDeps, prefix: '/v1' })
+  }
   return app
 }

@@ -1,5 +1,7 @@
+import { isIPv4 } from 'node:net'
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { API_KEYS_FORM, parseApiKeys } from './http/api-keys.ts'
 import { parseRedisUrl, REDIS_URL_FORMS } from './redis/url.ts'
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -19,6 +21,9 @@ const ConfigSchema = Type.Object({
   PORT: wholeNumber(0, 65_535, 'the port to listen on (0 picks one)'),
   REDIS_URL: Type.Optional(Type.String({ description: REDIS_URL_FORMS })),
   ALLOW_EVICTION: Type.Boolean({ description: 'true or false' }),
+  API_KEYS: Type.Optional(Type.String({ description: API_KEYS_FORM })),
+  ALLOW_OPEN: Type.Boolean({ description: 'true or false' }),
+  RATE_LIMIT_PER_MINUTE: wholeNumber(0, 1_000_000_000, 'requests a minute for each key (0 for any number)'),
   NAMESPACE: Type.String({
     pattern: '^[A-Za-z0-9._-]{1,64}$',
     description: '1 to 64 of A-Z a-z 0-9 . _ -, with which all keys begin',
@@ -26,6 +31,11 @@ const ConfigSchema = Type.Object({
   SHARDS: wholeNumber(1, 1024, 'groups of keys'),
   LOCK_TTL_MS: wholeNumber(1_000, 86_400_000, 'how long a claim lasts, in ms'),
   CLAIM_BATCH: wholeNumber(1, 5_000, 'messages per claim'),
+  BODY_LIMIT_BYTES: wholeNumber(1_024, 268_435_456, 'the largest message, in bytes'),
+  BATCH_BODY_LIMIT_BYTES: wholeNumber(1_024, 268_435_456, 'the largest JSON batch, in bytes'),
+  DEDUP_WINDOW_MS: wholeNumber(0, 2_592_000_000, 'how long finished client-made ids stay known, in ms'),
+  HISTORY_MAX: wholeNumber(0, 10_000_000, 'finished messages remembered'),
+  HISTORY_TTL_MS: wholeNumber(0, 2_592_000_000, 'how long finished messages are remembered, in ms'),
   SHUTDOWN_GRACE_MS: wholeNumber(0, 3_600_000, 'time to finish at shutdown, in ms'),
   LOG_LEVEL: Type.Union(
     LOG_LEVELS.map((level) => Type.Literal(level)),
@@ -45,9 +55,16 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   HOST: '127.0.0.1',
   PORT: '3000',
   ALLOW_EVICTION: 'false',
+  ALLOW_OPEN: 'false',
+  RATE_LIMIT_PER_MINUTE: '0',
   NAMESPACE: 'carillon',
   LOCK_TTL_MS: '30000',
   CLAIM_BATCH: '500',
+  BODY_LIMIT_BYTES: '1048576',
+  BATCH_BODY_LIMIT_BYTES: '16777216',
+  DEDUP_WINDOW_MS: '3600000',
+  HISTORY_MAX: '10000',
+  HISTORY_TTL_MS: '3600000',
   SHUTDOWN_GRACE_MS: '10000',
   LOG_LEVEL: 'info',
   ROLES: 'api,worker',
@@ -71,16 +88,30 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       env[name] || DEFAULTS[name] || (name === 'SHARDS' ? String(defaultShards(env.REDIS_URL)) : undefined)
     if (text === undefined) continue
     given[name] = fromText(schema.type, text)
-    const why = name === 'REDIS_URL' ? redisUrlProblem(text) : undefined
+    const why = problemWithSecret(name, text)
     if (why !== undefined || !Value.Check(schema, given[name])) {
-      // A Redis URL may hold a password, which has no place in a log.
-      const shown = name === 'REDIS_URL' ? `cannot be used: ${why}` : `is ${JSON.stringify(text)}`
-      problems.push(`${name} ${shown}; allowed: ${schema.description}`)
+      const shown = name === 'API_KEYS' ? 'cannot be used' : `is ${JSON.stringify(withoutPassword(text))}`
+      problems.push(`${name} ${shown}${why === undefined ? '' : ` (${why})`}; allowed: ${schema.description}`)
     }
   }
   if (problems.length > 0) throw new ConfigError(problems.join('; '))
-  return Object.freeze(Value.Parse(ConfigSchema, given))
+  const config = Value.Parse(ConfigSchema, given)
+  if (!isLoopback(config.HOST) && config.API_KEYS === undefined && !config.ALLOW_OPEN) {
+    throw new ConfigError(
+      `HOST is ${JSON.stringify(config.HOST)}, which other machines may reach, and without API_KEYS everyone who does ` +
+        'is let in; set API_KEYS, or ALLOW_OPEN=true where that is meant',
+    )
+  }
+  return Object.freeze(config)
 }
+
+/** Whether only programs on this machine can reach what listens there. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
+}
+
+/** As it may stand in a log: the credentials of a URL left out. */
+const withoutPassword = (text: string): string => text.replace(/\/\/.*@/, '//***@')
 
 function fromText(type: string | undefined, text: string): unknown {
   switch (type) {
@@ -95,9 +126,26 @@ function fromText(type: string | undefined, text: string): unknown {
   }
 }
 
-function redisUrlProblem(text: string): string | undefined {
+/**
+ * What is wrong with a setting that holds secrets. It is told in the parser's words, which leave them out, as they have
+ * no place in a log.
+ */
+function problemWithSecret(name: string, text: string): string | undefined {
+  switch (name) {
+    case 'REDIS_URL':
+      return redisUrlProblem(text)
+    case 'API_KEYS':
+      return problemOf(() => parseApiKeys(text))
+    default:
+      return undefined
+  }
+}
+
+const redisUrlProblem = (text: string) => problemOf(() => parseRedisUrl(text))
+
+function problemOf(parse: () => unknown): string | undefined {
   try {
-    parseRedisUrl(text)
+    parse()
     return undefined
   } catch (error) {
     return error instanceof Error ? error.message : String(error)

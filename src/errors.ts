@@ -1,18 +1,38 @@
 /**
  * What can go wrong in a way a caller acts on. Anything else is a bug and travels as an ordinary Error.
  *
- * - STORE_UNAVAILABLE  Redis did not confirm in time; the message may or may not be stored
- * - STORE_FULL         Redis is out of memory and refused; nothing was stored
- * - DUE_TIME_PASSED    the message had to be due in the future and no longer was, by Redis's clock
+ * - STORE_UNAVAILABLE   Redis did not confirm in time; what was asked may or may not have been done
+ * - STORE_FULL          Redis is out of memory and refused; nothing was stored
+ * - DUE_TIME_PASSED     the message had to be due in the future and no longer was, by Redis's clock
+ * - NOT_AFTER_TOO_SOON  a message's not-after would lie before its due time
+ * - ON_LATE_POINTLESS   on-late without not-after
+ * - ID_CONFLICT         the id is known, with other content
+ * - MESSAGE_NOT_FOUND   no message has this id
+ * - MESSAGE_CLAIMED     it is being delivered
+ * - MESSAGE_FINISHED    it was delivered or dropped
+ * - VERSION_MISMATCH    it is not at a version the caller accepts
  */
-export type ErrorCode = 'STORE_UNAVAILABLE' | 'STORE_FULL' | 'DUE_TIME_PASSED'
+export type ErrorCode =
+  | 'STORE_UNAVAILABLE'
+  | 'STORE_FULL'
+  | 'DUE_TIME_PASSED'
+  | 'NOT_AFTER_TOO_SOON'
+  | 'ON_LATE_POINTLESS'
+  | 'ID_CONFLICT'
+  | 'MESSAGE_NOT_FOUND'
+  | 'MESSAGE_CLAIMED'
+  | 'MESSAGE_FINISHED'
+  | 'VERSION_MISMATCH'
 
 export class SchedulerError extends Error {
   override readonly name = 'SchedulerError'
   readonly code: ErrorCode
+  /** STORE_UNAVAILABLE only: whether Redis may have done what was asked all the same */
+  readonly perhapsDone: boolean
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, message: string, options: ErrorOptions & { perhapsDone?: boolean } = {}) {
     super(message, options)
     this.code = code
+    this.perhapsDone = options.perhapsDone ?? false
   }
 }

@@ -1,21 +1,25 @@
 import { fileURLToPath } from 'node:url'
-import { type Config, ConfigError, readConfig } from './config.ts'
+import { type Config, readConfig } from './config.ts'
 import { createConsole } from './deliver/console.ts'
 import { createStdout } from './deliver/stdout.ts'
 import { createLogger, createTerminalFormat } from './logger.ts'
-import { startEmbeddedRedis } from './redis/embedded.ts'
+import { type EmbeddedRedis, startEmbeddedRedis } from './redis/embedded.ts'
 import { parseRedisUrl } from './redis/url.ts'
 import { type Server, startServer } from './server.ts'
+import { sleep } from './sleep.ts'
 
 /** npm passes on a terminal's Ctrl-C that the process has had already: the same signal this soon is one. */
 const SAME_KEYSTROKE_MS = 100
+/** How long a stop waits for a start that is still under way, and for the reader of the last lines. */
+const START_ENDS_WITHIN_MS = 3_000
 const LAST_LINES_MS = 500
+const RESTART_REDIS_EVERY_MS = 1_000
 
+const never = new AbortController().signal
 const stdout = createStdout()
 
 /** What was handed to standard output is out, or its reader is not reading. */
-const drained = () =>
-  Promise.race([stdout.drain(), new Promise((resolve) => setTimeout(resolve, LAST_LINES_MS))])
+const drained = () => Promise.race([stdout.drain(), sleep(LAST_LINES_MS, never)])
 
 /** Ends the process with one plain line on standard error. */
 async function refuse(error: unknown): Promise<never> {
@@ -27,42 +31,67 @@ async function refuse(error: unknown): Promise<never> {
 async function run(config: Config): Promise<void> {
   const format = process.stdout.isTTY ? await createTerminalFormat() : undefined
   const logger = createLogger(stdout, config.LOG_LEVEL, format)
-
-  const embedded =
-    config.REDIS_URL === undefined
-      ? await startEmbeddedRedis({
-          dataDir: fileURLToPath(new URL('../data/', import.meta.url)),
-          cacheDir: fileURLToPath(new URL('../.cache/', import.meta.url)),
-          log: (line) => logger.info(line),
-        })
-      : undefined
-
+  const stopping = new AbortController()
+  let embedded: EmbeddedRedis | undefined
   let server: Server | undefined
-  const stop = async (graceMs: number) => {
-    await server?.stop({ graceMs })
-    await embedded?.stop()
-    await drained()
-  }
-  trapSignals((signal) => {
-    logger.info(`${signal}: stopping`)
-    stop(config.SHUTDOWN_GRACE_MS).then(() => process.exit(0), refuse)
-  })
 
-  try {
+  const start = async () => {
+    if (config.REDIS_URL === undefined) {
+      embedded = await startEmbeddedRedis({
+        dataDir: fileURLToPath(new URL('../data/', import.meta.url)),
+        cacheDir: fileURLToPath(new URL('../.cache/', import.meta.url)),
+        log: (line) => logger.info(line),
+      })
+    }
+    if (stopping.signal.aborted) return
     server = await startServer({
       config,
       target:
         embedded === undefined
           ? parseRedisUrl(config.REDIS_URL ?? '')
           : { kind: 'socket', path: embedded.socketPath, db: 0, tls: false },
-      console: createConsole(stdout, format),
+      console: createConsole(stdout, { format, onBroken: giveUp }),
       logger,
-      onUnfit: (error) => void stop(0).then(() => refuse(error)),
-      onAway: () => {
-        embedded?.ensureRunning().catch((error: Error) => logger.error(error.message))
-      },
+      onUnfit: giveUp,
+      onAway: () => void bringRedisBack(),
     })
+  }
+
+  const stop = async (graceMs: number) => {
+    stopping.abort()
+    await Promise.race([started.catch(() => undefined), sleep(START_ENDS_WITHIN_MS, never)])
+    await server?.stop({ graceMs })
+    await embedded?.stop()
+    await drained()
+  }
+
+  /** What cannot go on ends in order, as others can. */
+  function giveUp(error: Error): void {
+    stop(config.SHUTDOWN_GRACE_MS).then(() => refuse(error), refuse)
+  }
+
+  /** An embedded Redis that died is started again, until it runs. */
+  async function bringRedisBack(): Promise<void> {
+    while (embedded !== undefined && !stopping.signal.aborted) {
+      try {
+        return await embedded.ensureRunning()
+      } catch (error) {
+        logger.error(error instanceof Error ? error.message : String(error))
+        await sleep(RESTART_REDIS_EVERY_MS, stopping.signal)
+      }
+    }
+  }
+
+  trapSignals((signal) => {
+    logger.info(`${signal}: stopping`)
+    stop(config.SHUTDOWN_GRACE_MS).then(() => process.exit(0), refuse)
+  })
+  const started = start()
+  try {
+    await started
   } catch (error) {
+    // Nothing else than the signal that stopped the start decides how it ends.
+    if (stopping.signal.aborted) return
     await embedded?.stop()
     throw explain(error, config)
   }
@@ -70,14 +99,16 @@ async function run(config: Config): Promise<void> {
 
 /** The first signal stops in order, a second one ends the process at once. */
 function trapSignals(onFirst: (signal: NodeJS.Signals) => void): void {
+  const underNpm = process.env.npm_lifecycle_event !== undefined
   let first: { signal: NodeJS.Signals; at: number } | undefined
   const trap = (signal: NodeJS.Signals) => {
     if (first === undefined) {
       first = { signal, at: performance.now() }
       onFirst(signal)
-    } else if (signal !== first.signal || performance.now() - first.at > SAME_KEYSTROKE_MS) {
-      process.exit(1)
+      return
     }
+    const isEcho = underNpm && signal === first.signal && performance.now() - first.at < SAME_KEYSTROKE_MS
+    if (!isEcho) process.exit(1)
   }
   process.on('SIGTERM', trap)
   process.on('SIGINT', trap)
@@ -86,18 +117,20 @@ function trapSignals(onFirst: (signal: NodeJS.Signals) => void): void {
 /** An address that cannot be listened on is a setting to change. */
 function explain(error: unknown, { HOST, PORT }: Config): unknown {
   const { code } = error as NodeJS.ErrnoException
-  if (code === 'EADDRINUSE')
+  if (code === 'EADDRINUSE') {
     return new Error(`PORT is ${PORT}, which another program on ${HOST} is using; set another PORT`)
-  if (code === 'EACCES')
+  }
+  if (code === 'EACCES') {
     return new Error(`PORT is ${PORT}, which this user may not listen on; set one above 1023`)
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+  }
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
     return new Error(`HOST is "${HOST}", which is no address of this machine`)
+  }
   return error
 }
 
 try {
   await run(readConfig(process.env))
 } catch (error) {
-  if (error instanceof ConfigError) await refuse(error)
   await refuse(error)
 }

@@ -41,3 +41,29 @@ export function createIdMaker(): IdMaker {
     },
   }
 }
+
+/** Ids that are made here begin with this, and none of a client's may. */
+const SERVER_MADE = '~'
+
+export const isServerMade = (id: string): boolean => id.startsWith(SERVER_MADE)
+
+const SERVER_MADE_ID = new RegExp(
+  `^~(0|[1-9]\\d{0,3})([0-9A-Za-z]{${TIME_DIGITS}})[0-9A-Za-z]{${COUNTER_DIGITS}}$`,
+)
+
+/** Reads what a server-made id tells. @returns undefined when it is none */
+export function parseServerMadeId(id: string): { shard: number; createdAt: number } | undefined {
+  const match = SERVER_MADE_ID.exec(id)
+  if (match === null) return undefined
+  const [, shard, digits = ''] = match
+  let createdAt = 0
+  for (const digit of digits) createdAt = createdAt * DIGITS.length + DIGITS.indexOf(digit)
+  return { shard: Number(shard), createdAt }
+}
+
+/** The shard of a client-made id: FNV-1a over its characters, which are ASCII. */
+export function shardOfClientId(id: string, shards: number): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < id.length; i += 1) hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193)
+  return (hash >>> 0) % shards
+}

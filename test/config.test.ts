@@ -7,10 +7,17 @@ describe('the settings', () => {
       HOST: '127.0.0.1',
       PORT: 3000,
       ALLOW_EVICTION: false,
+      ALLOW_OPEN: false,
+      RATE_LIMIT_PER_MINUTE: 0,
       NAMESPACE: 'carillon',
       SHARDS: 1,
       LOCK_TTL_MS: 30_000,
       CLAIM_BATCH: 500,
+      BODY_LIMIT_BYTES: 1_048_576,
+      BATCH_BODY_LIMIT_BYTES: 16_777_216,
+      DEDUP_WINDOW_MS: 3_600_000,
+      HISTORY_MAX: 10_000,
+      HISTORY_TTL_MS: 3_600_000,
       SHUTDOWN_GRACE_MS: 10_000,
       LOG_LEVEL: 'info',
       ROLES: ['api', 'worker'],
@@ -41,5 +48,40 @@ describe('the settings', () => {
 
   it.each(['3000 ', '0x10', '1.5', '١'])('PORT=%j is no number', (PORT) => {
     expect(() => readConfig({ PORT })).toThrow('PORT is ')
+  })
+
+  describe('of the door', () => {
+    const HASH = 'ab'.repeat(32)
+    const API_KEYS = `ci:${HASH}:read+write`
+
+    it.each(['127.0.0.1', '127.8.9.10', '::1', 'localhost'])('need no keys on HOST=%s', (HOST) => {
+      expect(readConfig({ HOST }).HOST).toBe(HOST)
+    })
+
+    it.each([
+      '0.0.0.0',
+      '::',
+      '192.0.2.1',
+      'example.test',
+      '127.example.test',
+      '128.0.0.1',
+      'localhost.example.test',
+    ])('need keys on HOST=%s, or the word that it is meant', (HOST) => {
+      expect(() => readConfig({ HOST })).toThrow(ConfigError)
+      expect(() => readConfig({ HOST })).toThrow(
+        new RegExp(`^HOST is "${HOST}", [^\\n]* API_KEYS[^\\n]* ALLOW_OPEN=true [^\\n]*$`),
+      )
+      expect(() => readConfig({ HOST, API_KEYS: '', ALLOW_OPEN: 'false' })).toThrow(/^HOST is /)
+      expect(readConfig({ HOST, API_KEYS }).API_KEYS).toBe(API_KEYS)
+      expect(readConfig({ HOST, ALLOW_OPEN: 'true' }).ALLOW_OPEN).toBe(true)
+    })
+
+    it('name what is wrong with a key, and no part of it', () => {
+      const read = () => readConfig({ API_KEYS: `${API_KEYS},ops:${HASH}x:write`, HOST: '0.0.0.0' })
+      expect(read).toThrow(
+        /^API_KEYS cannot be used.*entry 2 has no SHA-256 of 64 hex digits.*; allowed: name:/,
+      )
+      expect(read).not.toThrow(/abab/)
+    })
   })
 })

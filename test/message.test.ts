@@ -8,6 +8,9 @@ describe('a record', () => {
     expect(decodeRecord(`1730104372243${encodeRecordBody(payload)}`)).toEqual({
       dueAt: 1_730_104_372_243,
       payload,
+      version: 1,
+      createdAt: null,
+      fingerprint: null,
     })
   })
 

@@ -14,7 +14,7 @@ local function split_by_owner(lock_prefix, token, ids)
   return owned, lost
 end
 
--- unlock(lock_prefix, ids): forgets the locks of ids this claim owns.
+-- unlock(lock_prefix, ids): forgets the locks of ids whose claim is over.
 local function unlock(lock_prefix, ids)
   local keys = {}
   for i = 1, #ids do keys[i] = lock_prefix .. ids[i] end

@@ -33,7 +33,8 @@ export type ClaimLoopDeps = ClaimDeps & { readonly shards: number }
  *
  * - claiming   a claim call is under way; while it finds more than it may take, the next one follows at once
  * - sleeping   until the next due message, a wake, or the poll, whichever is first
- * - backing off after a call that failed, longer each time; logged at the first, and at the recovery
+ * - backing off after a call that failed, longer each time, logged at the first and at the recovery; or after a
+ *               batch of which the destination took nothing, so that other servers come before this one
  *
  * Deliveries and settlements run beside it, up to BATCHES_IN_FLIGHT of them.
  */
@@ -46,8 +47,9 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
 
   async function run(shard: number): Promise<void> {
     const alarm = alarms[shard] ?? createAlarm()
-    const inFlight = new Set<Promise<void>>()
+    const inFlight = new Set<Promise<boolean>>()
     let failures = 0
+    let refusals = 0
     while (!stopping.signal.aborted) {
       alarm.reset()
       let pass: Pass
@@ -59,19 +61,23 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
         if (failures === 0)
           logger.error({ shard, err: error }, 'claiming failed; trying again until it works')
         failures += 1
-        await alarm.wait(
-          Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 10), LONGEST_BACKOFF_MS) *
-            (0.75 + Math.random() / 2),
-        )
+        await alarm.wait(backoffMs(failures))
         continue
       }
       if (pass.claimed > 0) {
         const { settled } = pass
         inFlight.add(settled)
-        void settled.then(() => inFlight.delete(settled))
+        void settled.then((taken) => {
+          inFlight.delete(settled)
+          refusals = taken ? 0 : refusals + 1
+        })
       }
+      const mustWait = inFlight.size >= BATCHES_IN_FLIGHT || refusals > 0
       while (inFlight.size >= BATCHES_IN_FLIGHT) await Promise.race(inFlight)
-      if (pass.nextDueInMs !== 0 && !stopping.signal.aborted) await alarm.wait(nextWaitMs(pass.nextDueInMs))
+      if (stopping.signal.aborted) break
+      if (refusals > 0) await sleep(backoffMs(refusals), stopping.signal)
+      // What was heard before such a wait is old: claim again rather than sleep by it.
+      else if (!mustWait && pass.nextDueInMs !== 0) await alarm.wait(nextWaitMs(pass.nextDueInMs))
     }
     await Promise.all(inFlight)
   }
@@ -97,6 +103,9 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
     },
   }
 }
+
+const backoffMs = (failures: number): number =>
+  Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 10), LONGEST_BACKOFF_MS) * (0.75 + Math.random() / 2)
 
 /** Sleep until the next message is due, but never longer than the poll. */
 export function nextWaitMs(nextDueInMs: number | null, random = Math.random()): number {

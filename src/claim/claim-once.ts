@@ -3,7 +3,7 @@ import type { Delivery, Destination } from '../deliver/deliver.ts'
 import { decodeRecord } from '../message.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
 import type { Claim, Scripts } from '../redis/scripts.ts'
-import { settle } from '../settle/settle.ts'
+import { settle, type Unreadable } from '../settle/settle.ts'
 
 /** Deliveries must begin within this part of their lock's life; the rest is for carrying them out. */
 const START_WITHIN = 0.75
@@ -24,8 +24,11 @@ export interface Pass {
   readonly claimed: number
   /** ms until the next message is due, 0 if more are due now; null when none is scheduled */
   readonly nextDueInMs: number | null
-  /** Resolves, never rejects, when all that was claimed is delivered and settled. */
-  readonly settled: Promise<void>
+  /**
+   * Resolves, never rejects, when all that was claimed is delivered and settled: to whether the destination took
+   * anything at all. One that takes nothing should be left alone for a while.
+   */
+  readonly settled: Promise<boolean>
 }
 
 /**
@@ -39,14 +42,19 @@ export async function claimOnce(deps: ClaimDeps, shard: number, signal: AbortSig
   const token = deps.nextToken()
   // From before the call: the lock can end no earlier than this tells.
   const sentAt = performance.now()
-  const { claims, now, nextDueInMs, recovered } = await scripts.claim(shard, { token, limit, lockMs })
+  const { claims, now, nextDueInMs, recovered, dropped, dead } = await scripts.claim(shard, {
+    token,
+    limit,
+    lockMs,
+  })
   clock.observe(now)
   if (recovered > 0)
     logger.warn({ shard, count: recovered }, 'recovered claims of a server that did not settle them')
+  if (dropped + dead > 0) logger.warn({ shard, dropped, dead }, 'messages were past their notAfter')
 
   const settled =
     claims.length === 0
-      ? Promise.resolve()
+      ? Promise.resolve(true)
       : deliverAndSettle(deps, { shard, token, claims, now, sentAt }, signal)
   return { claimed: claims.length, nextDueInMs, settled }
 }
@@ -59,29 +67,30 @@ interface Batch {
   readonly sentAt: number
 }
 
-async function deliverAndSettle(deps: ClaimDeps, batch: Batch, signal: AbortSignal): Promise<void> {
+async function deliverAndSettle(deps: ClaimDeps, batch: Batch, signal: AbortSignal): Promise<boolean> {
   const { shard, token, claims, now, sentAt } = batch
-  try {
-    const deliveries = claims.map((claim) => toDelivery(claim, now))
-    const outcomes = await deps.destination.deliver(deliveries, sentAt + deps.lockMs * START_WITHIN, signal)
-    await settle(deps, { shard, token, deliveries, outcomes, lockEndsAt: sentAt + deps.lockMs }, signal)
-  } catch (error) {
-    deps.logger.error(
-      { shard, count: claims.length, err: error },
-      'a claimed batch broke; to be recovered when its locks end',
-    )
+  const deliveries: Delivery[] = []
+  const unreadable: Unreadable[] = []
+  for (const claim of claims) {
+    const delivery = toDelivery(claim, now)
+    if (delivery === undefined) unreadable.push({ id: claim.id, failures: claim.failures })
+    else deliveries.push(delivery)
   }
+  const outcomes = await deps.destination.deliver(deliveries, sentAt + deps.lockMs * START_WITHIN, signal)
+  const settlement = { shard, token, deliveries, outcomes, unreadable, lockEndsAt: sentAt + deps.lockMs }
+  await settle(deps, settlement, signal)
+  return outcomes.length === 0 || outcomes.some(({ kind }) => kind !== 'returned')
 }
 
-function toDelivery({ id, record, attemptDueAt, failures, recoveries }: Claim, now: number): Delivery {
-  const { dueAt, payload } = decodeRecord(record)
-  return {
-    id,
-    dueAt,
-    attemptDueAt,
-    lateMs: now - dueAt,
-    attempt: 1 + failures + recoveries,
-    failures,
-    payload,
+function toDelivery(
+  { id, record, attemptDueAt, failures, recoveries }: Claim,
+  now: number,
+): Delivery | undefined {
+  try {
+    const { dueAt, payload } = decodeRecord(record)
+    const attempt = 1 + failures + recoveries
+    return { id, dueAt, attemptDueAt, lateMs: now - dueAt, attempt, failures, payload }
+  } catch {
+    return undefined
   }
 }

@@ -17,8 +17,21 @@ function toLine({ id, dueAt, lateMs, attempt, payload }: Delivery, now: number):
 const UNICODE_LINE_BREAKS = /[\u0085\u2028\u2029]/g
 const toEscape = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
 
-/** The console: a batch is one write, and delivered when that write is done. */
-export function createConsole(stdout: Stdout, format?: LineFormat): Destination {
+/** The reader is gone for good: nothing written here will ever be read. */
+const BROKEN: ReadonlySet<string> = new Set(['EPIPE', 'EBADF'])
+
+export interface ConsoleOptions {
+  readonly format?: LineFormat | undefined
+  /** told once when nothing can be delivered here any more, whatever is tried */
+  readonly onBroken: (error: Error) => void
+}
+
+/**
+ * The console: a batch is one write, and delivered when that write is done. A write that fails is no failure of its
+ * messages, which another server may well deliver: they are returned.
+ */
+export function createConsole(stdout: Stdout, { format, onBroken }: ConsoleOptions): Destination {
+  let broken = false
   return {
     async deliver(batch, startBy, signal) {
       const now = Date.now()
@@ -28,13 +41,16 @@ export function createConsole(stdout: Stdout, format?: LineFormat): Destination 
         text += format === undefined ? line : format(line)
       }
       const result = await stdout.write(text.replace(UNICODE_LINE_BREAKS, toEscape), startBy, signal)
-      return batch.map(() => toOutcome(result))
+      if (result instanceof Error && !broken && BROKEN.has((result as NodeJS.ErrnoException).code ?? '')) {
+        broken = true
+        onBroken(
+          new Error(
+            `standard output is closed (${result.message}), so nothing can be delivered to the console`,
+          ),
+        )
+      }
+      const outcome: Outcome = result === 'written' ? { kind: 'delivered' } : { kind: 'returned' }
+      return batch.map(() => outcome)
     },
   }
-}
-
-function toOutcome(result: Awaited<ReturnType<Stdout['write']>>): Outcome {
-  if (result === 'written') return { kind: 'delivered' }
-  if (result === 'not begun') return { kind: 'returned' }
-  return { kind: 'failed', reason: result.message }
 }

@@ -1,5 +1,6 @@
 import { write } from 'node:fs'
 import { promisify } from 'node:util'
+import { LONGEST_TIMER_MS } from '../sleep.ts'
 
 const writeTo = promisify(write)
 
@@ -12,6 +13,9 @@ interface Chunk {
   readonly signal: AbortSignal | undefined
   readonly settle: (written: WriteResult) => void
 }
+
+const isTooLate = ({ startBy, signal }: Chunk): boolean =>
+  performance.now() > startBy || signal?.aborted === true
 
 /** Whether a chunk was written whole, never begun, or broken off by an error. */
 export type WriteResult = 'written' | 'not begun' | Error
@@ -39,16 +43,41 @@ export function createStdout(fd = 1): Stdout {
   async function run(): Promise<void> {
     await undefined // never ends before its caller has put it into `running`
     for (let chunk = queue.shift(); chunk !== undefined; chunk = queue.shift()) {
-      const late = performance.now() > chunk.startBy || chunk.signal?.aborted === true
-      chunk.settle(late ? 'not begun' : await writeWhole(fd, chunk))
+      chunk.settle(isTooLate(chunk) ? 'not begun' : await writeWhole(fd, chunk))
     }
     running = undefined
   }
 
+  /** A chunk that waits behind a write that hangs is told when it is too late for it. */
+  function giveUpInTime(chunk: Chunk): () => void {
+    const giveUp = () => {
+      const place = queue.indexOf(chunk)
+      if (place === -1) return
+      queue.splice(place, 1)
+      chunk.settle('not begun')
+    }
+    const ms = chunk.startBy - performance.now()
+    const timer = Number.isFinite(ms)
+      ? setTimeout(giveUp, Math.min(Math.max(0, ms), LONGEST_TIMER_MS))
+      : undefined
+    chunk.signal?.addEventListener('abort', giveUp)
+    return () => {
+      clearTimeout(timer)
+      chunk.signal?.removeEventListener('abort', giveUp)
+    }
+  }
+
   return {
     write(text, startBy = Number.POSITIVE_INFINITY, signal) {
-      return new Promise((settle) => {
-        queue.push({ text, startBy, signal, settle })
+      return new Promise((resolve) => {
+        let forget = () => {}
+        const settle = (result: WriteResult) => {
+          forget()
+          resolve(result)
+        }
+        const chunk = { text, startBy, signal, settle }
+        queue.push(chunk)
+        forget = giveUpInTime(chunk)
         running ??= run()
       })
     },
@@ -58,8 +87,8 @@ export function createStdout(fd = 1): Stdout {
   }
 }
 
-async function writeWhole(fd: number, { text, startBy, signal }: Chunk): Promise<WriteResult> {
-  const bytes = Buffer.from(text)
+async function writeWhole(fd: number, chunk: Chunk): Promise<WriteResult> {
+  const bytes = Buffer.from(chunk.text)
   let offset = 0
   while (offset < bytes.length) {
     try {
@@ -68,7 +97,7 @@ async function writeWhole(fd: number, { text, startBy, signal }: Chunk): Promise
     } catch (error) {
       const failure = error as NodeJS.ErrnoException // what fs.write rejects with
       if (failure.code !== 'EAGAIN') return failure
-      if (offset === 0 && (performance.now() > startBy || signal?.aborted === true)) return 'not begun'
+      if (offset === 0 && isTooLate(chunk)) return 'not begun'
       await new Promise((resolve) => setTimeout(resolve, FULL_PIPE_WAIT_MS))
     }
   }

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Scheduler } from '../schedule/scheduler.ts'
-import { failure } from './error-mapper.plugin.ts'
 import { EchoAtTimeBody, Failure, Scheduled } from './schemas.ts'
 import { parseTime } from './time.ts'
+import { InvalidRequestError } from './validation.ts'
 
 /** The original service's route: a message for the console at a time. */
 export const echoAtTimeRoutes: FastifyPluginAsyncTypebox<{ scheduler: Scheduler }> = async (
@@ -12,13 +12,14 @@ export const echoAtTimeRoutes: FastifyPluginAsyncTypebox<{ scheduler: Scheduler 
   app.post(
     '/echoAtTime',
     { schema: { body: EchoAtTimeBody, response: { 200: Scheduled, '4xx': Failure, '5xx': Failure } } },
-    async (request, reply) => {
+    async (request) => {
       const { time, message } = request.body
       const dueAt = parseTime(time)
       if (dueAt === undefined) {
-        return reply.code(400).send(failure(`time: must be ${EchoAtTimeBody.properties.time.description}`))
+        const message = `must be ${EchoAtTimeBody.properties.time.description}`
+        throw new InvalidRequestError([{ path: '/time', message }])
       }
-      const id = await scheduler.schedule({ payload: message, dueAt })
+      const { id } = await scheduler.schedule({ due: { at: dueAt }, payload: message, future: true })
       return { status: 'success' as const, message: 'message scheduled' as const, id }
     },
   )

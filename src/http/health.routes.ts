@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { failure } from './error-mapper.plugin.ts'
+import { toPlainBody } from './failure.ts'
 import { Failure, Healthy } from './schemas.ts'
 
 /** @returns resolves when Redis answered, rejects with the reason when it did not in time */
@@ -14,7 +14,9 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ checkHealth: HealthCheck 
       await checkHealth()
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      return reply.code(503).send(failure(`server is not running due to: ${reason}`))
+      return reply
+        .code(503)
+        .send(toPlainBody({ status: 503, detail: `server is not running due to: ${reason}` }))
     }
     return { status: 'success' as const, message: 'server is ok!' as const }
   })

@@ -1,23 +1,53 @@
 import { type Static, Type } from '@sinclair/typebox'
 
 /** The original service's reply to a scheduled message. */
-export const Scheduled = Type.Object({
-  status: Type.Literal('success'),
-  message: Type.Literal('message scheduled'),
-  id: Type.String({ description: 'the id the console line will carry' }),
-})
+export const Scheduled = Type.Object(
+  {
+    status: Type.Literal('success', { description: 'always success', examples: ['success'] }),
+    message: Type.Literal('message scheduled', {
+      description: 'always the same words',
+      examples: ['message scheduled'],
+    }),
+    id: Type.String({ description: 'the id the console line will carry', examples: ['~0VknCBoMfN7U'] }),
+  },
+  {
+    title: 'Scheduled',
+    description: 'the message is stored',
+    examples: [{ status: 'success', message: 'message scheduled', id: '~0VknCBoMfN7U' }],
+  },
+)
 
 /** The original service's one form for every failure. */
-export const Failure = Type.Object({
-  status: Type.Literal('error'),
-  message: Type.String({ description: 'what is wrong, and in which field' }),
-})
+export const Failure = Type.Object(
+  {
+    status: Type.Literal('error', { description: 'always error', examples: ['error'] }),
+    message: Type.String({
+      description: 'what is wrong, and in which field',
+      examples: ['time: must be in the future'],
+    }),
+  },
+  {
+    title: 'Failure',
+    description: 'what went wrong',
+    examples: [{ status: 'error', message: 'time: must be in the future' }],
+  },
+)
 export type Failure = Static<typeof Failure>
 
-export const Healthy = Type.Object({
-  status: Type.Literal('success'),
-  message: Type.Literal('server is ok!'),
-})
+export const Healthy = Type.Object(
+  {
+    status: Type.Literal('success', { description: 'always success', examples: ['success'] }),
+    message: Type.Literal('server is ok!', {
+      description: 'always the same words',
+      examples: ['server is ok!'],
+    }),
+  },
+  {
+    title: 'Healthy',
+    description: 'the server is well, and Redis answered it',
+    examples: [{ status: 'success', message: 'server is ok!' }],
+  },
+)
 
 /** What the original service took; it ignored unknown fields, and so do we here. */
 export const EchoAtTimeBody = Type.Object(
@@ -25,8 +55,13 @@ export const EchoAtTimeBody = Type.Object(
     time: Type.Union([Type.String(), Type.Number()], {
       description:
         'epoch milliseconds or seconds (up to 11 digits are seconds), as a number or digits, or ISO 8601 with an offset or Z',
+      examples: ['2030-01-01T09:00:00Z', 1893488400000],
     }),
-    message: Type.String({ description: 'a string' }),
+    message: Type.String({ description: 'a string', examples: ['good morning'] }),
   },
-  { description: 'a JSON object with time and message' },
+  {
+    title: 'EchoAtTime',
+    description: 'a JSON object with time and message',
+    examples: [{ time: '2030-01-01T09:00:00Z', message: 'good morning' }],
+  },
 )

@@ -1,10 +1,42 @@
 /** 9999-12-31T23:59:59.999Z, the last time that ISO 8601 writes with four digits of year. */
-const LAST_MS = 253_402_300_799_999
+export const LAST_MS = 253_402_300_799_999
 /** Numbers below this are seconds: up to eleven digits, which as milliseconds ended in 1973. */
 const SECONDS_BELOW = 1e11
 
 const ISO_8601 =
   /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d{2}):?(\d{2}))$/i
+
+/**
+ * Reads a time as the API takes it: ISO 8601 with an offset or Z, or epoch milliseconds.
+ *
+ * @param value in a body a string or an integer; in a query digits are epoch milliseconds too
+ * @returns epoch ms, 0 for anything before 1970, which is as past as any; or what is wrong, in words
+ */
+export function parseAt(value: number | string, { inQuery = false } = {}): number | string {
+  const number =
+    typeof value === 'number' ? value : inQuery && /^\d{1,16}$/.test(value) ? Number(value) : undefined
+  if (number === undefined) {
+    const ms = fromIso(String(value))
+    if (ms === undefined) return `must be ${AT_FORMS}`
+    return ms > LAST_MS ? `must not lie past 9999-12-31` : Math.max(0, ms)
+  }
+  if (!Number.isSafeInteger(number)) return `must be ${AT_FORMS}`
+  if (number < SECONDS_BELOW) return 'looks like seconds: it must be epoch milliseconds (or ISO 8601)'
+  return number > LAST_MS ? 'must not lie past 9999-12-31' : number
+}
+
+const AT_FORMS = 'ISO 8601 with an offset or Z, or epoch milliseconds (an integer)'
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** Reads a delay: ms, or digits and one of s, m, h, d. @returns ms, or what is wrong, in words */
+export function parseDelay(value: number | string, now: number): number | string {
+  const [, digits, unit = ''] = typeof value === 'string' ? (/^(\d{1,15})([smhd])$/.exec(value) ?? []) : []
+  const ms = typeof value === 'number' ? value : Number(digits) * (UNIT_MS[unit] ?? 1)
+  if (!Number.isSafeInteger(ms) || ms < 0)
+    return 'must be whole milliseconds, 0 or more, or digits and one of s, m, h, d, as "90s"'
+  return now + ms > LAST_MS ? 'must not lead past 9999-12-31' : ms
+}
 
 /**
  * Reads a time as the original service took it: epoch milliseconds or seconds, as a number or as digits

@@ -8,10 +8,12 @@ export const CONNECTION_NAME = 'carillon'
 /** A command on a connection that has gone silent fails after this long, and the connection is made anew. */
 const SILENT_SOCKET_MS = 5_000
 
+const LEAVE_REPLICA_EVERY_MS = 2_000
+
 export interface RedisConnection {
   readonly client: Redis | Cluster
   /** Calls back at every change between ready and away. */
-  onStateChange(listener: (state: 'ready' | 'away', reason?: Error) => void): void
+  onStateChange(listener: (state: 'ready' | 'away') => void): void
   isReady(): boolean
   /** In one phrase, for people. */
   whyAway(): string
@@ -61,11 +63,21 @@ function sharedOptions(target: RedisTarget) {
     socketTimeout: SILENT_SOCKET_MS,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    // A master that became a replica keeps its connections: leave, and ask again who is master.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    reconnectOnError: leaveReplicas(),
     ...(target.tls ? { tls: {} } : {}),
     ...(target.username === undefined ? {} : { username: target.username }),
     ...(target.password === undefined ? {} : { password: target.password }),
+  }
+}
+
+/** A master that became a replica keeps its connections: leave it, but not over and over, and ask who is master. */
+function leaveReplicas(): (error: Error) => boolean {
+  let leftAt = Number.NEGATIVE_INFINITY
+  return (error) => {
+    if (!error.message.startsWith('READONLY') || performance.now() - leftAt < LEAVE_REPLICA_EVERY_MS)
+      return false
+    leftAt = performance.now()
+    return true
   }
 }
 
@@ -92,17 +104,20 @@ function reasonOf(error: Error | undefined): string {
 function watch(client: Redis | Cluster): RedisConnection {
   let lastError: Error | undefined
   let state: 'ready' | 'away' = 'away'
-  const listeners: ((state: 'ready' | 'away', reason?: Error) => void)[] = []
+  const listeners: ((state: 'ready' | 'away') => void)[] = []
   let closing = false
   const change = (next: 'ready' | 'away') => {
     if (next === state || closing) return
     state = next
-    for (const listener of listeners) listener(next, lastError)
+    for (const listener of listeners) listener(next)
   }
   client.on('error', (error: Error) => {
     lastError = error
   })
-  client.on('ready', () => change('ready'))
+  client.on('ready', () => {
+    lastError = undefined
+    change('ready')
+  })
   client.on('close', () => change('away'))
 
   return {

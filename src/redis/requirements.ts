@@ -1,4 +1,5 @@
 import { Cluster, type Redis } from 'ioredis'
+import { NOT_SENT, toSchedulerError } from './failures.ts'
 import { shardCountKeyOf } from './keys.ts'
 
 /** Redis as it is cannot be trusted with messages. The message is one line that says what to change. */
@@ -12,20 +13,39 @@ const OLDEST = { redis: [7, 0], valkey: [7, 2] } as const
  * Looks whether Redis, on a cluster every master of it, can be trusted with messages.
  *
  * @returns warnings, one line each, about what works but may surprise
- * @throws UnfitRedisError for a version too old, or an eviction policy that could throw locks and messages
- *   away while `allowEviction` is false
+ * @throws UnfitRedisError for a version too old, a database that is not there, or an eviction policy that could
+ *   throw locks and messages away while `allowEviction` is false
  */
 export async function checkRequirements(
   client: Redis | Cluster,
-  { allowEviction }: { allowEviction: boolean },
+  { allowEviction, db }: { allowEviction: boolean; db: number },
 ): Promise<string[]> {
-  const nodes = client instanceof Cluster ? client.nodes('master') : [client]
-  const warnings = await Promise.all(nodes.map((node) => checkNode(node, allowEviction)))
-  return [...new Set(warnings.flat())]
+  if (client instanceof Cluster) {
+    const warnings = await Promise.all(client.nodes('master').map((node) => checkNode(node, allowEviction)))
+    return [...new Set(warnings.flat())]
+  }
+  // ioredis selects it too, and goes on in database 0 if that fails.
+  if (db !== 0) {
+    await client.select(db).catch((error: unknown) => {
+      if (!isReply(error)) throw error
+      throw new UnfitRedisError(
+        `REDIS_URL names database ${db}, which this Redis does not have: ${error.message}`,
+      )
+    })
+  }
+  return checkNode(client, allowEviction)
 }
 
+const isReply = (error: unknown): error is Error => error instanceof Error && error.name === 'ReplyError'
+
 async function checkNode(node: Redis, allowEviction: boolean): Promise<string[]> {
-  const info = parseInfo(await node.info())
+  let info: Map<string, string>
+  try {
+    info = parseInfo(await node.info())
+  } catch (error) {
+    if (!isReply(error) || !error.message.startsWith('NOPERM')) throw error
+    return ['this Redis user may not ask for INFO: version, eviction policy and persistence were not checked']
+  }
   checkVersion(info)
 
   const policy = info.get('maxmemory_policy') ?? 'unknown'
@@ -71,44 +91,81 @@ function splitAtColon(line: string): [string, string] {
 /**
  * Holds `SHARDS` against what this scheduler was started with before, and records it.
  *
+ * @returns every number of shards it has had
  * @throws UnfitRedisError when it is lower, as messages in the shards left out would never be delivered
  */
-export async function checkShardCount(
+export async function recordShardCount(
   client: Redis | Cluster,
   namespace: string,
   shards: number,
-): Promise<void> {
+): Promise<number[]> {
   const key = shardCountKeyOf(namespace)
-  const stored = Number((await client.get(key)) ?? 0)
-  if (shards < stored) {
+  const recorded = ((await client.get(key)) ?? '').split(',').filter(Boolean).map(Number)
+  const newest = Math.max(0, ...recorded)
+  if (shards < newest) {
     throw new UnfitRedisError(
-      `SHARDS is ${shards} but this Redis holds messages in ${stored} shards, and the rest would never be delivered: set SHARDS=${stored}`,
+      `SHARDS is ${shards} but this Redis holds messages in ${newest} shards, and the rest would never be delivered: set SHARDS=${newest}`,
     )
   }
-  if (shards > stored) await client.set(key, shards)
+  if (shards > newest) {
+    await client.set(key, [...recorded, shards].join(',')).catch((error: unknown) => {
+      // A full Redis has to be emptied, and for that the loops have to run; the next look records it.
+      if (!isReply(error) || !error.message.startsWith('OOM')) throw error
+    })
+  }
+  return [...new Set([...recorded, shards])]
+}
+
+export interface RedisFacts {
+  readonly version: string
+  readonly usedMemoryBytes: number
+  /** 0 for no limit */
+  readonly maxMemoryBytes: number
+}
+
+/** A command for a caller that acts on failures. @throws SchedulerError as toSchedulerError says */
+const asking = <T>(command: string, answer: Promise<T>): Promise<T> =>
+  answer.catch((error: unknown) => {
+    throw toSchedulerError(command, error)
+  })
+
+/** Version and memory, on a cluster of all masters together. */
+export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFacts> {
+  const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+  const infos = (await asking('info', Promise.all(nodes.map((node) => node.info())))).map(parseInfo)
+  const sum = (name: string) => infos.reduce((total, info) => total + Number(info.get(name) ?? 0), 0)
+  const [first] = infos
+  return {
+    version: first?.get('valkey_version') ?? first?.get('redis_version') ?? 'unknown',
+    usedMemoryBytes: sum('used_memory'),
+    maxMemoryBytes: sum('maxmemory'),
+  }
 }
 
 /** @returns Redis's clock, epoch ms */
 export async function readRedisClock(client: Redis | Cluster): Promise<number> {
-  const [seconds, microseconds] = (await client.time()).map(Number)
+  const [seconds, microseconds] = (await asking('time', client.time())).map(Number)
   return (seconds ?? 0) * 1_000 + Math.floor((microseconds ?? 0) / 1_000)
 }
 
 const HEALTHY_WITHIN_MS = 1_000
 
-/** @throws Error with the reason when Redis has not answered within a second */
-export async function pingRedis(client: Redis | Cluster, whyAway: () => string): Promise<void> {
+/**
+ * @param whyAway why there is no connection, where that is known
+ * @throws Error with the reason when Redis has not answered within a second
+ */
+export async function pingRedis(client: Redis | Cluster, whyAway: () => string | undefined): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const silence = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error('Redis did not answer within a second')), HEALTHY_WITHIN_MS)
   })
   try {
-    await Promise.race([
-      client.ping().catch(() => {
-        throw new Error(whyAway())
-      }),
-      silence,
-    ])
+    await Promise.race([client.ping(), silence])
+  } catch (error) {
+    // Whoever watches the connection knows better why a command was not sent, but may not know it yet.
+    if (NOT_SENT.test((error as Error).message))
+      throw new Error(whyAway() ?? 'the connection to Redis was closed')
+    throw error
   } finally {
     clearTimeout(timer)
   }

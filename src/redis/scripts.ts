@@ -1,19 +1,42 @@
 import type { Cluster, Redis } from 'ioredis'
-import { toSchedulerError } from './failures.ts'
-import { keysOf, type ShardKeys, wakeChannelOf } from './keys.ts'
-import { loadScript } from './lua.ts'
+import { parseAttempts } from '../message.ts'
+import {
+  type Argument,
+  defineScript,
+  historyMaxOf,
+  keyBook,
+  numberOrNull,
+  oneOf,
+  type ScriptsOptions,
+} from './define-script.ts'
+import { wakeChannelOf } from './keys.ts'
 
 export interface ScheduleEntry {
   readonly id: string
-  /** epoch ms */
-  readonly dueAt: number
-  /** "future": stored only if `dueAt` has not come yet by Redis's clock */
-  readonly rule: 'future' | 'any'
+  /** when it is due: epoch ms, or ms from now by Redis's clock */
+  readonly due: { readonly at: number } | { readonly inMs: number }
+  /**
+   * - "future"  a server-made id, stored only if its due time has not come yet
+   * - "any"     a server-made id
+   * - "client"  an id of the client's, which may be in use or finished; the body has a fingerprint
+   */
+  readonly rule: 'future' | 'any' | 'client'
   /** the record without its due time, see message.ts */
   readonly body: string
 }
 
-export type ScheduleWord = 'scheduled' | 'exists' | 'past'
+const REFUSALS = ['exists', 'past', 'expired', 'duplicate', 'conflict'] as const
+/** What became of an entry; see lua/schedule.lua for the refusals. */
+export type ScheduleWord = 'scheduled' | (typeof REFUSALS)[number]
+
+export interface ScheduleReply {
+  /** one per entry, in order */
+  readonly words: ScheduleWord[]
+  /** ms until the next message if an entry became it */
+  readonly headInMs: number | null
+  /** Redis's clock, epoch ms */
+  readonly now: number
+}
 
 export interface Claim {
   readonly id: string
@@ -34,168 +57,113 @@ export interface ClaimReply {
   readonly nextDueInMs: number | null
   /** expired claims put back to due by this call */
   readonly recovered: number
+  /** messages past their not-after that this call dropped, or made dead letters */
+  readonly dropped: number
+  readonly dead: number
 }
 
 export type Release =
   | { readonly id: string; readonly why: 'failed'; readonly retryInMs: number }
   | { readonly id: string; readonly why: 'returned'; readonly dueAt: number }
 
+export interface Delivered {
+  readonly id: string
+  readonly lateMs: number
+}
+
 /**
- * The Lua scripts as methods; see the header of each file in `lua/` for what it writes and costs.
- *
- * Every method throws SchedulerError STORE_UNAVAILABLE when Redis did not confirm (the call may or may not
- * have run) and STORE_FULL when it refused for lack of memory.
+ * The scripts a message travels through; see the header of each file in `lua/` for what it writes and costs.
+ * Each rejects as defineScript says.
  */
 export interface Scripts {
-  /**
-   * @returns one word per entry, in order; the ms until the next message if one of them became it; and
-   *   Redis's clock, epoch ms
-   * @see lua/schedule.lua
-   */
-  schedule(
-    shard: number,
-    entries: readonly ScheduleEntry[],
-  ): Promise<{ words: ScheduleWord[]; headInMs: number | null; now: number }>
+  /** @see lua/schedule.lua */
+  schedule(shard: number, entries: readonly ScheduleEntry[]): Promise<ScheduleReply>
   /** @see lua/claim.lua */
   claim(shard: number, args: { token: string; limit: number; lockMs: number }): Promise<ClaimReply>
   /** @returns the ids whose lock no longer held the token @see lua/acknowledge.lua */
-  acknowledge(shard: number, args: { token: string; ids: readonly string[] }): Promise<string[]>
+  acknowledge(shard: number, args: { token: string; delivered: readonly Delivered[] }): Promise<string[]>
   /** @returns the ids whose lock no longer held the token @see lua/release.lua */
   release(shard: number, args: { token: string; releases: readonly Release[] }): Promise<string[]>
-}
-
-type Argument = string | number
-type Command = (...args: Argument[]) => Promise<unknown>
-
-export interface ScriptsOptions {
-  readonly namespace: string
-  /** moves Redis's clock in tests, ms */
-  readonly clockOffsetMs?: () => number
 }
 
 /** Defines the scripts on a client, once, and returns them as methods. */
 export function createScripts(client: Redis | Cluster, options: ScriptsOptions): Scripts {
   const { namespace, clockOffsetMs = () => 0 } = options
+  const { historyTtlMs, dedupWindowMs } = options.retention
   const wakeChannel = wakeChannelOf(namespace)
-  const shards = new Map<number, ShardKeys>()
-  const keys = (shard: number): ShardKeys => {
-    let found = shards.get(shard)
-    if (found === undefined) {
-      found = keysOf(shard, namespace)
-      shards.set(shard, found)
-    }
-    return found
-  }
-
-  const define = (name: string): Command => {
-    const { lua, numberOfKeys } = loadScript(name)
-    const commandName = `carillon_${name}`
-    client.defineCommand(commandName, { lua, numberOfKeys })
-    // defineCommand adds a method that the client's type cannot know.
-    const commands = client as unknown as Record<string, Command>
-    return async (...args) => {
-      try {
-        return await (commands[commandName] as Command).apply(client, args)
-      } catch (error) {
-        throw toSchedulerError(name, error)
-      }
-    }
-  }
-  const schedule = define('schedule')
-  const claim = define('claim')
-  const acknowledge = define('acknowledge')
-  const release = define('release')
+  const keys = keyBook(namespace)
+  const schedule = defineScript(client, 'schedule')
+  const claim = defineScript(client, 'claim')
+  const acknowledge = defineScript(client, 'acknowledge')
+  const release = defineScript(client, 'release')
+  const refusal = oneOf('schedule', REFUSALS)
 
   return {
     async schedule(shard, entries) {
-      const { scheduled, messages } = keys(shard)
-      const args: Argument[] = [scheduled, messages, clockOffsetMs(), wakeChannel, shard]
-      for (const { id, dueAt, rule, body } of entries) args.push(id, dueAt, rule, body)
-      const [now, head, ...refused] = list('schedule', await schedule(...args))
-      const words = new Array<ScheduleWord>(entries.length).fill('scheduled')
-      for (let i = 0; i < refused.length; i += 2) {
-        words[Number(refused[i]) - 1] = refusal(refused[i + 1])
+      const k = keys(shard)
+      const args: Argument[] = [k.scheduled, k.messages, k.history, k.delivered, k.dropped]
+      args.push(clockOffsetMs(), wakeChannel, shard, k.tagPrefix, k.seenPrefix)
+      for (const { id, due, rule, body } of entries) {
+        args.push(id, 'at' in due ? due.at : `+${due.inMs}`, rule, body)
       }
-      return { words, headInMs: head === '' ? null : Number(head), now: Number(now) }
+      const [now, head, ...refused] = await schedule(...args)
+      const words = new Array<ScheduleWord>(entries.length).fill('scheduled')
+      for (let i = 0; i < refused.length; i += 2) words[Number(refused[i]) - 1] = refusal(refused[i + 1])
+      return { words, headInMs: numberOrNull(head), now: Number(now) }
     },
 
     async claim(shard, { token, limit, lockMs }) {
-      const { scheduled, claimed, messages, attempts, lockPrefix } = keys(shard)
-      const reply = list(
-        'claim',
-        await claim(
-          scheduled,
-          claimed,
-          messages,
-          attempts,
+      const k = keys(shard)
+      const reply = await claim(
+        ...[k.scheduled, k.claimed, k.messages, k.attempts, k.dead, k.history, k.delivered, k.dropped],
+        ...[
           clockOffsetMs(),
-          lockPrefix,
-          token,
-          limit,
-          lockMs,
-        ),
+          k.lockPrefix,
+          k.tagPrefix,
+          k.seenPrefix,
+          historyMaxOf(options, shard),
+          historyTtlMs,
+          dedupWindowMs,
+        ],
+        ...[token, limit, lockMs],
       )
+      const [now, nextDueIn, recovered, dropped, dead] = reply
       const claims: Claim[] = []
-      for (let i = 3; i < reply.length; i += 4) {
-        const [failures, recoveries] = counts(String(reply[i + 3]))
+      for (let i = 5; i < reply.length; i += 4) {
         claims.push({
           id: String(reply[i]),
           attemptDueAt: Number(reply[i + 1]),
           record: String(reply[i + 2]),
-          failures,
-          recoveries,
+          ...parseAttempts(String(reply[i + 3])),
         })
       }
-      const [now, nextDueIn, recovered] = reply
       return {
         claims,
         now: Number(now),
-        nextDueInMs: nextDueIn === '' ? null : Number(nextDueIn),
+        nextDueInMs: numberOrNull(nextDueIn),
         recovered: Number(recovered),
+        dropped: Number(dropped),
+        dead: Number(dead),
       }
     },
 
-    async acknowledge(shard, { token, ids }) {
-      const { claimed, messages, attempts, lockPrefix } = keys(shard)
-      return strings('acknowledge', await acknowledge(claimed, messages, attempts, lockPrefix, token, ...ids))
+    async acknowledge(shard, { token, delivered }) {
+      const k = keys(shard)
+      const args: Argument[] = [k.claimed, k.messages, k.attempts, k.history, k.delivered, k.dropped]
+      args.push(clockOffsetMs(), k.lockPrefix, k.tagPrefix, k.seenPrefix)
+      args.push(historyMaxOf(options, shard), historyTtlMs, dedupWindowMs, token)
+      for (const { id, lateMs } of delivered) args.push(id, lateMs)
+      return (await acknowledge(...args)).map(String)
     },
 
     async release(shard, { token, releases }) {
-      const { scheduled, claimed, attempts, lockPrefix } = keys(shard)
-      const args: Argument[] = [
-        scheduled,
-        claimed,
-        attempts,
-        clockOffsetMs(),
-        wakeChannel,
-        shard,
-        lockPrefix,
-        token,
-      ]
+      const k = keys(shard)
+      const args: Argument[] = [k.scheduled, k.claimed, k.attempts, k.messages]
+      args.push(clockOffsetMs(), wakeChannel, shard, k.lockPrefix, k.tagPrefix, token)
       for (const entry of releases) {
         args.push(entry.id, entry.why, entry.why === 'failed' ? entry.retryInMs : entry.dueAt)
       }
-      return strings('release', await release(...args))
+      return (await release(...args)).map(String)
     },
   }
-}
-
-function list(script: string, reply: unknown): unknown[] {
-  if (!Array.isArray(reply)) throw new TypeError(`${script}.lua answered ${JSON.stringify(reply)}`)
-  return reply
-}
-
-const strings = (script: string, reply: unknown): string[] => list(script, reply).map(String)
-
-function refusal(word: unknown): ScheduleWord {
-  if (word === 'exists' || word === 'past') return word
-  throw new TypeError(`schedule.lua answered ${JSON.stringify(word)}`)
-}
-
-const NO_ATTEMPTS: readonly [number, number] = [0, 0]
-
-function counts(attempts: string): readonly [failures: number, recoveries: number] {
-  if (attempts === '') return NO_ATTEMPTS
-  const [failures, recoveries] = attempts.split(' ').map(Number)
-  return [failures ?? 0, recoveries ?? 0]
 }

@@ -1,28 +1,39 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { SchedulerError } from '../errors.ts'
-import { createIdMaker } from '../message-id.ts'
+import type { Due } from '../message.ts'
+import { createIdMaker, shardOfClientId } from '../message-id.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
-import type { ScheduleEntry, Scripts } from '../redis/scripts.ts'
+import type { ScheduleEntry, ScheduleWord, Scripts } from '../redis/scripts.ts'
 
 /** One script call takes this much at most, which keeps it to a few milliseconds. */
 const CALL_MESSAGES = 1_000
 const CALL_CHARACTERS = 4_194_304
 /** A client hears no later than this whether its message was stored. */
-const ANSWER_WITHIN_MS = 1_500
+const ANSWER_WITHIN_MS = 1_200
 const FIRST_RETRY_MS = 25
 
 export interface Draft {
-  /** epoch ms */
-  readonly dueAt: number
-  readonly rule: ScheduleEntry['rule']
+  /** the client's, or none, and one is made */
+  readonly id?: string
+  readonly due: Due
+  /** whether it has to be due in the future */
+  readonly future: boolean
   /** see encodeRecordBody */
   readonly body: string
+}
+
+export interface Committed {
+  readonly id: string
+  /** Redis's clock when it was stored, epoch ms */
+  readonly now: number
+  /** a message of this id and content was there already */
+  readonly duplicate: boolean
 }
 
 interface Pending {
   readonly draft: Draft
   readonly enteredAt: number
-  readonly resolve: (id: string) => void
+  readonly resolve: (committed: Committed) => void
   readonly reject: (error: Error) => void
 }
 
@@ -30,14 +41,15 @@ export interface GroupCommit {
   /**
    * Stores one message, sharing its script call with all others handed in during this turn of the event loop.
    *
-   * While Redis is away the call is repeated with the same ids until 1.5 s have gone by. That is safe: a
-   * message that an unanswered call did store is found by its id, and one whose due time came in between,
+   * While Redis is away the call is repeated with the same ids until 1.2 s have gone by. That is safe: a
+   * message that an unanswered call did store is found by its id, and one that may have come due in between,
    * which may be delivered and forgotten by now, is not stored again.
    *
-   * @returns its id, once Redis has confirmed it
-   * @throws SchedulerError DUE_TIME_PASSED, STORE_FULL: not stored; STORE_UNAVAILABLE: perhaps stored
+   * @returns once Redis has confirmed it
+   * @throws SchedulerError DUE_TIME_PASSED, NOT_AFTER_TOO_SOON, ID_CONFLICT, STORE_FULL: not stored;
+   *   STORE_UNAVAILABLE: perhaps stored
    */
-  add(draft: Draft): Promise<string>
+  add(draft: Draft): Promise<Committed>
 }
 
 export interface GroupCommitDeps {
@@ -53,47 +65,88 @@ export function createGroupCommit({ scripts, clock, shards, onHead }: GroupCommi
   let turn: Pending[] = []
   let nextShard = Math.floor(Math.random() * shards)
 
+  /** Messages whose id is made here go to one shard together; those of clients to the shard of their id. */
   function flush(): void {
     const all = turn
     turn = []
+    const own = nextShard
+    nextShard = (nextShard + 1) % shards
+    const byShard = new Map<number, Pending[]>()
+    for (const pending of all) {
+      const { id } = pending.draft
+      const shard = id === undefined ? own : shardOfClientId(id, shards)
+      const batch = byShard.get(shard)
+      if (batch === undefined) byShard.set(shard, [pending])
+      else batch.push(pending)
+    }
+    for (const [shard, batch] of byShard) commitInCalls(shard, batch)
+  }
+
+  function commitInCalls(shard: number, all: Pending[]): void {
     let batch: Pending[] = []
     let characters = 0
     for (const pending of all) {
       batch.push(pending)
       characters += pending.draft.body.length
       if (batch.length === CALL_MESSAGES || characters >= CALL_CHARACTERS) {
-        void commit(batch)
+        void commit(shard, batch)
         batch = []
         characters = 0
       }
     }
-    if (batch.length > 0) void commit(batch)
+    if (batch.length > 0) void commit(shard, batch)
   }
 
-  /** A batch goes to one shard whole, and the next batch to the next shard. */
-  async function commit(batch: Pending[]): Promise<void> {
-    const shard = nextShard
-    nextShard = (nextShard + 1) % shards
-    const entries = batch.map(({ draft }): ScheduleEntry => {
-      return { id: ids.next(shard, clock.now()), dueAt: draft.dueAt, rule: draft.rule, body: draft.body }
+  async function commit(shard: number, batch: readonly Pending[]): Promise<void> {
+    const createdAt = clock.now()
+    const entries = batch.map(({ draft: { id, due, future, body } }): ScheduleEntry => {
+      if (id !== undefined) return { id, due, rule: 'client', body }
+      return { id: ids.next(shard, createdAt), due, rule: future ? 'future' : 'any', body }
     })
     try {
-      const { words, repeated } = await scheduleUntilAnswered(shard, entries, batch[0]?.enteredAt ?? 0)
-      for (const [i, { draft, resolve, reject }] of batch.entries()) {
-        const word = words[i]
-        if (word === 'scheduled' || (word === 'exists' && repeated)) {
-          resolve(entries[i]?.id ?? '')
-        } else if (word === 'exists') {
-          // Another server made the same id in the same millisecond: ours is stored under a new one.
-          add(draft).then(resolve, reject)
-        } else if (repeated) {
-          reject(new SchedulerError('STORE_UNAVAILABLE', 'Redis was away until after the due time'))
-        } else {
-          reject(new SchedulerError('DUE_TIME_PASSED', 'the due time has passed'))
-        }
+      const { words, now, repeated } = await scheduleUntilAnswered(shard, entries, batch[0]?.enteredAt ?? 0)
+      for (const [i, pending] of batch.entries()) {
+        settle(pending, { id: entries[i]?.id ?? '', word: words[i] ?? 'exists', now, repeated })
       }
     } catch (error) {
       for (const { reject } of batch) reject(error as Error)
+    }
+  }
+
+  function settle(
+    { draft, resolve, reject }: Pending,
+    { id, word, now, repeated }: { id: string; word: ScheduleWord; now: number; repeated: boolean },
+  ): void {
+    switch (word) {
+      case 'scheduled':
+        resolve({ id, now, duplicate: false })
+        break
+      case 'exists':
+        // If the call was repeated, this is our own message. If not, another server made the same id in the
+        // same millisecond, and ours is stored under a new one.
+        if (repeated) resolve({ id, now, duplicate: false })
+        else add(draft).then(resolve, reject)
+        break
+      case 'duplicate':
+        resolve({ id, now, duplicate: !repeated })
+        break
+      case 'past':
+        reject(
+          repeated
+            ? new SchedulerError('STORE_UNAVAILABLE', 'Redis was away until after the due time', {
+                perhapsDone: true,
+              })
+            : new SchedulerError('DUE_TIME_PASSED', 'the due time has passed'),
+        )
+        break
+      case 'conflict':
+        reject(new SchedulerError('ID_CONFLICT', 'the id is known, with other content'))
+        break
+      case 'expired':
+        reject(new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter lies before the due time'))
+        break
+      default:
+        word satisfies never
     }
   }
 
@@ -106,18 +159,20 @@ export function createGroupCommit({ scripts, clock, shards, onHead }: GroupCommi
         const { words, headInMs, now } = await withinTime(scripts.schedule(shard, attempt), answerBy)
         clock.observe(now)
         if (headInMs !== null) onHead(shard, headInMs)
-        return { words, repeated }
+        return { words, now, repeated }
       } catch (error) {
         const passing = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
         if (!passing || performance.now() + wait >= answerBy) throw error
+        if (error.perhapsDone) {
+          repeated = true
+          attempt = entries.map(asRepeated)
+        }
       }
       await delay(wait)
-      repeated = true
-      attempt = entries.map((entry): ScheduleEntry => ({ ...entry, rule: 'future' }))
     }
   }
 
-  function add(draft: Draft): Promise<string> {
+  function add(draft: Draft): Promise<Committed> {
     return new Promise((resolve, reject) => {
       if (turn.length === 0) setImmediate(flush)
       turn.push({ draft, enteredAt: performance.now(), resolve, reject })
@@ -126,11 +181,24 @@ export function createGroupCommit({ scripts, clock, shards, onHead }: GroupCommi
   return { add }
 }
 
+/**
+ * An entry as it may be sent once more although it is perhaps stored: a client-made id stays known after its
+ * delivery, but a server-made one may be stored again only if it cannot have been delivered meanwhile.
+ */
+function asRepeated(entry: ScheduleEntry): ScheduleEntry {
+  if (entry.rule === 'client') return entry
+  const soon = 'inMs' in entry.due && entry.due.inMs <= ANSWER_WITHIN_MS
+  return { ...entry, rule: 'future', due: soon ? { at: 0 } : entry.due }
+}
+
 /** @throws SchedulerError STORE_UNAVAILABLE when `call` has not settled by `answerBy` (monotonic ms) */
 function withinTime<T>(call: Promise<T>, answerBy: number): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
-      () => reject(new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer in time')),
+      () =>
+        reject(
+          new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer in time', { perhapsDone: true }),
+        ),
       Math.max(0, answerBy - performance.now()),
     )
     call.then(resolve, reject).finally(() => clearTimeout(timer))

@@ -1,30 +1,206 @@
-import { encodeRecordBody } from '../message.ts'
+import { SchedulerError } from '../errors.ts'
+import {
+  type Due,
+  decodeOutcome,
+  decodeRecord,
+  encodeOptions,
+  encodeRecordBody,
+  fingerprintOf,
+  type MessageOptions,
+} from '../message.ts'
+import { parseServerMadeId } from '../message-id.ts'
+import type { FoundMessage, MessageScripts } from '../redis/message-scripts.ts'
 import type { GroupCommit } from './group-commit.ts'
+import { type ForgottenMessage, type Message, toMessage } from './message-view.ts'
+import type { ShardBook } from './shard-book.ts'
 
 export interface NewMessage {
+  /** the client's own; without one, one is made and equal messages are different ones */
+  readonly id?: string
+  readonly due: Due
   /** any JSON value */
   readonly payload: unknown
-  /** epoch ms; has to be in the future by Redis's clock */
-  readonly dueAt: number
+  readonly options?: MessageOptions
+  /** refuse it if its due time has come */
+  readonly future?: boolean
 }
 
+export interface Scheduled {
+  readonly id: string
+  /** when it will be delivered, epoch ms */
+  readonly dueAt: number
+  /** by Redis's clock, epoch ms */
+  readonly createdAt: number
+  /** a message of this id and content was there already, and nothing was stored */
+  readonly duplicate: boolean
+}
+
+/** Fields to change, undefined to remove one; a field that is not there stays. */
+export interface Patch {
+  readonly due?: Due
+  readonly payload?: unknown
+  readonly options: { readonly [Name in keyof MessageOptions]: MessageOptions[Name] | undefined }
+}
+
+/**
+ * What can be done with one message. Every method throws SchedulerError STORE_UNAVAILABLE when Redis did not
+ * confirm: what was asked may or may not have been done.
+ */
 export interface Scheduler {
   /**
    * Schedules a message for delivery at, and never before, its due time.
    *
-   * @returns the message's id, once Redis has confirmed it
-   * @throws SchedulerError DUE_TIME_PASSED  `dueAt` was not in the future; nothing was stored
-   * @throws SchedulerError STORE_FULL  Redis is out of memory; nothing was stored
-   * @throws SchedulerError STORE_UNAVAILABLE  Redis did not confirm; the message may or may not be stored
+   * @returns once Redis has confirmed it
+   * @throws SchedulerError DUE_TIME_PASSED, NOT_AFTER_TOO_SOON, ID_CONFLICT, STORE_FULL  nothing was stored
    * @see lua/schedule.lua
    */
-  schedule(message: NewMessage): Promise<string>
+  schedule(message: NewMessage): Promise<Scheduled>
+  /** @throws SchedulerError MESSAGE_NOT_FOUND @see lua/find.lua */
+  find(id: string): Promise<Message | ForgottenMessage>
+  /**
+   * Changes a message that is scheduled, or dead, in place.
+   *
+   * @param ifMatch versions accepted, comma-separated; "" or "*" for any
+   * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, VERSION_MISMATCH, NOT_AFTER_TOO_SOON,
+   *   ON_LATE_POINTLESS, in this order of precedence; nothing was changed
+   * @see lua/reschedule.lua
+   */
+  reschedule(id: string, patch: Patch, ifMatch: string): Promise<Message>
+  /**
+   * Forgets a message that is scheduled, or dead; once this has returned it is never delivered.
+   *
+   * @param ifMatch versions accepted, comma-separated; "" or "*" for any
+   * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, VERSION_MISMATCH, in this order
+   * @see lua/cancel.lua
+   */
+  cancel(id: string, ifMatch: string): Promise<void>
 }
 
-export function createScheduler(groupCommit: GroupCommit): Scheduler {
+export interface SchedulerDeps {
+  readonly groupCommit: GroupCommit
+  readonly scripts: Pick<MessageScripts, 'find' | 'cancel' | 'reschedule'>
+  readonly shardBook: ShardBook
+  readonly onHead: (shard: number, inMs: number) => void
+  /** how long finished client-made ids stay known */
+  readonly dedupWindowMs: number
+  /** Redis's clock as last heard of, epoch ms */
+  readonly now: () => number
+}
+
+export function createScheduler(deps: SchedulerDeps): Scheduler {
+  const { groupCommit, scripts, shardBook, onHead, dedupWindowMs, now } = deps
+
+  /** Where it is, and in which shard; undefined when nowhere. */
+  async function locate(id: string): Promise<{ shard: number; found: FoundMessage } | undefined> {
+    for (const shard of shardBook.shardsOf(id)) {
+      const [found] = await scripts.find(shard, [id])
+      if (found !== undefined) return { shard, found }
+    }
+    return undefined
+  }
+
+  /**
+   * Whether a client's id lies in a shard from before shards were added, with the same content.
+   * @throws SchedulerError ID_CONFLICT for other content
+   */
+  async function isKnownElsewhere(id: string, fingerprint: string): Promise<boolean> {
+    for (const shard of shardBook.shardsOf(id).slice(1)) {
+      const [found] = await scripts.find(shard, [id])
+      const seen = found === undefined ? undefined : fingerprintIn(found)
+      if (seen === undefined) continue
+      if (seen !== fingerprint) throw new SchedulerError('ID_CONFLICT', 'the id is known, with other content')
+      return true
+    }
+    return false
+  }
+
+  /** The fingerprint of a message whose id is still taken. */
+  function fingerprintIn({ state, score, record }: FoundMessage): string | undefined {
+    if (score === null) return record
+    const isFinished = state === 'delivered' || state === 'dropped'
+    if (isFinished && score + dedupWindowMs <= now()) return undefined
+    return decodeRecord(isFinished ? decodeOutcome(record).record : record).fingerprint ?? undefined
+  }
+
+  /** The shard to act in: where the message is, or the first, which will answer that it is nowhere. */
+  async function shardFor(id: string): Promise<number> {
+    const shards = shardBook.shardsOf(id)
+    if (shards.length > 1) return (await locate(id))?.shard ?? shards[0] ?? 0
+    return shards[0] ?? 0
+  }
+
   return {
-    schedule({ payload, dueAt }) {
-      return groupCommit.add({ dueAt, rule: 'future', body: encodeRecordBody(JSON.stringify(payload)) })
+    async schedule({ id, due, payload, options = {}, future = false }) {
+      const text = JSON.stringify(payload)
+      if (id === undefined) {
+        const stored = await groupCommit.add({ due, future, body: encodeRecordBody(text, options) })
+        return scheduled(stored, due)
+      }
+      const fingerprint = fingerprintOf(due, payload, options)
+      if (shardBook.shardsOf(id).length > 1 && (await isKnownElsewhere(id, fingerprint))) {
+        return { id, dueAt: 0, createdAt: 0, duplicate: true }
+      }
+      return scheduled(
+        await groupCommit.add({ id, due, future, body: encodeRecordBody(text, options, fingerprint) }),
+        due,
+      )
     },
+
+    async find(id) {
+      const located = await locate(id)
+      if (located === undefined) throw notFound()
+      return toMessage(located.found)
+    },
+
+    async reschedule(id, { due, payload, options }, ifMatch) {
+      const shard = await shardFor(id)
+      const changes = {
+        due: due ?? null,
+        payload: payload === undefined ? null : JSON.stringify(payload),
+        options: encodeOptions(options),
+      }
+      const reply = await scripts.reschedule(shard, { id, ifMatch, changes })
+      switch (reply.word) {
+        case 'rescheduled':
+          if (reply.headInMs !== null) onHead(shard, reply.headInMs)
+          return toMessage(reply.found) as Message // never a forgotten one: it was found to be scheduled or dead
+        case 'expired':
+          throw new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter would lie before the due time')
+        case 'pointless':
+          throw new SchedulerError('ON_LATE_POINTLESS', 'onLate says nothing without notAfter')
+        default:
+          throw refusal(reply.word)
+      }
+    },
+
+    async cancel(id, ifMatch) {
+      const [word = 'unknown'] = await scripts.cancel(await shardFor(id), { ids: [id], ifMatch, dead: true })
+      if (word !== 'cancelled' && word !== 'dead') throw refusal(word)
+    },
+  }
+}
+
+function scheduled(
+  { id, now, duplicate }: { id: string; now: number; duplicate: boolean },
+  due: Due,
+): Scheduled {
+  const createdAt = parseServerMadeId(id)?.createdAt ?? now
+  return { id, dueAt: 'at' in due ? due.at : now + due.inMs, createdAt, duplicate }
+}
+
+const notFound = () => new SchedulerError('MESSAGE_NOT_FOUND', 'no message has this id')
+
+function refusal(word: 'unknown' | 'claimed' | 'finished' | 'version'): SchedulerError {
+  switch (word) {
+    case 'unknown':
+      return notFound()
+    case 'claimed':
+      return new SchedulerError('MESSAGE_CLAIMED', 'the message is being delivered')
+    case 'finished':
+      return new SchedulerError('MESSAGE_FINISHED', 'the message was delivered or dropped')
+    case 'version':
+      return new SchedulerError('VERSION_MISMATCH', 'the message has another version')
+    default:
+      return word satisfies never
   }
 }

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Delivery, Outcome } from '../deliver/deliver.ts'
 import { SchedulerError } from '../errors.ts'
-import type { Release, Scripts } from '../redis/scripts.ts'
+import type { Delivered, Release, Scripts } from '../redis/scripts.ts'
 import { sleep } from '../sleep.ts'
 import { retryDelayMs } from './retry-delay.ts'
 
@@ -13,8 +13,15 @@ export interface Settlement {
   readonly token: string
   readonly deliveries: readonly Delivery[]
   readonly outcomes: readonly Outcome[]
+  /** messages whose record makes no sense, not delivered */
+  readonly unreadable?: readonly Unreadable[]
   /** monotonic ms at which the locks end: later, nothing can be settled */
   readonly lockEndsAt: number
+}
+
+export interface Unreadable {
+  readonly id: string
+  readonly failures: number
 }
 
 export interface SettleDeps {
@@ -34,16 +41,16 @@ export interface SettleDeps {
  */
 export async function settle(
   { scripts, logger }: SettleDeps,
-  { shard, token, deliveries, outcomes, lockEndsAt }: Settlement,
+  { shard, token, deliveries, outcomes, unreadable = [], lockEndsAt }: Settlement,
   signal: AbortSignal,
 ): Promise<void> {
-  const delivered: string[] = []
+  const delivered: Delivered[] = []
   const releases: Release[] = []
   for (const [i, delivery] of deliveries.entries()) {
     const outcome: Outcome = outcomes[i] ?? { kind: 'returned' }
     switch (outcome.kind) {
       case 'delivered':
-        delivered.push(delivery.id)
+        delivered.push({ id: delivery.id, lateMs: delivery.lateMs })
         break
       case 'failed':
         releases.push({ id: delivery.id, why: 'failed', retryInMs: retryDelayMs(delivery.failures + 1) })
@@ -55,6 +62,10 @@ export async function settle(
       default:
         outcome satisfies never
     }
+  }
+  for (const { id, failures } of unreadable) {
+    releases.push({ id, why: 'failed', retryInMs: retryDelayMs(failures + 1) })
+    logger.error({ id }, 'the record of a message cannot be read')
   }
   const settleOne = async (what: string, ids: number, call: () => Promise<string[]>) => {
     if (ids === 0) return
@@ -69,7 +80,7 @@ export async function settle(
     }
   }
   await Promise.all([
-    settleOne('acknowledge', delivered.length, () => scripts.acknowledge(shard, { token, ids: delivered })),
+    settleOne('acknowledge', delivered.length, () => scripts.acknowledge(shard, { token, delivered })),
     settleOne('release', releases.length, () => scripts.release(shard, { token, releases })),
   ])
 }

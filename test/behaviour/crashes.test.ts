@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { keysOf, type ShardKeys } from '../../src/redis/keys.ts'
-import { postMany, repeated, startFleet } from '../support/fleet.ts'
+import { keysOf } from '../../src/redis/keys.ts'
+import { type Fleet, postMany, repeated, startFleet } from '../support/fleet.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import type { Service } from '../support/service.ts'
 import { until } from '../support/until.ts'
@@ -20,14 +20,13 @@ const LARGE = 'x'.repeat(2_000)
  * has claims in flight, whatever happens to it.
  */
 async function stickWithClaims(
+  fleet: Fleet,
   server: Service,
-  keys: ShardKeys,
   count: number,
 ): Promise<{ ids: string[]; inFlight: string[] }> {
+  const keys = keysOf(0, fleet.namespace)
   server.stopReading()
-  const dueAt = Date.now() + 6_000
-  const answers = await Promise.all(Array.from({ length: count }, () => server.post(dueAt, LARGE)))
-  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+  const ids = await fleet.schedule(count, Date.now() + 500, LARGE)
   let inFlight: string[] = []
   await until('its console is stuck', async () => {
     const before = inFlight.join()
@@ -36,7 +35,7 @@ async function stickWithClaims(
     await new Promise((resolve) => setTimeout(resolve, 100))
     return inFlight.length > 0 && inFlight.join() === before
   })
-  return { ids: answers.map((answer) => answer.body.id ?? ''), inFlight }
+  return { ids, inFlight }
 }
 
 describe('a server killed with kill -9', () => {
@@ -44,7 +43,7 @@ describe('a server killed with kill -9', () => {
     const fleet = await startFleet({ size: 0, redisUrl: redis.url, env: { LOCK_TTL_MS, CLAIM_BATCH: '50' } })
     const victim = await fleet.add()
     const keys = keysOf(0, fleet.namespace)
-    const { ids, inFlight } = await stickWithClaims(victim, keys, 1_000)
+    const { ids, inFlight } = await stickWithClaims(fleet, victim, 1_000)
     const killed = victim.end('SIGKILL')
     victim.readOn()
     await killed
@@ -79,7 +78,7 @@ describe('a server that was stopped for longer than its locks last', () => {
     })
     const stopped = await fleet.add()
     const keys = keysOf(0, fleet.namespace)
-    const { ids, inFlight } = await stickWithClaims(stopped, keys, 1_000)
+    const { ids, inFlight } = await stickWithClaims(fleet, stopped, 1_000)
     expect(inFlight.length).toBeGreaterThan(CLAIM_BATCH)
     stopped.signal('SIGSTOP')
     const other = await fleet.add()
@@ -116,8 +115,7 @@ describe('SIGTERM in the middle of a batch', () => {
 describe('Redis killed and restarted in mid-load', () => {
   it('loses nothing that was accepted, and service goes on by itself', async () => {
     const fleet = await startFleet({ size: 3, redisUrl: redis.url, env: { LOCK_TTL_MS: '5000' } })
-    const start = Date.now()
-    const posting = postMany(fleet.servers, 6_000, (i) => start + 1_000 + i)
+    const posting = postMany(fleet.servers, 6_000, () => Date.now() + 800)
     await until('some are delivered', () => fleet.delivered().length > 100)
     await redis.kill()
     await redis.start()
@@ -131,6 +129,17 @@ describe('Redis killed and restarted in mid-load', () => {
     }
     expect((await fleet.servers[0]?.get('/health'))?.status).toBe(200)
   }, 60_000)
+})
+
+describe('a full Redis', () => {
+  it('is emptied also by servers that find it full when they start', async () => {
+    const filler = await startFleet({ size: 0, redisUrl: redis.url })
+    const ids = await filler.schedule(20, Date.now() - 1)
+    await redis.client.config('SET', 'maxmemory', '1')
+    const emptier = await filler.add({ env: { SHARDS: '2' } })
+    await filler.untilDelivered(ids)
+    expect((await emptier.post(Date.now() + 60_000, 'x')).status).toBe(503)
+  })
 })
 
 describe('Redis away', () => {
@@ -188,7 +197,7 @@ describe('a console that nobody reads any more', () => {
       env: { LOCK_TTL_MS, SHUTDOWN_GRACE_MS: '500' },
     })
     const stuck = await fleet.add()
-    const { ids } = await stickWithClaims(stuck, keysOf(0, fleet.namespace), 1_000)
+    const { ids } = await stickWithClaims(fleet, stuck, 1_000)
     expect((await stuck.get('/health')).status).toBe(200)
     expect((await stuck.post(Date.now() + 60_000, 'still accepted')).status).toBe(200)
     const from = performance.now()
@@ -197,7 +206,24 @@ describe('a console that nobody reads any more', () => {
     expect(performance.now() - from).toBeLessThan(8_000)
     stuck.readOn()
     expect(await stuck.end()).toBe(0)
-    await fleet.add()
+    const heir = await fleet.add()
     await fleet.untilDelivered(ids)
+    // What it had not begun to write it handed back: to the heir that is the first attempt.
+    expect(heir.delivered.filter(({ attempt }) => attempt === 1).length).toBeGreaterThanOrEqual(400)
+  })
+})
+
+describe('a console whose reader is gone', () => {
+  it('ends its server, which says so, and costs no message an attempt', async () => {
+    const fleet = await startFleet({ size: 0, redisUrl: redis.url })
+    const broken = await fleet.add()
+    broken.closeConsole()
+    const ids = await fleet.schedule(50, Date.now() + 300)
+    await until('it has ended', broken.hasEnded)
+    expect(await broken.end()).toBe(1)
+    expect(broken.stderr()).toMatch(/^carillon: standard output is closed .*\n$/)
+    const heir = await fleet.add()
+    await fleet.untilDelivered(ids)
+    expect(heir.delivered.every(({ attempt }) => attempt === 1)).toBe(true)
   })
 })

@@ -103,11 +103,34 @@ describe('one pass', () => {
     expect(await w.lockOf('a')).toBe('other')
   })
 
-  it('keeps a broken record from harming anything but its own batch', async () => {
+  it.each(['not a record', '', '5', '5{"t":\n1', '5 x=1\n"y"', '5{"t":7}\n1'])(
+    'keeps a message whose record was spoilt (%j) from harming any other, at every claim of it',
+    async (record) => {
+      const w = world()
+      const due = (await w.now()) - 5
+      await w.client.hset(w.keys.messages, 'spoilt', record)
+      await w.client.zadd(w.keys.scheduled, due, 'spoilt')
+      await w.scripts.schedule(0, [w.entry('a', due), w.entry('z', due)])
+      const to = destination()
+      await (await claimOnce(deps(w, to), 0, never)).settled
+      expect(to.got.map(({ id }) => id)).toEqual(expect.arrayContaining(['a', 'z']))
+      // Also when it is recovered after its server died.
+      await w.scripts.schedule(0, [w.entry('b', due)])
+      w.pass(2_000)
+      await w.scripts.claim(0, { token: 'dead', limit: 100, lockMs: LOCK_MS })
+      w.pass(LOCK_MS + 1)
+      await (await claimOnce(deps(w, to), 0, never)).settled
+      expect(to.got.map(({ id }) => id)).toContain('b')
+      expect(await w.client.hexists(w.keys.messages, 'b')).toBe(0)
+    },
+  )
+
+  it('says when the destination took nothing, so that it can be left alone', async () => {
     const w = world()
-    await w.client.hset(w.keys.messages, 'broken', 'not a record')
-    await w.client.zadd(w.keys.scheduled, 1, 'broken')
-    const pass = await claimOnce(deps(w, destination()), 0, never)
-    await expect(pass.settled).resolves.toBeUndefined()
+    await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
+    const returning = destination(() => ({ kind: 'returned' }))
+    expect(await (await claimOnce(deps(w, returning), 0, never)).settled).toBe(false)
+    expect(await (await claimOnce(deps(w, destination()), 0, never)).settled).toBe(true)
+    expect(await (await claimOnce(deps(w, destination()), 0, never)).settled).toBe(true)
   })
 })

@@ -1,57 +1,19 @@
 import { once } from 'node:events'
 import { connect as openSocket } from 'node:net'
-import type { FastifyInstance } from 'fastify'
-import { pino } from 'pino'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { buildApp } from '../../src/app.ts'
-import { connect, type RedisConnection } from '../../src/redis/connect.ts'
-import { keysOf } from '../../src/redis/keys.ts'
-import { createRedisClock } from '../../src/redis/redis-clock.ts'
-import { pingRedis, readRedisClock } from '../../src/redis/requirements.ts'
-import { createScripts } from '../../src/redis/scripts.ts'
-import { parseRedisUrl } from '../../src/redis/url.ts'
-import { createGroupCommit } from '../../src/schedule/group-commit.ts'
-import { createScheduler } from '../../src/schedule/scheduler.ts'
-import { freshNamespace } from '../support/namespace.ts'
-import { clearNamespace } from '../support/redis.ts'
+import { describe, expect, it } from 'vitest'
+import { readRedisClock } from '../../src/redis/requirements.ts'
+import { useApp } from '../support/app.ts'
 
-let connection: RedisConnection
-let app: FastifyInstance
-let namespace: string
-
-beforeAll(async () => {
-  connection = connect(parseRedisUrl(inject('redisUrl')))
-  await connection.waitUntilReady(10_000)
-})
-afterAll(() => connection.close())
-beforeEach(async () => {
-  namespace = freshNamespace()
-  const scripts = createScripts(connection.client, { namespace })
-  const groupCommit = createGroupCommit({
-    scripts,
-    clock: createRedisClock(),
-    shards: 1,
-    onHead: () => undefined,
-  })
-  app = await buildApp({
-    scheduler: createScheduler(groupCommit),
-    checkHealth: () => pingRedis(connection.client, connection.whyAway),
-    logger: pino({ level: 'silent' }),
-  })
-  return async () => {
-    await app.close()
-    await clearNamespace(connection.client, namespace)
-  }
-})
+const world = useApp()
 
 const post = (payload: unknown, headers: Record<string, string> = { 'content-type': 'application/json' }) =>
-  app.inject({
+  world().app.inject({
     method: 'POST',
     url: '/echoAtTime',
     headers,
     payload: typeof payload === 'string' ? payload : JSON.stringify(payload),
   })
-const stored = () => connection.client.hlen(keysOf(0, namespace).messages)
+const stored = () => world().client.hlen(world().keys.messages)
 const later = () => Date.now() + 60_000
 
 describe('POST /echoAtTime', () => {
@@ -62,8 +24,8 @@ describe('POST /echoAtTime', () => {
     const { id } = answer.json<{ id: string }>()
     expect(answer.json()).toEqual({ status: 'success', message: 'message scheduled', id })
     expect(id).toMatch(/^~0\w+$/)
-    expect(await connection.client.hget(keysOf(0, namespace).messages, id)).toBe(`${time}\n"hello"`)
-    expect(await connection.client.zscore(keysOf(0, namespace).scheduled, id)).toBe(time)
+    expect(await world().client.hget(world().keys.messages, id)).toBe(`${time}\n"hello"`)
+    expect(await world().client.zscore(world().keys.scheduled, id)).toBe(time)
   })
 
   it.each([
@@ -79,6 +41,7 @@ describe('POST /echoAtTime', () => {
 
   it('ignores unknown fields, as it always did', async () => {
     expect((await post({ time: later(), message: 'x', more: 1 })).statusCode).toBe(200)
+    expect((await post(`{"time": ${later()}, "message": "x", "__proto__": {"a": 1}}`)).statusCode).toBe(200)
   })
 
   it.each([
@@ -102,7 +65,11 @@ describe('POST /echoAtTime', () => {
     ['an array', [], /^body: must be a JSON object with time and message$/],
     ['null', null, /^body: must be a JSON object with time and message$/],
     ['broken JSON', '{"time":', /^body: is not valid JSON$/],
-    ['a poisoned prototype', '{"__proto__": {"time": 1}}', /^body: /],
+    [
+      'a time and message that only a prototype has',
+      '{"__proto__": {"time": 1, "message": "x"}}',
+      /^time: is missing/,
+    ],
     ['an empty body', '', /^body: is empty/],
   ])('refuses %s with 400 and the field, and stores nothing', async (_what, body, message) => {
     const answer = await post(body)
@@ -131,7 +98,7 @@ describe('POST /echoAtTime', () => {
     const calls = async () =>
       Number(
         /cmdstat_(?:eval|evalsha):calls=(\d+)/.exec(
-          (await connection.client.info('commandstats')) as string,
+          (await world().client.info('commandstats')) as string,
         )?.[1] ?? 0,
       )
     await post({ time: later(), message: 'the first call loads the script' })
@@ -148,7 +115,7 @@ describe('POST /echoAtTime', () => {
 
 describe('GET /health', () => {
   it('says that all is well, in the words it always had', async () => {
-    const answer = await app.inject('/health')
+    const answer = await world().app.inject('/health')
     expect(answer.statusCode).toBe(200)
     expect(answer.json()).toEqual({ status: 'success', message: 'server is ok!' })
   })
@@ -156,14 +123,14 @@ describe('GET /health', () => {
 
 describe('GET /', () => {
   it('is a page that says what this is and how to use it', async () => {
-    const answer = await app.inject({ url: '/', headers: { host: 'example.test:3000' } })
+    const answer = await world().app.inject({ url: '/', headers: { host: 'example.test:3000' } })
     expect(answer.statusCode).toBe(200)
     expect(answer.headers['content-type']).toBe('text/html; charset=utf-8')
     expect(answer.body).toContain('http://example.test:3000/echoAtTime')
   })
 
   it('takes nothing into the page that could be markup', async () => {
-    const answer = await app.inject({ url: '/', headers: { host: '"><script>' } })
+    const answer = await world().app.inject({ url: '/', headers: { host: '"><script>' } })
     expect(answer.body).not.toContain('<script>')
   })
 })
@@ -174,19 +141,52 @@ describe('everything else', () => {
     ['GET', '/echoAtTime'],
     ['DELETE', '/health'],
   ] as const)('%s %s gets 404 in the same form', async (method, url) => {
-    const answer = await app.inject({ method, url })
+    const answer = await world().app.inject({ method, url })
     expect(answer.statusCode).toBe(404)
     expect(answer.json()).toEqual({ status: 'error', message: `there is no ${method} ${url} here` })
   })
 
+  it('gets its 404 whatever is wrong with its body', async () => {
+    const answer = await world().app.inject({
+      method: 'POST',
+      url: '/nothing',
+      payload: '{',
+      headers: { 'content-type': 'text/plain' },
+    })
+    expect(answer.statusCode).toBe(404)
+  })
+
   it('that is not a path gets 400 in the same form', async () => {
-    const answer = await app.inject('/%zz')
+    const answer = await world().app.inject('/%zz')
     expect(answer.statusCode).toBe(400)
     expect(answer.json()).toMatchObject({ status: 'error' })
   })
 
+  it.each([
+    [
+      'an expectation that cannot be met gets 417',
+      'GET /health HTTP/1.1\r\nHost: x\r\nExpect: cake\r\n\r\n',
+      /^HTTP\/1.1 417 [\s\S]*\{"status":"error"/,
+    ],
+    [
+      'a request without Host is answered',
+      'GET /health HTTP/1.1\r\nConnection: close\r\n\r\n',
+      /^HTTP\/1.1 200 /,
+    ],
+  ])('%s', async (_what, text, expected) => {
+    const url = new URL(await world().app.listen({ port: 0, host: '127.0.0.1' }))
+    const socket = openSocket(Number(url.port), '127.0.0.1')
+    let answer = ''
+    socket.on('data', (data) => {
+      answer += data
+    })
+    socket.write(text)
+    await once(socket, 'close')
+    expect(answer).toMatch(expected)
+  })
+
   it('that is not HTTP gets 400 in the same form', async () => {
-    const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
+    const url = new URL(await world().app.listen({ port: 0, host: '127.0.0.1' }))
     const socket = openSocket(Number(url.port), '127.0.0.1')
     let answer = ''
     socket.on('data', (data) => {
@@ -200,5 +200,5 @@ describe('everything else', () => {
 })
 
 it('reads the clock of Redis, not its own', async () => {
-  expect(Math.abs((await readRedisClock(connection.client)) - Date.now())).toBeLessThan(5_000)
+  expect(Math.abs((await readRedisClock(world().client)) - Date.now())).toBeLessThan(5_000)
 })

@@ -4,6 +4,7 @@ import { connect } from '../../src/redis/connect.ts'
 import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { startRedis } from '../support/redis.ts'
+import { delivered, RETENTION } from '../support/retention.ts'
 import { describeScripts } from './script-promises.ts'
 
 describeScripts('one Redis', () => inject('redisUrl'), 0)
@@ -14,8 +15,8 @@ describe('a full Redis', () => {
     const connection = connect(parseRedisUrl(redis.url))
     try {
       await connection.waitUntilReady(5_000)
-      const scripts = createScripts(connection.client, { namespace: 'carillon' })
-      const entry = (id: string) => ({ id, dueAt: 1, rule: 'any' as const, body: '\n"x"' })
+      const scripts = createScripts(connection.client, { namespace: 'carillon', retention: RETENTION })
+      const entry = (id: string) => ({ id, due: { at: 1 }, rule: 'any' as const, body: '\n"x"' })
       await scripts.schedule(0, [entry('a'), entry('b')])
       await redis.client.config('SET', 'maxmemory', '1')
 
@@ -25,7 +26,7 @@ describe('a full Redis', () => {
       expect(
         await scripts.release(0, { token: 't', releases: [{ id: 'b', why: 'returned', dueAt: 1 }] }),
       ).toEqual([])
-      expect(await scripts.acknowledge(0, { token: 't', ids: ['a'] })).toEqual([])
+      expect(await scripts.acknowledge(0, { token: 't', delivered: delivered('a') })).toEqual([])
       expect(await redis.client.hkeys('{carillon:0}:messages')).toEqual(['b'])
     } finally {
       await connection.close()
@@ -39,9 +40,11 @@ describe('a Redis that is away', () => {
     const redis = await startRedis()
     const connection = connect(parseRedisUrl(redis.url))
     await connection.waitUntilReady(5_000)
-    const scripts = createScripts(connection.client, { namespace: 'carillon' })
+    const scripts = createScripts(connection.client, { namespace: 'carillon', retention: RETENTION })
     await redis.stop()
-    const failure = await scripts.acknowledge(0, { token: 't', ids: ['a'] }).catch((error: unknown) => error)
+    const failure = await scripts
+      .acknowledge(0, { token: 't', delivered: delivered('a') })
+      .catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(SchedulerError)
     expect(failure).toMatchObject({ code: 'STORE_UNAVAILABLE' })
     await connection.close()

@@ -8,7 +8,7 @@ import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 
 const world = useScripts(() => inject('redisUrl'))
 
-const draft = (dueAt: number): Draft => ({ dueAt, rule: 'future', body: encodeRecordBody('"x"') })
+const draft = (dueAt: number): Draft => ({ due: { at: dueAt }, future: true, body: encodeRecordBody('"x"') })
 const commitTo = (
   scripts: Pick<Scripts, 'schedule'>,
   onHead: (shard: number, inMs: number) => void = () => undefined,
@@ -22,7 +22,8 @@ function losingReply(w: ScriptWorld, lostCall: number): Pick<Scripts, 'schedule'
       lossy.calls += 1
       const isLost = lossy.calls === lostCall
       const reply = await w.scripts.schedule(...args)
-      if (isLost) throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost')
+      if (isLost)
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
       return reply
     },
   }
@@ -34,7 +35,8 @@ describe('group commit', () => {
     const w = world()
     const commit = commitTo(w.scripts)
     const dueAt = (await w.now()) + 60_000
-    const ids = await Promise.all(Array.from({ length: 2_500 }, () => commit.add(draft(dueAt))))
+    const stored = await Promise.all(Array.from({ length: 2_500 }, () => commit.add(draft(dueAt))))
+    const ids = stored.map(({ id }) => id)
     expect(new Set(ids).size).toBe(2_500)
     expect(new Set(await w.client.hkeys(w.keys.messages))).toEqual(new Set(ids))
   })
@@ -64,7 +66,7 @@ describe('group commit', () => {
   it('stores a message once though the reply was lost and the call repeated', async () => {
     const w = world()
     const scripts = losingReply(w, 1)
-    const id = await commitTo(scripts).add(draft((await w.now()) + 60_000))
+    const { id } = await commitTo(scripts).add(draft((await w.now()) + 60_000))
     expect(scripts.calls).toBe(2)
     expect(await w.client.hkeys(w.keys.messages)).toEqual([id])
   })
@@ -77,8 +79,8 @@ describe('group commit', () => {
         if (reply.words[0] !== 'scheduled') return reply
         w.pass(120_000)
         const { claims } = await w.scripts.claim(0, { token: 't', limit: 1, lockMs: 5_000 })
-        await w.scripts.acknowledge(0, { token: 't', ids: claims.map(({ id }) => id) })
-        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost')
+        await w.scripts.acknowledge(0, { token: 't', delivered: claims.map(({ id }) => ({ id, lateMs: 0 })) })
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
       },
     }
     await expect(commitTo(scripts).add(draft((await w.now()) + 60_000))).rejects.toMatchObject({
@@ -86,6 +88,29 @@ describe('group commit', () => {
     })
     expect(await w.snapshot()).toBe('[[],[],{},{}]')
   })
+
+  it.each([{ at: 1 }, { inMs: 0 }, { inMs: 1_000 }])(
+    'nor what is due at %j, which needs not lie in the future',
+    async (due) => {
+      const w = world()
+      const scripts: Pick<Scripts, 'schedule'> = {
+        async schedule(...args) {
+          const reply = await w.scripts.schedule(...args)
+          if (reply.words[0] !== 'scheduled') return reply
+          w.pass(2_000)
+          const { claims } = await w.scripts.claim(0, { token: 't', limit: 1, lockMs: 5_000 })
+          await w.scripts.acknowledge(0, {
+            token: 't',
+            delivered: claims.map(({ id }) => ({ id, lateMs: 0 })),
+          })
+          throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+        },
+      }
+      const added = commitTo(scripts).add({ due, future: false, body: encodeRecordBody('"x"') })
+      await expect(added).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+      expect(await w.client.zcard(w.keys.scheduled)).toBe(0)
+    },
+  )
 
   it('makes a new id where another server has made the same one', async () => {
     const w = world()
@@ -103,7 +128,7 @@ describe('group commit', () => {
       },
     }
     const dueAt = (await w.now()) + 60_000
-    const id = await commitTo(scripts).add(draft(dueAt))
+    const { id } = await commitTo(scripts).add(draft(dueAt))
     expect(taken).not.toContain(id)
     expect(await w.client.hget(w.keys.messages, id)).toBe(`${dueAt}\n"x"`)
     expect(await w.client.hget(w.keys.messages, taken[0] ?? '')).toBe(`${dueAt}\n"theirs"`)

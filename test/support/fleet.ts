@@ -5,6 +5,7 @@ import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
+import { RETENTION } from './retention.ts'
 import { type ConsoleLine, type Service, type ServiceOptions, startService } from './service.ts'
 import { until } from './until.ts'
 
@@ -18,7 +19,7 @@ export interface Fleet {
    * Schedules `count` messages in one go, past HTTP, which on a busy machine might not be done before they are due.
    * @returns their ids
    */
-  schedule(count: number, dueAt: number | ((i: number) => number)): Promise<string[]>
+  schedule(count: number, dueAt: number | ((i: number) => number), payload?: string): Promise<string[]>
   /** Everything any server delivered so far, killed ones included. */
   delivered(): ConsoleLine[]
   /** Waits until each of these ids was delivered at least once. */
@@ -55,14 +56,14 @@ export async function startFleet({
   }
   await Promise.all(Array.from({ length: size }, () => add()))
 
-  const schedule: Fleet['schedule'] = async (count, dueAt) => {
+  const schedule: Fleet['schedule'] = async (count, dueAt, payload) => {
     await connection.waitUntilReady(10_000)
-    const scripts = createScripts(connection.client, { namespace })
+    const scripts = createScripts(connection.client, { namespace, retention: RETENTION })
     const entries = Array.from({ length: count }, (_, i) => ({
       id: `m${i}`,
-      dueAt: typeof dueAt === 'number' ? dueAt : dueAt(i),
+      due: { at: typeof dueAt === 'number' ? dueAt : dueAt(i) },
       rule: 'any' as const,
-      body: encodeRecordBody(JSON.stringify(`message ${i}`)),
+      body: encodeRecordBody(JSON.stringify(payload ?? `message ${i}`)),
     }))
     await scripts.schedule(0, entries)
     return entries.map(({ id }) => id)

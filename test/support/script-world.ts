@@ -3,15 +3,18 @@ import { afterAll, beforeAll, beforeEach } from 'vitest'
 import { encodeRecordBody } from '../../src/message.ts'
 import { connect, type RedisConnection } from '../../src/redis/connect.ts'
 import { keysOf, type ShardKeys } from '../../src/redis/keys.ts'
+import { createMessageScripts, type MessageScripts } from '../../src/redis/message-scripts.ts'
 import { readRedisClock } from '../../src/redis/requirements.ts'
 import { createScripts, type ScheduleEntry, type Scripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
+import { RETENTION } from './retention.ts'
 
 /** The scripts on a real Redis, with a clock that a test can move. */
 export interface ScriptWorld {
   readonly scripts: Scripts
+  readonly messageScripts: MessageScripts
   readonly client: Redis | Cluster
   readonly namespace: string
   readonly shard: number
@@ -27,7 +30,7 @@ export interface ScriptWorld {
 }
 
 /** Sets the world up around every test of the current `describe`, each in a fresh namespace. */
-export function useScripts(redisUrl: () => string, shard = 0): () => ScriptWorld {
+export function useScripts(redisUrl: () => string, shard = 0, retention = RETENTION): () => ScriptWorld {
   let connection: RedisConnection
   let world: ScriptWorld | undefined
   beforeAll(async () => {
@@ -40,7 +43,8 @@ export function useScripts(redisUrl: () => string, shard = 0): () => ScriptWorld
     const keys = keysOf(shard, namespace)
     let offset = 0
     world = {
-      scripts: createScripts(client, { namespace, clockOffsetMs: () => offset }),
+      scripts: createScripts(client, { namespace, retention, clockOffsetMs: () => offset }),
+      messageScripts: createMessageScripts(client, { namespace, retention, clockOffsetMs: () => offset }),
       client,
       namespace,
       shard,
@@ -51,7 +55,7 @@ export function useScripts(redisUrl: () => string, shard = 0): () => ScriptWorld
       },
       entry: (id, dueAt, rule = 'any') => ({
         id,
-        dueAt,
+        due: { at: dueAt },
         rule,
         body: encodeRecordBody(JSON.stringify(`text of ${id}`)),
       }),

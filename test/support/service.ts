@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { inject } from 'vitest'
 import { until } from './until.ts'
 
@@ -25,6 +26,10 @@ export interface Service {
   /** Stops reading the server's console, as a stuck log collector would. */
   stopReading(): void
   readOn(): void
+  /** Goes away from the server's console for good. */
+  closeConsole(): void
+  /** what it has said on standard error */
+  stderr(): string
   /** Sends the signal and waits for the end. @returns the exit code, null after kill -9 */
   end(signal?: NodeJS.Signals): Promise<number | null>
   hasEnded(): boolean
@@ -35,6 +40,13 @@ export interface ServiceOptions {
   /** how wrong this server's own clock is, ms */
   readonly clockErrorMs?: number
 }
+
+/** What `npm start` gives node. */
+const START = (
+  JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { start: string } }
+).scripts.start
+  .split(' ')
+  .slice(2)
 
 /** Preloaded into a server to make its machine's clock wrong; timers and the monotonic clock stay right. */
 const wrongClock = (errorMs: number) =>
@@ -74,7 +86,7 @@ export async function refusedStart(
 
 function runService({ env, clockErrorMs }: Required<ServiceOptions>) {
   const preload = clockErrorMs === 0 ? [] : ['--import', wrongClock(clockErrorMs)]
-  const child = spawn(process.execPath, [...preload, 'dist/main.js'], {
+  const child = spawn(process.execPath, [...preload, ...START], {
     env: { PATH: process.env.PATH, PORT: '0', REDIS_URL: inject('redisUrl'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -123,6 +135,7 @@ function runService({ env, clockErrorMs }: Required<ServiceOptions>) {
     signal: (signal: NodeJS.Signals) => void child.kill(signal),
     stopReading: () => void child.stdout.pause(),
     readOn: () => void child.stdout.resume(),
+    closeConsole: () => void child.stdout.destroy(),
     async end(signal: NodeJS.Signals = 'SIGTERM') {
       if (!hasEnded()) child.kill(signal)
       await ended

@@ -1,0 +1,54 @@
+#!lua flags=allow-oom
+-- cancel: forget messages that are scheduled, or dead; after "cancelled" they are never delivered.
+--
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
+-- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[4]  messages   hash  message id -> record
+-- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
+-- KEYS[6]  history    hash  message id -> outcome
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2]  tag_prefix       string   tag index key = tag_prefix .. tag
+-- ARGV[3]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
+-- ARGV[4]  history_ttl_ms   integer  how long outcomes are kept
+-- ARGV[5]  if_match         string   versions accepted, comma-separated; "" or "*" for any
+-- ARGV[6]  states           string   "scheduled", or "scheduled,dead"
+-- ARGV[7..]                 id
+--
+-- Returns  a word per id: "cancelled"; "unknown"; "claimed" and "finished": too late; "dead": it is, and
+--          states does not name it; "version": its version is not accepted
+-- Writes   only for "cancelled"
+-- Cost     O(n log S), n = ids, S = scheduled messages
+--@include lib/clock.lua
+--@include lib/record.lua
+--@include lib/tags.lua
+--@include lib/find.lua
+--@include lib/version.lua
+
+local keys = {
+  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5],
+  history = { entries = KEYS[6], ttl_ms = tonumber(ARGV[4]) },
+}
+local now = redis_now(tonumber(ARGV[1]))
+local tag_prefix, seen_prefix, if_match, states = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
+
+local function cancel(id)
+  local state, _, record = unpack(find_message(keys, id, now))
+  if state == "unknown" then
+    return redis.call("EXISTS", seen_prefix .. id) == 1 and "finished" or "unknown"
+  end
+  if state == "claimed" then return "claimed" end
+  if state == "delivered" or state == "dropped" then return "finished" end
+  if not string.find(states, state, 1, true) then return "dead" end
+  local options = options_of(record)
+  if not version_matches(if_match, options) then return "version" end
+  redis.call("ZREM", keys[state], id)
+  redis.call("HDEL", keys.messages, id)
+  redis.call("HDEL", keys.attempts, id)
+  unindex_tags(tag_prefix, id, options)
+  return "cancelled"
+end
+
+local words = {}
+for i = 7, #ARGV do words[#words + 1] = cancel(ARGV[i]) end
+return words

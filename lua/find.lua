@@ -1,0 +1,42 @@
+#!lua
+-- find: look messages up by id, whatever became of them.
+--
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
+-- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[4]  messages   hash  message id -> record
+-- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
+-- KEYS[6]  history    hash  message id -> outcome
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
+-- ARGV[3]  history_ttl_ms   integer  how long outcomes are kept
+-- ARGV[4..]                 id
+--
+-- Returns  {state, score, record, attempts, ...}, four per id:
+--            "scheduled", when next due, record, attempts
+--            "claimed", lock end, record, attempts
+--            "dead", given up at, record, attempts
+--            "delivered" or "dropped", finished at, history entry, ""
+--            "delivered" or "dropped", "", fingerprint, "": only its id is still known
+--            "unknown", "", "", ""
+-- Writes   nothing
+-- Cost     O(1) per id
+--@include lib/clock.lua
+--@include lib/find.lua
+
+local keys = {
+  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5],
+  history = { entries = KEYS[6], ttl_ms = tonumber(ARGV[3]) },
+}
+local now = redis_now(tonumber(ARGV[1]))
+local seen_prefix = ARGV[2]
+local reply = {}
+for i = 4, #ARGV do
+  local found = find_message(keys, ARGV[i], now)
+  if found[1] == "unknown" then
+    local seen = redis.call("GET", seen_prefix .. ARGV[i])
+    if seen then found[1], found[3] = string.match(seen, "^(%a+) (.*)$") end
+  end
+  for _, value in ipairs(found) do reply[#reply + 1] = value end
+end
+return reply

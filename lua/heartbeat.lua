@@ -1,0 +1,35 @@
+#!lua flags=allow-oom
+-- heartbeat: say that a server is alive, or that it leaves, and learn who else is.
+--
+-- KEYS[1]  servers  hash  server id -> "<last heard of, epoch ms> <description>"
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2]  server_id        string   "" only to read
+-- ARGV[3]  description      string   "" to leave
+-- ARGV[4]  gone_after_ms    integer  a server not heard of for this long is forgotten
+--
+-- Returns  {id, description, ...} of the servers that are alive
+-- Writes   this server's entry; forgets those gone
+-- Cost     O(n), n = servers
+--@include lib/clock.lua
+
+local servers = KEYS[1]
+local now = redis_now(tonumber(ARGV[1]))
+local server_id, description, gone_after_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
+
+if server_id ~= "" and description ~= "" then
+  redis.call("HSET", servers, server_id, string.format("%.0f ", now) .. description)
+elseif server_id ~= "" then
+  redis.call("HDEL", servers, server_id)
+end
+local alive = {}
+local all = redis.call("HGETALL", servers)
+for i = 1, #all, 2 do
+  local heard_at, text = string.match(all[i + 1], "^(%d+) (.*)$")
+  if now - tonumber(heard_at) > gone_after_ms then
+    redis.call("HDEL", servers, all[i])
+  else
+    alive[#alive + 1] = all[i]
+    alive[#alive + 1] = text
+  end
+end
+return alive

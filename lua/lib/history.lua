@@ -1,0 +1,53 @@
+-- The history keeps what became of finished messages: an entry is "<status> <finished at> <late ms>
+-- <failures> <recoveries><line break><record>", the record without its payload if that is over 1 KiB.
+-- It is bounded by count and age, and off where either bound is 0.
+--
+-- history = { entries = hash key, delivered = zset key, dropped = zset key, max = n, ttl_ms = n }
+
+-- note_outcome(history, status, id, record, now, late_ms, attempts): writes one entry.
+local function note_outcome(history, status, id, record, now, late_ms, attempts)
+  if history.max == 0 or history.ttl_ms == 0 then return end
+  local line_break = string.find(record, "\n", 1, true) or #record
+  if #record - line_break > 1024 then record = string.sub(record, 1, line_break) end
+  local counts = attempts and attempts ~= "" and attempts or "0 0"
+  local entry = status .. " " .. string.format("%.0f %.0f ", now, late_ms) .. counts .. "\n" .. record
+  redis.call("HSET", history.entries, id, entry)
+  redis.call("ZADD", history[status], now, id)
+end
+
+-- forget_outcome(history, id): its id is used anew.
+local function forget_outcome(history, id)
+  if redis.call("HDEL", history.entries, id) == 1 then
+    redis.call("ZREM", history.delivered, id)
+    redis.call("ZREM", history.dropped, id)
+  end
+end
+
+-- trim_history(history, now): drops the entries beyond the age, then the oldest beyond the count, of either kind.
+-- At most 6,000 for each reason: more than one call can add, so that the history shrinks to its bounds. Needs
+-- lib/batch.lua.
+local function trim_history(history, now)
+  local AT_ONCE = 6000
+  local kinds, count = { history.delivered, history.dropped }, 0
+  local function drop(key, ids)
+    in_slices(ids, 1, function(first, last)
+      redis.call("ZREM", key, unpack(ids, first, last))
+      redis.call("HDEL", history.entries, unpack(ids, first, last))
+    end)
+  end
+  for _, key in ipairs(kinds) do
+    drop(key, redis.call("ZRANGE", key, "-inf", now - history.ttl_ms, "BYSCORE", "LIMIT", 0, AT_ONCE))
+    count = count + redis.call("ZCARD", key)
+  end
+  local excess = math.min(count - history.max, AT_ONCE)
+  if excess <= 0 then return end
+  local oldest, place, chosen = {}, { 1, 1 }, { {}, {} }
+  for i, key in ipairs(kinds) do oldest[i] = redis.call("ZRANGE", key, 0, excess - 1, "WITHSCORES") end
+  for _ = 1, excess do
+    local delivered_at, dropped_at = tonumber(oldest[1][place[1] + 1]), tonumber(oldest[2][place[2] + 1])
+    local i = (not dropped_at or delivered_at and delivered_at <= dropped_at) and 1 or 2
+    chosen[i][#chosen[i] + 1] = oldest[i][place[i]]
+    place[i] = place[i] + 2
+  end
+  for i, key in ipairs(kinds) do drop(key, chosen[i]) end
+end

@@ -1,0 +1,39 @@
+-- A record is "<due time><options><line break><payload>": the due time in digits, the options as a flat
+-- JSON object or nothing where there are none, the payload as JSON text. Times within options are
+-- strings, as a float would lose their last digits.
+--   d destination, r retry, l on late (JSON text each)   t tags (list)   n not after, c created at (ms)
+--   v version, absent for 1   f fingerprint of the first accepted content (client-made ids only)
+
+-- options_of(record): the options, nil where there are none (cheap for those, the most) or none that can be
+-- read: a record that somebody else has spoilt must not keep a script from its other messages.
+local function options_of(record)
+  local after = string.find(record, "%D")
+  local line_break = after and string.byte(record, after) == 123 and string.find(record, "\n", after, true)
+  if not line_break then return nil end
+  local readable, options = pcall(cjson.decode, string.sub(record, after, line_break - 1))
+  if not readable or type(options) ~= "table" then return nil end
+  if type(options.t) ~= "table" or type(options.t[1]) ~= "string" then options.t = nil end
+  if not tonumber(options.n) then options.n = nil end
+  return options
+end
+
+-- due_of(record): the due time as it stands there, a string of digits; "0" in a record that was spoilt.
+local function due_of(record)
+  return string.match(record, "^%d+") or "0"
+end
+
+-- payload_of(record): JSON text.
+local function payload_of(record)
+  return string.sub(record, (string.find(record, "\n", 1, true) or #record) + 1)
+end
+
+-- join_record(due_at, options, payload): due_at in digits; options may be nil or empty.
+local function join_record(due_at, options, payload)
+  local text = options and next(options) and cjson.encode(options) or ""
+  return due_at .. text .. "\n" .. payload
+end
+
+-- digits(ms): a time as a string without an exponent, however far away.
+local function digits(ms)
+  return string.format("%.0f", ms)
+end

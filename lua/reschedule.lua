@@ -1,0 +1,87 @@
+#!lua
+-- reschedule: change a message that is scheduled, or dead (which it stays), in place.
+--
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
+-- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[4]  messages   hash  message id -> record
+-- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
+-- KEYS[6]  history    hash  message id -> outcome
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2]  wake_channel     string   where sleeping servers listen
+-- ARGV[3]  shard            integer  named in what is published
+-- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
+-- ARGV[5]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
+-- ARGV[6]  history_ttl_ms   integer  how long outcomes are kept
+-- ARGV[7]  id
+-- ARGV[8]  if_match         string   versions accepted, comma-separated; "" or "*" for any
+-- ARGV[9]  due              epoch ms in digits, "+" and ms from now, or "" to leave it
+-- ARGV[10] payload          JSON text, or "" to leave it
+-- ARGV[11..]                two per changed option: its letter (see lib/record.lua), and its value, ""
+--                           to remove it; tags as a JSON list
+--
+-- Returns  {"rescheduled", state, score, record, attempts, head}, head being the ms until it if it became the
+--          next message, else ""; {"unknown"}; {"claimed"}, {"finished"}: too late; {"version"}: not accepted;
+--          {"expired"}: its not-after would lie before its due time; {"pointless"}: on-late without not-after
+-- Writes   only for "rescheduled"; publishes when it became the next message
+-- Cost     O(log S), S = scheduled messages
+--@include lib/clock.lua
+--@include lib/wake.lua
+--@include lib/record.lua
+--@include lib/tags.lua
+--@include lib/find.lua
+--@include lib/version.lua
+
+local keys = {
+  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5],
+  history = { entries = KEYS[6], ttl_ms = tonumber(ARGV[6]) },
+}
+local now = redis_now(tonumber(ARGV[1]))
+local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local id, if_match, due, payload = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+
+local state, score, record, attempts = unpack(find_message(keys, id, now))
+if state == "unknown" then
+  return { redis.call("EXISTS", seen_prefix .. id) == 1 and "finished" or "unknown" }
+end
+if state == "claimed" then return { "claimed" } end
+if state == "delivered" or state == "dropped" then return { "finished" } end
+local before = options_of(record)
+if not version_matches(if_match, before) then return { "version" } end
+
+local due_at = due_of(record)
+if string.byte(due) == 43 then
+  due_at = digits(now + tonumber(due))
+elseif due ~= "" then
+  due_at = due
+end
+local options = {}
+for name, value in pairs(before or {}) do options[name] = value end
+for i = 11, #ARGV, 2 do
+  local name, value = ARGV[i], ARGV[i + 1]
+  if value == "" then
+    options[name] = nil
+  elseif name == "t" then
+    options.t = cjson.decode(value)
+    if #options.t == 0 then options.t = nil end
+  else
+    options[name] = value
+  end
+end
+if options.n and tonumber(options.n) < tonumber(due_at) then return { "expired" } end
+if options.l and not options.n then return { "pointless" } end
+options.v = (options.v or 1) + 1
+
+local head_before = head_due(keys.scheduled)
+local changed = join_record(due_at, options, payload ~= "" and payload or payload_of(record))
+redis.call("HSET", keys.messages, id, changed)
+local head = ""
+if state == "scheduled" then
+  unindex_tags(tag_prefix, id, before)
+  -- Without a new time, one that waits for a retry goes on waiting for it.
+  if due ~= "" then score = due_at end
+  redis.call("ZADD", keys.scheduled, score, id)
+  index_tags(tag_prefix, id, options, score)
+  head = wake_claimers(wake_channel, shard, head_before, tonumber(score), now)
+end
+return { "rescheduled", state, score, changed, attempts, head }

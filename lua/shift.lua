@@ -1,0 +1,51 @@
+#!lua
+-- shift: move scheduled messages in time, their not-after along with them.
+--
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[2]  messages   hash  message id -> record
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2]  wake_channel     string   where sleeping servers listen
+-- ARGV[3]  shard            integer  named in what is published
+-- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
+-- ARGV[5]  by_ms            integer  negative for earlier
+-- ARGV[6]  created_by       epoch ms  later messages of client-made id are left alone
+-- ARGV[7]  latest           epoch ms  no message is moved beyond it, none before 0
+-- ARGV[8..]                 id
+--
+-- Returns  {shifted, head}: how many were moved, and the ms until the next message if one of them became it,
+--          else ""
+-- Writes   records, due times and tags of the ids that are scheduled; publishes when head moved
+-- Cost     O(n log S), n = ids, S = scheduled messages
+--@include lib/clock.lua
+--@include lib/wake.lua
+--@include lib/record.lua
+--@include lib/tags.lua
+
+local scheduled, messages = KEYS[1], KEYS[2]
+local now = redis_now(tonumber(ARGV[1]))
+local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
+local by_ms, created_by, latest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+
+local function moved(ms)
+  return digits(math.max(0, math.min(tonumber(ms) + by_ms, latest)))
+end
+
+local head_before = head_due(scheduled)
+local shifted, earliest = 0, nil
+for i = 8, #ARGV do
+  local id = ARGV[i]
+  local score = redis.call("ZSCORE", scheduled, id)
+  local record = score and redis.call("HGET", messages, id)
+  local options = record and options_of(record) or {}
+  if record and not (options.c and tonumber(options.c) > created_by) then
+    if options.n then options.n = moved(options.n) end
+    options.v = (options.v or 1) + 1
+    local due = moved(score)
+    redis.call("HSET", messages, id, join_record(moved(due_of(record)), options, payload_of(record)))
+    redis.call("ZADD", scheduled, due, id)
+    index_tags(tag_prefix, id, options, due)
+    shifted = shifted + 1
+    if not earliest or tonumber(due) < earliest then earliest = tonumber(due) end
+  end
+end
+return { shifted, wake_claimers(wake_channel, shard, head_before, earliest, now) }

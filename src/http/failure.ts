@@ -1,0 +1,108 @@
+import { STATUS_CODES } from 'node:http'
+import { type ErrorCode, SchedulerError } from '../errors.ts'
+import { type FieldError, InvalidRequestError } from './validation.ts'
+
+/** What a client is told of a failure, in whichever form. */
+export interface Failure {
+  readonly status: number
+  /** in words; names the field if one is wrong */
+  readonly detail: string
+  /** a word that programs can tell failures of one status apart by */
+  readonly code?: string
+  readonly errors?: readonly FieldError[]
+  /** when it makes sense to try again, s */
+  readonly retryAfter?: number
+}
+
+const STATUS = {
+  STORE_UNAVAILABLE: 503,
+  STORE_FULL: 503,
+  DUE_TIME_PASSED: 400,
+  NOT_AFTER_TOO_SOON: 400,
+  ON_LATE_POINTLESS: 400,
+  ID_CONFLICT: 409,
+  MESSAGE_NOT_FOUND: 404,
+  MESSAGE_CLAIMED: 409,
+  MESSAGE_FINISHED: 409,
+  VERSION_MISMATCH: 412,
+} as const satisfies Record<ErrorCode, number>
+
+const WORDS = {
+  STORE_UNAVAILABLE: 'Redis is not answering, so this may or may not have been done; try again',
+  STORE_FULL: 'Redis is out of memory and takes no more messages for now; try again later',
+  DUE_TIME_PASSED: 'time: must be in the future',
+  NOT_AFTER_TOO_SOON: 'notAfter: must not lie before the due time',
+  ON_LATE_POINTLESS: 'onLate: says nothing without notAfter',
+  ID_CONFLICT: 'id: is known already, with other content',
+  MESSAGE_NOT_FOUND: 'no message has this id',
+  MESSAGE_CLAIMED: 'the message is being delivered',
+  MESSAGE_FINISHED: 'the message was delivered or dropped already',
+  VERSION_MISMATCH: 'the message is not at a version that If-Match names',
+} as const satisfies Record<ErrorCode, string>
+
+const FIELD: Partial<Record<ErrorCode, string>> = {
+  NOT_AFTER_TOO_SOON: '/notAfter',
+  ON_LATE_POINTLESS: '/onLate',
+}
+
+/** Fastify's own errors that deserve plainer words than theirs. */
+const PLAINER: Readonly<Record<string, string>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'content-type: must be application/json',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'body: is empty; it must be a JSON object',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body: is too large',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'body: is not valid JSON',
+}
+
+/** The one table from what went wrong to what a client is told. Anything unknown is 500, without particulars. */
+export function toFailure(error: unknown): Failure {
+  if (error instanceof SchedulerError) {
+    const { code } = error
+    const detail = WORDS[code]
+    const path = FIELD[code]
+    return {
+      status: STATUS[code],
+      detail,
+      code: code.toLowerCase().replaceAll('_', '-'),
+      ...(path === undefined ? {} : { errors: [{ path, message: detail.slice(detail.indexOf(':') + 2) }] }),
+      ...(STATUS[code] === 503 ? { retryAfter: 1 } : {}),
+    }
+  }
+  if (error instanceof InvalidRequestError)
+    return { status: 400, detail: error.message, errors: error.errors }
+  // Out of stack while the payload was written as JSON, which takes more of it than reading does.
+  if (error instanceof RangeError && error.message.includes('call stack')) {
+    return ofFields(new InvalidRequestError([{ path: '/payload', message: 'is nested too deeply' }]))
+  }
+  // A body that is not JSON comes as the parser's SyntaxError.
+  if (error instanceof SyntaxError) return { status: 400, detail: 'body: is not valid JSON' }
+  const {
+    statusCode = 500,
+    code = '',
+    message = '',
+  } = error as { statusCode?: number; code?: string; message?: string }
+  if (statusCode >= 400 && statusCode < 500) return { status: statusCode, detail: PLAINER[code] ?? message }
+  return { status: 500, detail: 'something went wrong on our side' }
+}
+
+const ofFields = ({ message, errors }: InvalidRequestError): Failure => ({
+  status: 400,
+  detail: message,
+  errors,
+})
+
+/** The form of the original service's routes, and of every path outside `/v1`. */
+export const toPlainBody = ({ detail }: Failure) => ({ status: 'error' as const, message: detail })
+
+/** RFC 9457, the form of everything under `/v1`. */
+export function toProblem({ status, detail, code, errors }: Failure) {
+  return {
+    type: code === undefined ? 'about:blank' : `urn:carillon:problem:${code}`,
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    detail,
+    ...(errors === undefined ? {} : { errors }),
+  }
+}
+
+/** Whether a path belongs to the API whose failures are problems. */
+export const isApiPath = (url: string): boolean => /^\/v1(?:[/?]|$)/.test(url)

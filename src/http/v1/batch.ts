@@ -1,0 +1,123 @@
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Scheduler } from '../../schedule/scheduler.ts'
+import { type Failure, toFailure } from '../failure.ts'
+import { explain, InvalidRequestError } from '../validation.ts'
+import { CLIENT_ID, type ItemReply, NewMessageBody } from './schemas.ts'
+import { toNewMessage } from './translate.ts'
+
+/** What became of one message of many; `id` where it is known. */
+export type Outcome =
+  | { readonly id: string; readonly status: 200 | 201 }
+  | { readonly id?: string; readonly failure: Failure }
+
+export interface IntakeDeps {
+  readonly scheduler: Pick<Scheduler, 'schedule'>
+  /** Redis's clock as last heard of, epoch ms */
+  readonly now: () => number
+  readonly log: FastifyBaseLogger
+}
+
+/**
+ * Takes in one message of many. Neither method ever rejects: what is wrong with one message is its outcome, in the words
+ * in which a request for it alone would be refused. Messages handed in during one turn of the event loop share a script
+ * call.
+ */
+export interface Intake {
+  /** @param value a parsed message @param limit bytes that it may have as JSON text, where it may have more */
+  take(value: unknown, limit?: number): Promise<Outcome>
+  /** @param text a message as JSON text */
+  takeText(text: string): Promise<Outcome>
+}
+
+const newMessage = TypeCompiler.Compile(NewMessageBody)
+const clientId = new RegExp(CLIENT_ID)
+
+export const TOO_LARGE: Outcome = { failure: { status: 413, detail: 'body: is too large' } }
+
+export function createIntake({ scheduler, now, log }: IntakeDeps): Intake {
+  let lastBug: unknown
+
+  function refused(value: unknown, error: unknown): Outcome {
+    const id = idOf(value)
+    return id === undefined ? { failure: failureOf(error) } : { id, failure: failureOf(error) }
+  }
+
+  function failureOf(error: unknown): Failure {
+    const failure = toFailure(error)
+    if (failure.status === 500 && error !== lastBug) {
+      lastBug = error // the same one for all messages of a call
+      log.error({ err: error }, 'a message of a batch failed')
+    }
+    return failure
+  }
+
+  async function take(value: unknown, limit?: number): Promise<Outcome> {
+    try {
+      if (limit !== undefined && !fits(value, limit)) return TOO_LARGE
+      if (!newMessage.Check(value)) throw new InvalidRequestError(explain(newMessage.Errors(value)))
+      const { id, duplicate } = await scheduler.schedule(toNewMessage(value, now()))
+      return { id, status: duplicate ? 200 : 201 }
+    } catch (error) {
+      return refused(value, error)
+    }
+  }
+
+  return {
+    take,
+    takeText(text) {
+      let value: unknown
+      try {
+        value = JSON.parse(text)
+      } catch (error) {
+        return Promise.resolve(refused(undefined, error))
+      }
+      return take(value)
+    },
+  }
+}
+
+/** The id a client gave, so that it finds its message again; one that is none is not repeated to it. */
+function idOf(value: unknown): string | undefined {
+  const { id } = (value ?? {}) as { id?: unknown }
+  return typeof id === 'string' && clientId.test(id) ? id : undefined
+}
+
+/** An outcome as it is answered. */
+export function toItemReply(outcome: Outcome): ItemReply {
+  if ('status' in outcome) return outcome
+  const { id, failure } = outcome
+  const { status, detail } = failure
+  return id === undefined ? { status, detail } : { id, status, detail }
+}
+
+/** Why Redis did not confirm it; undefined for any other outcome. */
+export const unconfirmed = (outcome: Outcome): Failure | undefined =>
+  'failure' in outcome && outcome.failure.status === 503 ? outcome.failure : undefined
+
+/** Whether the JSON text of a parsed value has at most `limit` bytes. Only one that may be close to it is written out. */
+export function fits(value: unknown, limit: number): boolean {
+  return atMost(value, 0) <= limit || Buffer.byteLength(JSON.stringify(value)) <= limit
+}
+
+/** A control character, as \u0000; no character takes more. */
+const WIDEST_CHARACTER = 6
+const WIDEST_NUMBER = 26
+const DEEP = 50
+
+/** No less than the bytes of a parsed value's JSON text; Infinity for one that is too deep to look through. */
+function atMost(value: unknown, depth: number): number {
+  if (typeof value === 'string') return value.length * WIDEST_CHARACTER + 2
+  if (typeof value !== 'object' || value === null) return WIDEST_NUMBER
+  if (depth === DEEP) return Number.POSITIVE_INFINITY
+  let bytes = 2
+  if (Array.isArray(value)) {
+    for (const each of value) bytes += atMost(each, depth + 1) + 1
+    return bytes
+  }
+  // Parsed from JSON: every key is its own.
+  for (const key in value) {
+    bytes += key.length * WIDEST_CHARACTER + 4 + atMost((value as Record<string, unknown>)[key], depth + 1)
+  }
+  return bytes
+}

@@ -1,0 +1,53 @@
+import { SchedulerError } from '../../errors.ts'
+import type { Scheduler } from '../../schedule/scheduler.ts'
+import type { MessageReply, NewMessageBody } from './schemas.ts'
+import { isWhole, toIso, toNewMessage, toReply } from './translate.ts'
+
+export type Created =
+  | { readonly status: 201; readonly message: MessageReply }
+  | { readonly status: 200; readonly message: KnownDuplicate }
+
+type KnownDuplicate = (MessageReply | Pick<MessageReply, 'id' | 'status'>) & { readonly duplicate: true }
+
+/**
+ * Schedules one message and answers it as it now is, or, for a known id with the same content, the one that is there.
+ *
+ * @param now Redis's clock as last heard of, epoch ms
+ * @throws InvalidRequestError, and SchedulerError as Scheduler.schedule says
+ */
+export async function create(scheduler: Scheduler, body: NewMessageBody, now: number): Promise<Created> {
+  const message = toNewMessage(body, now)
+  const { id, dueAt, createdAt, duplicate } = await scheduler.schedule(message)
+  if (duplicate) return { status: 200, message: await existing(scheduler, id) }
+  const { destination = { type: 'console' }, tags = [], retry, notAfter, onLate } = message.options ?? {}
+  return {
+    status: 201,
+    message: {
+      id,
+      at: toIso(dueAt),
+      status: 'scheduled',
+      payload: message.payload,
+      destination,
+      tags: [...new Set(tags)],
+      ...(retry === undefined ? {} : { retry }),
+      ...(notAfter === undefined ? {} : { notAfter: toIso(notAfter) }),
+      ...(onLate === undefined ? {} : { onLate }),
+      attempts: 0,
+      recoveries: 0,
+      version: 1,
+      createdAt: toIso(createdAt),
+    },
+  }
+}
+
+async function existing(scheduler: Scheduler, id: string): Promise<KnownDuplicate> {
+  try {
+    const message = await scheduler.find(id)
+    return isWhole(message) ? { ...toReply(message), duplicate: true } : { ...message, duplicate: true }
+  } catch (error) {
+    // It was there a moment ago, so it has been delivered since and nothing remembers it.
+    if (error instanceof SchedulerError && error.code === 'MESSAGE_NOT_FOUND')
+      return { id, status: 'delivered', duplicate: true }
+    throw error
+  }
+}

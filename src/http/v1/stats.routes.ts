@@ -1,0 +1,44 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { Totals } from '../../schedule/overview.ts'
+import type { ServerInfo } from '../../schedule/roster.ts'
+import { Problem, StatsReply } from './schemas.ts'
+import { toIso } from './translate.ts'
+
+export interface StatsRoutesOptions {
+  readonly totals: () => Promise<Totals>
+  readonly servers: () => Promise<ServerInfo[]>
+  readonly redisFacts: () => Promise<{ version: string; usedMemoryBytes: number; maxMemoryBytes: number }>
+}
+
+/** What there is, who serves it, and how full Redis is. */
+export const statsRoutes: FastifyPluginAsyncTypebox<StatsRoutesOptions> = async (app, options) => {
+  app.get(
+    '/stats',
+    {
+      schema: {
+        summary: 'Count messages, servers and memory',
+        tags: ['overview'],
+        response: { 200: StatsReply, '4xx': Problem, '5xx': Problem },
+      },
+    },
+    async () => {
+      const [totals, servers, redis] = await Promise.all([
+        options.totals(),
+        options.servers(),
+        options.redisFacts(),
+      ])
+      const { oldestOverdueMs, ...counts } = totals
+      return {
+        counts,
+        oldestOverdueMs,
+        servers: servers.map(({ id, startedAt, roles, version }) => ({
+          id,
+          startedAt: toIso(startedAt),
+          roles: [...roles],
+          version,
+        })),
+        redis,
+      }
+    },
+  )
+}

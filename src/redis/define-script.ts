@@ -1,0 +1,79 @@
+import type { Cluster, Redis } from 'ioredis'
+import { toSchedulerError } from './failures.ts'
+import { keysOf, type ShardKeys } from './keys.ts'
+import { loadScript } from './lua.ts'
+
+export type Argument = string | number
+export type Command = (...args: Argument[]) => Promise<unknown[]>
+
+/** What bounds the finished messages that are remembered. */
+export interface Retention {
+  /** outcomes kept, over all shards */
+  readonly historyMax: number
+  readonly historyTtlMs: number
+  readonly dedupWindowMs: number
+}
+
+export interface ScriptsOptions {
+  readonly namespace: string
+  /** among how many shards historyMax is divided; 1 unless given */
+  readonly shards?: number
+  readonly retention: Retention
+  /** moves Redis's clock in tests, ms */
+  readonly clockOffsetMs?: () => number
+}
+
+/**
+ * Defines a script on a client; once per client and name.
+ *
+ * The command rejects with SchedulerError STORE_UNAVAILABLE when Redis did not confirm (the call may or may not
+ * have run) and STORE_FULL when it refused for lack of memory. Every script answers a list.
+ */
+export function defineScript(client: Redis | Cluster, name: string): Command {
+  const { lua, numberOfKeys } = loadScript(name)
+  const commandName = `carillon_${name}`
+  client.defineCommand(commandName, { lua, numberOfKeys })
+  // defineCommand adds a method that the client's type cannot know.
+  const command = (client as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[
+    commandName
+  ]
+  return async (...args) => {
+    let reply: unknown
+    try {
+      reply = await command?.apply(client, args)
+    } catch (error) {
+      throw toSchedulerError(`${name}.lua`, error)
+    }
+    if (!Array.isArray(reply)) throw new TypeError(`${name}.lua answered ${JSON.stringify(reply)}`)
+    return reply
+  }
+}
+
+/** @returns a shard's part of historyMax; the parts add up to it */
+export const historyMaxOf = ({ retention, shards = 1 }: ScriptsOptions, shard: number): number =>
+  Math.floor(retention.historyMax / shards) + (shard < retention.historyMax % shards ? 1 : 0)
+
+/** @returns a shard's keys, each made once */
+export function keyBook(namespace: string): (shard: number) => ShardKeys {
+  const shards = new Map<number, ShardKeys>()
+  return (shard) => {
+    let found = shards.get(shard)
+    if (found === undefined) {
+      found = keysOf(shard, namespace)
+      shards.set(shard, found)
+    }
+    return found
+  }
+}
+
+/** Takes one of a closed set of words from a reply. @throws TypeError naming the script for any other */
+export const oneOf =
+  <T extends string>(script: string, words: readonly T[]) =>
+  (reply: unknown): T => {
+    const found = words.find((word) => word === reply)
+    if (found === undefined) throw new TypeError(`${script}.lua answered ${JSON.stringify(reply)}`)
+    return found
+  }
+
+/** "" stands for no number. */
+export const numberOrNull = (reply: unknown): number | null => (reply === '' ? null : Number(reply))

@@ -1,0 +1,240 @@
+import type { Cluster, Redis } from 'ioredis'
+import {
+  type Argument,
+  defineScript,
+  keyBook,
+  numberOrNull,
+  oneOf,
+  type ScriptsOptions,
+} from './define-script.ts'
+import { type ShardKeys, serversKeyOf, wakeChannelOf } from './keys.ts'
+
+const STATES = ['scheduled', 'claimed', 'dead', 'delivered', 'dropped'] as const
+/** What can be the case with a message that is known. */
+export type State = (typeof STATES)[number]
+
+/** A message as it lies in Redis, in whatever state. */
+export interface FoundMessage {
+  readonly id: string
+  readonly state: State
+  /** epoch ms: when next due (scheduled), lock end (claimed), when it ended (others); null: only its id is known */
+  readonly score: number | null
+  /** its record, or the history's entry for delivered and dropped; its fingerprint where only its id is known */
+  readonly record: string
+  /** "<failures> <recoveries>", "" for neither */
+  readonly attempts: string
+}
+
+/** A place in an index: behind this score and id. */
+export interface Position {
+  readonly score: string
+  readonly id: string
+}
+
+export interface ListQuery {
+  /** whose index: a state's, or of scheduled and claimed messages with a tag */
+  readonly index: State | { readonly tag: string }
+  /** epoch ms, inclusive and exclusive; null for no bound */
+  readonly from: number | null
+  readonly before: number | null
+  readonly after: Position | null
+  readonly limit: number
+  readonly bytes: number
+  /** which of the index to return: all, the scheduled ones (of a tag's index), or those with a tag */
+  readonly keep: 'all' | 'scheduled' | { readonly tag: string }
+}
+
+export interface Row {
+  readonly id: string
+  readonly score: string
+  readonly record: string
+  readonly attempts: string
+}
+
+export interface ListReply {
+  readonly rows: readonly Row[]
+  /** where to go on; null at the end */
+  readonly end: Position | null
+}
+
+export interface Changes {
+  readonly due: { readonly at: number } | { readonly inMs: number } | null
+  /** JSON text; null leaves it */
+  readonly payload: string | null
+  /** option letters (see lua/lib/record.lua) and their new values, "" to remove one */
+  readonly options: readonly (readonly [name: string, value: string])[]
+}
+
+const CANCEL_WORDS = ['cancelled', 'unknown', 'claimed', 'finished', 'dead', 'version'] as const
+export type CancelWord = (typeof CANCEL_WORDS)[number]
+
+const RESCHEDULE_REFUSALS = ['unknown', 'claimed', 'finished', 'version', 'expired', 'pointless'] as const
+export type RescheduleReply =
+  | { readonly word: 'rescheduled'; readonly found: FoundMessage; readonly headInMs: number | null }
+  | { readonly word: (typeof RESCHEDULE_REFUSALS)[number] }
+
+export interface Counts {
+  readonly scheduled: number
+  readonly claimed: number
+  readonly dead: number
+  /** ms for which the longest overdue message has been */
+  readonly overdueMs: number
+}
+
+/** A server not heard of for this long is taken for gone; it says every third of it that it is there. */
+export const SERVER_GONE_AFTER_MS = 7_500
+
+/**
+ * The scripts that look at messages and change them; see the header of each file in `lua/`.
+ * Each rejects as defineScript says.
+ */
+export interface MessageScripts {
+  /** @returns one per id, in order; undefined for an unknown one @see lua/find.lua */
+  find(shard: number, ids: readonly string[]): Promise<(FoundMessage | undefined)[]>
+  /** @see lua/list.lua */
+  list(shard: number, query: ListQuery): Promise<ListReply>
+  /** @returns Redis's clock, ids, and where to go on @see lua/range.lua */
+  range(
+    shard: number,
+    args: { tag: string; direction: 'up' | 'down'; after: Position | null; limit: number },
+  ): Promise<{ now: number; ids: string[]; end: Position | null }>
+  /** @param ifMatch versions accepted, comma-separated; "" for any @see lua/cancel.lua */
+  cancel(
+    shard: number,
+    args: { ids: readonly string[]; ifMatch: string; dead: boolean },
+  ): Promise<CancelWord[]>
+  /** @see lua/reschedule.lua */
+  reschedule(shard: number, args: { id: string; ifMatch: string; changes: Changes }): Promise<RescheduleReply>
+  /** @see lua/shift.lua */
+  shift(
+    shard: number,
+    args: { ids: readonly string[]; byMs: number; createdBy: number; latest: number },
+  ): Promise<{ shifted: number; headInMs: number | null }>
+  /** @returns a count per span @see lua/forecast.lua */
+  forecast(shard: number, args: { from: number; bucketMs: number; buckets: number }): Promise<number[]>
+  /** @see lua/count.lua */
+  count(shard: number): Promise<Counts>
+  /**
+   * @param self this server, with a description to stay and null to leave; null only reads
+   * @returns the servers alive, id to description
+   * @see lua/heartbeat.lua
+   */
+  heartbeat(self: { id: string; description: string | null } | null): Promise<Map<string, string>>
+}
+
+/** Defines the scripts on a client, once, and returns them as methods. */
+export function createMessageScripts(client: Redis | Cluster, options: ScriptsOptions): MessageScripts {
+  const { namespace, clockOffsetMs = () => 0 } = options
+  const { historyTtlMs } = options.retention
+  const wakeChannel = wakeChannelOf(namespace)
+  const keys = keyBook(namespace)
+  const define = (name: string) => defineScript(client, name)
+  const [find, list, range, cancel] = [define('find'), define('list'), define('range'), define('cancel')]
+  const [reschedule, shift, forecast] = [define('reschedule'), define('shift'), define('forecast')]
+  const [count, heartbeat] = [define('count'), define('heartbeat')]
+  const state = oneOf('find', [...STATES, 'unknown'])
+  const cancelWord = oneOf('cancel', CANCEL_WORDS)
+  const rescheduleWord = oneOf('reschedule', ['rescheduled', ...RESCHEDULE_REFUSALS])
+  const stateKeys = (k: ShardKeys) => [k.scheduled, k.claimed, k.dead, k.messages, k.attempts, k.history]
+
+  return {
+    async find(shard, ids) {
+      const k = keys(shard)
+      const reply = await find(...stateKeys(k), clockOffsetMs(), k.seenPrefix, historyTtlMs, ...ids)
+      return ids.map((id, i) => {
+        const [word, score, record, attempts] = reply.slice(4 * i, 4 * i + 4)
+        const found = state(word)
+        if (found === 'unknown') return undefined
+        return {
+          id,
+          state: found,
+          score: numberOrNull(score),
+          record: String(record),
+          attempts: String(attempts),
+        }
+      })
+    },
+
+    async list(shard, { index, from, before, after, limit, bytes, keep }) {
+      const k = keys(shard)
+      const [score, id, ...rest] = await list(
+        ...[typeof index === 'string' ? k[index] : k.tagPrefix + index.tag],
+        ...[k.scheduled, k.messages, k.attempts, k.history],
+        ...[from ?? '-inf', before ?? '+inf', after?.score ?? '', after?.id ?? '', limit, bytes],
+        typeof keep === 'string' ? keep : `tag:${keep.tag}`,
+      )
+      const rows: Row[] = []
+      for (let i = 0; i < rest.length; i += 4) {
+        const [rowId, rowScore, record, attempts] = rest.slice(i, i + 4).map(String)
+        rows.push({ id: rowId ?? '', score: rowScore ?? '', record: record ?? '', attempts: attempts ?? '' })
+      }
+      return { rows, end: score === '' ? null : { score: String(score), id: String(id) } }
+    },
+
+    async range(shard, { tag, direction, after, limit }) {
+      const [now, score, ...ids] = await range(
+        keys(shard).tagPrefix + tag,
+        ...[clockOffsetMs(), direction, after?.score ?? '', after?.id ?? '', limit],
+      )
+      const last = ids.at(-1)
+      const end = last === undefined ? null : { score: String(score), id: String(last) }
+      return { now: Number(now), ids: ids.map(String), end }
+    },
+
+    async cancel(shard, { ids, ifMatch, dead }) {
+      const k = keys(shard)
+      const states = dead ? 'scheduled,dead' : 'scheduled'
+      const args: Argument[] = [...stateKeys(k), clockOffsetMs(), k.tagPrefix, k.seenPrefix]
+      return (await cancel(...args, historyTtlMs, ifMatch, states, ...ids)).map(cancelWord)
+    },
+
+    async reschedule(shard, { id, ifMatch, changes }) {
+      const k = keys(shard)
+      const { due, payload } = changes
+      const [answer, found, score, record, attempts, head] = await reschedule(
+        ...stateKeys(k),
+        ...[clockOffsetMs(), wakeChannel, shard, k.tagPrefix, k.seenPrefix, historyTtlMs, id, ifMatch],
+        ...[
+          due === null ? '' : 'at' in due ? due.at : `+${due.inMs}`,
+          payload ?? '',
+          ...changes.options.flat(),
+        ],
+      )
+      const word = rescheduleWord(answer)
+      if (word !== 'rescheduled') return { word }
+      const message = { id, score: Number(score), record: String(record), attempts: String(attempts) }
+      return {
+        word,
+        found: { ...message, state: oneOf('reschedule', STATES)(found) },
+        headInMs: numberOrNull(head),
+      }
+    },
+
+    async shift(shard, { ids, byMs, createdBy, latest }) {
+      const k = keys(shard)
+      const args: Argument[] = [k.scheduled, k.messages, clockOffsetMs(), wakeChannel, shard, k.tagPrefix]
+      const [shifted, head] = await shift(...args, byMs, createdBy, latest, ...ids)
+      return { shifted: Number(shifted), headInMs: numberOrNull(head) }
+    },
+
+    async forecast(shard, { from, bucketMs, buckets }) {
+      return (await forecast(keys(shard).scheduled, from, bucketMs, buckets)).map(Number)
+    },
+
+    async count(shard) {
+      const k = keys(shard)
+      const [scheduled = 0, claimed = 0, dead = 0, overdueMs = 0] = (
+        await count(k.scheduled, k.claimed, k.dead, clockOffsetMs())
+      ).map(Number)
+      return { scheduled, claimed, dead, overdueMs }
+    },
+
+    async heartbeat(self) {
+      const args = [clockOffsetMs(), self?.id ?? '', self?.description ?? '', SERVER_GONE_AFTER_MS]
+      const reply = (await heartbeat(serversKeyOf(namespace), ...args)).map(String)
+      const alive = new Map<string, string>()
+      for (let i = 0; i < reply.length; i += 2) alive.set(reply[i] ?? '', reply[i + 1] ?? '')
+      return alive
+    },
+  }
+}

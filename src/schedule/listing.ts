@@ -1,0 +1,112 @@
+import type { ListQuery, MessageScripts, Position, Row, State } from '../redis/message-scripts.ts'
+import { type Message, toMessage } from './message-view.ts'
+
+export type { Position } from '../redis/message-scripts.ts'
+
+/** What a page may hold at most, in stored characters. */
+const PAGE_CHARACTERS = 16_777_216
+/** What one script call answers at most, so that none takes long. */
+const CALL_MESSAGES = 250
+const CALL_CHARACTERS = 1_048_576
+
+export interface PageQuery {
+  readonly status: State
+  /** scheduled and claimed messages only */
+  readonly tag?: string
+  /** epoch ms, inclusive */
+  readonly from?: number
+  /** epoch ms, exclusive */
+  readonly to?: number
+  readonly limit: number
+  readonly after: Position | null
+}
+
+export interface Page {
+  readonly messages: readonly Message[]
+  /** where the next page begins; null at the end */
+  readonly end: Position | null
+}
+
+/** One shard's part of a page: what has been read and not yet been taken, and where to read on. */
+interface Source {
+  readonly shard: number
+  readonly rows: Row[]
+  next: Position | null
+  ended: boolean
+}
+
+/**
+ * Lists messages of one status in the order of their time and id, over all shards.
+ *
+ * A page begins behind a time and id, whether that message is still there or not: what is there throughout is
+ * neither missed nor repeated, whatever comes and goes.
+ *
+ * @throws SchedulerError STORE_UNAVAILABLE
+ * @see lua/list.lua
+ */
+export async function listPage(
+  scripts: Pick<MessageScripts, 'list'>,
+  shards: number,
+  query: PageQuery,
+): Promise<Page> {
+  const sources = Array.from(
+    { length: shards },
+    (_, shard): Source => ({ shard, rows: [], next: query.after, ended: false }),
+  )
+  const messages: Message[] = []
+  let characters = 0
+  let end: Position | null = null
+  for (;;) {
+    await Promise.all(sources.map((source) => fill(scripts, source, query)))
+    const source = first(sources)
+    if (source === undefined) return { messages, end: null }
+    const [row] = source.rows
+    if (row === undefined) return { messages, end: null }
+    characters += row.record.length
+    if (messages.length === query.limit || (messages.length > 0 && characters > PAGE_CHARACTERS)) {
+      return { messages, end }
+    }
+    source.rows.shift()
+    end = { score: row.score, id: row.id }
+    const message = toMessage({ ...row, score: Number(row.score), state: query.status })
+    if ('dueAt' in message) messages.push(message)
+  }
+}
+
+/** Reads on until there is something, or nothing is left. */
+async function fill(scripts: Pick<MessageScripts, 'list'>, source: Source, query: PageQuery): Promise<void> {
+  while (source.rows.length === 0 && !source.ended) {
+    const { rows, end } = await scripts.list(source.shard, {
+      ...selectionOf(query),
+      from: query.from ?? null,
+      before: query.to ?? null,
+      after: source.next,
+      limit: Math.min(query.limit, CALL_MESSAGES),
+      bytes: CALL_CHARACTERS,
+    })
+    source.rows.push(...rows)
+    source.next = end
+    source.ended = end === null
+  }
+}
+
+/** A tag's index is by due time; the few claimed messages are listed by lock end, and so looked through. */
+function selectionOf({ status, tag }: PageQuery): Pick<ListQuery, 'index' | 'keep'> {
+  if (tag === undefined) return { index: status, keep: 'all' }
+  return status === 'claimed' ? { index: 'claimed', keep: { tag } } : { index: { tag }, keep: 'scheduled' }
+}
+
+function first(sources: readonly Source[]): Source | undefined {
+  let least: Source | undefined
+  for (const source of sources) {
+    const [row] = source.rows
+    const [other] = least?.rows ?? []
+    if (row !== undefined && (other === undefined || precedes(row, other))) least = source
+  }
+  return least
+}
+
+const precedes = (a: Row, b: Row): boolean => {
+  const difference = Number(a.score) - Number(b.score)
+  return difference < 0 || (difference === 0 && a.id < b.id)
+}

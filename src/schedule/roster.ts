@@ -1,0 +1,54 @@
+import { type MessageScripts, SERVER_GONE_AFTER_MS } from '../redis/message-scripts.ts'
+
+export interface ServerInfo {
+  readonly id: string
+  /** epoch ms */
+  readonly startedAt: number
+  readonly roles: readonly string[]
+  readonly version: string
+}
+
+/** The servers that are alive: each says so again and again, and says when it leaves. */
+export interface Roster {
+  start(): void
+  /** Leaves at once. Safe before start and twice; never throws. */
+  stop(): Promise<void>
+  /** @throws SchedulerError STORE_UNAVAILABLE @see lua/heartbeat.lua */
+  servers(): Promise<ServerInfo[]>
+}
+
+/** @param now Redis's clock, epoch ms */
+export function createRoster(
+  scripts: Pick<MessageScripts, 'heartbeat'>,
+  self: Omit<ServerInfo, 'startedAt'>,
+  now: () => number,
+): Roster {
+  let timer: NodeJS.Timeout | undefined
+  let startedAt = 0
+  const { id, ...description } = self
+  const say = (text: string | null) => scripts.heartbeat({ id, description: text })
+  // A beat that fails is made good by the next; that Redis is away others have logged.
+  const beat = () => void say(JSON.stringify({ ...description, startedAt })).catch(() => undefined)
+
+  return {
+    start() {
+      if (timer !== undefined) return
+      startedAt = now()
+      beat()
+      timer = setInterval(beat, SERVER_GONE_AFTER_MS / 3)
+    },
+    async stop() {
+      if (timer === undefined) return
+      clearInterval(timer)
+      timer = undefined
+      await say(null).catch(() => undefined)
+    },
+    async servers() {
+      const alive = await scripts.heartbeat(null)
+      return [...alive].map(([serverId, text]) => ({
+        ...(JSON.parse(text) as Omit<ServerInfo, 'id'>),
+        id: serverId,
+      }))
+    },
+  }
+}

@@ -1,0 +1,82 @@
+import { describe, expect, inject, it } from 'vitest'
+import { createRedisClock } from '../../src/redis/redis-clock.ts'
+import { createBulk } from '../../src/schedule/bulk.ts'
+import { createGroupCommit } from '../../src/schedule/group-commit.ts'
+import { createScheduler } from '../../src/schedule/scheduler.ts'
+import { createShardBook } from '../../src/schedule/shard-book.ts'
+import { RETENTION } from '../support/retention.ts'
+import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+
+const world = useScripts(() => inject('redisUrl'))
+const onHead = () => undefined
+const IDS = Array.from({ length: 40 }, (_, i) => `message-${i}`)
+
+/** A scheduler with so many shards, after others with fewer. */
+function withShards(w: ScriptWorld, shards: number, before: readonly number[] = []) {
+  const shardBook = createShardBook(shards)
+  shardBook.record([...before, shards])
+  const { scripts, messageScripts } = w
+  const groupCommit = createGroupCommit({ scripts, clock: createRedisClock(), shards, onHead })
+  const { dedupWindowMs } = RETENTION
+  const deps = { groupCommit, scripts: messageScripts, shardBook, onHead, dedupWindowMs, now: Date.now }
+  return {
+    scheduler: createScheduler(deps),
+    bulk: createBulk({ scripts: messageScripts, shardBook, onHead, readClock: w.now }),
+  }
+}
+
+describe('adding shards', () => {
+  const message = (id: string) => ({ id, due: { inMs: 3_600_000 }, payload: id })
+
+  it('neither loses nor doubles a message whose id its client gave', async () => {
+    const w = world()
+    const few = withShards(w, 1).scheduler
+    await Promise.all(IDS.map((id) => few.schedule(message(id))))
+    const { scheduler } = withShards(w, 7, [1])
+    for (const id of IDS) {
+      expect(await scheduler.schedule(message(id))).toMatchObject({ duplicate: true })
+      await expect(scheduler.schedule({ ...message(id), payload: 'other' })).rejects.toMatchObject({
+        code: 'ID_CONFLICT',
+      })
+      expect(await scheduler.find(id)).toMatchObject({ id, version: 1 })
+      expect(await scheduler.reschedule(id, { payload: 2, options: {} }, '')).toMatchObject({ version: 2 })
+    }
+    expect(await w.client.hlen(w.keys.messages)).toBe(IDS.length)
+    for (const id of IDS) await scheduler.cancel(id, '')
+    expect(await w.client.hlen(w.keys.messages)).toBe(0)
+    for (const id of IDS)
+      await expect(scheduler.find(id)).rejects.toMatchObject({ code: 'MESSAGE_NOT_FOUND' })
+  })
+
+  it('keeps what was finished before known', async () => {
+    const w = world()
+    await withShards(w, 1).scheduler.schedule({ ...message('a'), due: { inMs: 0 } })
+    await w.scripts.claim(0, { token: 't', limit: 10, lockMs: 10_000 })
+    await w.scripts.acknowledge(0, { token: 't', delivered: [{ id: 'a', lateMs: 0 }] })
+    for (const shards of [2, 3, 4, 5]) {
+      const { scheduler } = withShards(w, shards, [1])
+      expect(await scheduler.schedule({ ...message('a'), due: { inMs: 0 } })).toMatchObject({
+        duplicate: true,
+      })
+      expect(await scheduler.find('a')).toMatchObject({ status: 'delivered' })
+    }
+  })
+
+  it('lets many at once be found by id and by tag wherever they are', async () => {
+    const w = world()
+    const tagged = (id: string) => ({ ...message(id), options: { tags: ['t'] } })
+    const few = withShards(w, 2).scheduler
+    await Promise.all(IDS.slice(0, 20).map((id) => few.schedule(tagged(id))))
+    const { scheduler, bulk } = withShards(w, 5, [2])
+    await Promise.all(IDS.slice(20).map((id) => scheduler.schedule(tagged(id))))
+    await Promise.all(
+      Array.from({ length: 10 }, () =>
+        scheduler.schedule({ due: { inMs: 5_000 }, payload: 1, options: { tags: ['t'] } }),
+      ),
+    )
+    expect(await bulk.shift({ tag: 't' }, 60_000)).toBe(50)
+    expect(await bulk.shift({ ids: IDS }, -30_000)).toBe(40)
+    expect(await bulk.cancel({ ids: IDS.slice(0, 30) })).toEqual({ cancelled: 30, claimed: 0 })
+    expect(await bulk.cancel({ tag: 't' })).toEqual({ cancelled: 20, claimed: 0 })
+  })
+})

@@ -1,0 +1,78 @@
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import { afterAll, beforeAll, beforeEach, inject } from 'vitest'
+import { compose } from '../../src/compose.ts'
+import { readConfig } from '../../src/config.ts'
+import type { Destination } from '../../src/deliver/deliver.ts'
+import { connect, type RedisConnection } from '../../src/redis/connect.ts'
+import { keysOf, type ShardKeys } from '../../src/redis/keys.ts'
+import { createRedisClock } from '../../src/redis/redis-clock.ts'
+import { pingRedis } from '../../src/redis/requirements.ts'
+import { parseRedisUrl } from '../../src/redis/url.ts'
+import { createShardBook } from '../../src/schedule/shard-book.ts'
+import { freshNamespace } from './namespace.ts'
+import { clearNamespace } from './redis.ts'
+
+/** A whole app on the shared Redis, in a namespace of its own; its claim loop runs only if a test starts it. */
+export interface TestApp {
+  readonly app: FastifyInstance
+  readonly client: RedisConnection['client']
+  readonly namespace: string
+  /** of shard 0 */
+  readonly keys: ShardKeys
+  /** what was delivered, once the claim loop runs */
+  readonly delivered: string[]
+  startClaiming(): void
+}
+
+/** Sets an app up around every test of the current file or `describe`. */
+export function useApp(env: Readonly<Record<string, string>> = {}): () => TestApp {
+  let connection: RedisConnection
+  let world: TestApp | undefined
+  beforeAll(async () => {
+    connection = connect(parseRedisUrl(inject('redisUrl')))
+    await connection.waitUntilReady(10_000)
+  })
+  afterAll(() => connection.close())
+  beforeEach(async () => {
+    const namespace = freshNamespace()
+    const config = readConfig({ ...env, NAMESPACE: namespace })
+    const delivered: string[] = []
+    const console: Destination = {
+      async deliver(batch) {
+        delivered.push(...batch.map(({ id }) => id))
+        return batch.map(() => ({ kind: 'delivered' }))
+      },
+    }
+    const { app, claimLoop, roster } = await compose({
+      config,
+      console,
+      logger: pino({ level: 'silent' }),
+      connection,
+      clock: createRedisClock(),
+      shardBook: createShardBook(config.SHARDS),
+      checkHealth: () => pingRedis(connection.client, connection.whyAway),
+    })
+    world = {
+      app,
+      client: connection.client,
+      namespace,
+      keys: keysOf(0, namespace),
+      delivered,
+      startClaiming() {
+        roster.start()
+        claimLoop.start()
+      },
+    }
+    return async () => {
+      await app.close()
+      await claimLoop.stop({ graceMs: 1_000 })
+      await roster.stop()
+      await clearNamespace(connection.client, namespace)
+    }
+  })
+  return () => {
+    if (world === undefined) throw new Error('the app is there only inside a test')
+    return world
+  }
+}

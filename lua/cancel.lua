@@ -15,7 +15,7 @@
 -- ARGV[6]  states           string   "scheduled", or "scheduled,dead"
 -- ARGV[7..]                 id
 --
--- Returns  a word per id: "cancelled"; "unknown"; "claimed" and "finished": too late; "dead": it is, and
+-- Returns  a word per id, for fewer than asked once their records pass 4 MiB: "cancelled"; "unknown"; "claimed" and "finished": too late; "dead": it is, and
 --          states does not name it; "version": its version is not accepted
 -- Writes   only for "cancelled"
 -- Cost     O(n log S), n = ids, S = scheduled messages
@@ -32,8 +32,11 @@ local keys = {
 local now = redis_now(tonumber(ARGV[1]))
 local tag_prefix, seen_prefix, if_match, states = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
 
+local WORK_BYTES, bytes = 4194304, 0
+
 local function cancel(id)
   local state, _, record = unpack(find_message(keys, id, now))
+  bytes = bytes + #record
   if state == "unknown" then
     return redis.call("EXISTS", seen_prefix .. id) == 1 and "finished" or "unknown"
   end
@@ -50,5 +53,8 @@ local function cancel(id)
 end
 
 local words = {}
-for i = 7, #ARGV do words[#words + 1] = cancel(ARGV[i]) end
+for i = 7, #ARGV do
+  if bytes > WORK_BYTES then break end
+  words[#words + 1] = cancel(ARGV[i])
+end
 return words

@@ -153,7 +153,7 @@ if #ids > 0 then
   end)
 end
 
-if history.max > 0 then trim_history(history, now) end
+if history.max > 0 or redis.call("EXISTS", history.entries) == 1 then trim_history(history, now) end
 reply[4], reply[5] = counted.drop, counted["dead-letter"]
 local next_due = head_due(scheduled)
 if next_due then reply[2] = math.max(0, next_due - now) end

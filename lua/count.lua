@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- count: how many messages are in each state, and how long the longest overdue one has been.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)

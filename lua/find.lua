@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- find: look messages up by id, whatever became of them.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)

@@ -1,21 +1,20 @@
-#!lua
+#!lua flags=no-writes
 -- forecast: how many messages fall due in each of some equal spans of time.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
 -- ARGV[1]  from       epoch ms  where the first span begins
--- ARGV[2]  bucket_ms  integer   how long each is; a span holds its beginning and not its end
--- ARGV[3]  buckets    integer   how many
+-- ARGV[2]  to         epoch ms  where the last one ends, sooner than the others if need be
+-- ARGV[3]  bucket_ms  integer   how long each is; a span holds its beginning and not its end
 --
 -- Returns  a count per span
 -- Writes   nothing
 -- Cost     O(b log S), b = spans, S = scheduled messages
 
 local scheduled = KEYS[1]
-local from, bucket_ms, buckets = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local from, to, bucket_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local counts = {}
-for i = 0, buckets - 1 do
-  local first = string.format("%.0f", from + i * bucket_ms)
-  local behind = string.format("(%.0f", from + (i + 1) * bucket_ms)
-  counts[#counts + 1] = redis.call("ZCOUNT", scheduled, first, behind)
+for first = from, to - 1, bucket_ms do
+  local behind = math.min(first + bucket_ms, to)
+  counts[#counts + 1] = redis.call("ZCOUNT", scheduled, string.format("%.0f", first), string.format("(%.0f", behind))
 end
 return counts

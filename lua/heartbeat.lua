@@ -7,7 +7,7 @@
 -- ARGV[3]  description      string   "" to leave
 -- ARGV[4]  gone_after_ms    integer  a server not heard of for this long is forgotten
 --
--- Returns  {id, description, ...} of the servers that are alive
+-- Returns  {now, id, description, ...}: Redis's clock, and the servers that are alive
 -- Writes   this server's entry; forgets those gone
 -- Cost     O(n), n = servers
 --@include lib/clock.lua
@@ -21,7 +21,7 @@ if server_id ~= "" and description ~= "" then
 elseif server_id ~= "" then
   redis.call("HDEL", servers, server_id)
 end
-local alive = {}
+local alive = { now }
 local all = redis.call("HGETALL", servers)
 for i = 1, #all, 2 do
   local heard_at, text = string.match(all[i + 1], "^(%d+) (.*)$")

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- list: a page of one index of messages, in order of score and id.
 --
 -- KEYS[1]  index      zset  message id -> score: a state's set, or a tag's
@@ -39,23 +39,22 @@ local last = redis.call("ZCOUNT", index, "-inf", "(" .. before) - 1
 if before == "+inf" then last = redis.call("ZCARD", index) - 1 end
 local stop = math.min(last, first + limit - 1)
 
+local any_attempts = redis.call("EXISTS", attempts) == 1
 local reply = { "", "" }
 while first <= stop do
   local slice = redis.call("ZRANGE", index, first, math.min(first + LOOK_AT_ONCE - 1, stop), "WITHSCORES")
-  local ids = {}
-  for i = 1, #slice, 2 do ids[#ids + 1] = slice[i] end
-  local records = redis.call("HMGET", messages, unpack(ids))
-  local counts = redis.call("HMGET", attempts, unpack(ids))
-  for i = 1, #ids do
-    local id, score = ids[i], slice[2 * i]
-    local record = records[i] or redis.call("HGET", history, id)
+  for i = 1, #slice, 2 do
+    local id, score = slice[i], slice[i + 1]
+    -- One at a time, as each may be large: nothing is read that is not answered, but for the last.
+    local record = redis.call("HGET", messages, id) or redis.call("HGET", history, id)
     local kept = record and (keep == "all"
       or keep == "scheduled" and redis.call("ZSCORE", scheduled, id)
       or string.sub(keep, 1, 4) == "tag:" and has_tag(record, string.sub(keep, 5)))
     if kept then
       if #reply > 2 and #record > bytes_left then return reply end
       bytes_left = bytes_left - #record
-      for _, value in ipairs({ id, score, record, counts[i] or "" }) do reply[#reply + 1] = value end
+      local count = any_attempts and redis.call("HGET", attempts, id) or ""
+      for _, value in ipairs({ id, score, record, count }) do reply[#reply + 1] = value end
     end
     if first < last then
       reply[1], reply[2] = score, id

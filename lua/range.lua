@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- range: the ids of an index in order, a page at a time, for work on many messages.
 --
 -- KEYS[1]  index  zset  message id -> score

@@ -8,12 +8,11 @@
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[5]  by_ms            integer  negative for earlier
--- ARGV[6]  created_by       epoch ms  later messages of client-made id are left alone
--- ARGV[7]  latest           epoch ms  no message is moved beyond it, none before 0
--- ARGV[8..]                 id
+-- ARGV[6]  latest           epoch ms  no message is moved beyond it, none before 0
+-- ARGV[7..]                 id, each once
 --
--- Returns  {shifted, head}: how many were moved, and the ms until the next message if one of them became it,
---          else ""
+-- Returns  {looked_at, shifted, head}: how many ids were, fewer than asked once their records pass 4 MiB; how many
+--          were moved; and the ms until the next message if one of them became it, else ""
 -- Writes   records, due times and tags of the ids that are scheduled; publishes when head moved
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua
@@ -24,20 +23,24 @@
 local scheduled, messages = KEYS[1], KEYS[2]
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
-local by_ms, created_by, latest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local by_ms, latest = tonumber(ARGV[5]), tonumber(ARGV[6])
+local WORK_BYTES = 4194304
 
 local function moved(ms)
   return digits(math.max(0, math.min(tonumber(ms) + by_ms, latest)))
 end
 
 local head_before = head_due(scheduled)
-local shifted, earliest = 0, nil
-for i = 8, #ARGV do
+local looked_at, shifted, bytes, earliest = 0, 0, 0, nil
+for i = 7, #ARGV do
+  if bytes > WORK_BYTES then break end
   local id = ARGV[i]
+  looked_at = looked_at + 1
   local score = redis.call("ZSCORE", scheduled, id)
   local record = score and redis.call("HGET", messages, id)
-  local options = record and options_of(record) or {}
-  if record and not (options.c and tonumber(options.c) > created_by) then
+  if record then
+    local options = options_of(record) or {}
+    bytes = bytes + #record
     if options.n then options.n = moved(options.n) end
     options.v = (options.v or 1) + 1
     local due = moved(score)
@@ -48,4 +51,4 @@ for i = 8, #ARGV do
     if not earliest or tonumber(due) < earliest then earliest = tonumber(due) end
   end
 end
-return { shifted, wake_claimers(wake_channel, shard, head_before, earliest, now) }
+return { looked_at, shifted, wake_claimers(wake_channel, shard, head_before, earliest, now) }

@@ -10,7 +10,7 @@ import type { HealthCheck } from './http/health.routes.ts'
 import type { RedisConnection } from './redis/connect.ts'
 import { createMessageScripts } from './redis/message-scripts.ts'
 import type { RedisClock } from './redis/redis-clock.ts'
-import { readRedisClock, readRedisFacts } from './redis/requirements.ts'
+import { readRedisFacts } from './redis/requirements.ts'
 import { createScripts } from './redis/scripts.ts'
 import { createBulk } from './schedule/bulk.ts'
 import { createGroupCommit } from './schedule/group-commit.ts'
@@ -57,11 +57,7 @@ export async function compose(foundations: Foundations) {
     lockMs: config.LOCK_TTL_MS,
     nextToken: () => `${serverId}:${++claims}`,
   })
-  const roster = createRoster(
-    messageScripts,
-    { id: serverId, roles: config.ROLES, version: VERSION },
-    clock.now,
-  )
+  const roster = createRoster(messageScripts, { id: serverId, roles: config.ROLES, version: VERSION }, clock)
 
   const onHead = claimLoop.wake
   const groupCommit = createGroupCommit({ scripts, clock, shards, onHead })
@@ -74,7 +70,7 @@ export async function compose(foundations: Foundations) {
       dedupWindowMs: config.DEDUP_WINDOW_MS,
       now: clock.now,
     }),
-    bulk: createBulk({ scripts: messageScripts, shardBook, onHead, readClock: () => readRedisClock(client) }),
+    bulk: createBulk({ scripts: messageScripts, shardBook, onHead }),
     listPage: (query: Parameters<typeof listPage>[2]) => listPage(messageScripts, shards, query),
     forecast: (args: Parameters<typeof forecast>[2]) => forecast(messageScripts, shards, args),
     totals: () => totals(messageScripts, shards),

@@ -164,18 +164,15 @@ export function parseAttempts(attempts: string): { failures: number; recoveries:
 
 const NO_ATTEMPTS = { failures: 0, recoveries: 0 }
 
+const DEFAULT_RETRY: RetryPolicy = { attempts: 5, minMs: 1_000, maxMs: 3_600_000, factor: 2, jitter: 'full' }
+
 /**
  * Tells whether two requests with one id ask for the same: a hash of all that was asked, with the defaults filled in
  * and keys sorted. A delay counts as the delay it was given as, and not as the time it led to.
  */
 export function fingerprintOf(due: Due, payload: unknown, options: MessageOptions): string {
-  const {
-    destination = { type: 'console' },
-    tags = [],
-    retry = null,
-    notAfter = null,
-    onLate = null,
-  } = options
+  const { destination = { type: 'console' }, tags = [], notAfter = null, onLate = 'deliver' } = options
+  const retry = { ...DEFAULT_RETRY, ...options.retry }
   const content = String(stringify({ due, payload, destination, tags, retry, notAfter, onLate }))
   return createHash('sha256').update(content).digest('base64url').slice(0, 22)
 }

@@ -87,12 +87,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     return {
       url,
       async stop({ graceMs }) {
+        const left = roster.stop()
         const closed = new AbortController()
         const hurry = sleep(graceMs, closed.signal).then(() => app.server.closeAllConnections())
         await Promise.all([app.close().then(() => closed.abort()), claimLoop.stop({ graceMs })])
         await hurry
         watch.stop()
-        await roster.stop()
+        await left
         await closeRedis()
       },
     }

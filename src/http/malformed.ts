@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { toPlainBody } from './failure.ts'
+import { isApiPath, toPlainBody, toProblem } from './failure.ts'
 
 const WHAT: Readonly<Record<string, readonly [status: string, detail: string]>> = {
   HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'headers: are too large'],
@@ -22,9 +22,11 @@ export function answerMalformed(error: Error, socket: Socket): void {
 /** Node answers an expectation other than 100-continue by itself, with nothing. */
 export function answerExpectations(server: Server): void {
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-    response.writeHead(417, { 'content-type': 'application/json; charset=utf-8', connection: 'close' })
-    response.end(
-      JSON.stringify(toPlainBody({ status: 417, detail: `expect: ${request.headers.expect} cannot be met` })),
-    )
+    const failure = { status: 417, detail: `expect: ${request.headers.expect} cannot be met` }
+    const [type, body] = isApiPath(request.url ?? '')
+      ? ['application/problem+json', toProblem(failure)]
+      : ['application/json', toPlainBody(failure)]
+    response.writeHead(417, { 'content-type': `${type}; charset=utf-8`, connection: 'close' })
+    response.end(JSON.stringify(body))
   })
 }

@@ -33,7 +33,7 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_60
 export function parseDelay(value: number | string, now: number): number | string {
   const [, digits, unit = ''] = typeof value === 'string' ? (/^(\d{1,15})([smhd])$/.exec(value) ?? []) : []
   const ms = typeof value === 'number' ? value : Number(digits) * (UNIT_MS[unit] ?? 1)
-  if (!Number.isSafeInteger(ms) || ms < 0)
+  if (Number.isNaN(ms) || ms < 0 || (typeof value === 'number' && !Number.isSafeInteger(ms)))
     return 'must be whole milliseconds, 0 or more, or digits and one of s, m, h, d, as "90s"'
   return now + ms > LAST_MS ? 'must not lead past 9999-12-31' : ms
 }

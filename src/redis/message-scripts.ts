@@ -1,6 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import {
   type Argument,
+  type Command,
   defineScript,
   keyBook,
   numberOrNull,
@@ -8,6 +9,7 @@ import {
   type ScriptsOptions,
 } from './define-script.ts'
 import { type ShardKeys, serversKeyOf, wakeChannelOf } from './keys.ts'
+import { withinTime } from './within-time.ts'
 
 const STATES = ['scheduled', 'claimed', 'dead', 'delivered', 'dropped'] as const
 /** What can be the case with a message that is known. */
@@ -98,28 +100,34 @@ export interface MessageScripts {
     shard: number,
     args: { tag: string; direction: 'up' | 'down'; after: Position | null; limit: number },
   ): Promise<{ now: number; ids: string[]; end: Position | null }>
-  /** @param ifMatch versions accepted, comma-separated; "" for any @see lua/cancel.lua */
+  /**
+   * @param ifMatch versions accepted, comma-separated; "" for any
+   * @returns a word for each of the first ids, fewer than all if their records are large
+   * @see lua/cancel.lua
+   */
   cancel(
     shard: number,
     args: { ids: readonly string[]; ifMatch: string; dead: boolean },
   ): Promise<CancelWord[]>
   /** @see lua/reschedule.lua */
   reschedule(shard: number, args: { id: string; ifMatch: string; changes: Changes }): Promise<RescheduleReply>
-  /** @see lua/shift.lua */
+  /** Looks at one id at least, and at fewer than all if their records are large. @see lua/shift.lua */
   shift(
     shard: number,
-    args: { ids: readonly string[]; byMs: number; createdBy: number; latest: number },
-  ): Promise<{ shifted: number; headInMs: number | null }>
+    args: { ids: readonly string[]; byMs: number; latest: number },
+  ): Promise<{ lookedAt: number; shifted: number; headInMs: number | null }>
   /** @returns a count per span @see lua/forecast.lua */
-  forecast(shard: number, args: { from: number; bucketMs: number; buckets: number }): Promise<number[]>
+  forecast(shard: number, args: { from: number; to: number; bucketMs: number }): Promise<number[]>
   /** @see lua/count.lua */
   count(shard: number): Promise<Counts>
   /**
    * @param self this server, with a description to stay and null to leave; null only reads
-   * @returns the servers alive, id to description
+   * @returns Redis's clock, and the servers alive, id to description
    * @see lua/heartbeat.lua
    */
-  heartbeat(self: { id: string; description: string | null } | null): Promise<Map<string, string>>
+  heartbeat(
+    self: { id: string; description: string | null } | null,
+  ): Promise<{ now: number; alive: Map<string, string> }>
 }
 
 /** Defines the scripts on a client, once, and returns them as methods. */
@@ -128,7 +136,10 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
   const { historyTtlMs } = options.retention
   const wakeChannel = wakeChannelOf(namespace)
   const keys = keyBook(namespace)
-  const define = (name: string) => defineScript(client, name)
+  const define = (name: string): Command => {
+    const command = defineScript(client, name)
+    return (...args) => withinTime(command(...args))
+  }
   const [find, list, range, cancel] = [define('find'), define('list'), define('range'), define('cancel')]
   const [reschedule, shift, forecast] = [define('reschedule'), define('shift'), define('forecast')]
   const [count, heartbeat] = [define('count'), define('heartbeat')]
@@ -210,15 +221,15 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
       }
     },
 
-    async shift(shard, { ids, byMs, createdBy, latest }) {
+    async shift(shard, { ids, byMs, latest }) {
       const k = keys(shard)
       const args: Argument[] = [k.scheduled, k.messages, clockOffsetMs(), wakeChannel, shard, k.tagPrefix]
-      const [shifted, head] = await shift(...args, byMs, createdBy, latest, ...ids)
-      return { shifted: Number(shifted), headInMs: numberOrNull(head) }
+      const [lookedAt, shifted, head] = await shift(...args, byMs, latest, ...ids)
+      return { lookedAt: Number(lookedAt), shifted: Number(shifted), headInMs: numberOrNull(head) }
     },
 
-    async forecast(shard, { from, bucketMs, buckets }) {
-      return (await forecast(keys(shard).scheduled, from, bucketMs, buckets)).map(Number)
+    async forecast(shard, { from, to, bucketMs }) {
+      return (await forecast(keys(shard).scheduled, from, to, bucketMs)).map(Number)
     },
 
     async count(shard) {
@@ -231,10 +242,10 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
 
     async heartbeat(self) {
       const args = [clockOffsetMs(), self?.id ?? '', self?.description ?? '', SERVER_GONE_AFTER_MS]
-      const reply = (await heartbeat(serversKeyOf(namespace), ...args)).map(String)
+      const [now, ...reply] = (await heartbeat(serversKeyOf(namespace), ...args)).map(String)
       const alive = new Map<string, string>()
       for (let i = 0; i < reply.length; i += 2) alive.set(reply[i] ?? '', reply[i + 1] ?? '')
-      return alive
+      return { now: Number(now), alive }
     },
   }
 }

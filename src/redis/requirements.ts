@@ -1,6 +1,8 @@
 import { Cluster, type Redis } from 'ioredis'
+import { SchedulerError } from '../errors.ts'
 import { NOT_SENT, toSchedulerError } from './failures.ts'
 import { shardCountKeyOf } from './keys.ts'
+import { withinTime } from './within-time.ts'
 
 /** Redis as it is cannot be trusted with messages. The message is one line that says what to change. */
 export class UnfitRedisError extends Error {
@@ -125,7 +127,8 @@ export interface RedisFacts {
 
 /** A command for a caller that acts on failures. @throws SchedulerError as toSchedulerError says */
 const asking = <T>(command: string, answer: Promise<T>): Promise<T> =>
-  answer.catch((error: unknown) => {
+  withinTime(answer).catch((error: unknown) => {
+    if (error instanceof SchedulerError) throw error
     throw toSchedulerError(command, error)
   })
 

@@ -4,12 +4,11 @@ import type { Due } from '../message.ts'
 import { createIdMaker, shardOfClientId } from '../message-id.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
 import type { ScheduleEntry, ScheduleWord, Scripts } from '../redis/scripts.ts'
+import { ANSWER_WITHIN_MS, withinTime } from '../redis/within-time.ts'
 
 /** One script call takes this much at most, which keeps it to a few milliseconds. */
 const CALL_MESSAGES = 1_000
 const CALL_CHARACTERS = 4_194_304
-/** A client hears no later than this whether its message was stored. */
-const ANSWER_WITHIN_MS = 1_200
 const FIRST_RETRY_MS = 25
 
 export interface Draft {
@@ -128,7 +127,7 @@ export function createGroupCommit({ scripts, clock, shards, onHead }: GroupCommi
         else add(draft).then(resolve, reject)
         break
       case 'duplicate':
-        resolve({ id, now, duplicate: !repeated })
+        resolve({ id, now, duplicate: true })
         break
       case 'past':
         reject(
@@ -156,7 +155,10 @@ export function createGroupCommit({ scripts, clock, shards, onHead }: GroupCommi
     let attempt = entries
     for (let wait = FIRST_RETRY_MS; ; wait *= 2) {
       try {
-        const { words, headInMs, now } = await withinTime(scripts.schedule(shard, attempt), answerBy)
+        const { words, headInMs, now } = await withinTime(
+          scripts.schedule(shard, attempt),
+          answerBy - performance.now(),
+        )
         clock.observe(now)
         if (headInMs !== null) onHead(shard, headInMs)
         return { words, now, repeated }
@@ -189,18 +191,4 @@ function asRepeated(entry: ScheduleEntry): ScheduleEntry {
   if (entry.rule === 'client') return entry
   const soon = 'inMs' in entry.due && entry.due.inMs <= ANSWER_WITHIN_MS
   return { ...entry, rule: 'future', due: soon ? { at: 0 } : entry.due }
-}
-
-/** @throws SchedulerError STORE_UNAVAILABLE when `call` has not settled by `answerBy` (monotonic ms) */
-function withinTime<T>(call: Promise<T>, answerBy: number): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () =>
-        reject(
-          new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer in time', { perhapsDone: true }),
-        ),
-      Math.max(0, answerBy - performance.now()),
-    )
-    call.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
 }

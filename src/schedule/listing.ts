@@ -3,11 +3,11 @@ import { type Message, toMessage } from './message-view.ts'
 
 export type { Position } from '../redis/message-scripts.ts'
 
-/** What a page may hold at most, in stored characters. */
-const PAGE_CHARACTERS = 16_777_216
+/** What a page may hold at most, in stored bytes. */
+const PAGE_BYTES = 16_777_216
 /** What one script call answers at most, so that none takes long. */
 const CALL_MESSAGES = 250
-const CALL_CHARACTERS = 1_048_576
+const CALL_BYTES = 1_048_576
 
 export interface PageQuery {
   readonly status: State
@@ -54,7 +54,7 @@ export async function listPage(
     (_, shard): Source => ({ shard, rows: [], next: query.after, ended: false }),
   )
   const messages: Message[] = []
-  let characters = 0
+  let bytes = 0
   let end: Position | null = null
   for (;;) {
     await Promise.all(sources.map((source) => fill(scripts, source, query)))
@@ -62,14 +62,24 @@ export async function listPage(
     if (source === undefined) return { messages, end: null }
     const [row] = source.rows
     if (row === undefined) return { messages, end: null }
-    characters += row.record.length
-    if (messages.length === query.limit || (messages.length > 0 && characters > PAGE_CHARACTERS)) {
+    bytes += Buffer.byteLength(row.record)
+    if (messages.length === query.limit || (messages.length > 0 && bytes > PAGE_BYTES)) {
       return { messages, end }
     }
     source.rows.shift()
     end = { score: row.score, id: row.id }
-    const message = toMessage({ ...row, score: Number(row.score), state: query.status })
-    if ('dueAt' in message) messages.push(message)
+    const message = readable(row, query.status)
+    if (message !== undefined) messages.push(message)
+  }
+}
+
+/** A record that somebody else has spoilt must not hide all the others of its page. */
+function readable(row: Row, status: State): Message | undefined {
+  try {
+    const message = toMessage({ ...row, score: Number(row.score), state: status })
+    return 'dueAt' in message ? message : undefined
+  } catch {
+    return undefined
   }
 }
 
@@ -82,7 +92,7 @@ async function fill(scripts: Pick<MessageScripts, 'list'>, source: Source, query
       before: query.to ?? null,
       after: source.next,
       limit: Math.min(query.limit, CALL_MESSAGES),
-      bytes: CALL_CHARACTERS,
+      bytes: CALL_BYTES,
     })
     source.rows.push(...rows)
     source.next = end

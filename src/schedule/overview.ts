@@ -17,12 +17,12 @@ export interface Totals {
 export async function forecast(
   scripts: Pick<MessageScripts, 'forecast'>,
   shards: number,
-  args: { from: number; bucketMs: number; buckets: number },
+  args: { from: number; to: number; bucketMs: number },
 ): Promise<Bucket[]> {
   const counts = await Promise.all(
     Array.from({ length: shards }, (_, shard) => scripts.forecast(shard, args)),
   )
-  return Array.from({ length: args.buckets }, (_, i) => ({
+  return Array.from({ length: Math.ceil((args.to - args.from) / args.bucketMs) }, (_, i) => ({
     at: args.from + i * args.bucketMs,
     count: counts.reduce((sum, ofShard) => sum + (ofShard[i] ?? 0), 0),
   }))

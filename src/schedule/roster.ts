@@ -1,4 +1,5 @@
 import { type MessageScripts, SERVER_GONE_AFTER_MS } from '../redis/message-scripts.ts'
+import type { RedisClock } from '../redis/redis-clock.ts'
 
 export interface ServerInfo {
   readonly id: string
@@ -17,23 +18,27 @@ export interface Roster {
   servers(): Promise<ServerInfo[]>
 }
 
-/** @param now Redis's clock, epoch ms */
+/** @param clock told of Redis's at every beat, so that it does not drift while nothing else is going on */
 export function createRoster(
   scripts: Pick<MessageScripts, 'heartbeat'>,
   self: Omit<ServerInfo, 'startedAt'>,
-  now: () => number,
+  clock: RedisClock,
 ): Roster {
   let timer: NodeJS.Timeout | undefined
   let startedAt = 0
   const { id, ...description } = self
   const say = (text: string | null) => scripts.heartbeat({ id, description: text })
   // A beat that fails is made good by the next; that Redis is away others have logged.
-  const beat = () => void say(JSON.stringify({ ...description, startedAt })).catch(() => undefined)
+  const beat = () =>
+    void say(JSON.stringify({ ...description, startedAt })).then(
+      ({ now }) => clock.observe(now),
+      () => undefined,
+    )
 
   return {
     start() {
       if (timer !== undefined) return
-      startedAt = now()
+      startedAt = clock.now()
       beat()
       timer = setInterval(beat, SERVER_GONE_AFTER_MS / 3)
     },
@@ -44,7 +49,7 @@ export function createRoster(
       await say(null).catch(() => undefined)
     },
     async servers() {
-      const alive = await scripts.heartbeat(null)
+      const { alive } = await scripts.heartbeat(null)
       return [...alive].map(([serverId, text]) => ({
         ...(JSON.parse(text) as Omit<ServerInfo, 'id'>),
         id: serverId,

@@ -140,6 +140,26 @@ describe('a full Redis', () => {
     await filler.untilDelivered(ids)
     expect((await emptier.post(Date.now() + 60_000, 'x')).status).toBe(503)
   })
+
+  it('can be looked at and cancelled in, while it takes nothing new', async () => {
+    const fleet = await startFleet({ size: 1, redisUrl: redis.url })
+    const [server] = fleet.servers
+    const [id] = await fleet.schedule(3, Date.now() + 3_600_000)
+    await redis.client.config('SET', 'maxmemory', '1')
+    const statusOf = async (method: string, path: string, body?: unknown) => {
+      const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+      const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }
+      return (await fetch(`${server?.url}${path}`, init)).status
+    }
+    for (const path of [`/v1/messages/${id}`, '/v1/messages', '/v1/forecast', '/v1/stats']) {
+      expect([path, await statusOf('GET', path)]).toEqual([path, 200])
+    }
+    expect(await statusOf('POST', '/v1/messages', { payload: 1 })).toBe(503)
+    expect(await statusOf('PATCH', `/v1/messages/${id}`, { payload: 1 })).toBe(503)
+    expect(await statusOf('DELETE', `/v1/messages/${id}`)).toBe(204)
+    expect(await statusOf('POST', '/v1/messages/cancel', { tag: 't' })).toBe(200)
+    expect(await statusOf('POST', '/v1/messages/cancel', { ids: ['m1'] })).toBe(200)
+  })
 })
 
 describe('Redis away', () => {
@@ -175,6 +195,35 @@ describe('Redis away', () => {
     await fleet.untilDelivered([posted?.body.id ?? ''])
     // Logged once each, not once per attempt.
     expect(server?.log.filter((line) => line.msg === 'Redis is back').length).toBeLessThanOrEqual(2)
+  })
+
+  it('hanging, is answered 503 within two seconds by every route of the message API', async () => {
+    const fleet = await startFleet({ size: 1, redisUrl: redis.url })
+    const [server] = fleet.servers
+    redis.signal('SIGSTOP')
+    const json = { 'content-type': 'application/json' }
+    const requests: [path: string, init: RequestInit][] = [
+      ['/v1/messages', { method: 'POST', headers: json, body: '{"payload":1}' }],
+      ['/v1/messages', {}],
+      ['/v1/messages/a', {}],
+      ['/v1/messages/a', { method: 'PATCH', headers: json, body: '{"payload":1}' }],
+      ['/v1/messages/a', { method: 'DELETE' }],
+      ['/v1/messages/cancel', { method: 'POST', headers: json, body: '{"tag":"t"}' }],
+      ['/v1/messages/cancel', { method: 'POST', headers: json, body: '{"ids":["a"]}' }],
+      ['/v1/messages/shift', { method: 'POST', headers: json, body: '{"tag":"t","byMs":1}' }],
+      ['/v1/forecast', {}],
+      ['/v1/stats', {}],
+    ]
+    for (const [path, init] of requests) {
+      const from = performance.now()
+      const response = await fetch(`${server?.url}${path}`, init)
+      const took = performance.now() - from
+      expect([path, response.status, response.headers.get('retry-after')]).toEqual([path, 503, '1'])
+      expect(took).toBeLessThan(2_000)
+      await response.text()
+    }
+    redis.signal('SIGCONT')
+    await until('it answers again', async () => (await server?.get('/health'))?.status === 200)
   })
 
   it('at the start does not keep a server from starting', async () => {

@@ -91,6 +91,23 @@ describe('POST /v1/messages', () => {
     expect(await post(other)).toMatchObject(problem(409, /^id: /))
   })
 
+  it.each([
+    ['onLate', { notAfter: '2099-01-01T00:00:00Z' }, { notAfter: '2099-01-01T00:00:00Z', onLate: 'deliver' }],
+    ['retry', {}, { retry: {} }],
+    ['tags and destination', {}, { tags: [], destination: { type: 'console' } }],
+  ])('takes the default of %s for the same as none', async (_what, bare, filled) => {
+    expect((await post({ id: 'a', delay: '1h', payload: 1, ...bare })).status).toBe(201)
+    expect((await post({ id: 'a', delay: '1h', payload: 1, ...filled })).status).toBe(200)
+  })
+
+  it('counts the characters of a tag as people do', async () => {
+    expect((await post({ payload: 1, delay: '1h', tags: ['🔔'.repeat(64)] })).status).toBe(201)
+    expect((await post({ payload: 1, delay: '1h', tags: ['🔔'.repeat(65)] })).status).toBe(400)
+    expect(
+      (await send('GET', `/v1/messages?tag=${encodeURIComponent('🔔'.repeat(64))}`)).body.messages,
+    ).toHaveLength(1)
+  })
+
   it('compares with what was first accepted, whatever PATCH made of it', async () => {
     await post({ id: 'a', delay: '1h', payload: 1 })
     await send('PATCH', '/v1/messages/a', { payload: 2, delay: '3h' })
@@ -128,7 +145,7 @@ describe('POST /v1/messages', () => {
     ['eleven tags', { payload: 1, tags: Array.from({ length: 11 }, (_, i) => `t${i}`) }, '/tags', /up to 10/],
     ['an empty tag', { payload: 1, tags: [''] }, '/tags/0', /1 to 64/],
     ['a tag of 65', { payload: 1, tags: ['x'.repeat(65)] }, '/tags/0', /1 to 64/],
-    ['half a character in a tag', { payload: 1, tags: ['\ud800'] }, '/tags/0', /well-formed/],
+    ['half a character in a tag', { payload: 1, tags: ['\ud800'] }, '/tags/0', /1 to 64/],
     ['onLate alone', { payload: 1, onLate: 'drop' }, '/onLate', /notAfter/],
     ['another onLate', { payload: 1, notAfter: IN_AN_HOUR, onLate: 'shrug' }, '/onLate', /dead-letter/],
     [
@@ -234,6 +251,7 @@ describe('PATCH /v1/messages/:id', () => {
     [{ payload: 1, id: 'b' }, 400],
     [{ notAfter: '2020-01-01T00:00:00Z' }, 400],
     [{ onLate: 'drop' }, 400],
+    [{ retry: { minMs: 10, maxMs: 5 } }, 400],
     [{ retry: null, notAfter: null }, 200],
     [{ payload: null }, 200],
     [{ at: IN_AN_HOUR, delay: 5 }, 400],
@@ -372,6 +390,9 @@ describe('GET /v1/messages', () => {
     'limit=0',
     'limit=1001',
     'limit=x',
+    'limit=1e3',
+    'limit=true',
+    'limit=10.5',
     'status=lost',
     'tag=',
     'tag=x&status=dead',
@@ -387,7 +408,33 @@ describe('GET /v1/messages', () => {
     for (let i = 0; i < 3; i += 1) await post({ delay: '1h', payload: i, tags: ['t'] })
     const { nextCursor } = (await send('GET', '/v1/messages?limit=1')).body
     expect((await send('GET', `/v1/messages?limit=2&cursor=${nextCursor}`)).status).toBe(200)
+    for (const cursor of [`${nextCursor}!!`, `%20${nextCursor}`, `${nextCursor}`.slice(0, -3)]) {
+      expect((await send('GET', `/v1/messages?cursor=${cursor}`)).status).toBe(400)
+    }
     expect((await send('GET', `/v1/messages?tag=t&cursor=${nextCursor}`)).status).toBe(400)
+  })
+})
+
+describe('messages that are large', () => {
+  it('are listed a part at a time, and no call reads more than it answers', async () => {
+    const { client } = world()
+    const payload = 'ü'.repeat(450_000)
+    for (let i = 0; i < 30; i += 1) await post({ id: `m${i}`, delay: '1h', payload, tags: ['t'] })
+    await client.config('RESETSTAT')
+    const { body } = await send('GET', '/v1/messages?limit=100&tag=t')
+    // 16 MiB of 900 kB each.
+    expect(body.messages).toHaveLength(18)
+    expect(body.nextCursor).not.toBeNull()
+    const read = Number(/cmdstat_hget:calls=(\d+)/.exec(String(await client.info('commandstats')))?.[1])
+    expect(read).toBeLessThan(80)
+  })
+
+  it('do not hide behind one that was spoilt', async () => {
+    const { client, keys } = world()
+    await post({ id: 'a', delay: '1h', payload: 1 })
+    await client.hset(keys.messages, 'spoilt', '5 x\n')
+    await client.zadd(keys.scheduled, Date.now() + 1_000, 'spoilt')
+    expect((await send('GET', '/v1/messages')).body.messages).toMatchObject([{ id: 'a' }])
   })
 })
 

@@ -91,8 +91,8 @@ function reschedule(w: ScriptWorld, id: string, { due, payload, options = {}, if
 const cancel = async (w: ScriptWorld, id: string, ifMatch = '', dead = true) =>
   (await w.messageScripts.cancel(w.shard, { ids: [id], ifMatch, dead }))[0]
 
-const shift = (w: ScriptWorld, ids: string[], byMs: number, createdBy = LAST) =>
-  w.messageScripts.shift(w.shard, { ids, byMs, createdBy, latest: LAST })
+const shift = (w: ScriptWorld, ids: string[], byMs: number) =>
+  w.messageScripts.shift(w.shard, { ids, byMs, latest: LAST })
 
 const find = async (w: ScriptWorld, id: string) => (await w.messageScripts.find(w.shard, [id]))[0]
 
@@ -812,13 +812,13 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         await put(w, 'a', { due: { at: 100 }, options })
         await put(w, '~b', { due: { at: 200 } })
         const before = await recordOf(w, 'a')
-        expect(await shift(w, ['a', '~b'], 50)).toEqual({ shifted: 2, headInMs: null })
+        expect(await shift(w, ['a', '~b'], 50)).toEqual({ lookedAt: 2, shifted: 2, headInMs: null })
         expect(await recordOf(w, 'a')).toEqual({ ...before, dueAt: 150, notAfter: 950, version: 2 })
         expect(await w.client.hget(w.keys.messages, '~b')).toBe('250{"v":2}\n"x"')
         expect(await w.client.zrange(w.keys.scheduled, '0', '-1', 'WITHSCORES')).toEqual([
           ...['a', '150', '~b', '250'],
         ])
-        expect(await shift(w, ['~b', 'a'], -120)).toEqual({ shifted: 2, headInMs: 0 })
+        expect(await shift(w, ['~b', 'a'], -120)).toEqual({ lookedAt: 2, shifted: 2, headInMs: 0 })
         expect(await recordOf(w, 'a')).toMatchObject({ dueAt: 30, notAfter: 830, version: 3 })
         await reschedule(w, 'a', { options: { notAfter: undefined, onLate: undefined } })
         await fail(w, 60_000)
@@ -833,17 +833,21 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         await oneOfEach(w)
         const before = await w.snapshot()
         const answer = await shift(w, ['claimed', 'dead', 'delivered', 'dropped', 'nowhere'], 50)
-        expect(answer).toEqual({ shifted: 0, headInMs: null })
+        expect(answer).toEqual({ lookedAt: 5, shifted: 0, headInMs: null })
         expect(await w.snapshot()).toBe(before)
       })
 
-      it("leaves alone client's messages made after it began, which an id may have come to stand for", async () => {
+      it('looks at fewer than all once their records are large, and says at how many', async () => {
         const w = world()
-        await put(w, 'a', { due: { inMs: HOUR_MS } })
-        const { createdAt } = await recordOf(w, 'a')
-        expect((await shift(w, ['a'], 50, (createdAt ?? 0) - 1)).shifted).toBe(0)
-        expect((await recordOf(w, 'a')).version).toBe(1)
-        expect((await shift(w, ['a'], 50, createdAt ?? 0)).shifted).toBe(1)
+        const ids = Array.from({ length: 12 }, (_, i) => `large${i}`)
+        for (const id of ids) await put(w, id, { due: { inMs: HOUR_MS }, payload: 'x'.repeat(1_000_000) })
+        const { lookedAt, shifted } = await shift(w, ids, 50)
+        expect(lookedAt).toBe(shifted)
+        expect(lookedAt).toBeGreaterThan(3)
+        expect(lookedAt).toBeLessThan(8)
+        const words = await w.messageScripts.cancel(w.shard, { ids, ifMatch: '', dead: false })
+        expect(words.length).toBeGreaterThan(3)
+        expect(words.length).toBeLessThan(8)
       })
 
       it('moves nothing beyond the last time there is, nor before the first', async () => {
@@ -883,7 +887,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         await exact('a', LAST - 1, LAST - 1)
         const { rows } = await w.messageScripts.list(w.shard, { ...FIRST_PAGE, from: LAST - 1, before: LAST })
         expect(rows.map(({ score }) => score)).toEqual([String(LAST - 1)])
-        const forecast = { from: LAST - 2, bucketMs: 1, buckets: 3 }
+        const forecast = { from: LAST - 2, to: LAST + 1, bucketMs: 1 }
         expect(await w.messageScripts.forecast(w.shard, forecast)).toEqual([0, 1, 0])
 
         // On that day itself: delays, locks, retries, recoveries, drops and outcomes.
@@ -1165,9 +1169,10 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
           w.shard,
           [99, 100, 109, 110, 129, 130].map((at, i) => entry(`~${i}`, { due: { at } })),
         )
-        const args = { from: 100, bucketMs: 10, buckets: 3 }
+        const args = { from: 100, to: 130, bucketMs: 10 }
         expect(await w.messageScripts.forecast(w.shard, args)).toEqual([2, 1, 1])
-        const many = await w.messageScripts.forecast(w.shard, { from: 0, bucketMs: 1, buckets: 1_000 })
+        expect(await w.messageScripts.forecast(w.shard, { ...args, to: 129 })).toEqual([2, 1, 0])
+        const many = await w.messageScripts.forecast(w.shard, { from: 0, to: 1_000, bucketMs: 1 })
         expect(many).toHaveLength(1_000)
         expect(many.reduce((sum, count) => sum + count, 0)).toBe(6)
         await claim(w, 2)
@@ -1198,8 +1203,8 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
     describe('heartbeat', () => {
       it('tells who is alive, and one that leaves is gone at once', async () => {
         const w = world()
-        const beat = (id: string, description: string | null) =>
-          w.messageScripts.heartbeat({ id, description })
+        const beat = async (id: string, description: string | null) =>
+          (await w.messageScripts.heartbeat({ id, description })).alive
         expect(await beat('a', '{"version":"1"}')).toEqual(new Map([['a', '{"version":"1"}']]))
         expect(await beat('b', 'two\nlines')).toEqual(
           new Map([
@@ -1208,7 +1213,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
           ]),
         )
         expect(await beat('a', null)).toEqual(new Map([['b', 'two\nlines']]))
-        expect(await w.messageScripts.heartbeat(null)).toEqual(new Map([['b', 'two\nlines']]))
+        expect((await w.messageScripts.heartbeat(null)).alive).toEqual(new Map([['b', 'two\nlines']]))
       })
 
       it('forgets, to the millisecond, who was not heard of for too long', async () => {
@@ -1217,7 +1222,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         const before = await w.now()
         const heard = Array.from({ length: 1_500 }, (_, i) => before - SERVER_GONE_AFTER_MS - 100 + i)
         await w.client.hset(key, ...heard.flatMap((at) => [`s${at}`, `${at} x`]))
-        const alive = await w.messageScripts.heartbeat({ id: 'self', description: 'x' })
+        const { alive } = await w.messageScripts.heartbeat({ id: 'self', description: 'x' })
         // What it wrote of itself tells the clock that it went by.
         const now = Number((await w.client.hget(key, 'self'))?.split(' ')[0])
         const expected = heard.filter((at) => now - at <= SERVER_GONE_AFTER_MS).map((at) => `s${at}`)
@@ -1225,7 +1230,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         expect(new Set(alive.keys())).toEqual(new Set([...expected, 'self']))
         expect(new Set(await w.client.hkeys(key))).toEqual(new Set(alive.keys()))
         w.pass(60_000)
-        expect(await w.messageScripts.heartbeat(null)).toEqual(new Map())
+        expect((await w.messageScripts.heartbeat(null)).alive).toEqual(new Map())
         expect(await w.client.exists(key)).toBe(0)
       })
     })

@@ -12,16 +12,21 @@ const onHead = () => undefined
 const IDS = Array.from({ length: 40 }, (_, i) => `message-${i}`)
 
 /** A scheduler with so many shards, after others with fewer. */
-function withShards(w: ScriptWorld, shards: number, before: readonly number[] = []) {
+function withShards(
+  w: ScriptWorld,
+  shards: number,
+  before: readonly number[] = [],
+  now: () => number = Date.now,
+) {
   const shardBook = createShardBook(shards)
   shardBook.record([...before, shards])
   const { scripts, messageScripts } = w
   const groupCommit = createGroupCommit({ scripts, clock: createRedisClock(), shards, onHead })
   const { dedupWindowMs } = RETENTION
-  const deps = { groupCommit, scripts: messageScripts, shardBook, onHead, dedupWindowMs, now: Date.now }
+  const deps = { groupCommit, scripts: messageScripts, shardBook, onHead, dedupWindowMs, now }
   return {
     scheduler: createScheduler(deps),
-    bulk: createBulk({ scripts: messageScripts, shardBook, onHead, readClock: w.now }),
+    bulk: createBulk({ scripts: messageScripts, shardBook, onHead }),
   }
 }
 
@@ -46,6 +51,22 @@ describe('adding shards', () => {
     expect(await w.client.hlen(w.keys.messages)).toBe(0)
     for (const id of IDS)
       await expect(scheduler.find(id)).rejects.toMatchObject({ code: 'MESSAGE_NOT_FOUND' })
+  })
+
+  it('cancels and moves the messages that are there, and not those they had once', async () => {
+    const w = world()
+    const old = IDS.slice(0, 10)
+    const before = withShards(w, 1).scheduler
+    for (const id of old) await before.schedule({ ...message(id), due: { inMs: 0 } })
+    const { claims } = await w.scripts.claim(0, { token: 't', limit: 10, lockMs: 10_000 })
+    await w.scripts.acknowledge(0, { token: 't', delivered: claims.map(({ id }) => ({ id, lateMs: 0 })) })
+    for (const id of old) await w.client.del(w.keys.seenPrefix + id)
+
+    // Their ids are free again, but the history still tells of them.
+    const { scheduler, bulk } = withShards(w, 4, [1], () => Date.now() + RETENTION.dedupWindowMs)
+    for (const id of old) await scheduler.schedule(message(id))
+    expect(await bulk.shift({ ids: old }, 1_000)).toBe(10)
+    expect(await bulk.cancel({ ids: old })).toEqual({ cancelled: 10, claimed: 0 })
   })
 
   it('keeps what was finished before known', async () => {

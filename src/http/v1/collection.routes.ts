@@ -21,7 +21,7 @@ import { toIso, toReply } from './translate.ts'
 export interface CollectionRoutesOptions {
   readonly bulk: Bulk
   readonly listPage: (query: PageQuery) => Promise<Page>
-  readonly forecast: (args: { from: number; bucketMs: number; buckets: number }) => Promise<Bucket[]>
+  readonly forecast: (args: { from: number; to: number; bucketMs: number }) => Promise<Bucket[]>
   /** Redis's clock as last heard of, epoch ms */
   readonly now: () => number
 }
@@ -114,7 +114,7 @@ export const collectionRoutes: FastifyPluginAsyncTypebox<CollectionRoutesOptions
         const message = `must be larger: from and to are ${buckets} buckets apart, and ${MOST_BUCKETS} is the most`
         throw new InvalidRequestError([{ path: '/bucketMs', message }])
       }
-      const counted = await forecast({ from, bucketMs, buckets })
+      const counted = await forecast({ from, to, bucketMs })
       return { buckets: counted.map(({ at, count }) => ({ at: toIso(at), count })) }
     },
   )

@@ -17,8 +17,15 @@ type KnownDuplicate = (MessageReply | Pick<MessageReply, 'id' | 'status'>) & { r
  */
 export async function create(scheduler: Scheduler, body: NewMessageBody, now: number): Promise<Created> {
   const message = toNewMessage(body, now)
-  const { id, dueAt, createdAt, duplicate } = await scheduler.schedule(message)
-  if (duplicate) return { status: 200, message: await existing(scheduler, id) }
+  let { id, dueAt, createdAt, duplicate } = await scheduler.schedule(message)
+  if (duplicate) {
+    const found = await existing(scheduler, id)
+    if (found !== undefined)
+      return { status: 200, message: found }
+      // It was there a moment ago and is gone: so this one is new.
+    ;({ id, dueAt, createdAt, duplicate } = await scheduler.schedule(message))
+    if (duplicate) return { status: 200, message: { id, status: 'scheduled', duplicate: true } }
+  }
   const { destination = { type: 'console' }, tags = [], retry, notAfter, onLate } = message.options ?? {}
   return {
     status: 201,
@@ -40,14 +47,12 @@ export async function create(scheduler: Scheduler, body: NewMessageBody, now: nu
   }
 }
 
-async function existing(scheduler: Scheduler, id: string): Promise<KnownDuplicate> {
+async function existing(scheduler: Scheduler, id: string): Promise<KnownDuplicate | undefined> {
   try {
     const message = await scheduler.find(id)
     return isWhole(message) ? { ...toReply(message), duplicate: true } : { ...message, duplicate: true }
   } catch (error) {
-    // It was there a moment ago, so it has been delivered since and nothing remembers it.
-    if (error instanceof SchedulerError && error.code === 'MESSAGE_NOT_FOUND')
-      return { id, status: 'delivered', duplicate: true }
+    if (error instanceof SchedulerError && error.code === 'MESSAGE_NOT_FOUND') return undefined
     throw error
   }
 }

@@ -14,13 +14,18 @@ export function encodeCursor({ score, id }: Position, filters: readonly unknown[
 export function decodeCursor(cursor: string, filters: readonly unknown[]): Position {
   const [mark, score, id] = parse(cursor)
   if (typeof score !== 'string' || !/^\d{1,16}$/.test(score) || typeof id !== 'string' || id === '') {
-    throw new InvalidRequestError([{ path: '/cursor', message: 'must be the nextCursor of an earlier page' }])
+    throw broken()
   }
   if (mark !== markOf(filters)) {
     throw new InvalidRequestError([{ path: '/cursor', message: 'belongs to a query with other filters' }])
   }
-  return { score, id }
+  const position = { score, id }
+  if (encodeCursor(position, filters) !== cursor) throw broken()
+  return position
 }
+
+const broken = () =>
+  new InvalidRequestError([{ path: '/cursor', message: 'must be the nextCursor of an earlier page' }])
 
 function parse(cursor: string): unknown[] {
   try {

@@ -63,9 +63,13 @@ const Destination = Type.Object(
   },
 )
 
+/** Whole characters, whether a pattern is read with the u flag or not, and no halves of one. */
+const TAG = {
+  pattern: '^(?:[\\uD800-\\uDBFF][\\uDC00-\\uDFFF]|[^\\uD800-\\uDFFF]){1,64}$',
+}
+
 const Tag = Type.String({
-  minLength: 1,
-  maxLength: 64,
+  ...TAG,
   description: 'a tag of 1 to 64 characters',
   examples: ['invoices'],
 })
@@ -401,8 +405,7 @@ export const ListQuery = Type.Object(
     status: Type.Optional(words(STATUSES, 'which messages (scheduled unless given)')),
     tag: Type.Optional(
       Type.String({
-        minLength: 1,
-        maxLength: 64,
+        ...TAG,
         description: 'a tag of 1 to 64 characters, which finds scheduled and claimed messages only',
         examples: ['invoices'],
       }),

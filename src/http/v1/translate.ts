@@ -25,12 +25,9 @@ class Fields {
   }
 }
 
-/** Half a character, which JSON can carry and other programs cannot. */
-const HALF_CHARACTER = /\p{Surrogate}/u
-
-function checkTags(fields: Fields, tags: readonly string[] | undefined): void {
-  for (const [i, tag] of (tags ?? []).entries()) {
-    if (HALF_CHARACTER.test(tag)) fields.refuse(`tags/${i}`, 'must be well-formed text')
+function checkRetry(fields: Fields, retry: NewMessageBody['retry'] | null): void {
+  if (retry?.minMs !== undefined && retry.maxMs !== undefined && retry.minMs > retry.maxMs) {
+    fields.refuse('retry/minMs', 'must not be more than maxMs')
   }
 }
 
@@ -65,10 +62,7 @@ export function toNewMessage(body: NewMessageBody, now: number): NewMessage {
   const notAfter = body.notAfter === undefined ? undefined : fields.take('notAfter', parseAt(body.notAfter))
   if (onLate !== undefined && body.notAfter === undefined)
     fields.refuse('onLate', 'says nothing without notAfter')
-  if (retry?.minMs !== undefined && retry.maxMs !== undefined && retry.minMs > retry.maxMs) {
-    fields.refuse('retry/minMs', 'must not be more than maxMs')
-  }
-  checkTags(fields, tags)
+  checkRetry(fields, retry)
   fields.done()
   return {
     ...(id === undefined ? {} : { id }),
@@ -90,7 +84,7 @@ export function toPatch(body: PatchBody, now: number): Patch {
   const fields = new Fields()
   const due = dueOf(fields, body, now)
   const notAfter = given === undefined || given === null ? undefined : fields.take('notAfter', parseAt(given))
-  checkTags(fields, tags)
+  checkRetry(fields, retry)
   fields.done()
   return {
     ...(due === undefined ? {} : { due }),

@@ -1,6 +1,7 @@
 import { toPlainBody, toProblem } from './failure.ts'
 import { Failure } from './schemas.ts'
-import { KnownReply, Problem } from './v1/schemas.ts'
+import { KnownReply } from './v1/message.schemas.ts'
+import { Problem } from './v1/problem.schemas.ts'
 
 export type Json = { [key: string]: unknown }
 

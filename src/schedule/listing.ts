@@ -6,7 +6,7 @@ export type { Position } from '../redis/message-scripts.ts'
 /** What a page may hold at most, in stored bytes. */
 const PAGE_BYTES = 16_777_216
 /** What one script call answers at most, so that none takes long. */
-const CALL_MESSAGES = 250
+const CALL_MESSAGES = 100
 const CALL_BYTES = 1_048_576
 
 export interface PageQuery {

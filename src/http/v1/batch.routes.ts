@@ -4,9 +4,10 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Scheduler } from '../../schedule/scheduler.ts'
 import { sendFailure } from '../error-mapper.plugin.ts'
+import { BatchBody, BatchLines, BatchReply, LineReplies } from './batch.schemas.ts'
 import { createIntake, toItemReply, unconfirmed } from './batch.ts'
 import { answerLines } from './ndjson.ts'
-import { BatchBody, BatchLines, BatchReply, LineReplies, Problem } from './schemas.ts'
+import { Problem } from './problem.schemas.ts'
 
 export interface BatchRoutesOptions {
   readonly scheduler: Scheduler

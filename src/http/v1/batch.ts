@@ -3,7 +3,9 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Scheduler } from '../../schedule/scheduler.ts'
 import { type Failure, toFailure } from '../failure.ts'
 import { explain, InvalidRequestError } from '../validation.ts'
-import { CLIENT_ID, type ItemReply, NewMessageBody } from './schemas.ts'
+import type { ItemReply } from './batch.schemas.ts'
+import { CLIENT_ID } from './fields.schemas.ts'
+import { NewMessageBody } from './message.schemas.ts'
 import { toNewMessage } from './translate.ts'
 
 /** What became of one message of many; `id` where it is known. */

@@ -4,7 +4,6 @@ import type { Page, PageQuery } from '../../schedule/listing.ts'
 import type { Bucket } from '../../schedule/overview.ts'
 import { LAST_MS, parseAt } from '../time.ts'
 import { InvalidRequestError } from '../validation.ts'
-import { decodeCursor, encodeCursor } from './cursor.ts'
 import {
   CancelBody,
   CancelReply,
@@ -12,10 +11,11 @@ import {
   ForecastReply,
   ListQuery,
   ListReply,
-  Problem,
   ShiftBody,
   ShiftReply,
-} from './schemas.ts'
+} from './collection.schemas.ts'
+import { decodeCursor, encodeCursor } from './cursor.ts'
+import { Problem } from './problem.schemas.ts'
 import { toIso, toReply } from './translate.ts'
 
 export interface CollectionRoutesOptions {

@@ -1,6 +1,6 @@
 import { SchedulerError } from '../../errors.ts'
 import type { Scheduler } from '../../schedule/scheduler.ts'
-import type { MessageReply, NewMessageBody } from './schemas.ts'
+import type { MessageReply, NewMessageBody } from './message.schemas.ts'
 import { isWhole, toIso, toNewMessage, toReply } from './translate.ts'
 
 export type Created =

@@ -9,8 +9,8 @@ import {
   MessageReply,
   NewMessageBody,
   PatchBody,
-  Problem,
-} from './schemas.ts'
+} from './message.schemas.ts'
+import { Problem } from './problem.schemas.ts'
 import { etagOf, isWhole, toPatch, toReply, versionsOf } from './translate.ts'
 
 export interface MessageRoutesOptions {

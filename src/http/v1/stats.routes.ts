@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Totals } from '../../schedule/overview.ts'
 import type { ServerInfo } from '../../schedule/roster.ts'
-import { Problem, StatsReply } from './schemas.ts'
+import { Problem } from './problem.schemas.ts'
+import { StatsReply } from './stats.schemas.ts'
 import { toIso } from './translate.ts'
 
 export interface StatsRoutesOptions {

@@ -3,7 +3,7 @@ import type { ForgottenMessage, Message } from '../../schedule/message-view.ts'
 import type { NewMessage, Patch } from '../../schedule/scheduler.ts'
 import { parseAt, parseDelay } from '../time.ts'
 import { type FieldError, InvalidRequestError } from '../validation.ts'
-import type { MessageReply, NewMessageBody, PatchBody } from './schemas.ts'
+import type { MessageReply, NewMessageBody, PatchBody } from './message.schemas.ts'
 
 /** Collects what is wrong with the fields of one request, and throws it all at once. */
 class Fields {

@@ -1,0 +1,75 @@
+import { type TSchema, Type } from '@sinclair/typebox'
+
+export const EXAMPLE_TIME = '2030-01-01T09:00:00.000Z'
+
+export const oneOf = <T extends string>(words: readonly T[], description: string, example: T) =>
+  Type.Unsafe<T>({
+    type: 'string',
+    enum: [...words],
+    description: `${description}: ${words.join(', ')}`,
+    examples: [example],
+  })
+
+/** TypeBox checks what Type.Unsafe only describes for the document. */
+export const words = <T extends string>(all: readonly [T, ...T[]], description: string) =>
+  Type.Union(
+    all.map((word) => Type.Literal(word)),
+    { description: `${description}: one of ${all.join(', ')}`, examples: [all[0]] },
+  )
+
+export const nullable = <T extends TSchema>(schema: T, description: string, examples: readonly unknown[]) =>
+  Type.Union([schema, Type.Null()], { description, examples })
+
+/** A time on its way in. Like all of a request, it is described in words that can follow "must be". */
+export const TimeIn = (more: string) =>
+  Type.Union([Type.String(), Type.Integer()], {
+    description: `ISO 8601 with an offset or Z, or epoch milliseconds (an integer)${more}`,
+    examples: [EXAMPLE_TIME, 1893488400000],
+  })
+export const At = TimeIn('; a time that has come means now')
+export const NotAfter = TimeIn('; later than this it is too late to deliver, see onLate')
+
+/** A time on its way out. */
+export const TimeOut = (description: string) =>
+  Type.String({
+    format: 'date-time',
+    description: `${description}; ISO 8601 UTC with milliseconds`,
+    examples: [EXAMPLE_TIME],
+  })
+
+export const Delay = Type.Union(
+  [Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d{1,15}[smhd]$' })],
+  {
+    description:
+      'whole milliseconds, 0 or more, or digits and one of s, m, h, d, as "90s"; counted from when Redis stores it',
+    examples: ['90s', 5000],
+  },
+)
+
+export const CLIENT_ID = '^(?!\\.{1,2}$)[A-Za-z0-9._:-]{1,128}$'
+
+export const Id = Type.String({
+  pattern: CLIENT_ID,
+  description: '1 to 128 of A-Z a-z 0-9 . _ : - (but not . or ..)',
+  examples: ['invoice-4711-reminder'],
+})
+
+export const Payload = Type.Unknown({ description: 'any JSON value', examples: [{ text: 'good morning' }] })
+
+/** Whole characters, whether a pattern is read with the u flag or not, and no halves of one. */
+export const TAG = {
+  pattern: '^(?:[\\uD800-\\uDBFF][\\uDC00-\\uDFFF]|[^\\uD800-\\uDFFF]){1,64}$',
+}
+
+export const Tag = Type.String({
+  ...TAG,
+  description: 'a tag of 1 to 64 characters',
+  examples: ['invoices'],
+})
+export const Tags = Type.Array(Tag, {
+  maxItems: 10,
+  description: 'up to 10 strings of 1 to 64 characters',
+  examples: [['invoices']],
+})
+
+export const STATUSES = ['scheduled', 'claimed', 'delivered', 'dropped', 'dead'] as const

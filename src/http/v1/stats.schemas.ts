@@ -1,0 +1,53 @@
+import { Type } from '@sinclair/typebox'
+import { EXAMPLE_TIME, TimeOut } from './fields.schemas.ts'
+
+const EXAMPLE_STATS = {
+  counts: { scheduled: 120, claimed: 0, dead: 0 },
+  oldestOverdueMs: 0,
+  servers: [{ id: 'k2Jd9sLq0aXz', startedAt: EXAMPLE_TIME, roles: ['api', 'worker'], version: '0.1.0' }],
+  redis: { version: '8.0.2', usedMemoryBytes: 1_048_576, maxMemoryBytes: 0 },
+}
+
+export const StatsReply = Type.Object(
+  {
+    counts: Type.Object(
+      {
+        scheduled: Type.Integer({ description: 'messages that wait for their time', examples: [120] }),
+        claimed: Type.Integer({ description: 'messages that are being delivered', examples: [0] }),
+        dead: Type.Integer({ description: 'messages that were given up and are kept', examples: [0] }),
+      },
+      { description: 'messages by state', examples: [EXAMPLE_STATS.counts] },
+    ),
+    oldestOverdueMs: Type.Integer({
+      description: 'for how long the longest overdue message has been, ms; 0 when none is',
+      examples: [0],
+    }),
+    servers: Type.Array(
+      Type.Object(
+        {
+          id: Type.String({ description: 'new with every start', examples: ['k2Jd9sLq0aXz'] }),
+          startedAt: TimeOut('when it started'),
+          roles: Type.Array(Type.String({ description: 'api or worker', examples: ['api'] }), {
+            description: 'what it does: takes requests (api), delivers (worker), or both',
+            examples: [['api', 'worker']],
+          }),
+          version: Type.String({ description: 'the version of Carillon it runs', examples: ['0.1.0'] }),
+        },
+        { title: 'Server', description: 'a server', examples: EXAMPLE_STATS.servers },
+      ),
+      { description: 'the servers that are alive', examples: [EXAMPLE_STATS.servers] },
+    ),
+    redis: Type.Object(
+      {
+        version: Type.String({ description: 'its version', examples: ['8.0.2'] }),
+        usedMemoryBytes: Type.Integer({ description: 'memory in use, bytes', examples: [1_048_576] }),
+        maxMemoryBytes: Type.Integer({
+          description: 'memory it may use, bytes; 0 for no limit',
+          examples: [0],
+        }),
+      },
+      { description: 'the Redis that keeps the messages', examples: [EXAMPLE_STATS.redis] },
+    ),
+  },
+  { title: 'Stats', description: 'what there is, and who serves it', examples: [EXAMPLE_STATS] },
+)

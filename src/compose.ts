@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import { createClaimLoop } from './claim/claim-loop.ts'
@@ -19,6 +18,7 @@ import { forecast, totals } from './schedule/overview.ts'
 import { createRoster } from './schedule/roster.ts'
 import { createScheduler } from './schedule/scheduler.ts'
 import type { ShardBook } from './schedule/shard-book.ts'
+import { VERSION } from './version.ts'
 
 export interface Foundations {
   readonly config: Config
@@ -89,8 +89,3 @@ export async function compose(foundations: Foundations) {
   })
   return { app, claimLoop, roster }
 }
-
-/** The service's own version; package.json stands beside dist as it does beside src. */
-const VERSION = (
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-).version

@@ -28,6 +28,9 @@ export interface MessageOptions {
   readonly onLate?: OnLate
 }
 
+/** 9999-12-31T23:59:59.999Z, the last time that ISO 8601 writes with four digits of year, and that we take. */
+export const LAST_MS = 253_402_300_799_999
+
 /** When a message is due: at an epoch ms, or so many ms from now by Redis's clock. */
 export type Due = { readonly at: number } | { readonly inMs: number }
 

@@ -1,12 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { fastifySwagger as swagger } from '@fastify/swagger'
 import { fastifySwaggerUi as swaggerUi } from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
+import { VERSION } from '../version.ts'
 import { COMMON_RESPONSES, HEADERS, type Json, OPERATIONS, type Operation } from './operations.ts'
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string
-}
 
 const DESCRIPTION = `Hand over a message and a time; at that time it is delivered by whichever server is up.
 
@@ -52,7 +48,7 @@ export const docs = fp(
         openapi: '3.1.0',
         info: {
           title: 'Carillon',
-          version,
+          version: VERSION,
           description: DESCRIPTION,
           license: { name: 'MIT', identifier: 'MIT' },
         },

@@ -1,5 +1,5 @@
-/** 9999-12-31T23:59:59.999Z, the last time that ISO 8601 writes with four digits of year. */
-export const LAST_MS = 253_402_300_799_999
+import { LAST_MS } from '../message.ts'
+
 /** Numbers below this are seconds: up to eleven digits, which as milliseconds ended in 1973. */
 const SECONDS_BELOW = 1e11
 

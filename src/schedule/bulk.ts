@@ -1,10 +1,10 @@
+import { LAST_MS } from '../message.ts'
 import type { MessageScripts, Position } from '../redis/message-scripts.ts'
+import { precedes } from './listing.ts'
 import type { ShardBook } from './shard-book.ts'
 
 /** One script call works on this many messages at most, whatever the number in all. */
 const CALL_MESSAGES = 500
-/** No message is moved past the last time that ISO 8601 writes with four digits of year. */
-const LAST_MS = 253_402_300_799_999
 
 /** Which messages: those with a tag, or with these ids. */
 export type Selection = { readonly tag: string } | { readonly ids: readonly string[] }
@@ -129,8 +129,3 @@ export function createBulk({ scripts, shardBook, onHead }: BulkDeps): Bulk {
 }
 
 const LIVE: ReadonlySet<string> = new Set(['scheduled', 'claimed'])
-
-const precedes = (a: Position, b: Position): boolean => {
-  const difference = Number(a.score) - Number(b.score)
-  return difference < 0 || (difference === 0 && a.id < b.id)
-}

@@ -116,7 +116,8 @@ function first(sources: readonly Source[]): Source | undefined {
   return least
 }
 
-const precedes = (a: Row, b: Row): boolean => {
+/** Whether a place in an index comes before another. */
+export const precedes = (a: Position, b: Position): boolean => {
   const difference = Number(a.score) - Number(b.score)
   return difference < 0 || (difference === 0 && a.id < b.id)
 }

@@ -1,8 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { LAST_MS } from '../../message.ts'
 import type { Bulk, Selection } from '../../schedule/bulk.ts'
 import type { Page, PageQuery } from '../../schedule/listing.ts'
 import type { Bucket } from '../../schedule/overview.ts'
-import { LAST_MS, parseAt } from '../time.ts'
+import { parseAt } from '../time.ts'
 import { InvalidRequestError } from '../validation.ts'
 import {
   CancelBody,

@@ -84,7 +84,7 @@ describe('the Docker image', { timeout: 60_000 }, () => {
     expect(await outputOf(service, ['id', '-u'])).toBe(NODE_UID)
     expect(await outputOf(service, ['stat', '-c', '%u', '/proc/1'])).toBe(NODE_UID)
     const commandLine = await outputOf(service, ['cat', '/proc/1/cmdline'])
-    expect(commandLine.split('\0').slice(0, 3)).toEqual(['node', '--max-semi-space-size=8', 'dist/main.js'])
+    expect(commandLine.split('\0').slice(0, 3)).toEqual(['node', '--max-semi-space-size=4', 'dist/main.js'])
   })
 
   it('holds what a server needs to run, and nothing it is made of', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, inject, it } from 'vitest'
 import { SchedulerError } from '../../src/errors.ts'
 import { connect } from '../../src/redis/connect.ts'
+import { createMessageScripts } from '../../src/redis/message-scripts.ts'
 import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { startRedis } from '../support/redis.ts'
@@ -28,6 +29,37 @@ describe('a full Redis', () => {
       ).toEqual([])
       expect(await scripts.acknowledge(0, { token: 't', delivered: delivered('a') })).toEqual([])
       expect(await redis.client.hkeys('{carillon:0}:messages')).toEqual(['b'])
+    } finally {
+      await connection.close()
+      await redis.stop()
+    }
+  })
+})
+
+describe('a page of large messages', () => {
+  it('reads no more of them than it answers, but for one', async () => {
+    const redis = await startRedis()
+    const connection = connect(parseRedisUrl(redis.url))
+    try {
+      await connection.waitUntilReady(5_000)
+      const options = { namespace: 'carillon', retention: RETENTION }
+      const scripts = createScripts(connection.client, options)
+      const body = `\n"${'x'.repeat(900_000)}"`
+      const entries = Array.from({ length: 12 }, (_, i) => ({
+        id: `m${i}`,
+        due: { at: i },
+        rule: 'any' as const,
+        body,
+      }))
+      await scripts.schedule(0, entries)
+      const { list } = createMessageScripts(connection.client, options)
+      const query = { index: 'scheduled', from: null, before: null, after: null, keep: 'all' } as const
+      await redis.client.config('RESETSTAT')
+      const { rows, end } = await list(0, { ...query, limit: 100, bytes: 2_000_000 })
+      expect(rows.map(({ id }) => id)).toEqual(['m0', 'm1'])
+      expect(end).toEqual({ score: '1', id: 'm1' })
+      const read = /cmdstat_hget:calls=(\d+)/.exec(await redis.client.info('commandstats'))
+      expect(Number(read?.[1])).toBe(3)
     } finally {
       await connection.close()
       await redis.stop()

@@ -3,10 +3,10 @@ import { type Intake, type Outcome, TOO_LARGE, toItemReply, unconfirmed } from '
 import { createLineSplitter, type Line } from './lines.ts'
 
 /** Handed in together, in one turn of the event loop; fewer where a piece of the stream has fewer. */
-const GROUP_LINES = 500
+const GROUP_LINES = 250
 const GROUP_CHARACTERS = 1_048_576
-/** With no more than this unanswered, the next group is read: 1,000 lines in all. */
-const READ_ON_LINES = 500
+/** With no more than this unanswered, the next group is read: 500 lines in all. */
+const READ_ON_LINES = 250
 const READ_ON_CHARACTERS = 2_097_152
 
 const STOPPING: Outcome = {
@@ -37,7 +37,7 @@ interface Answer {
 /**
  * Takes in one message a line, and yields the results as NDJSON, in order, as soon as Redis has confirmed them.
  *
- * Nothing piles up: at most 1,000 lines and a few mebibytes of them are between the source and the results, and the
+ * Nothing piles up: at most 500 lines and a few mebibytes of them are between the source and the results, and the
  * source is read only as the results are taken. A line that Redis did not confirm ends the reading, and so does a server
  * that stops; what was handed in by then is still answered. A source that breaks off ends the results without an error,
  * as there is nobody left to read one.

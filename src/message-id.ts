@@ -42,11 +42,6 @@ export function createIdMaker(): IdMaker {
   }
 }
 
-/** Ids that are made here begin with this, and none of a client's may. */
-const SERVER_MADE = '~'
-
-export const isServerMade = (id: string): boolean => id.startsWith(SERVER_MADE)
-
 const SERVER_MADE_ID = new RegExp(
   `^~(0|[1-9]\\d{0,3})([0-9A-Za-z]{${TIME_DIGITS}})[0-9A-Za-z]{${COUNTER_DIGITS}}$`,
 )

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- acknowledge: forget delivered messages whose lock still holds this claim's token.
+-- acknowledge: forget delivered messages whose lock still holds their claim's token.
 --
 -- KEYS[1]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[2]  messages   hash  message id -> record
@@ -7,6 +7,7 @@
 -- KEYS[4]  history    hash  message id -> outcome
 -- KEYS[5]  delivered  zset  message id -> finished at (epoch ms)
 -- KEYS[6]  dropped    zset  message id -> finished at (epoch ms)
+-- KEYS[7]  failures   hash  message id -> reason and last attempts
 -- ARGV[1]  clock_offset_ms   integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  lock_prefix       string   lock key = lock_prefix .. id, in the shard's slot
 -- ARGV[3]  tag_prefix        string   tag index key = tag_prefix .. tag
@@ -14,10 +15,12 @@
 -- ARGV[5]  history_max       integer  outcomes kept in this shard; 0 keeps none
 -- ARGV[6]  history_ttl_ms    integer  how long they are kept; 0 keeps none
 -- ARGV[7]  dedup_window_ms   integer  how long finished client-made ids stay known
--- ARGV[8]  token             string   the token claim was called with
--- ARGV[9..]                  two per delivered message: id, and how late it was in ms
+-- ARGV[8..]                  three per delivered message:
+--            id       each once
+--            token    the token that claim was called with
+--            late_ms  how late its delivery began; "" for by how much it is late now
 --
--- Returns  the ids this claim no longer owned; empty when all were removed
+-- Returns  the ids whose claim is no longer this token's; empty when all were removed
 -- Writes   only for owned ids
 -- Cost     O(n log C), n = ids, C = claims in flight
 --@include lib/clock.lua
@@ -28,38 +31,47 @@
 --@include lib/history.lua
 --@include lib/seen.lua
 
-local claimed, messages, attempts = KEYS[1], KEYS[2], KEYS[3]
+local claimed, messages, attempts, failures = KEYS[1], KEYS[2], KEYS[3], KEYS[7]
 local history = { entries = KEYS[4], delivered = KEYS[5], dropped = KEYS[6] }
 local now = redis_now(tonumber(ARGV[1]))
 local lock_prefix, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4]
 history.max, history.ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
-local dedup_window_ms, token = tonumber(ARGV[7]), ARGV[8]
-local ids, late_ms = {}, {}
-for i = 9, #ARGV, 2 do
+local dedup_window_ms = tonumber(ARGV[7])
+local ids, tokens = {}, {}
+for i = 8, #ARGV, 3 do
   ids[#ids + 1] = ARGV[i]
-  late_ms[ARGV[i]] = tonumber(ARGV[i + 1])
+  tokens[#tokens + 1] = ARGV[i + 1]
 end
 
-local owned, lost = split_by_owner(lock_prefix, token, ids)
-local any_attempts = redis.call("EXISTS", attempts) == 1
+-- Tags, and the fingerprint of a client-made id.
+local OF_INTEREST = { "t", "f" }
+local places, lost = split_by_owner(lock_prefix, ids, tokens)
+local owned = {}
+for i = 1, #places do owned[i] = ids[places[i]] end
+local any_attempts, any_failures = redis.call("EXISTS", attempts) == 1, redis.call("EXISTS", failures) == 1
 in_slices(owned, 1, function(first, last)
   local records = redis.call("HMGET", messages, unpack(owned, first, last))
   local counts = any_attempts and redis.call("HMGET", attempts, unpack(owned, first, last)) or {}
+  local notes = any_failures and redis.call("HMGET", failures, unpack(owned, first, last)) or {}
   for i = first, last do
     local id, record = owned[i], records[i - first + 1]
     if record then
-      local options = options_of(record)
+      local options = options_with(record, OF_INTEREST)
       if options then
         unindex_tags(tag_prefix, id, options)
         remember_id(seen_prefix, dedup_window_ms, id, "delivered", options)
       end
-      note_outcome(history, "delivered", id, record, now, late_ms[id], counts[i - first + 1])
+      local late_ms = tonumber(ARGV[3 * places[i] + 7]) or math.max(0, now - tonumber(due_of(record)))
+      note_outcome(history, "delivered", id, record, now, late_ms, counts[i - first + 1], notes[i - first + 1])
     end
   end
   redis.call("ZREM", claimed, unpack(owned, first, last))
   redis.call("HDEL", messages, unpack(owned, first, last))
   if any_attempts then redis.call("HDEL", attempts, unpack(owned, first, last)) end
+  if any_failures then redis.call("HDEL", failures, unpack(owned, first, last)) end
 end)
+write_history(history)
 unlock(lock_prefix, owned)
 if #owned > 0 and history.max > 0 then trim_history(history, now) end
+for i = 1, #lost do lost[i] = ids[lost[i]] end
 return lost

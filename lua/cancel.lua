@@ -1,32 +1,41 @@
 #!lua flags=allow-oom
 -- cancel: forget messages that are scheduled, or dead; after "cancelled" they are never delivered.
 --
--- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
 -- KEYS[4]  messages   hash  message id -> record
 -- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
 -- KEYS[6]  history    hash  message id -> outcome
+-- KEYS[7]  failures   hash  message id -> reason and last attempts
+-- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[9]  hosts      zset  lane of a webhook host -> due time of its first message
+-- KEYS[10] queues     zset  lane of a pull queue -> due time of its first message
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[3]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
 -- ARGV[4]  history_ttl_ms   integer  how long outcomes are kept
 -- ARGV[5]  if_match         string   versions accepted, comma-separated; "" or "*" for any
--- ARGV[6]  states           string   "scheduled", or "scheduled,dead"
+-- ARGV[6]  states           string   "scheduled", "dead" or "scheduled,dead"
 -- ARGV[7..]                 id
 --
--- Returns  a word per id, for fewer than asked once their records pass 4 MiB: "cancelled"; "unknown"; "claimed" and "finished": too late; "dead": it is, and
---          states does not name it; "version": its version is not accepted
+-- Returns  a word per id, for fewer than asked once their records pass 4 MiB: "cancelled";
+--          "unknown"; "claimed" and "finished": too late; "other": it is in a state that states does not name;
+--          "version": its version is not accepted
 -- Writes   only for "cancelled"
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua
+--@include lib/batch.lua
+--@include lib/wake.lua
+--@include lib/lanes.lua
 --@include lib/record.lua
 --@include lib/tags.lua
 --@include lib/find.lua
 --@include lib/version.lua
 
 local keys = {
-  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5],
+  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],
+  laned = KEYS[8], hosts = KEYS[9], queues = KEYS[10],
   history = { entries = KEYS[6], ttl_ms = tonumber(ARGV[4]) },
 }
 local now = redis_now(tonumber(ARGV[1]))
@@ -42,12 +51,13 @@ local function cancel(id)
   end
   if state == "claimed" then return "claimed" end
   if state == "delivered" or state == "dropped" then return "finished" end
-  if not string.find(states, state, 1, true) then return "dead" end
+  if not string.find(states, state, 1, true) then return "other" end
   local options = options_of(record)
   if not version_matches(if_match, options) then return "version" end
-  redis.call("ZREM", keys[state], id)
+  if state == "dead" then redis.call("ZREM", keys.dead, id) else unplace(keys, lane_of(options), id) end
   redis.call("HDEL", keys.messages, id)
   redis.call("HDEL", keys.attempts, id)
+  redis.call("HDEL", keys.failures, id)
   unindex_tags(tag_prefix, id, options)
   return "cancelled"
 end

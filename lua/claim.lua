@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- claim: take due messages, lock each, and return those this call locked.
+-- claim: take due messages, lock each, and return those this call locked; move those for streams into theirs.
 --
--- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[3]  messages   hash  message id -> record, which opens with the due time
 -- KEYS[4]  attempts   hash  message id -> "<failures> <recoveries>"
@@ -9,49 +9,90 @@
 -- KEYS[6]  history    hash  message id -> outcome
 -- KEYS[7]  delivered  zset  message id -> finished at (epoch ms)
 -- KEYS[8]  dropped    zset  message id -> finished at (epoch ms)
+-- KEYS[9]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[10] hosts      zset  lane of a webhook host -> due time of its first message
+-- KEYS[11] queues     zset  lane of a pull queue -> due time of its first message
+-- KEYS[12] failures   hash  message id -> reason and last attempts
+-- KEYS[13] claims     string  the number of claims so far
+-- KEYS[14] streams    set   names of streams
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
--- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id, in the shard's slot
--- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
--- ARGV[4]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
--- ARGV[5]  history_max      integer  outcomes kept in this shard; 0 keeps none
--- ARGV[6]  history_ttl_ms   integer  how long they are kept; 0 keeps none
--- ARGV[7]  dedup_window_ms  integer  how long finished client-made ids stay known
--- ARGV[8]  token            string   unique to this call; acknowledge and release prove it
--- ARGV[9]  limit            integer  messages at most; fewer once their records pass 4 MiB
--- ARGV[10] lock_ms          integer  how long the locks last
+-- ARGV[2]  wake_channel     string   where sleeping servers listen
+-- ARGV[3]  shard            integer  named in what is published
+-- ARGV[4]  lock_prefix      string   lock key = lock_prefix .. id, in the shard's slot
+-- ARGV[5]  tag_prefix       string   tag index key = tag_prefix .. tag
+-- ARGV[6]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
+-- ARGV[7]  stream_prefix    string   stream key = stream_prefix .. name
+-- ARGV[8]  history_max      integer  outcomes kept in this shard; 0 keeps none
+-- ARGV[9]  history_ttl_ms   integer  how long they are kept; 0 keeps none
+-- ARGV[10] dedup_window_ms  integer  how long finished client-made ids stay known
+-- ARGV[11] dead_max         integer  dead letters kept in this shard
+-- ARGV[12] dead_ttl_ms      integer  how long they are kept
+-- ARGV[13] max_recoveries   integer  a claim that expires after so many makes its message a dead letter
+-- ARGV[14] token            string   unique to this call; acknowledge, release and extend prove it
+-- ARGV[15] lock_ms          integer  how long the locks last
+-- ARGV[16] limit            integer  messages at most from the main due set
+-- ARGV[17] stream_limit     integer  messages at most to be moved into streams
+-- ARGV[18] slots            integer  messages at most from all lanes of hosts or queues together
+-- ARGV[19] host_slots       integer  at most from each host's lane that is not named below; 0 leaves out hosts
+-- ARGV[20] reserve          integer  slots of which a host gets more only while it has fewer than are left, unless it
+--                                    is the only one there is
+-- ARGV[21..]                two per lane: its name, and how many messages at most from it
 --
--- Returns  {now, next_in, recovered, dropped, dead, id, due, record, attempts, id, due, record, attempts, ...}
---            now        Redis's clock, epoch ms
---            next_in    ms until the next message is due, 0 if one is; "" when none is scheduled
---            recovered  claims found expired and put back to due
---            dropped    messages past their not-after that were dropped
---            dead       messages past their not-after that became dead letters
---            due        when this attempt was due, epoch ms (a retry's own time)
---            attempts   "<failures> <recoveries>", "" when there was neither
--- Writes   locks and claimed entries for what it returns; expired claims go back to scheduled.
---          A due id without a record is forgotten. One that another lock holds is parked in
---          claimed until that lock ends: never returned, never lost.
--- Cost     O((n + r) log S), n = claimed now, r = recovered (at most limit each)
+-- All in all it returns fewer once their records pass 4 MiB.
+--
+-- Returns  {now, next_in, expiry_in, held_back, recovered, dropped, died, trimmed, first_claim, moved, late, ..., id, due,
+--          record, attempts, ...}
+--            now          Redis's clock, epoch ms
+--            next_in      ms until the next message that this caller could have is due, 0 if one is; "" for none
+--            expiry_in    ms until the next claim expires unless it is extended; "" when there is none
+--            held_back    1 when something is due that there is no slot for, else 0
+--            recovered    claims found expired and put back to due
+--            dropped      messages past their not-after that were dropped
+--            died         messages that became dead letters: past their not-after, recovered too often, or for a
+--                         stream that is none
+--            trimmed      dead letters deleted because there are too many or they are too old
+--            first_claim  the claim number of the first message returned; it grows by 1 with each
+--            moved        how many were moved into streams, followed by how late each was, ms
+--            due          when this attempt was due, epoch ms (a retry's own time)
+--            attempts     "<failures> <recoveries>", "" when there was neither
+-- Writes   locks and claimed entries for what it returns; expired claims go back to their lane; stream entries.
+--          A due id without a record is forgotten. One that another lock holds is parked in claimed until that lock
+--          ends: never returned, never lost.
+-- Cost     O((n + r + l) log S), n = claimed now, r = recovered (500 at most), l = full lanes named
 --@include lib/clock.lua
 --@include lib/batch.lua
 --@include lib/lock.lua
 --@include lib/wake.lua
+--@include lib/lanes.lua
 --@include lib/attempts.lua
 --@include lib/record.lua
 --@include lib/tags.lua
+--@include lib/failures.lua
 --@include lib/history.lua
 --@include lib/seen.lua
+--@include lib/dead.lua
+--@include lib/streams.lua
 
-local scheduled, claimed, messages, attempts, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local claimed, messages, attempts = KEYS[2], KEYS[3], KEYS[4]
+local due = { scheduled = KEYS[1], laned = KEYS[9], hosts = KEYS[10], queues = KEYS[11] }
 local history = { entries = KEYS[6], delivered = KEYS[7], dropped = KEYS[8] }
+local failures, claims = KEYS[12], KEYS[13]
 local now = redis_now(tonumber(ARGV[1]))
-local lock_prefix, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4]
-history.max, history.ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
-local dedup_window_ms, token = tonumber(ARGV[7]), ARGV[8]
-local limit, lock_ms = tonumber(ARGV[9]), tonumber(ARGV[10])
+local wake_channel, shard = ARGV[2], ARGV[3]
+local lock_prefix, tag_prefix, seen_prefix = ARGV[4], ARGV[5], ARGV[6]
+local streams = { names = KEYS[14], prefix = ARGV[7] }
+history.max, history.ttl_ms = tonumber(ARGV[8]), tonumber(ARGV[9])
+local dedup_window_ms = tonumber(ARGV[10])
+local graves = { dead = KEYS[5], failures = failures, messages = messages, attempts = attempts,
+  tag_prefix = tag_prefix, max = tonumber(ARGV[11]), ttl_ms = tonumber(ARGV[12]) }
+local max_recoveries, token, lock_ms = tonumber(ARGV[13]), ARGV[14], tonumber(ARGV[15])
+local limit, stream_limit = tonumber(ARGV[16]), tonumber(ARGV[17])
+local slots, host_slots, reserve = tonumber(ARGV[18]), tonumber(ARGV[19]), tonumber(ARGV[20])
+local FIRST_LANE = 21
 local lock_end = now + lock_ms
 -- One reply holds this much of records at most, and the few that were looked at together with the last.
-local REPLY_BYTES, LOOK_AT_ONCE = 4194304, 8
+local REPLY_BYTES, LOOK_AT_ONCE, RECOVER_AT_ONCE, LANES_AT_ONCE = 4194304, 8, 500, 64
+local dropped, died = 0, 0
 
 -- values_of(hash, ids): like HMGET, for any number of ids.
 local function values_of(hash, ids)
@@ -63,6 +104,166 @@ local function values_of(hash, ids)
   return values
 end
 
+-- recover(): puts back the messages whose claim has expired, their server having died or lost them.
+local function recover()
+  local expired = redis.call("ZRANGE", claimed, "-inf", now, "BYSCORE", "LIMIT", 0, RECOVER_AT_ONCE)
+  if #expired == 0 then return 0 end
+  redis.call("ZREMRANGEBYRANK", claimed, 0, #expired - 1)
+  -- The lock may outlive its entry when clocks are moved: its holder has lost the claim either way.
+  unlock(lock_prefix, expired)
+  local places, recovered = {}, 0
+  for first = 1, #expired, LOOK_AT_ONCE do
+    local last = math.min(first + LOOK_AT_ONCE - 1, #expired)
+    local values = redis.call("HMGET", messages, unpack(expired, first, last))
+    for i = first, last do
+      local id, record = expired[i], values[i - first + 1]
+      local options = record and options_of(record)
+      if record and select(2, counts_of(attempts, id)) >= max_recoveries then
+        died = died + 1
+        bury(graves, id, options, "recoveries", "", now)
+      elseif record then
+        recovered = recovered + 1
+        gather(places, lane_of(options), id, due_of(record))
+        index_tags(tag_prefix, id, options, due_of(record))
+        count_attempt(attempts, id, 0, 1)
+        note_failure(failures, id, "lock lost", "")
+      end
+    end
+  end
+  place_all(due, places, wake_channel, shard, now)
+  return recovered
+end
+
+-- What is taken, in order: ids, when each was due, records; and of how many bytes.
+local taken, due_at, records, bytes = {}, {}, {}, 0
+
+-- take(lane, most): takes up to so many due messages off a lane. Returns how many.
+local function take(lane, most)
+  local set = due_set(due, lane)
+  local found = redis.call("ZRANGE", set, "-inf", now, "BYSCORE", "LIMIT", 0, most, "WITHSCORES")
+  local before = #taken
+  for first = 1, #found, 2 * LOOK_AT_ONCE do
+    if bytes > REPLY_BYTES then break end
+    local slice = {}
+    for i = first, math.min(first + 2 * LOOK_AT_ONCE - 1, #found), 2 do
+      slice[#slice + 1] = found[i]
+      due_at[#due_at + 1] = found[i + 1]
+    end
+    local values = redis.call("HMGET", messages, unpack(slice))
+    for i = 1, #slice do
+      taken[#taken + 1] = slice[i]
+      records[#taken] = values[i]
+      bytes = bytes + (values[i] and #values[i] or 0)
+    end
+    if lane ~= "" then redis.call("ZREM", due.laned, unpack(slice)) end
+  end
+  local count = #taken - before
+  -- What is due is what is first in the set, so its ranks name it: cheaper than n members.
+  if count > 0 then redis.call("ZREMRANGEBYRANK", set, 0, count - 1) end
+  return count
+end
+
+local recovered = recover()
+local trimmed = trim_dead(graves, now)
+local stream_count = 0
+if stream_limit > 0 then
+  stream_count = take("stream", stream_limit)
+  bytes = 0 -- of what is moved nothing is returned
+end
+if limit > 0 then take("", limit) end
+
+-- free[lane]: what may still be taken of a lane, for those that are named or have been taken from.
+local free, touched = {}, {}
+for i = FIRST_LANE, #ARGV, 2 do free[ARGV[i]] = tonumber(ARGV[i + 1]) end
+
+-- is_alone(): whether there is one host at most, under way or due: it may have all slots.
+local function is_alone()
+  local heads = redis.call("ZRANGE", due.hosts, "-inf", now, "BYSCORE", "LIMIT", 0, 2)
+  local others = #heads
+  for lane in pairs(free) do
+    if lane ~= heads[1] then others = others + 1 end
+  end
+  return others <= 1
+end
+if host_slots == 0 or is_alone() then reserve = 0 end
+
+-- room_of(lane): how many may be taken of it. The last slots are not given to those first who have many already: a host
+-- that hangs would soon have them all, and whoever comes after would wait for its time-outs. (Dynamic thresholds,
+-- as for the shared buffers of a network switch.)
+local function room_of(lane)
+  local left = free[lane] or host_slots
+  local under_way = host_slots - left
+  local of_reserve = math.ceil((slots - under_way) / 2)
+  return math.max(0, math.min(left, slots, math.max(slots - reserve, of_reserve)))
+end
+
+local function take_of(lane)
+  local most = room_of(lane)
+  if most == 0 then return end
+  local count = take(lane, most)
+  free[lane] = (free[lane] or host_slots) - count
+  slots = slots - count
+  touched[#touched + 1] = lane
+end
+
+-- hosts_from(first): some of the lanes of hosts, those first in which something is due soonest, and when.
+local function hosts_from(first)
+  return redis.call("ZRANGE", due.hosts, first, first + LANES_AT_ONCE - 1, "WITHSCORES")
+end
+
+local next_in
+local function consider(head)
+  if head and (not next_in or head - now < next_in) then next_in = math.max(0, head - now) end
+end
+
+local held_back = 0
+if host_slots > 0 then
+  local first = 0
+  while slots > 0 and bytes <= REPLY_BYTES do
+    local page = hosts_from(first)
+    for i = 1, #page, 2 do
+      if tonumber(page[i + 1]) <= now then take_of(page[i]) end
+    end
+    first = first + LANES_AT_ONCE
+    if #page < 2 * LANES_AT_ONCE or tonumber(page[#page]) > now then break end
+  end
+else
+  for i = FIRST_LANE, #ARGV, 2 do
+    if bytes <= REPLY_BYTES then take_of(ARGV[i]) end
+  end
+end
+for _, lane in ipairs(touched) do index_lane(due, lane) end
+
+-- The next of the main set, of the streams and of the named queues; of the hosts' the first that is not full, as what is due for a full
+-- one waits for a slot and not for a time.
+if limit > 0 then consider(head_due(due.scheduled)) end
+if stream_limit > 0 then consider(head_due(due_set(due, "stream"))) end
+if host_slots > 0 then
+  local first, found = 0, false
+  while not found do
+    local page = hosts_from(first)
+    for i = 1, #page, 2 do
+      local lane, head = page[i], tonumber(page[i + 1])
+      if head > now or room_of(lane) > 0 then
+        consider(head)
+        found = true
+        break
+      end
+      held_back = 1
+      -- Without a slot for any, none that is due needs to be looked at: only the first that is not.
+      if slots <= 0 then
+        consider(tonumber(redis.call("ZRANGE", due.hosts, "(" .. digits(now), "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")[2]))
+        found = true
+        break
+      end
+    end
+    if #page < 2 * LANES_AT_ONCE then break end
+    first = first + LANES_AT_ONCE
+  end
+else
+  for i = FIRST_LANE, #ARGV, 2 do consider(head_due(due_set(due, ARGV[i]))) end
+end
+
 -- too_late(options): "drop" or "dead-letter" when the message's not-after has passed and it asks for that.
 local function too_late(options)
   if options and options.n and options.l and now > tonumber(options.n) and options.l ~= "deliver" then
@@ -70,91 +271,70 @@ local function too_late(options)
   end
 end
 
-local counted = { drop = 0, ["dead-letter"] = 0 }
-
--- give_up(word, id, record, options, counts): drops a message that is too late, or makes it a dead letter.
-local function give_up(word, id, record, options, counts)
-  counted[word] = counted[word] + 1
+-- finish(status, id, record, options, counts): forgets a message that is delivered, or dropped.
+local any_failures = redis.call("EXISTS", failures) == 1
+local function finish(status, id, record, options, counts)
+  remember_id(seen_prefix, dedup_window_ms, id, status, options)
+  local late_ms = math.max(0, now - tonumber(due_of(record)))
+  local notes = any_failures and redis.call("HGET", failures, id)
+  note_outcome(history, status, id, record, now, late_ms, counts, notes)
   unindex_tags(tag_prefix, id, options)
-  if word == "dead-letter" then
-    redis.call("ZADD", dead, now, id)
-    return
-  end
-  remember_id(seen_prefix, dedup_window_ms, id, "dropped", options)
-  note_outcome(history, "dropped", id, record, now, now - tonumber(due_of(record)), counts)
   redis.call("HDEL", messages, id)
   redis.call("HDEL", attempts, id)
+  if notes then redis.call("HDEL", failures, id) end
 end
 
-local expired = redis.call("ZRANGE", claimed, "-inf", now, "BYSCORE", "LIMIT", 0, limit)
-if #expired > 0 then
-  redis.call("ZREMRANGEBYRANK", claimed, 0, #expired - 1)
-  -- The lock may outlive its entry when clocks are moved: its holder has lost the claim either way.
-  unlock(lock_prefix, expired)
-  for first = 1, #expired, LOOK_AT_ONCE do
-    local last = math.min(first + LOOK_AT_ONCE - 1, #expired)
-    local records = redis.call("HMGET", messages, unpack(expired, first, last))
-    for i = first, last do
-      local record = records[i - first + 1]
-      if record then
-        local due_at = due_of(record)
-        redis.call("ZADD", scheduled, due_at, expired[i])
-        index_tags(tag_prefix, expired[i], options_of(record), due_at)
-        count_attempt(attempts, expired[i], 0, 1)
-      end
+local lates, locked, returned = {}, {}, {}
+-- Of what is for no stream only those with a not-after have options that matter here.
+local OF_INTEREST = { "n" }
+local all_counts = #taken > 0 and redis.call("EXISTS", attempts) == 1 and values_of(attempts, taken) or {}
+for i = 1, #taken do
+  local id, record = taken[i], records[i]
+  local for_stream = i <= stream_count
+  local options = record and (for_stream and options_of(record) or options_with(record, OF_INTEREST)) or nil
+  local counts = all_counts[i] or ""
+  local word = too_late(options)
+  local stream, max_len
+  if for_stream then stream, max_len = stream_of(options) end
+  if word == "drop" then
+    dropped = dropped + 1
+    finish("dropped", id, record, options, counts)
+  elseif word then
+    died = died + 1
+    bury(graves, id, options, "expired", "", now)
+  elseif stream then
+    if move_to_stream(streams, stream, max_len, id, record, options, math.max(0, now - tonumber(due_of(record)))) then
+      lates[#lates + 1] = math.max(0, now - tonumber(due_at[i]))
+      finish("delivered", id, record, options, counts)
+    else
+      died = died + 1
+      bury(graves, id, options, "not a stream", "", now)
     end
-  end
-end
-
-local due = redis.call("ZRANGE", scheduled, "-inf", now, "BYSCORE", "LIMIT", 0, limit, "WITHSCORES")
-local ids, records, bytes = {}, {}, 0
-for first = 1, #due, 2 * LOOK_AT_ONCE do
-  if bytes > REPLY_BYTES then break end
-  local slice = {}
-  for i = first, math.min(first + 2 * LOOK_AT_ONCE - 1, #due), 2 do slice[#slice + 1] = due[i] end
-  local values = redis.call("HMGET", messages, unpack(slice))
-  for i = 1, #slice do
-    ids[#ids + 1] = slice[i]
-    records[#ids] = values[i]
-    bytes = bytes + (values[i] and #values[i] or 0)
-  end
-end
-
-local reply = { now, "", #expired, 0, 0 }
-if #ids > 0 then
-  local counts = redis.call("EXISTS", attempts) == 1 and values_of(attempts, ids) or {}
-  -- What is due is what is first in the set, so its ranks name it: cheaper than n members.
-  redis.call("ZREMRANGEBYRANK", scheduled, 0, #ids - 1)
-  local locked = {}
-  for i = 1, #ids do
-    local id = ids[i]
-    local options = records[i] and options_of(records[i])
-    local word = too_late(options)
-    if word then
-      give_up(word, id, records[i], options, counts[i])
-    elseif records[i] then
-      local lock = lock_prefix .. id
-      local ends = lock_end
-      if redis.call("SET", lock, token, "NX", "PX", lock_ms) then
-        reply[#reply + 1] = id
-        reply[#reply + 1] = due[2 * i]
-        reply[#reply + 1] = records[i]
-        reply[#reply + 1] = counts[i] or ""
-      else
-        local left_ms = redis.call("PTTL", lock)
-        if left_ms >= 0 then ends = now + left_ms end
-      end
-      locked[#locked + 1] = ends
-      locked[#locked + 1] = id
+  elseif record then
+    local lock = lock_prefix .. id
+    local ends = lock_end
+    if redis.call("SET", lock, token, "NX", "PX", lock_ms) then
+      local at = #returned
+      returned[at + 1], returned[at + 2], returned[at + 3], returned[at + 4] = id, due_at[i], record, counts
+    else
+      local left_ms = redis.call("PTTL", lock)
+      if left_ms >= 0 then ends = now + left_ms end
     end
+    locked[#locked + 1] = ends
+    locked[#locked + 1] = id
   end
-  in_slices(locked, 2, function(first, last)
-    redis.call("ZADD", claimed, unpack(locked, first, last))
-  end)
 end
+in_slices(locked, 2, function(first, last)
+  redis.call("ZADD", claimed, unpack(locked, first, last))
+end)
 
+write_history(history)
 if history.max > 0 or redis.call("EXISTS", history.entries) == 1 then trim_history(history, now) end
-reply[4], reply[5] = counted.drop, counted["dead-letter"]
-local next_due = head_due(scheduled)
-if next_due then reply[2] = math.max(0, next_due - now) end
+local first_claim = 0
+if #returned > 0 then first_claim = redis.call("INCRBY", claims, #returned / 4) - #returned / 4 + 1 end
+local next_expiry = head_due(claimed)
+local expiry_in = next_expiry and math.max(0, next_expiry - now) or ""
+local reply = { now, next_in or "", expiry_in, held_back, recovered, dropped, died, trimmed, first_claim, #lates }
+for i = 1, #lates do reply[#reply + 1] = lates[i] end
+for i = 1, #returned do reply[#reply + 1] = returned[i] end
 return reply

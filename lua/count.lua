@@ -1,19 +1,44 @@
 #!lua flags=no-writes
--- count: how many messages are in each state, and how long the longest overdue one has been.
+-- count: how many messages are in each state, and how long the longest overdue ones have been.
 --
--- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[4]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[5]  hosts      zset  lane of a webhook host -> due time of its first message
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2..]                 lanes of hosts that are full
 --
--- Returns  {scheduled, claimed, dead, overdue}: three counts, and ms, 0 when nothing is overdue
+-- Returns  {scheduled, claimed, dead, overdue, late}: three counts; for how many ms the first message has been
+--          overdue; and the same without what only waits for a worker to pull it or for a slot of its host
 -- Writes   nothing
--- Cost     O(1)
+-- Cost     O(f), f = full lanes
 --@include lib/clock.lua
 --@include lib/wake.lua
 
-local scheduled, claimed, dead = KEYS[1], KEYS[2], KEYS[3]
+local scheduled, claimed, dead, laned, hosts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local now = redis_now(tonumber(ARGV[1]))
-local head = head_due(scheduled)
-local overdue = head and math.max(0, now - head) or 0
-return { redis.call("ZCARD", scheduled), redis.call("ZCARD", claimed), redis.call("ZCARD", dead), overdue }
+local full = {}
+for i = 2, #ARGV do full[ARGV[i]] = true end
+
+local function overdue_ms(head)
+  return head and math.max(0, now - head) or 0
+end
+
+-- open_host_due(): the due time of the first message of any host that is not full.
+local function open_host_due()
+  -- One more than are full has one among them that is not.
+  local heads = redis.call("ZRANGE", hosts, 0, #ARGV - 1, "WITHSCORES")
+  for i = 1, #heads, 2 do
+    if not full[heads[i]] then return tonumber(heads[i + 1]) end
+  end
+end
+
+local unheld = math.max(overdue_ms(head_due(scheduled)), overdue_ms(head_due(scheduled .. ":stream")))
+return {
+  redis.call("ZCARD", scheduled) + redis.call("ZCARD", laned),
+  redis.call("ZCARD", claimed),
+  redis.call("ZCARD", dead),
+  math.max(unheld, overdue_ms(head_due(laned))),
+  math.max(unheld, overdue_ms(open_host_due())),
+}

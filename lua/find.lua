@@ -1,31 +1,34 @@
 #!lua flags=no-writes
 -- find: look messages up by id, whatever became of them.
 --
--- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
 -- KEYS[4]  messages   hash  message id -> record
 -- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
 -- KEYS[6]  history    hash  message id -> outcome
+-- KEYS[7]  failures   hash  message id -> reason and last attempts
+-- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
 -- ARGV[3]  history_ttl_ms   integer  how long outcomes are kept
 -- ARGV[4..]                 id
 --
--- Returns  {state, score, record, attempts, ...}, four per id:
---            "scheduled", when next due, record, attempts
---            "claimed", lock end, record, attempts
---            "dead", given up at, record, attempts
---            "delivered" or "dropped", finished at, history entry, ""
---            "delivered" or "dropped", "", fingerprint, "": only its id is still known
---            "unknown", "", "", ""
+-- Returns  {state, score, record, attempts, failures, ...}, five per id:
+--            "scheduled", when next due, record, attempts, failures
+--            "claimed", lock end, record, attempts, failures
+--            "dead", given up at, record, attempts, failures
+--            "delivered" or "dropped", finished at, history entry, "", ""
+--            "delivered" or "dropped", "", fingerprint, "", "": only its id is still known
+--            "unknown", "", "", "", ""
 -- Writes   nothing
 -- Cost     O(1) per id
 --@include lib/clock.lua
 --@include lib/find.lua
 
 local keys = {
-  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5],
+  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],
+  laned = KEYS[8],
   history = { entries = KEYS[6], ttl_ms = tonumber(ARGV[3]) },
 }
 local now = redis_now(tonumber(ARGV[1]))

@@ -2,6 +2,7 @@
 -- forecast: how many messages fall due in each of some equal spans of time.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[2]  laned      zset  message id in a lane -> due time (epoch ms)
 -- ARGV[1]  from       epoch ms  where the first span begins
 -- ARGV[2]  to         epoch ms  where the last one ends, sooner than the others if need be
 -- ARGV[3]  bucket_ms  integer   how long each is; a span holds its beginning and not its end
@@ -10,11 +11,12 @@
 -- Writes   nothing
 -- Cost     O(b log S), b = spans, S = scheduled messages
 
-local scheduled = KEYS[1]
+local scheduled, laned = KEYS[1], KEYS[2]
 local from, to, bucket_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local counts = {}
 for first = from, to - 1, bucket_ms do
-  local behind = math.min(first + bucket_ms, to)
-  counts[#counts + 1] = redis.call("ZCOUNT", scheduled, string.format("%.0f", first), string.format("(%.0f", behind))
+  local from_there, to_there = string.format("%.0f", first), string.format("(%.0f", math.min(first + bucket_ms, to))
+  counts[#counts + 1] = redis.call("ZCOUNT", scheduled, from_there, to_there)
+    + redis.call("ZCOUNT", laned, from_there, to_there)
 end
 return counts

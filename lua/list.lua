@@ -6,6 +6,8 @@
 -- KEYS[3]  messages   hash  message id -> record
 -- KEYS[4]  attempts   hash  message id -> "<failures> <recoveries>"
 -- KEYS[5]  history    hash  message id -> outcome
+-- KEYS[6]  failures   hash  message id -> reason and last attempts
+-- KEYS[7]  laned      zset  message id in a lane -> due time (epoch ms)
 -- ARGV[1]  from         epoch ms  lowest score, or "-inf"
 -- ARGV[2]  before       epoch ms  a score above the highest, or "+inf"
 -- ARGV[3]  after_score  the page begins behind this score and id; "" for the first page
@@ -14,14 +16,15 @@
 -- ARGV[6]  bytes        integer  the page ends early once it is larger; it holds one message at least
 -- ARGV[7]  keep         string   "all"; "scheduled": only those, for a tag's index; or "tag:" and a tag
 --
--- Returns  {seen_score, seen_id, id, score, record, attempts, ...}: where the page ended, "" and "" when
---          nothing is left behind it, and four per message; a finished one has its history entry as record
+-- Returns  {seen_score, seen_id, id, score, record, attempts, failures, ...}: where the page ended, "" and "" when
+--          nothing is left behind it, and five per message; a finished one has its history entry as record
 -- Writes   nothing
 -- Cost     O(limit + log n (log n)), n = members of the index
 --@include lib/record.lua
 --@include lib/page.lua
 
 local index, scheduled, messages, attempts, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local failures, laned = KEYS[6], KEYS[7]
 local from, before, after_score, after_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local limit, bytes_left, keep = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local LOOK_AT_ONCE = 100
@@ -39,7 +42,7 @@ local last = redis.call("ZCOUNT", index, "-inf", "(" .. before) - 1
 if before == "+inf" then last = redis.call("ZCARD", index) - 1 end
 local stop = math.min(last, first + limit - 1)
 
-local any_attempts = redis.call("EXISTS", attempts) == 1
+local any_attempts, any_failures = redis.call("EXISTS", attempts) == 1, redis.call("EXISTS", failures) == 1
 local reply = { "", "" }
 while first <= stop do
   local slice = redis.call("ZRANGE", index, first, math.min(first + LOOK_AT_ONCE - 1, stop), "WITHSCORES")
@@ -48,13 +51,14 @@ while first <= stop do
     -- One at a time, as each may be large: nothing is read that is not answered, but for the last.
     local record = redis.call("HGET", messages, id) or redis.call("HGET", history, id)
     local kept = record and (keep == "all"
-      or keep == "scheduled" and redis.call("ZSCORE", scheduled, id)
+      or keep == "scheduled" and (redis.call("ZSCORE", scheduled, id) or redis.call("ZSCORE", laned, id))
       or string.sub(keep, 1, 4) == "tag:" and has_tag(record, string.sub(keep, 5)))
     if kept then
       if #reply > 2 and #record > bytes_left then return reply end
       bytes_left = bytes_left - #record
       local count = any_attempts and redis.call("HGET", attempts, id) or ""
-      for _, value in ipairs({ id, score, record, count }) do reply[#reply + 1] = value end
+      local notes = any_failures and redis.call("HGET", failures, id) or ""
+      for _, value in ipairs({ id, score, record, count or "", notes or "" }) do reply[#reply + 1] = value end
     end
     if first < last then
       reply[1], reply[2] = score, id

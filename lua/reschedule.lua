@@ -1,12 +1,17 @@
 #!lua
 -- reschedule: change a message that is scheduled, or dead (which it stays), in place.
 --
--- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
 -- KEYS[4]  messages   hash  message id -> record
 -- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
 -- KEYS[6]  history    hash  message id -> outcome
+-- KEYS[7]  failures   hash  message id -> reason and last attempts
+-- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[9]  hosts      zset  lane of a webhook host -> due time of its first message
+-- KEYS[10] queues     zset  lane of a pull queue -> due time of its first message
+-- KEYS[11] streams    set   names of streams
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
@@ -20,27 +25,31 @@
 -- ARGV[11..]                two per changed option: its letter (see lib/record.lua), and its value, ""
 --                           to remove it; tags as a JSON list
 --
--- Returns  {"rescheduled", state, score, record, attempts, head}, head being the ms until it if it became the
+-- Returns  {"rescheduled", state, score, record, attempts, failures, head}, head being the ms until it if it became the
 --          next message, else ""; {"unknown"}; {"claimed"}, {"finished"}: too late; {"version"}: not accepted;
 --          {"expired"}: its not-after would lie before its due time; {"pointless"}: on-late without not-after
--- Writes   only for "rescheduled"; publishes when it became the next message
+-- Writes   only for "rescheduled"; publishes when it became the first of its lane
 -- Cost     O(log S), S = scheduled messages
 --@include lib/clock.lua
+--@include lib/batch.lua
 --@include lib/wake.lua
+--@include lib/lanes.lua
 --@include lib/record.lua
 --@include lib/tags.lua
 --@include lib/find.lua
 --@include lib/version.lua
+--@include lib/streams.lua
 
 local keys = {
-  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5],
+  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],
+  laned = KEYS[8], hosts = KEYS[9], queues = KEYS[10],
   history = { entries = KEYS[6], ttl_ms = tonumber(ARGV[6]) },
 }
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local id, if_match, due, payload = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
-local state, score, record, attempts = unpack(find_message(keys, id, now))
+local state, score, record, attempts, failures = unpack(find_message(keys, id, now))
 if state == "unknown" then
   return { redis.call("EXISTS", seen_prefix .. id) == 1 and "finished" or "unknown" }
 end
@@ -72,7 +81,6 @@ if options.n and tonumber(options.n) < tonumber(due_at) then return { "expired" 
 if options.l and not options.n then return { "pointless" } end
 options.v = (options.v or 1) + 1
 
-local head_before = head_due(keys.scheduled)
 local changed = join_record(due_at, options, payload ~= "" and payload or payload_of(record))
 redis.call("HSET", keys.messages, id, changed)
 local head = ""
@@ -80,8 +88,13 @@ if state == "scheduled" then
   unindex_tags(tag_prefix, id, before)
   -- Without a new time, one that waits for a retry goes on waiting for it.
   if due ~= "" then score = due_at end
-  redis.call("ZADD", keys.scheduled, score, id)
+  local lane, lane_before = lane_of(options), lane_of(before)
+  if lane ~= lane_before then unplace(keys, lane_before, id) end
+  local places = {}
+  gather(places, lane, id, score)
   index_tags(tag_prefix, id, options, score)
-  head = wake_claimers(wake_channel, shard, head_before, tonumber(score), now)
+  head = place_all(keys, places, wake_channel, shard, now)
 end
-return { "rescheduled", state, score, changed, attempts, head }
+local stream = stream_of(options)
+if stream then know_stream({ names = KEYS[11] }, stream) end
+return { "rescheduled", state, score, changed, attempts, failures, head }

@@ -1,11 +1,15 @@
 #!lua
 -- schedule: store the messages whose id is new, in due order.
 --
--- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  messages   hash  message id -> record
 -- KEYS[3]  history    hash  message id -> outcome
 -- KEYS[4]  delivered  zset  message id -> finished at (epoch ms)
 -- KEYS[5]  dropped    zset  message id -> finished at (epoch ms)
+-- KEYS[6]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[7]  hosts      zset  lane of a webhook host -> due time of its first message
+-- KEYS[8]  queues     zset  lane of a pull queue -> due time of its first message
+-- KEYS[9]  streams    set   names of streams
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
@@ -20,21 +24,26 @@
 --
 -- Returns  {now, head, position, word, position, word, ...}
 --            now       Redis's clock, epoch ms
---            head      ms until the next message if this call brought it, else ""
+--            head      ms until the next message for a server if this call brought it, else ""
 --            position  of a message that was not stored, from 1
 --            word      "exists": its server-made id is known; "past": its rule is "future" and due has come;
 --                      "expired": its not-after lies before its due time;
 --                      "duplicate", "conflict": its client-made id is known, with the same or other content
--- Writes   records, due times and tags of the messages it does not name; publishes when head moved
+-- Writes   records, due times and tags of the messages it does not name; publishes for each lane that has a new
+--          first message
 -- Cost     O(n log S), n = messages, S = scheduled messages
 --@include lib/clock.lua
 --@include lib/batch.lua
 --@include lib/wake.lua
+--@include lib/lanes.lua
 --@include lib/record.lua
 --@include lib/tags.lua
 --@include lib/history.lua
+--@include lib/streams.lua
 
-local scheduled, messages = KEYS[1], KEYS[2]
+local messages = KEYS[2]
+local due_sets = { scheduled = KEYS[1], laned = KEYS[6], hosts = KEYS[7], queues = KEYS[8] }
+local streams = { names = KEYS[9] }
 local history = { entries = KEYS[3], delivered = KEYS[4], dropped = KEYS[5] }
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -55,9 +64,7 @@ local function known(id, fingerprint)
   if seen then return seen == fingerprint and "duplicate" or "conflict" end
 end
 
-local head_before = head_due(scheduled)
-local earliest
-local stored, reply = {}, { now, "" }
+local places, reply = {}, { now, "" }
 for i = 6, #ARGV, 4 do
   local id, due, rule, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local due_ms = string.byte(due) == 43 and now + tonumber(due) or tonumber(due)
@@ -81,14 +88,11 @@ for i = 6, #ARGV, 4 do
     reply[#reply + 1] = (i - 2) / 4
     reply[#reply + 1] = refused
   else
-    stored[#stored + 1] = due_at
-    stored[#stored + 1] = id
+    gather(places, lane_of(options), id, due_at)
     index_tags(tag_prefix, id, options, due_at)
-    if not earliest or due_ms < earliest then earliest = due_ms end
+    local stream = stream_of(options)
+    if stream then know_stream(streams, stream) end
   end
 end
-in_slices(stored, 2, function(first, last)
-  redis.call("ZADD", scheduled, unpack(stored, first, last))
-end)
-reply[2] = wake_claimers(wake_channel, shard, head_before, earliest, now)
+reply[2] = place_all(due_sets, places, wake_channel, shard, now)
 return reply

@@ -1,8 +1,11 @@
 #!lua
 -- shift: move scheduled messages in time, their not-after along with them.
 --
--- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  messages   hash  message id -> record
+-- KEYS[3]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[4]  hosts      zset  lane of a webhook host -> due time of its first message
+-- KEYS[5]  queues     zset  lane of a pull queue -> due time of its first message
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
@@ -13,14 +16,17 @@
 --
 -- Returns  {looked_at, shifted, head}: how many ids were, fewer than asked once their records pass 4 MiB; how many
 --          were moved; and the ms until the next message if one of them became it, else ""
--- Writes   records, due times and tags of the ids that are scheduled; publishes when head moved
+-- Writes   records, due times and tags of the ids that are scheduled; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua
+--@include lib/batch.lua
 --@include lib/wake.lua
+--@include lib/lanes.lua
 --@include lib/record.lua
 --@include lib/tags.lua
 
-local scheduled, messages = KEYS[1], KEYS[2]
+local messages = KEYS[2]
+local keys = { scheduled = KEYS[1], laned = KEYS[3], hosts = KEYS[4], queues = KEYS[5] }
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
 local by_ms, latest = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -30,13 +36,12 @@ local function moved(ms)
   return digits(math.max(0, math.min(tonumber(ms) + by_ms, latest)))
 end
 
-local head_before = head_due(scheduled)
-local looked_at, shifted, bytes, earliest = 0, 0, 0, nil
+local looked_at, shifted, bytes, places = 0, 0, 0, {}
 for i = 7, #ARGV do
   if bytes > WORK_BYTES then break end
   local id = ARGV[i]
   looked_at = looked_at + 1
-  local score = redis.call("ZSCORE", scheduled, id)
+  local score = redis.call("ZSCORE", keys.scheduled, id) or redis.call("ZSCORE", keys.laned, id)
   local record = score and redis.call("HGET", messages, id)
   if record then
     local options = options_of(record) or {}
@@ -45,10 +50,9 @@ for i = 7, #ARGV do
     options.v = (options.v or 1) + 1
     local due = moved(score)
     redis.call("HSET", messages, id, join_record(moved(due_of(record)), options, payload_of(record)))
-    redis.call("ZADD", scheduled, due, id)
+    gather(places, lane_of(options), id, due)
     index_tags(tag_prefix, id, options, due)
     shifted = shifted + 1
-    if not earliest or tonumber(due) < earliest then earliest = tonumber(due) end
   end
 end
-return { looked_at, shifted, wake_claimers(wake_channel, shard, head_before, earliest, now) }
+return { looked_at, shifted, place_all(keys, places, wake_channel, shard, now) }

@@ -15,6 +15,8 @@ import { type HealthCheck, healthRoutes } from './http/health.routes.ts'
 import { homeRoutes } from './http/home.routes.ts'
 import { limits } from './http/limits.plugin.ts'
 import { answerExpectations, answerMalformed } from './http/malformed.ts'
+import { type MetricsRoutesOptions, metricsRoutes } from './http/metrics.routes.ts'
+import { type ReadyCheck, readyRoutes } from './http/ready.routes.ts'
 import { type ApiDeps, api } from './http/v1/api.ts'
 import { validatorCompiler } from './http/validation.ts'
 
@@ -22,6 +24,8 @@ export interface AppDeps {
   /** what the routes for messages need; absent where this server takes none (ROLES without api) */
   readonly api?: ApiDeps
   readonly checkHealth: HealthCheck
+  readonly checkReady: ReadyCheck
+  readonly exposeMetrics: MetricsRoutesOptions['exposeMetrics']
   /** who may come in; none lets everybody in */
   readonly keys: readonly ApiKey[]
   /** requests a key, or else an address, may make in a minute; 0 and absent mean any number */
@@ -33,6 +37,8 @@ export interface AppDeps {
 export async function buildApp({
   api: apiDeps,
   checkHealth,
+  checkReady,
+  exposeMetrics,
   keys,
   perMinute = 0,
   logger,
@@ -69,6 +75,8 @@ export async function buildApp({
   await app.register(docs) // before all routes that it is to describe
   await app.register(homeRoutes)
   await app.register(healthRoutes, { checkHealth })
+  await app.register(readyRoutes, { checkReady })
+  await app.register(metricsRoutes, { exposeMetrics })
   if (apiDeps !== undefined) {
     await app.register(echoAtTimeRoutes, apiDeps)
     await app.register(api, { deps: apiDeps, prefix: '/v1' })

@@ -2,29 +2,45 @@ import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import { createClaimLoop } from './claim/claim-loop.ts'
+import { createDispatcher } from './claim/dispatcher.ts'
+import { createHostSlots } from './claim/host-slots.ts'
+import { createLockKeeper } from './claim/lock-keeper.ts'
 import type { Config } from './config.ts'
-import type { Destination } from './deliver/deliver.ts'
+import { parseAllowList } from './deliver/addresses.ts'
+import type { Destination as BatchDestination } from './deliver/deliver.ts'
+import { createWebhookSender } from './deliver/webhook.ts'
+import { parseWebhookSecrets } from './deliver/webhook-secrets.ts'
+import { webhookTargetProblems } from './deliver/webhook-target.ts'
 import { parseApiKeys } from './http/api-keys.ts'
 import type { HealthCheck } from './http/health.routes.ts'
+import type { Destination } from './message.ts'
+import { createMetrics } from './prometheus.ts'
+import { createLeases } from './pull/leases.ts'
+import { createReadiness } from './readiness.ts'
 import type { RedisConnection } from './redis/connect.ts'
+import type { ScriptsOptions } from './redis/define-script.ts'
+import { keysOf } from './redis/keys.ts'
 import { createMessageScripts } from './redis/message-scripts.ts'
 import type { RedisClock } from './redis/redis-clock.ts'
 import { readRedisFacts } from './redis/requirements.ts'
 import { createScripts } from './redis/scripts.ts'
 import { createBulk } from './schedule/bulk.ts'
+import { createDeadLetters } from './schedule/dead-letters.ts'
 import { createGroupCommit } from './schedule/group-commit.ts'
 import { listPage } from './schedule/listing.ts'
-import { forecast, totals } from './schedule/overview.ts'
+import { forecast, streams, totals } from './schedule/overview.ts'
 import { createRoster } from './schedule/roster.ts'
 import { createScheduler } from './schedule/scheduler.ts'
+import { createSelector } from './schedule/selector.ts'
 import type { ShardBook } from './schedule/shard-book.ts'
+import { createSettleQueue } from './settle/settle-queue.ts'
 import { VERSION } from './version.ts'
 
 export interface Foundations {
   readonly config: Config
   readonly logger: Logger
   /** where messages for the console go */
-  readonly console: Destination
+  readonly console: BatchDestination
   readonly connection: RedisConnection
   readonly clock: RedisClock
   readonly shardBook: ShardBook
@@ -35,32 +51,37 @@ export interface Foundations {
 export async function compose(foundations: Foundations) {
   const { config, logger, console, connection, clock, shardBook, checkHealth } = foundations
   const { client } = connection
-  const shards = config.SHARDS
-  const retention = {
-    historyMax: config.HISTORY_MAX,
-    historyTtlMs: config.HISTORY_TTL_MS,
-    dedupWindowMs: config.DEDUP_WINDOW_MS,
-  }
-  const scriptsOptions = { namespace: config.NAMESPACE, shards, retention }
+  const { NAMESPACE: namespace, SHARDS: shards, LOCK_TTL_MS: lockMs } = config
+  const scriptsOptions = scriptsOptionsOf(config)
   const scripts = createScripts(client, scriptsOptions)
   const messageScripts = createMessageScripts(client, scriptsOptions)
+  const { metrics, expose } = createMetrics({ totals: () => totals(messageScripts, shards) })
+  const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
 
   const serverId = randomBytes(9).toString('base64url')
+  const ending = new AbortController()
+  const slots = createHostSlots({
+    total: config.DELIVERY_CONCURRENCY,
+    perHost: config.HOST_CONCURRENCY,
+    onFree: () => claimLoop.wakeHeldBack(),
+  })
+  const sender = createWebhookSender({ secrets: secretsOf(foundations), allow, now: clock.now })
+  const settleQueue = createSettleQueue({ scripts, logger, metrics }, ending.signal)
+  const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
+  const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
   let claims = 0
   const claimLoop = createClaimLoop({
-    scripts,
-    clock,
-    destination: console,
-    logger,
-    shards,
+    ...{ scripts, clock, console, dispatcher, slots, logger, metrics, shards, lockMs, ending },
     limit: config.CLAIM_BATCH,
-    lockMs: config.LOCK_TTL_MS,
     nextToken: () => `${serverId}:${++claims}`,
   })
-  const roster = createRoster(messageScripts, { id: serverId, roles: config.ROLES, version: VERSION }, clock)
+  const leases = createLeases({ scripts, clock, shards, logger, metrics })
+  const self = { id: serverId, roles: config.ROLES, version: VERSION }
+  const roster = createRoster(messageScripts, self, slots.wereFull, clock)
 
   const onHead = claimLoop.wake
-  const groupCommit = createGroupCommit({ scripts, clock, shards, onHead })
+  const groupCommit = createGroupCommit({ scripts, clock, shards, onHead, metrics })
+  const selector = createSelector(messageScripts, shardBook)
   const api = {
     scheduler: createScheduler({
       groupCommit,
@@ -70,22 +91,78 @@ export async function compose(foundations: Foundations) {
       dedupWindowMs: config.DEDUP_WINDOW_MS,
       now: clock.now,
     }),
-    bulk: createBulk({ scripts: messageScripts, shardBook, onHead }),
+    bulk: createBulk({ scripts: messageScripts, selector, onHead }),
+    deadLetters: createDeadLetters({ scripts: messageScripts, selector, onHead }),
+    leases,
+    checkDestination: (destination: Destination) =>
+      destination.type === 'webhook' ? webhookTargetProblems(destination, allow) : [],
     listPage: (query: Parameters<typeof listPage>[2]) => listPage(messageScripts, shards, query),
     forecast: (args: Parameters<typeof forecast>[2]) => forecast(messageScripts, shards, args),
     totals: () => totals(messageScripts, shards),
     servers: roster.servers,
+    streams: () =>
+      streams(messageScripts, shards, (shard, name) => keysOf(shard, namespace).streamPrefix + name),
     redisFacts: () => readRedisFacts(client),
     now: clock.now,
+    lockMs,
     bodyLimit: config.BODY_LIMIT_BYTES,
     batchBodyLimit: config.BATCH_BODY_LIMIT_BYTES,
   }
+  const checkReady = createReadiness({
+    ping: checkHealth,
+    facts: api.redisFacts,
+    async oldestOverdueMs() {
+      const full = (await roster.servers()).flatMap(({ fullHosts }) => fullHosts)
+      return (await totals(messageScripts, shards, [...new Set(full)])).oldestLateMs
+    },
+    maxLateMs: config.READY_MAX_LATE_MS,
+  })
   const app = await buildApp({
     ...(config.ROLES.includes('api') ? { api } : {}),
     checkHealth,
+    checkReady,
+    exposeMetrics: expose,
     keys: config.API_KEYS === undefined ? [] : parseApiKeys(config.API_KEYS),
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     logger,
   })
-  return { app, claimLoop, roster }
+  /** Something in a lane becomes due: for servers, or for the workers that wait for it. */
+  const wake = (shard: number, inMs: number, lane: string) => {
+    claimLoop.wake(shard, inMs, lane)
+    leases.wake(shard, inMs, lane)
+  }
+  const wakeAll = () => {
+    claimLoop.wakeAll()
+    leases.wakeAll()
+  }
+  return { app, claimLoop, roster, sender, wake, wakeAll }
+}
+
+function scriptsOptionsOf(config: Config): ScriptsOptions {
+  return {
+    namespace: config.NAMESPACE,
+    shards: config.SHARDS,
+    retention: {
+      historyMax: config.HISTORY_MAX,
+      historyTtlMs: config.HISTORY_TTL_MS,
+      dedupWindowMs: config.DEDUP_WINDOW_MS,
+      deadMax: config.DEAD_MAX,
+      deadTtlMs: config.DEAD_TTL_MS,
+    },
+    retry: {
+      attempts: config.RETRY_ATTEMPTS,
+      minMs: config.RETRY_MIN_MS,
+      maxMs: config.RETRY_MAX_MS,
+      factor: config.RETRY_FACTOR,
+      jitter: config.RETRY_JITTER,
+    },
+    maxRecoveries: config.MAX_RECOVERIES,
+  }
+}
+
+/** Without a secret nobody who is sent a webhook can tell that it comes from here, which has to be known. */
+function secretsOf({ config, logger }: Foundations): readonly Buffer[] {
+  if (config.WEBHOOK_SECRETS !== undefined) return parseWebhookSecrets(config.WEBHOOK_SECRETS)
+  if (config.ROLES.includes('worker')) logger.warn('no WEBHOOK_SECRETS are set: webhooks go unsigned')
+  return []
 }

@@ -1,7 +1,10 @@
 import { isIPv4 } from 'node:net'
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { parseAllowList, WEBHOOK_ALLOW_FORM } from './deliver/addresses.ts'
+import { parseWebhookSecrets, WEBHOOK_SECRETS_FORM } from './deliver/webhook-secrets.ts'
 import { API_KEYS_FORM, parseApiKeys } from './http/api-keys.ts'
+import { DEFAULT_RETRY } from './message.ts'
 import { parseRedisUrl, REDIS_URL_FORMS } from './redis/url.ts'
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -36,6 +39,27 @@ const ConfigSchema = Type.Object({
   DEDUP_WINDOW_MS: wholeNumber(0, 2_592_000_000, 'how long finished client-made ids stay known, in ms'),
   HISTORY_MAX: wholeNumber(0, 10_000_000, 'finished messages remembered'),
   HISTORY_TTL_MS: wholeNumber(0, 2_592_000_000, 'how long finished messages are remembered, in ms'),
+  DEAD_MAX: wholeNumber(0, 10_000_000, 'dead letters kept'),
+  DEAD_TTL_MS: wholeNumber(0, 315_360_000_000, 'how long dead letters are kept, in ms'),
+  RETRY_ATTEMPTS: wholeNumber(1, 1_000, 'deliveries of a message at most, the first included'),
+  RETRY_MIN_MS: wholeNumber(1, 2_592_000_000, 'the first wait after a failed delivery, in ms'),
+  RETRY_MAX_MS: wholeNumber(1, 2_592_000_000, 'the longest wait after a failed delivery, in ms'),
+  RETRY_FACTOR: Type.Number({
+    minimum: 1,
+    maximum: 100,
+    description: 'by how much each wait is longer, a number from 1 to 100',
+  }),
+  RETRY_JITTER: Type.Union([Type.Literal('full'), Type.Literal('none')], { description: 'full or none' }),
+  MAX_RECOVERIES: wholeNumber(0, 1_000, 'claims of a message that may expire before it is given up'),
+  DELIVERY_CONCURRENCY: wholeNumber(1, 10_000, 'webhooks under way at a time'),
+  HOST_CONCURRENCY: wholeNumber(1, 10_000, 'webhooks under way at a time to one host'),
+  WEBHOOK_SECRETS: Type.Optional(Type.String({ description: WEBHOOK_SECRETS_FORM })),
+  WEBHOOK_ALLOW: Type.Optional(Type.String({ description: WEBHOOK_ALLOW_FORM })),
+  READY_MAX_LATE_MS: wholeNumber(
+    0,
+    2_592_000_000,
+    'how late the longest overdue message may be on a server that is ready, in ms',
+  ),
   SHUTDOWN_GRACE_MS: wholeNumber(0, 3_600_000, 'time to finish at shutdown, in ms'),
   LOG_LEVEL: Type.Union(
     LOG_LEVELS.map((level) => Type.Literal(level)),
@@ -65,10 +89,24 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   DEDUP_WINDOW_MS: '3600000',
   HISTORY_MAX: '10000',
   HISTORY_TTL_MS: '3600000',
+  DEAD_MAX: '10000',
+  DEAD_TTL_MS: '1209600000',
+  RETRY_ATTEMPTS: String(DEFAULT_RETRY.attempts),
+  RETRY_MIN_MS: String(DEFAULT_RETRY.minMs),
+  RETRY_MAX_MS: String(DEFAULT_RETRY.maxMs),
+  RETRY_FACTOR: String(DEFAULT_RETRY.factor),
+  RETRY_JITTER: DEFAULT_RETRY.jitter,
+  MAX_RECOVERIES: '3',
+  DELIVERY_CONCURRENCY: '256',
+  HOST_CONCURRENCY: '32',
+  READY_MAX_LATE_MS: '60000',
   SHUTDOWN_GRACE_MS: '10000',
   LOG_LEVEL: 'info',
   ROLES: 'api,worker',
 }
+
+/** Settings whose value has no place in a log. */
+const SECRETS: ReadonlySet<string> = new Set(['API_KEYS', 'WEBHOOK_SECRETS'])
 
 /** What one bad setting is answered with, all of them in one line. */
 export class ConfigError extends Error {
@@ -88,11 +126,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       env[name] || DEFAULTS[name] || (name === 'SHARDS' ? String(defaultShards(env.REDIS_URL)) : undefined)
     if (text === undefined) continue
     given[name] = fromText(schema.type, text)
-    const why = problemWithSecret(name, text)
+    const why = problemWith(name, text)
     if (why !== undefined || !Value.Check(schema, given[name])) {
-      const shown = name === 'API_KEYS' ? 'cannot be used' : `is ${JSON.stringify(withoutPassword(text))}`
+      const shown = SECRETS.has(name) ? 'cannot be used' : `is ${JSON.stringify(withoutPassword(text))}`
       problems.push(`${name} ${shown}${why === undefined ? '' : ` (${why})`}; allowed: ${schema.description}`)
     }
+  }
+  const { RETRY_MIN_MS, RETRY_MAX_MS } = given
+  if (Number(RETRY_MIN_MS) > Number(RETRY_MAX_MS)) {
+    problems.push(`RETRY_MIN_MS is ${RETRY_MIN_MS}, which is more than RETRY_MAX_MS, ${RETRY_MAX_MS}`)
   }
   if (problems.length > 0) throw new ConfigError(problems.join('; '))
   const config = Value.Parse(ConfigSchema, given)
@@ -117,6 +159,8 @@ function fromText(type: string | undefined, text: string): unknown {
   switch (type) {
     case 'integer':
       return /^\d{1,15}$/.test(text) ? Number(text) : text
+    case 'number':
+      return /^\d{1,15}(\.\d{1,15})?$/.test(text) ? Number(text) : text
     case 'boolean':
       return text === 'true' ? true : text === 'false' ? false : text
     case 'array':
@@ -127,15 +171,18 @@ function fromText(type: string | undefined, text: string): unknown {
 }
 
 /**
- * What is wrong with a setting that holds secrets. It is told in the parser's words, which leave them out, as they have
- * no place in a log.
+ * What is wrong with a setting that has a parser of its own, in that parser's words, which leave out what is secret.
  */
-function problemWithSecret(name: string, text: string): string | undefined {
+function problemWith(name: string, text: string): string | undefined {
   switch (name) {
     case 'REDIS_URL':
       return redisUrlProblem(text)
     case 'API_KEYS':
       return problemOf(() => parseApiKeys(text))
+    case 'WEBHOOK_SECRETS':
+      return problemOf(() => parseWebhookSecrets(text))
+    case 'WEBHOOK_ALLOW':
+      return problemOf(() => parseAllowList(text))
     default:
       return undefined
   }

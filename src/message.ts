@@ -1,9 +1,39 @@
 import { createHash } from 'node:crypto'
 import { stringify } from 'safe-stable-stringify'
 
+export const WEBHOOK_METHODS = ['POST', 'PUT', 'PATCH', 'DELETE', 'GET'] as const
+
+/** An HTTP endpoint; what is absent is as by default. */
+export interface WebhookTarget {
+  readonly type: 'webhook'
+  readonly url: string
+  /** POST unless given */
+  readonly method?: (typeof WEBHOOK_METHODS)[number]
+  readonly headers?: Readonly<Record<string, string>>
+  /** DEFAULT_WEBHOOK_TIMEOUT_MS unless given */
+  readonly timeoutMs?: number
+}
+export const DEFAULT_WEBHOOK_TIMEOUT_MS = 15_000
+
 /** Where a message goes. */
-export interface Destination {
-  readonly type: 'console'
+export type Destination =
+  | { readonly type: 'console' }
+  | WebhookTarget
+  | { readonly type: 'stream'; readonly name: string; readonly maxLen?: number }
+  | { readonly type: 'pull'; readonly queue: string }
+
+/** One failed delivery, as it is kept with its message. */
+export interface AttemptReport {
+  /** when it began, epoch ms by Redis's clock */
+  readonly at: number
+  readonly claim: number
+  readonly durationMs: number
+  /** of the response, if there was one */
+  readonly status?: number
+  /** what went wrong, in words */
+  readonly error?: string
+  /** the beginning of the response's body, 1 KiB at most */
+  readonly body?: string
 }
 
 /** How failed deliveries are tried again; what is absent is as the service has it by default. */
@@ -106,8 +136,27 @@ export function encodeOptions(
 /** Half a surrogate pair becomes U+FFFD: the JSON reader of the scripts fails on it, and with it a whole batch. */
 const wellFormed = (text: string): string => Buffer.from(text).toString()
 
+/** With its fields in the order that the scripts rely on; see lua/lib/lanes.lua and streams.lua. "" for the console. */
 function encodeDestination(destination: Destination | undefined): string {
-  return destination === undefined || destination.type === 'console' ? '' : JSON.stringify(destination)
+  switch (destination?.type) {
+    case undefined:
+    case 'console':
+      return ''
+    case 'webhook': {
+      const { type, url, ...rest } = destination
+      return JSON.stringify({ type, url, ...rest })
+    }
+    case 'stream': {
+      const { type, name, maxLen } = destination
+      return JSON.stringify({ type, name, maxLen })
+    }
+    case 'pull': {
+      const { type, queue } = destination
+      return JSON.stringify({ type, queue })
+    }
+    default:
+      return destination satisfies never
+  }
 }
 
 const NO_OPTIONS: StoredOptions = {}
@@ -129,7 +178,7 @@ export function decodeRecord(record: string): StoredMessage {
     version: stored.v ?? 1,
     createdAt: stored.c === undefined ? null : Number(stored.c),
     fingerprint: stored.f ?? null,
-    ...(stored.d === undefined ? {} : { destination: JSON.parse(stored.d) as Destination }),
+    ...(stored.d === undefined ? {} : { destination: decodeDestination(stored.d) }),
     ...(stored.t === undefined ? {} : { tags: stored.t }),
     ...(stored.r === undefined ? {} : { retry: JSON.parse(stored.r) as RetryPolicy }),
     ...(stored.n === undefined ? {} : { notAfter: Number(stored.n) }),
@@ -137,25 +186,51 @@ export function decodeRecord(record: string): StoredMessage {
   }
 }
 
-/** What the history says of a finished message: a line of counts, and its record. */
-export interface Outcome {
+const DESTINATIONS_REMEMBERED = 1_000
+const destinations = new Map<string, Destination>()
+
+/** The same object for the same text, as most messages go where others go: whoever works on it can remember that, too. */
+function decodeDestination(text: string): Destination {
+  let destination = destinations.get(text)
+  if (destination === undefined) {
+    if (destinations.size === DESTINATIONS_REMEMBERED) destinations.clear()
+    destination = JSON.parse(text) as Destination
+    destinations.set(text, destination)
+  }
+  return destination
+}
+
+/** What the history says of a finished message: a line of counts, its record, and what went wrong on the way. */
+export interface HistoryEntry {
   readonly finishedAt: number
   readonly lateMs: number
   readonly attempts: string
   readonly record: string
+  /** see decodeFailures */
+  readonly failures: string
 }
 
 /** Decodes a history entry, see lua/lib/history.lua. @throws TypeError when it is not one */
-export function decodeOutcome(entry: string): Outcome {
+export function decodeHistoryEntry(entry: string): HistoryEntry {
   const match = /^\w+ (\d+) (\d+) (\d+ \d+)\n/.exec(entry)
   if (match === null) throw new TypeError(`not a history entry: ${JSON.stringify(entry.slice(0, 80))}`)
   const [line, finishedAt, lateMs, attempts = ''] = match
+  // Neither a record's head nor its payload has a line break within it.
+  const [head = '', payload = '', ...failures] = entry.slice(line.length).split('\n')
   return {
     finishedAt: Number(finishedAt),
     lateMs: Number(lateMs),
     attempts,
-    record: entry.slice(line.length),
+    record: `${head}\n${payload}`,
+    failures: failures.join('\n'),
   }
+}
+
+/** Reads what went wrong with a message, see lua/lib/failures.lua; "" for nothing. */
+export function decodeFailures(failures: string): { reason?: string; lastAttempts?: AttemptReport[] } {
+  if (failures === '') return {}
+  const [reason = '', ...reports] = failures.split('\n')
+  return { reason, lastAttempts: reports.map((report) => JSON.parse(report) as AttemptReport) }
 }
 
 /** Reads "<failures> <recoveries>", "" for neither. */
@@ -167,15 +242,28 @@ export function parseAttempts(attempts: string): { failures: number; recoveries:
 
 const NO_ATTEMPTS = { failures: 0, recoveries: 0 }
 
-const DEFAULT_RETRY: RetryPolicy = { attempts: 5, minMs: 1_000, maxMs: 3_600_000, factor: 2, jitter: 'full' }
+/** The policy of a message that says nothing of it, unless settings say otherwise. */
+export const DEFAULT_RETRY: Required<RetryPolicy> = {
+  attempts: 5,
+  minMs: 1_000,
+  maxMs: 3_600_000,
+  factor: 2,
+  jitter: 'full',
+}
 
 /**
  * Tells whether two requests with one id ask for the same: a hash of all that was asked, with the defaults filled in
  * and keys sorted. A delay counts as the delay it was given as, and not as the time it led to.
  */
 export function fingerprintOf(due: Due, payload: unknown, options: MessageOptions): string {
-  const { destination = { type: 'console' }, tags = [], notAfter = null, onLate = 'deliver' } = options
+  const { tags = [], notAfter = null, onLate = 'deliver' } = options
+  const destination = withDefaults(options.destination)
   const retry = { ...DEFAULT_RETRY, ...options.retry }
   const content = String(stringify({ due, payload, destination, tags, retry, notAfter, onLate }))
   return createHash('sha256').update(content).digest('base64url').slice(0, 22)
 }
+
+const withDefaults = (destination: Destination = { type: 'console' }): Destination =>
+  destination.type === 'webhook'
+    ? { method: 'POST', headers: {}, timeoutMs: DEFAULT_WEBHOOK_TIMEOUT_MS, ...destination }
+    : destination

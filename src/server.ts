@@ -52,7 +52,7 @@ export interface Server {
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { config, target, logger, onAway = () => undefined } = options
   const connection = connect(target)
-  const wakeConnection = config.ROLES.includes('worker') ? connect(target) : undefined
+  const wakeConnection = connect(target)
   const clock = createRedisClock()
   const shardBook = createShardBook(config.SHARDS)
   const checkHealth = async () => {
@@ -60,11 +60,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const whyNot = watch.whyNot()
     if (whyNot !== undefined) throw new Error(whyNot)
   }
-  const { app, claimLoop, roster } = await compose({ ...options, connection, clock, shardBook, checkHealth })
-  if (wakeConnection !== undefined) listenForWakes(wakeConnection, config.NAMESPACE, claimLoop.wake)
+  const { app, claimLoop, roster, sender, wake, wakeAll } = await compose({
+    ...{ ...options, connection, clock, shardBook, checkHealth },
+  })
+  listenForWakes(wakeConnection, config.NAMESPACE, wake, wakeAll)
 
   const closeRedis = async () => {
-    await Promise.all([connection.close(), wakeConnection?.close()])
+    await Promise.all([connection.close(), wakeConnection.close(), sender.close()])
   }
   const lookAtRedis = async () => {
     const facts = { allowEviction: config.ALLOW_EVICTION, db: 'db' in target ? target.db : 0 }
@@ -73,7 +75,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     clock.observe(await readRedisClock(connection.client))
     roster.start()
     if (config.ROLES.includes('worker')) claimLoop.start()
-    claimLoop.wakeAll()
+    wakeAll()
   }
   const watch = watchRedis({ connection, look: lookAtRedis, logger, onAway })
   try {

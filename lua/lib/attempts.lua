@@ -1,7 +1,14 @@
--- count_attempt(attempts, id, failures, recoveries): adds to a message's two counts, kept as
--- "<failures> <recoveries>". Apart, because a crash of a server must not use up a retry.
+-- A message's two counts, kept as "<failures> <recoveries>" once it has had either. Apart, because a crash of a server
+-- must not use up a retry.
+
+-- counts_of(attempts, id): both, as numbers.
+local function counts_of(attempts, id)
+  local failed, recovered = string.match(redis.call("HGET", attempts, id) or "", "^(%d+) (%d+)$")
+  return tonumber(failed or 0), tonumber(recovered or 0)
+end
+
+-- count_attempt(attempts, id, failures, recoveries): adds to them.
 local function count_attempt(attempts, id, failures, recoveries)
-  local before = redis.call("HGET", attempts, id) or "0 0"
-  local failed, recovered = string.match(before, "^(%d+) (%d+)$")
+  local failed, recovered = counts_of(attempts, id)
   redis.call("HSET", attempts, id, (failed + failures) .. " " .. (recovered + recoveries))
 end

@@ -1,19 +1,22 @@
--- find_message(keys, id, now): {state, score, record, attempts} of one message, state being "scheduled",
--- "claimed" or "dead" (score: when next due, lock end, given up at), "delivered" or "dropped" (score:
--- finished at; record is the history's entry), or "unknown". keys = { scheduled, claimed, dead, messages,
--- attempts, history }, history with its ttl_ms.
+-- find_message(keys, id, now): {state, score, record, attempts, failures} of one message, state being "scheduled",
+-- "claimed" or "dead" (score: when next due, lock end, given up at), "delivered" or "dropped" (score: finished at;
+-- record is the history's entry), or "unknown". keys = { scheduled, laned, claimed, dead, messages, attempts, failures,
+-- history }, history with its ttl_ms.
 local function find_message(keys, id, now)
   local record = redis.call("HGET", keys.messages, id)
   if record then
-    for _, state in ipairs({ "scheduled", "claimed", "dead" }) do
-      local score = redis.call("ZSCORE", keys[state], id)
-      if score then return { state, score, record, redis.call("HGET", keys.attempts, id) or "" } end
+    for _, set in ipairs({ "scheduled", "laned", "claimed", "dead" }) do
+      local score = redis.call("ZSCORE", keys[set], id)
+      if score then
+        local state = set == "laned" and "scheduled" or set
+        return { state, score, record, redis.call("HGET", keys.attempts, id) or "", redis.call("HGET", keys.failures, id) or "" }
+      end
     end
   end
   local entry = redis.call("HGET", keys.history.entries, id)
   if entry then
     local state, finished_at = string.match(entry, "^(%a+) (%d+)")
-    if tonumber(finished_at) > now - keys.history.ttl_ms then return { state, finished_at, entry, "" } end
+    if tonumber(finished_at) > now - keys.history.ttl_ms then return { state, finished_at, entry, "", "" } end
   end
-  return { "unknown", "", "", "" }
+  return { "unknown", "", "", "", "" }
 end

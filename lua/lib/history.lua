@@ -1,18 +1,34 @@
 -- The history keeps what became of finished messages: an entry is "<status> <finished at> <late ms>
--- <failures> <recoveries><line break><record>", the record without its payload if that is over 1 KiB.
+-- <failures> <recoveries><line break><record>", the record without its payload if that is over 1 KiB; and, behind
+-- another line break, what went wrong on the way, if anything did (see lib/failures.lua).
 -- It is bounded by count and age, and off where either bound is 0.
 --
 -- history = { entries = hash key, delivered = zset key, dropped = zset key, max = n, ttl_ms = n }
 
--- note_outcome(history, status, id, record, now, late_ms, attempts): writes one entry.
-local function note_outcome(history, status, id, record, now, late_ms, attempts)
+-- note_outcome(history, status, id, record, now, late_ms, attempts, failures): notes one entry for write_history.
+local function note_outcome(history, status, id, record, now, late_ms, attempts, failures)
   if history.max == 0 or history.ttl_ms == 0 then return end
   local line_break = string.find(record, "\n", 1, true) or #record
   if #record - line_break > 1024 then record = string.sub(record, 1, line_break) end
   local counts = attempts and attempts ~= "" and attempts or "0 0"
   local entry = status .. " " .. string.format("%.0f %.0f ", now, late_ms) .. counts .. "\n" .. record
-  redis.call("HSET", history.entries, id, entry)
-  redis.call("ZADD", history[status], now, id)
+  if failures then entry = entry .. "\n" .. failures end
+  local noted = history.noted or { entries = {}, delivered = {}, dropped = {} }
+  history.noted = noted
+  local entries, members = noted.entries, noted[status]
+  entries[#entries + 1] = id
+  entries[#entries + 1] = entry
+  members[#members + 1] = now
+  members[#members + 1] = id
+end
+
+-- write_history(history): writes what was noted. Needs lib/batch.lua.
+local function write_history(history)
+  for name, list in pairs(history.noted or {}) do
+    in_slices(list, 2, function(first, last)
+      redis.call(name == "entries" and "HSET" or "ZADD", history[name], unpack(list, first, last))
+    end)
+  end
 end
 
 -- forget_outcome(history, id): its id is used anew.

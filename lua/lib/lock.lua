@@ -1,14 +1,14 @@
--- split_by_owner(lock_prefix, token, ids): the ids whose lock holds token, and those whose lock
--- is gone or another claim's. Ownership is proved here, inside Redis, on every path.
-local function split_by_owner(lock_prefix, token, ids)
+-- split_by_owner(lock_prefix, ids, tokens): the places (in ids) whose lock holds their token, and those whose lock is
+-- gone or another claim's. Ownership is proved here, inside Redis, on every path.
+local function split_by_owner(lock_prefix, ids, tokens)
   local owned, lost = {}, {}
   local keys = {}
   for i = 1, #ids do keys[i] = lock_prefix .. ids[i] end
   in_slices(keys, 1, function(first, last)
     local holders = redis.call("MGET", unpack(keys, first, last))
     for i = first, last do
-      local side = holders[i - first + 1] == token and owned or lost
-      side[#side + 1] = ids[i]
+      local side = holders[i - first + 1] == tokens[i] and owned or lost
+      side[#side + 1] = i
     end
   end)
   return owned, lost

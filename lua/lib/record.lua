@@ -14,7 +14,18 @@ local function options_of(record)
   if not readable or type(options) ~= "table" then return nil end
   if type(options.t) ~= "table" or type(options.t[1]) ~= "string" then options.t = nil end
   if not tonumber(options.n) then options.n = nil end
+  if type(options.d) ~= "string" then options.d = nil end
   return options
+end
+
+-- options_with(record, letters): the options if any of these letters may be among them, else nil. Most records have
+-- none of those that a script looks for, and to find that out is much cheaper than to read them all.
+local function options_with(record, letters)
+  local line_break = string.find(record, "\n", 1, true)
+  for i = 1, #letters do
+    local at = string.find(record, '"' .. letters[i] .. '":', 1, true)
+    if at and line_break and at < line_break then return options_of(record) end
+  end
 end
 
 -- due_of(record): the due time as it stands there, a string of digits; "0" in a record that was spoilt.

@@ -13,13 +13,17 @@ export interface Alarm {
 export function createAlarm(): Alarm {
   let ringAt = Number.POSITIVE_INFINITY
   let timer: NodeJS.Timeout | undefined
+  let immediate: NodeJS.Immediate | undefined
   let finish: (() => void) | undefined
 
   /** Timers are set for the time left, from a monotonic clock, and so never in the past of another. */
   function arm(): void {
     clearTimeout(timer)
+    clearImmediate(immediate)
     const left = Math.ceil(ringAt - performance.now())
-    timer = setTimeout(() => finish?.(), Math.min(Math.max(0, left), LONGEST_TIMER_MS))
+    // A timer would take a millisecond at least.
+    if (left <= 0) immediate = setImmediate(() => finish?.())
+    else timer = setTimeout(() => finish?.(), Math.min(Math.max(0, left), LONGEST_TIMER_MS))
   }
 
   return {
@@ -37,6 +41,7 @@ export function createAlarm(): Alarm {
       return new Promise((resolve) => {
         finish = () => {
           clearTimeout(timer)
+          clearImmediate(immediate)
           finish = undefined
           resolve()
         }

@@ -1,8 +1,14 @@
+import { laneOfQueue } from '../redis/keys.ts'
 import { sleep } from '../sleep.ts'
 import { createAlarm } from './alarm.ts'
 import { type ClaimDeps, claimOnce, type Pass } from './claim-once.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { HostSlots } from './host-slots.ts'
 
-/** A sleeping server looks for itself this often, whatever it has heard; the jitter keeps servers apart. */
+/**
+ * A sleeping server looks for itself this often, in one shard after the other, whatever it has heard; the jitter keeps
+ * servers apart.
+ */
 const POLL_MS = 1_000
 const POLL_JITTER = 0.1
 /** Batches being delivered and settled while the next is claimed; more would only queue at the console. */
@@ -15,10 +21,12 @@ const LONGEST_BACKOFF_MS = 1_000
 export interface ClaimLoop {
   /** Twice is once. */
   start(): void
-  /** Looks for due messages of a shard in `inMs` at the latest. */
-  wake(shard: number, inMs: number): void
+  /** Looks for due messages of a shard in `inMs` at the latest. @param lane in which one becomes due, "" for the main due set */
+  wake(shard: number, inMs: number, lane?: string): void
   /** Looks at once, everywhere: Redis is back. */
   wakeAll(): void
+  /** A slot has become free: looks where messages were held back for want of one. */
+  wakeHeldBack(): void
   /**
    * Claims no more, lets deliveries finish for `graceMs`, hands back the rest. Safe before start and twice.
    * @returns once nothing is running any more, or what is cannot be ended
@@ -26,58 +34,94 @@ export interface ClaimLoop {
   stop(options: { graceMs: number }): Promise<void>
 }
 
-export type ClaimLoopDeps = ClaimDeps & { readonly shards: number }
+export interface ClaimLoopDeps extends ClaimDeps {
+  readonly dispatcher: Dispatcher
+  readonly slots: HostSlots
+  readonly shards: number
+  /** messages for the console per claim, and for streams */
+  readonly limit: number
+  /** aborted here when the service ends now */
+  readonly ending: AbortController
+}
 
 /**
  * One loop a shard. Each is in one of three states:
  *
  * - claiming   a claim call is under way; while it finds more than it may take, the next one follows at once
  * - sleeping   until the next due message, a wake, or the poll, whichever is first
- * - backing off after a call that failed, longer each time, logged at the first and at the recovery; or after a
- *               batch of which the destination took nothing, so that other servers come before this one
+ * - backing off after a call that failed, longer each time, logged at the first and at the recovery
  *
- * Deliveries and settlements run beside it, up to BATCHES_IN_FLIGHT of them.
+ * Deliveries and settlements run beside it. While the console has BATCHES_IN_FLIGHT of them, or has just taken nothing
+ * of a batch, only messages for others are claimed.
  */
 export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
-  const { shards, logger } = deps
+  const { shards, logger, slots, dispatcher, ending } = deps
   const alarms = Array.from({ length: shards }, createAlarm)
+  /** shards that wait for a slot to become free */
+  const heldBack = new Set<number>()
+  /** shards that wait for another's claim to be answered, in order: one goes on after each, or all would meet again */
+  const stoodBack = new Set<number>()
   const stopping = new AbortController()
-  const ending = new AbortController()
   let running: Promise<unknown> | undefined
+
+  function close(offer: ReturnType<HostSlots['open']>): void {
+    if (offer === undefined) return
+    offer.close()
+    const [shard] = stoodBack
+    if (shard === undefined) return
+    stoodBack.delete(shard)
+    alarms[shard]?.ringIn(0)
+  }
 
   async function run(shard: number): Promise<void> {
     const alarm = alarms[shard] ?? createAlarm()
     const inFlight = new Set<Promise<boolean>>()
     let failures = 0
     let refusals = 0
+    let consoleFrom = 0
+
+    const follow = (settled: Promise<boolean>) => {
+      inFlight.add(settled)
+      void settled.then((taken) => {
+        inFlight.delete(settled)
+        refusals = taken ? 0 : refusals + 1
+        const waitMs = taken ? 0 : backoffMs(refusals)
+        consoleFrom = performance.now() + waitMs
+        if (!taken || inFlight.size === BATCHES_IN_FLIGHT - 1) alarm.ringIn(waitMs)
+      })
+    }
+
     while (!stopping.signal.aborted) {
       alarm.reset()
+      // This wait may have been ended early, or have been forgotten at the reset.
+      if (performance.now() < consoleFrom) alarm.ringIn(consoleFrom - performance.now())
+      const forConsole = inFlight.size < BATCHES_IN_FLIGHT && performance.now() >= consoleFrom
+      const offer = slots.open()
+      if (offer === undefined) stoodBack.add(shard)
+      else stoodBack.delete(shard)
+      const freedBefore = slots.freed()
+      heldBack.delete(shard)
       let pass: Pass
       try {
-        pass = await claimOnce(deps, shard, ending.signal)
+        const { limit } = deps
+        const room = { limit: forConsole ? limit : 0, streamLimit: limit, ...(offer?.room ?? NO_SLOTS) }
+        pass = await claimOnce(deps, shard, room, ending.signal)
         if (failures > 0) logger.info({ shard, failures }, 'claiming works again')
         failures = 0
       } catch (error) {
+        close(offer)
         if (failures === 0)
           logger.error({ shard, err: error }, 'claiming failed; trying again until it works')
         failures += 1
         await alarm.wait(backoffMs(failures))
         continue
       }
-      if (pass.claimed > 0) {
-        const { settled } = pass
-        inFlight.add(settled)
-        void settled.then((taken) => {
-          inFlight.delete(settled)
-          refusals = taken ? 0 : refusals + 1
-        })
-      }
-      const mustWait = inFlight.size >= BATCHES_IN_FLIGHT || refusals > 0
-      while (inFlight.size >= BATCHES_IN_FLIGHT) await Promise.race(inFlight)
-      if (stopping.signal.aborted) break
-      if (refusals > 0) await sleep(backoffMs(refusals), stopping.signal)
-      // What was heard before such a wait is old: claim again rather than sleep by it.
-      else if (!mustWait && pass.nextDueInMs !== 0) await alarm.wait(nextWaitMs(pass.nextDueInMs))
+      if (pass.heldBack) heldBack.add(shard)
+      close(offer)
+      if (pass.settled !== null) follow(pass.settled)
+      // A slot that became free while the claim was under way is none that it knew of.
+      if (heldBack.has(shard) && slots.freed() !== freedBefore) continue
+      if (pass.nextDueInMs !== 0) await alarm.wait(nextWaitMs(pass, shards))
     }
     await Promise.all(inFlight)
   }
@@ -86,29 +130,44 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
     start() {
       running ??= Promise.all(alarms.map((_alarm, shard) => run(shard)))
     },
-    wake(shard, inMs) {
-      alarms[shard]?.ringIn(inMs)
+    wake(shard, inMs, lane = '') {
+      // Those who wait for a queue's messages are told by others.
+      if (lane.startsWith(laneOfQueue(''))) return
+      if (slots.isFull(lane)) heldBack.add(shard)
+      else alarms[shard]?.ringIn(inMs)
     },
     wakeAll() {
       for (const alarm of alarms) alarm.ringIn(0)
     },
+    wakeHeldBack() {
+      for (const shard of heldBack) alarms[shard]?.ringIn(0)
+    },
     async stop({ graceMs }) {
       stopping.abort()
       for (const alarm of alarms) alarm.ringIn(0)
+      const finished = Promise.resolve(running).then(() => dispatcher.idle())
       const graceOver = new AbortController()
-      await Promise.race([running, sleep(graceMs, graceOver.signal)])
+      await Promise.race([finished, sleep(graceMs, graceOver.signal)])
       graceOver.abort()
       ending.abort()
-      await Promise.race([running, sleep(HAND_BACK_MS, new AbortController().signal)])
+      const over = new AbortController()
+      await Promise.race([finished, sleep(HAND_BACK_MS, over.signal)])
+      over.abort()
     },
   }
 }
 
+const NO_SLOTS = { slots: 0, hostSlots: 0, reserve: 0, lanes: new Map<string, number>() }
+
 const backoffMs = (failures: number): number =>
   Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 10), LONGEST_BACKOFF_MS) * (0.75 + Math.random() / 2)
 
-/** Sleep until the next message is due, but never longer than the poll. */
-export function nextWaitMs(nextDueInMs: number | null, random = Math.random()): number {
-  const poll = POLL_MS * (1 - POLL_JITTER + 2 * POLL_JITTER * random)
-  return nextDueInMs === null ? poll : Math.min(nextDueInMs, poll)
+/** Sleep until the next message is due or the next claim expires, but never longer than the poll. */
+export function nextWaitMs(
+  { nextDueInMs, expiryInMs }: Pick<Pass, 'nextDueInMs' | 'expiryInMs'>,
+  shards: number,
+  random = Math.random(),
+): number {
+  const poll = POLL_MS * shards * (1 - POLL_JITTER + 2 * POLL_JITTER * random)
+  return Math.min(nextDueInMs ?? poll, expiryInMs ?? poll, poll)
 }

@@ -1,9 +1,12 @@
 import type { Logger } from 'pino'
-import type { Delivery, Destination } from '../deliver/deliver.ts'
-import { decodeRecord } from '../message.ts'
+import type { Delivery, Destination, Outcome } from '../deliver/deliver.ts'
+import type { Metrics } from '../metrics.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
-import type { Claim, Scripts } from '../redis/scripts.ts'
-import { settle, type Unreadable } from '../settle/settle.ts'
+import type { ClaimRoom, Scripts } from '../redis/scripts.ts'
+import { type Settlement, settle } from '../settle/settle.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { noteClaim } from './note-claim.ts'
+import { toDelivery, unreadable } from './to-delivery.ts'
 
 /** Deliveries must begin within this part of their lock's life; the rest is for carrying them out. */
 const START_WITHIN = 0.75
@@ -11,24 +14,29 @@ const START_WITHIN = 0.75
 export interface ClaimDeps {
   readonly scripts: Pick<Scripts, 'claim' | 'acknowledge' | 'release'>
   readonly clock: RedisClock
-  readonly destination: Destination
+  /** where messages for the console go */
+  readonly console: Destination
+  /** where messages go one by one */
+  readonly dispatcher: Pick<Dispatcher, 'dispatch'>
   readonly logger: Logger
-  /** messages per claim */
-  readonly limit: number
+  readonly metrics: Metrics
   readonly lockMs: number
   /** unique to every call, over all servers */
   readonly nextToken: () => string
 }
 
 export interface Pass {
-  readonly claimed: number
-  /** ms until the next message is due, 0 if more are due now; null when none is scheduled */
+  /** ms until the next message there was room for is due, 0 if more are due now; null when none is scheduled */
   readonly nextDueInMs: number | null
+  /** ms until the next claim is to be recovered unless it is extended; null when there is none */
+  readonly expiryInMs: number | null
+  /** something is due that there was no slot for */
+  readonly heldBack: boolean
   /**
-   * Resolves, never rejects, when all that was claimed is delivered and settled: to whether the destination took
-   * anything at all. One that takes nothing should be left alone for a while.
+   * Null when nothing for the console was claimed. Else it resolves, never rejects, when all of that is delivered and
+   * settled: to whether the console took anything at all. One that takes nothing should be left alone for a while.
    */
-  readonly settled: Promise<boolean>
+  readonly settled: Promise<boolean> | null
 }
 
 /**
@@ -37,60 +45,64 @@ export interface Pass {
  * @param signal aborted when the service ends now: what has not begun is handed back
  * @throws SchedulerError when Redis did not answer the claim
  */
-export async function claimOnce(deps: ClaimDeps, shard: number, signal: AbortSignal): Promise<Pass> {
-  const { scripts, clock, limit, lockMs, logger } = deps
+export async function claimOnce(
+  deps: ClaimDeps,
+  shard: number,
+  room: ClaimRoom,
+  signal: AbortSignal,
+): Promise<Pass> {
+  const { scripts, clock, lockMs, dispatcher } = deps
   const token = deps.nextToken()
   // From before the call: the lock can end no earlier than this tells.
   const sentAt = performance.now()
-  const { claims, now, nextDueInMs, recovered, dropped, dead } = await scripts.claim(shard, {
-    token,
-    limit,
-    lockMs,
-  })
+  const reply = await scripts.claim(shard, { token, lockMs, room })
+  const { claims, now, nextDueInMs, expiryInMs, heldBack } = reply
   clock.observe(now)
-  if (recovered > 0)
-    logger.warn({ shard, count: recovered }, 'recovered claims of a server that did not settle them')
-  if (dropped + dead > 0) logger.warn({ shard, dropped, dead }, 'messages were past their notAfter')
+  noteClaim(deps, shard, reply)
 
-  const settled =
-    claims.length === 0
-      ? Promise.resolve(true)
-      : deliverAndSettle(deps, { shard, token, claims, now, sentAt }, signal)
-  return { claimed: claims.length, nextDueInMs, settled }
-}
-
-interface Batch {
-  readonly shard: number
-  readonly token: string
-  readonly claims: readonly Claim[]
-  readonly now: number
-  readonly sentAt: number
-}
-
-async function deliverAndSettle(deps: ClaimDeps, batch: Batch, signal: AbortSignal): Promise<boolean> {
-  const { shard, token, claims, now, sentAt } = batch
-  const deliveries: Delivery[] = []
-  const unreadable: Unreadable[] = []
+  const startBy = sentAt + lockMs * START_WITHIN
+  const batch: Delivery[] = []
+  const spoilt: Settlement[] = []
   for (const claim of claims) {
-    const delivery = toDelivery(claim, now)
-    if (delivery === undefined) unreadable.push({ id: claim.id, failures: claim.failures })
-    else deliveries.push(delivery)
+    const delivery = toDelivery(claim, shard, token, now)
+    if (delivery === null) {
+      deps.logger.error({ id: claim.id }, 'the record of a message cannot be read')
+      spoilt.push({
+        delivery: unreadable(claim, shard, token),
+        outcome: unreadableOutcome(claim.number, now),
+      })
+    } else if (delivery.target.type === 'webhook') dispatcher.dispatch(delivery, startBy, sentAt + lockMs)
+    else batch.push(delivery)
   }
-  const outcomes = await deps.destination.deliver(deliveries, sentAt + deps.lockMs * START_WITHIN, signal)
-  const settlement = { shard, token, deliveries, outcomes, unreadable, lockEndsAt: sentAt + deps.lockMs }
-  await settle(deps, settlement, signal)
+  const settled =
+    batch.length + spoilt.length === 0
+      ? null
+      : deliverAndSettle(deps, { shard, batch, spoilt, now, startBy, lockEndsAt: sentAt + lockMs }, signal)
+  return { nextDueInMs, expiryInMs, heldBack, settled }
+}
+
+interface Work {
+  readonly shard: number
+  readonly batch: readonly Delivery[]
+  readonly spoilt: readonly Settlement[]
+  readonly now: number
+  readonly startBy: number
+  readonly lockEndsAt: number
+}
+
+async function deliverAndSettle(deps: ClaimDeps, work: Work, signal: AbortSignal): Promise<boolean> {
+  const { shard, batch, spoilt, now, startBy, lockEndsAt } = work
+  for (const { attemptDueAt } of batch) deps.metrics.deliveryStarted('console', now - attemptDueAt)
+  const outcomes = batch.length === 0 ? [] : await deps.console.deliver(batch, startBy, signal)
+  const settlements = batch.map(
+    (delivery, i): Settlement => ({ delivery, outcome: outcomes[i] ?? { kind: 'returned' } }),
+  )
+  await settle(deps, shard, [...settlements, ...spoilt], () => lockEndsAt, signal)
   return outcomes.length === 0 || outcomes.some(({ kind }) => kind !== 'returned')
 }
 
-function toDelivery(
-  { id, record, attemptDueAt, failures, recoveries }: Claim,
-  now: number,
-): Delivery | undefined {
-  try {
-    const { dueAt, payload } = decodeRecord(record)
-    const attempt = 1 + failures + recoveries
-    return { id, dueAt, attemptDueAt, lateMs: now - dueAt, attempt, failures, payload }
-  } catch {
-    return undefined
-  }
-}
+const unreadableOutcome = (claim: number, now: number): Outcome => ({
+  kind: 'failed',
+  reason: 'unreadable',
+  report: { at: now, claim, durationMs: 0, error: 'the record cannot be read' },
+})

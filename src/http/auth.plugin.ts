@@ -11,7 +11,7 @@ declare module 'fastify' {
 }
 
 /** What may be read without a key. A route is behind the door unless it is named here or lies below the reference. */
-const OPEN_PATHS: ReadonlySet<string> = new Set(['/', '/health', '/openapi.json', '/docs'])
+const OPEN_PATHS: ReadonlySet<string> = new Set(['/', '/health', '/ready', '/live', '/openapi.json', '/docs'])
 const OPEN_BELOW = '/docs/'
 
 /**

@@ -7,19 +7,22 @@ import { COMMON_RESPONSES, HEADERS, type Json, OPERATIONS, type Operation } from
 const DESCRIPTION = `Hand over a message and a time; at that time it is delivered by whichever server is up.
 
 - **Kept.** A message that was answered with 2xx is in Redis, and no crash of a server loses it.
+- **Where to** is up to the message: the console, a webhook, a Redis Stream, or a queue that workers pull from.
 - **Never early.** Redis's clock decides what is due, so a server with a wrong clock delivers nothing early.
-- **Delivered at least once,** and normally exactly once: only a server that dies between delivering and saying so
-  leads to a second delivery.
+- **Delivered at least once,** and normally exactly once: only a server or a worker that dies between delivering and
+  saying so, or a webhook whose answer got lost, leads to a second delivery.
 - **Cancelled is cancelled.** Once cancelling was answered, the message is never delivered, whatever raced it.
 - **Retries of a request are safe** with an \`id\` of your own: the same content again is answered with what is there.
 
 Times in are ISO 8601 with an offset or Z, or epoch milliseconds; times out are ISO 8601 UTC with milliseconds.
-Failures under \`/v1\` are problems (RFC 9457, \`application/problem+json\`); \`/echoAtTime\`, \`/health\` and \`/\` keep the
+Failures under \`/v1\` are problems (RFC 9457, \`application/problem+json\`); everything else has the original service's
 plain form \`{"status":"error","message":"..."}\`. Where keys are set, send one as \`Authorization: Bearer\`: GET needs the
 scope \`read\`, everything else \`write\`; without one or with the wrong one the answer is 401 or 403.`
 
 const TAGS = [
   { name: 'messages', description: 'the life of a message: schedule, look, change, cancel' },
+  { name: 'queues', description: 'for workers that pull: claim messages, and say what became of them' },
+  { name: 'dead letters', description: 'messages that were given up: schedule them again, or delete them' },
   { name: 'overview', description: 'what there is, and the load ahead' },
   { name: 'service', description: "the original service's routes, and whether the server is well" },
 ]
@@ -126,10 +129,11 @@ function complete(gathered: object): Json {
   return tidied
 }
 
-function describe(operation: Json, { ok, failures, ...more }: Operation): Json {
-  const { responses, parameters } = operation as {
+function describe(operation: Json, { ok, failures, bodyOptional, ...more }: Operation): Json {
+  const { responses, parameters, requestBody } = operation as {
     responses: Record<string, Json>
     parameters?: Json[]
+    requestBody?: Json
   }
   const succeeded = Object.entries(ok).map(([status, { content, ...response }]) => {
     const gathered = responses[status]?.content as Json | undefined
@@ -141,6 +145,7 @@ function describe(operation: Json, { ok, failures, ...more }: Operation): Json {
   return {
     ...operation,
     ...more,
+    ...(bodyOptional === true ? { requestBody: { ...requestBody, required: false } } : {}),
     ...(parameters === undefined ? {} : { parameters: parameters.map(inItsUsualSpelling) }),
     responses: { ...Object.fromEntries(succeeded), ...failures },
   }
@@ -152,7 +157,10 @@ const inItsUsualSpelling = (parameter: Json): Json =>
     ? { ...parameter, name: String(parameter.name).replace(/\b[a-z]/g, (letter) => letter.toUpperCase()) }
     : parameter
 
-/** Gives schemas with a title a place in the components, and writes choices among words as tools like them best. */
+/**
+ * Gives schemas with a title a place in the components, and writes choices among words, and among objects told apart by
+ * a field, as tools like them best.
+ */
 function tidy(value: unknown, schemas: Json): unknown {
   if (Array.isArray(value)) return value.map((item) => tidy(item, schemas))
   if (typeof value !== 'object' || value === null) return value
@@ -166,10 +174,25 @@ function tidy(value: unknown, schemas: Json): unknown {
       key === 'example' || key === 'examples' ? item : tidy(item, schemas),
     ]),
   )
-  if (typeof tidied.title !== 'string' || tidied.type !== 'object') return tidied
+  if (tidied.discriminator !== undefined) tellApart(tidied, anyOf as Json[])
+  if (typeof tidied.title !== 'string' || (tidied.type !== 'object' && tidied.oneOf === undefined))
+    return tidied
   // One that was a whole body had its example taken by the media type around it.
   schemas[tidied.title] = { ...(schemas[tidied.title] as Json | undefined), ...tidied }
   return { $ref: `#/components/schemas/${tidied.title}` }
+}
+
+/** @param tidied a union, whose variants have their places by now @param variants what they were before */
+function tellApart(tidied: Json, variants: readonly Json[]): void {
+  const { propertyName } = tidied.discriminator as { propertyName: string }
+  const places = tidied.anyOf as { $ref: string }[]
+  const wordOf = ({ properties }: Json) => (properties as Record<string, Json>)[propertyName]?.const
+  tidied.oneOf = places
+  tidied.discriminator = {
+    propertyName,
+    mapping: Object.fromEntries(variants.map((variant, i) => [wordOf(variant), places[i]?.$ref])),
+  }
+  delete tidied.anyOf
 }
 
 function wordsOf(choices: unknown[]): string[] | undefined {

@@ -12,6 +12,8 @@ export interface Failure {
   readonly errors?: readonly FieldError[]
   /** when it makes sense to try again, s */
   readonly retryAfter?: number
+  /** what a problem says besides */
+  readonly members?: Readonly<Record<string, unknown>>
 }
 
 const STATUS = {
@@ -94,13 +96,14 @@ const ofFields = ({ message, errors }: InvalidRequestError): Failure => ({
 export const toPlainBody = ({ detail }: Failure) => ({ status: 'error' as const, message: detail })
 
 /** RFC 9457, the form of everything under `/v1`. */
-export function toProblem({ status, detail, code, errors }: Failure) {
+export function toProblem({ status, detail, code, errors, members }: Failure) {
   return {
     type: code === undefined ? 'about:blank' : `urn:carillon:problem:${code}`,
     title: STATUS_CODES[status] ?? 'Error',
     status,
     detail,
     ...(errors === undefined ? {} : { errors }),
+    ...members,
   }
 }
 

@@ -37,7 +37,7 @@ export interface LimitsOptions {
 }
 
 /** Paths that say whether this server is well. Those who ask must hear it above all when it is not. */
-const NEVER_LIMITED: ReadonlySet<string> = new Set(['/health'])
+const NEVER_LIMITED: ReadonlySet<string> = new Set(['/health', '/ready', '/live', '/metrics'])
 const isNeverLimited = ({ routeOptions }: FastifyRequest) => NEVER_LIMITED.has(routeOptions.url ?? '')
 
 const MINUTE_MS = 60_000

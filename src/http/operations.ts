@@ -1,7 +1,9 @@
+import type { TObject } from '@sinclair/typebox'
 import { toPlainBody, toProblem } from './failure.ts'
 import { Failure } from './schemas.ts'
 import { KnownReply } from './v1/message.schemas.ts'
 import { Problem } from './v1/problem.schemas.ts'
+import { AcknowledgeLost, ExtendLost, ReleaseLost } from './v1/queues.schemas.ts'
 
 export type Json = { [key: string]: unknown }
 
@@ -12,6 +14,8 @@ export interface Operation {
   readonly description: string
   readonly tags: readonly string[]
   readonly security?: readonly Json[]
+  /** whether a request may come without a body */
+  readonly bodyOptional?: true
   /** answers when all went well; their content is the route's schema unless given */
   readonly ok: Readonly<Record<number, { description: string; headers?: Json; content?: Json }>>
   readonly failures: Readonly<Record<number, Json>>
@@ -121,11 +125,30 @@ const BAD_PATH: [string, string] = [
   'the id is not properly percent-encoded',
   "'/v1/messages/%zz' is not a valid url component",
 ]
+const BAD_LEASES: [string, string] = [
+  'the body is not JSON, or a field is wrong',
+  'messages: is missing; it must be an array of 1 to 1000 objects with id and token',
+]
+const BAD_SELECTION: [string, string] = [
+  'the body is not JSON, or a field is wrong',
+  'body: must have exactly one of ids, tag and all',
+]
 const UNKNOWN: [string, string] = ['no message has this id', 'no message has this id']
 const STALE: [string, string] = [
   'the message is not at a version that If-Match names',
   'the message is not at a version that If-Match names',
 ]
+
+const METRICS = `# HELP carillon_delivered_total Messages delivered
+# TYPE carillon_delivered_total counter
+carillon_delivered_total{destination="console"} 4711
+carillon_delivered_total{destination="webhook"} 42
+`
+
+const lost = (schema: TObject): Json => ({
+  description: 'all of them were lost, and nothing was done',
+  content: { 'application/problem+json': { schema, example: schema.examples?.[0] } },
+})
 
 /** Every route, by method and path as the document writes it. */
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
@@ -178,7 +201,8 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'PATCH /v1/messages/{id}': {
     operationId: 'changeMessage',
     summary: 'Change a message',
-    description: 'Changes the fields that are given, in one step, as long as delivery has not begun.',
+    description:
+      'Changes the fields that are given, in one step, as long as delivery has not begun. A dead message can be changed too, and stays dead until it is redriven.',
     tags: ['messages'],
     ok: { 200: { description: 'the message as it is now', headers: headers('ETag') } },
     failures: failures('Problem', WITH_BODY, {
@@ -192,7 +216,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     operationId: 'cancelMessage',
     summary: 'Cancel a message',
     description:
-      'Once this was answered with 204 the message is never delivered. Its id is free again at once.',
+      'Once this was answered with 204 the message, scheduled or dead, is never delivered. Its id is free again at once.',
     tags: ['messages'],
     ok: { 204: { description: 'it is cancelled' } },
     failures: failures('Problem', ANY, {
@@ -236,6 +260,63 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     ok: { 200: { description: 'the load ahead' } },
     failures: failures('Problem', ANY, { 400: BAD_QUERY }),
   },
+  'POST /v1/queues/{queue}/claim': {
+    operationId: 'claimMessages',
+    summary: 'Claim messages from a queue',
+    description:
+      'Leases messages that are due to whoever asks: until the lease ends nobody else gets them. While there is none it waits as long as `waitMs` says. A message whose lease ends without a word counts as lost with its worker and is leased again, a few times.',
+    tags: ['queues'],
+    bodyOptional: true,
+    ok: { 200: { description: 'what was claimed, and nothing if nothing came' } },
+    failures: failures('Problem', WITH_BODY, {
+      400: [
+        'the body is not JSON, or a field is wrong',
+        'limit: must be messages at most: 1 to 1000 (1 unless given)',
+      ],
+    }),
+  },
+  'POST /v1/queues/{queue}/acknowledge': {
+    operationId: 'acknowledgeMessages',
+    summary: 'Acknowledge messages that were claimed',
+    description: 'They are delivered, and are never leased again.',
+    tags: ['queues'],
+    ok: { 200: { description: 'how many were acknowledged, and which leases were lost' } },
+    failures: { ...failures('Problem', WITH_BODY, { 400: BAD_LEASES }), 409: lost(AcknowledgeLost) },
+  },
+  'POST /v1/queues/{queue}/release': {
+    operationId: 'releaseMessages',
+    summary: 'Hand messages back that were claimed',
+    description:
+      'Their deliveries failed: each is leased again after `delay`, or else after the wait of its retry policy, or is dead if it has had its attempts.',
+    tags: ['queues'],
+    ok: { 200: { description: 'how many were released, and which leases were lost' } },
+    failures: { ...failures('Problem', WITH_BODY, { 400: BAD_LEASES }), 409: lost(ReleaseLost) },
+  },
+  'POST /v1/queues/{queue}/extend': {
+    operationId: 'extendMessages',
+    summary: 'Go on leasing messages that were claimed',
+    description: 'The leases end `lockMs` from now, whatever was left of them.',
+    tags: ['queues'],
+    ok: { 200: { description: 'how many are leased for longer, and which leases were lost' } },
+    failures: { ...failures('Problem', WITH_BODY, { 400: BAD_LEASES }), 409: lost(ExtendLost) },
+  },
+  'POST /v1/dead/redrive': {
+    operationId: 'redriveMessages',
+    summary: 'Schedule dead messages again',
+    description:
+      'They begin anew, with all their attempts, now or so many in each second. To repair a message first, PATCH it.',
+    tags: ['dead letters'],
+    ok: { 200: { description: 'how many, and which ids no dead message has' } },
+    failures: failures('Problem', WITH_BODY, { 400: BAD_SELECTION }),
+  },
+  'DELETE /v1/dead': {
+    operationId: 'deleteDeadMessages',
+    summary: 'Delete dead messages',
+    description: 'They are gone, and their ids are free again.',
+    tags: ['dead letters'],
+    ok: { 200: { description: 'how many' } },
+    failures: failures('Problem', WITH_BODY, { 400: BAD_SELECTION }),
+  },
   'GET /v1/stats': {
     operationId: 'getStats',
     summary: 'Count messages, servers and memory',
@@ -268,6 +349,44 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
         'server is not running due to: Redis did not answer within 1000 ms',
       ],
     }),
+  },
+  'GET /ready': {
+    operationId: 'getReady',
+    summary: 'Ask whether the server should get work',
+    description:
+      'No when Redis does not answer within a second, when more than 90 % of its maxmemory is used (where it has one), or when the oldest overdue message is later than READY_MAX_LATE_MS; the answer names every reason. Messages that wait for a worker to pull them, or for a free slot of their host, do not count. Needs no key and is never limited.',
+    tags: ['service'],
+    security: OPEN,
+    ok: { 200: { description: 'the server is ready for work' } },
+    failures: failures('Plain', [], {
+      503: [
+        'the server should get no work for now',
+        'server is not ready: the oldest overdue message is 61000 ms late, more than 60000 ms',
+      ],
+    }),
+  },
+  'GET /live': {
+    operationId: 'getLive',
+    summary: 'Ask whether the process runs',
+    description: 'Says nothing of Redis. Needs no key and is never limited.',
+    tags: ['service'],
+    security: OPEN,
+    ok: { 200: { description: 'it does' } },
+    failures: {},
+  },
+  'GET /metrics': {
+    operationId: 'getMetrics',
+    summary: 'Measure it with Prometheus',
+    description:
+      'How late deliveries start, what was delivered, failed, retried, given up and recovered, how long scheduling takes, what waits, and how the process is. What only Redis knows (`carillon_messages`, `carillon_oldest_overdue_seconds`) is left out while Redis does not answer. Never limited.',
+    tags: ['service'],
+    ok: {
+      200: {
+        description: "measures in Prometheus's text form, version 0.0.4",
+        content: { 'text/plain': { schema: { type: 'string', description: 'measures' }, example: METRICS } },
+      },
+    },
+    failures: failures('Plain', [401, 403]),
   },
   'GET /': {
     operationId: 'getHome',

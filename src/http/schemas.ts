@@ -49,6 +49,36 @@ export const Healthy = Type.Object(
   },
 )
 
+export const Ready = Type.Object(
+  {
+    status: Type.Literal('success', { description: 'always success', examples: ['success'] }),
+    message: Type.Literal('server is ready', {
+      description: 'always the same words',
+      examples: ['server is ready'],
+    }),
+  },
+  {
+    title: 'Ready',
+    description: 'the server is ready for work',
+    examples: [{ status: 'success', message: 'server is ready' }],
+  },
+)
+
+export const Alive = Type.Object(
+  {
+    status: Type.Literal('success', { description: 'always success', examples: ['success'] }),
+    message: Type.Literal('server is alive', {
+      description: 'always the same words',
+      examples: ['server is alive'],
+    }),
+  },
+  {
+    title: 'Alive',
+    description: 'the process runs',
+    examples: [{ status: 'success', message: 'server is alive' }],
+  },
+)
+
 /** What the original service took; it ignored unknown fields, and so do we here. */
 export const EchoAtTimeBody = Type.Object(
   {

@@ -24,7 +24,7 @@ export class InvalidRequestError extends Error {
       errors.map(({ path, message }) => `${path.slice(1).replaceAll('/', '.') || 'body'}: ${message}`)[0] ??
         '',
     )
-    this.errors = errors
+    this.errors = errors.slice(0, MOST_ERRORS)
   }
 }
 
@@ -51,7 +51,7 @@ function withNumbers({ properties }: TSchema, query: unknown): unknown {
 /** One error per field, the most general one. */
 export function explain(errors: Iterable<ValueError>): FieldError[] {
   const byPath = new Map<string, string>()
-  for (const { path, type, value, schema, message } of errors) {
+  for (const { path, type, value, schema, message } of ofVariantsMeant(errors)) {
     if (byPath.has(path)) continue
     if (byPath.size === MOST_ERRORS) break
     const expected = `must be ${schema.description ?? message}`
@@ -61,3 +61,36 @@ export function explain(errors: Iterable<ValueError>): FieldError[] {
   }
   return [...byPath].map(([path, message]) => ({ path, message }))
 }
+
+type Explained = Pick<ValueError, 'path' | 'type' | 'value' | 'schema' | 'message'>
+
+/**
+ * Puts in place of the error of a union whose variants are told apart by one field (`discriminator`, as OpenAPI has it)
+ * those of the variant that was meant.
+ */
+function* ofVariantsMeant(errors: Iterable<ValueError>): Generator<Explained> {
+  for (const error of errors) {
+    const { path, type, value, schema } = error
+    const name: unknown = schema.discriminator?.propertyName
+    if (type !== ValueErrorType.Union || typeof name !== 'string' || !isObject(value)) {
+      yield error
+      continue
+    }
+    const known: unknown[] = (schema.anyOf as TSchema[]).map((variant) => variant.properties[name].const)
+    const meant = error.errors[known.indexOf(value[name])]
+    if (meant !== undefined) yield* ofVariantsMeant(meant)
+    else {
+      const words = { description: `one of ${known.join(', ')}` } as TSchema // all that is read of it
+      yield {
+        path: `${path}/${name}`,
+        type: ValueErrorType.Literal,
+        value: value[name],
+        schema: words,
+        message: '',
+      }
+    }
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

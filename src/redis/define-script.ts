@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
+import type { RetryPolicy } from '../message.ts'
 import { toSchedulerError } from './failures.ts'
 import { keysOf, type ShardKeys } from './keys.ts'
 import { loadScript } from './lua.ts'
@@ -6,19 +7,26 @@ import { loadScript } from './lua.ts'
 export type Argument = string | number
 export type Command = (...args: Argument[]) => Promise<unknown[]>
 
-/** What bounds the finished messages that are remembered. */
+/** What bounds the messages that are no longer scheduled. */
 export interface Retention {
   /** outcomes kept, over all shards */
   readonly historyMax: number
   readonly historyTtlMs: number
   readonly dedupWindowMs: number
+  /** dead letters kept, over all shards */
+  readonly deadMax: number
+  readonly deadTtlMs: number
 }
 
 export interface ScriptsOptions {
   readonly namespace: string
-  /** among how many shards historyMax is divided; 1 unless given */
+  /** among how many shards historyMax and deadMax are divided; 1 unless given */
   readonly shards?: number
   readonly retention: Retention
+  /** for what messages do not say themselves */
+  readonly retry: Required<RetryPolicy>
+  /** a claim that expires after so many makes its message a dead letter */
+  readonly maxRecoveries: number
   /** moves Redis's clock in tests, ms */
   readonly clockOffsetMs?: () => number
 }
@@ -49,9 +57,9 @@ export function defineScript(client: Redis | Cluster, name: string): Command {
   }
 }
 
-/** @returns a shard's part of historyMax; the parts add up to it */
-export const historyMaxOf = ({ retention, shards = 1 }: ScriptsOptions, shard: number): number =>
-  Math.floor(retention.historyMax / shards) + (shard < retention.historyMax % shards ? 1 : 0)
+/** @returns a shard's part of a number for all of them; the parts add up to it */
+export const partOf = (whole: number, { shards = 1 }: ScriptsOptions, shard: number): number =>
+  Math.floor(whole / shards) + (shard < whole % shards ? 1 : 0)
 
 /** @returns a shard's keys, each made once */
 export function keyBook(namespace: string): (shard: number) => ShardKeys {

@@ -1,7 +1,13 @@
 /** The names of one shard's keys. They share a hash tag and so one Redis Cluster slot. */
 export interface ShardKeys {
-  /** sorted set: message id, scored by due time in ms */
+  /** sorted set: message id, scored by due time in ms; with `:` and a lane behind it, that of the lane */
   readonly scheduled: string
+  /** sorted set: id of every scheduled message in a lane, scored by due time in ms */
+  readonly laned: string
+  /** sorted set: the lanes of webhook hosts that hold messages, scored by the due time of their first */
+  readonly hosts: string
+  /** sorted set: the lanes of pull queues that hold messages, scored by the due time of their first */
+  readonly queues: string
   /** sorted set: message id, scored by the time its lock expires */
   readonly claimed: string
   /** sorted set: message id, scored by the time it was given up */
@@ -10,6 +16,14 @@ export interface ShardKeys {
   readonly messages: string
   /** hash: message id to its failures and recoveries, only for those that had one */
   readonly attempts: string
+  /** hash: message id to what went wrong with it, only for those with which something did */
+  readonly failures: string
+  /** string: the number of claims so far, from which each gets its own */
+  readonly claims: string
+  /** set: names of streams */
+  readonly streams: string
+  /** stream: this prefix and its name */
+  readonly streamPrefix: string
   /** string with TTL, one per claimed message: this prefix and its id; holds the claim's token */
   readonly lockPrefix: string
   /** sorted set per tag: this prefix and the tag; scheduled and claimed ids, scored by when they are due */
@@ -28,10 +42,17 @@ export function keysOf(shard: number, namespace: string): ShardKeys {
   const at = `{${namespace}:${shard}}:`
   return {
     scheduled: `${at}scheduled_messages`,
+    laned: `${at}lane_messages`,
+    hosts: `${at}hosts`,
+    queues: `${at}queues`,
     claimed: `${at}claimed_messages`,
     dead: `${at}dead_messages`,
     messages: `${at}messages`,
     attempts: `${at}attempts`,
+    failures: `${at}failures`,
+    claims: `${at}claims`,
+    streams: `${at}streams`,
+    streamPrefix: `${at}stream:`,
     lockPrefix: `${at}lock:`,
     tagPrefix: `${at}tag:`,
     history: `${at}history`,
@@ -41,7 +62,17 @@ export function keysOf(shard: number, namespace: string): ShardKeys {
   }
 }
 
-/** The channel on which scripts tell sleeping servers of a sooner message: `<shard> <in ms>`. */
+/** Where messages that a webhook host or a pull queue may hold back wait; see lua/lib/lanes.lua. */
+export const laneOfQueue = (queue: string): string => `pull:${queue}`
+
+/**
+ * As in lua/lib/lanes.lua: scheme, host name and port as in the URL, of which ASCII is brought to lower case; up to
+ * what JSON escapes, as the scripts read it there.
+ */
+export const laneOfUrl = (url: string): string =>
+  `webhook:${(/^[a-z]+:\/\/[^/?#"\\]+/i.exec(url)?.[0] ?? '').replace(/[A-Z]+/g, (part) => part.toLowerCase())}`
+
+/** The channel on which scripts tell sleeping servers of a sooner message: `<shard> <in ms> <lane>`. */
 export const wakeChannelOf = (namespace: string): string => `${namespace}:wake`
 
 /** string: every number of shards this scheduler has had, oldest first, comma-separated; it only grows. */

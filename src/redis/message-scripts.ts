@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
+import { SchedulerError } from '../errors.ts'
 import {
   type Argument,
   type Command,
@@ -8,6 +9,7 @@ import {
   oneOf,
   type ScriptsOptions,
 } from './define-script.ts'
+import { toSchedulerError } from './failures.ts'
 import { type ShardKeys, serversKeyOf, wakeChannelOf } from './keys.ts'
 import { withinTime } from './within-time.ts'
 
@@ -25,6 +27,8 @@ export interface FoundMessage {
   readonly record: string
   /** "<failures> <recoveries>", "" for neither */
   readonly attempts: string
+  /** what went wrong, see lua/lib/failures.lua; "" for nothing, and for what is finished */
+  readonly failures: string
 }
 
 /** A place in an index: behind this score and id. */
@@ -34,8 +38,8 @@ export interface Position {
 }
 
 export interface ListQuery {
-  /** whose index: a state's, or of scheduled and claimed messages with a tag */
-  readonly index: State | { readonly tag: string }
+  /** whose index: a state's (scheduled: the main due set's), or of scheduled and claimed messages with a tag */
+  readonly index: State | 'laned' | { readonly tag: string }
   /** epoch ms, inclusive and exclusive; null for no bound */
   readonly from: number | null
   readonly before: number | null
@@ -51,6 +55,7 @@ export interface Row {
   readonly score: string
   readonly record: string
   readonly attempts: string
+  readonly failures: string
 }
 
 export interface ListReply {
@@ -67,7 +72,7 @@ export interface Changes {
   readonly options: readonly (readonly [name: string, value: string])[]
 }
 
-const CANCEL_WORDS = ['cancelled', 'unknown', 'claimed', 'finished', 'dead', 'version'] as const
+const CANCEL_WORDS = ['cancelled', 'unknown', 'claimed', 'finished', 'other', 'version'] as const
 export type CancelWord = (typeof CANCEL_WORDS)[number]
 
 const RESCHEDULE_REFUSALS = ['unknown', 'claimed', 'finished', 'version', 'expired', 'pointless'] as const
@@ -81,6 +86,8 @@ export interface Counts {
   readonly dead: number
   /** ms for which the longest overdue message has been */
   readonly overdueMs: number
+  /** the same without what only waits for a worker to pull it, or for a slot of its host */
+  readonly lateMs: number
 }
 
 /** A server not heard of for this long is taken for gone; it says every third of it that it is there. */
@@ -98,16 +105,22 @@ export interface MessageScripts {
   /** @returns Redis's clock, ids, and where to go on @see lua/range.lua */
   range(
     shard: number,
-    args: { tag: string; direction: 'up' | 'down'; after: Position | null; limit: number },
+    args: {
+      index: 'dead' | { tag: string }
+      direction: 'up' | 'down'
+      after: Position | null
+      limit: number
+    },
   ): Promise<{ now: number; ids: string[]; end: Position | null }>
   /**
    * @param ifMatch versions accepted, comma-separated; "" for any
+   * @param states in which a message is cancelled
    * @returns a word for each of the first ids, fewer than all if their records are large
    * @see lua/cancel.lua
    */
   cancel(
     shard: number,
-    args: { ids: readonly string[]; ifMatch: string; dead: boolean },
+    args: { ids: readonly string[]; ifMatch: string; states: readonly ('scheduled' | 'dead')[] },
   ): Promise<CancelWord[]>
   /** @see lua/reschedule.lua */
   reschedule(shard: number, args: { id: string; ifMatch: string; changes: Changes }): Promise<RescheduleReply>
@@ -118,8 +131,22 @@ export interface MessageScripts {
   ): Promise<{ lookedAt: number; shifted: number; headInMs: number | null }>
   /** @returns a count per span @see lua/forecast.lua */
   forecast(shard: number, args: { from: number; to: number; bucketMs: number }): Promise<number[]>
-  /** @see lua/count.lua */
-  count(shard: number): Promise<Counts>
+  /** @param fullLanes lanes of hosts that are full @see lua/count.lua */
+  count(shard: number, fullLanes?: readonly string[]): Promise<Counts>
+  /**
+   * Looks at one id at least, and at fewer than all if their records are large.
+   *
+   * @param from epoch ms the first is due at; null for now
+   * @param everyMs between one and the next, not necessarily whole
+   * @param before how many of the same act went before
+   * @see lua/redrive.lua
+   */
+  redrive(
+    shard: number,
+    args: { ids: readonly string[]; from: number | null; everyMs: number; before: number },
+  ): Promise<{ lookedAt: number; from: number; unknown: string[]; headInMs: number | null }>
+  /** @returns the names of the streams of a shard */
+  streams(shard: number): Promise<string[]>
   /**
    * @param self this server, with a description to stay and null to leave; null only reads
    * @returns Redis's clock, and the servers alive, id to description
@@ -142,18 +169,20 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
   }
   const [find, list, range, cancel] = [define('find'), define('list'), define('range'), define('cancel')]
   const [reschedule, shift, forecast] = [define('reschedule'), define('shift'), define('forecast')]
-  const [count, heartbeat] = [define('count'), define('heartbeat')]
+  const [count, heartbeat, redrive] = [define('count'), define('heartbeat'), define('redrive')]
   const state = oneOf('find', [...STATES, 'unknown'])
   const cancelWord = oneOf('cancel', CANCEL_WORDS)
   const rescheduleWord = oneOf('reschedule', ['rescheduled', ...RESCHEDULE_REFUSALS])
-  const stateKeys = (k: ShardKeys) => [k.scheduled, k.claimed, k.dead, k.messages, k.attempts, k.history]
+  const stateKeys = (k: ShardKeys) => [
+    ...[k.scheduled, k.claimed, k.dead, k.messages, k.attempts, k.history, k.failures, k.laned],
+  ]
 
   return {
     async find(shard, ids) {
       const k = keys(shard)
       const reply = await find(...stateKeys(k), clockOffsetMs(), k.seenPrefix, historyTtlMs, ...ids)
       return ids.map((id, i) => {
-        const [word, score, record, attempts] = reply.slice(4 * i, 4 * i + 4)
+        const [word, score, record, attempts, failures] = reply.slice(5 * i, 5 * i + 5)
         const found = state(word)
         if (found === 'unknown') return undefined
         return {
@@ -162,6 +191,7 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
           score: numberOrNull(score),
           record: String(record),
           attempts: String(attempts),
+          failures: String(failures),
         }
       })
     },
@@ -170,21 +200,24 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
       const k = keys(shard)
       const [score, id, ...rest] = await list(
         ...[typeof index === 'string' ? k[index] : k.tagPrefix + index.tag],
-        ...[k.scheduled, k.messages, k.attempts, k.history],
+        ...[k.scheduled, k.messages, k.attempts, k.history, k.failures, k.laned],
         ...[from ?? '-inf', before ?? '+inf', after?.score ?? '', after?.id ?? '', limit, bytes],
         typeof keep === 'string' ? keep : `tag:${keep.tag}`,
       )
       const rows: Row[] = []
-      for (let i = 0; i < rest.length; i += 4) {
-        const [rowId, rowScore, record, attempts] = rest.slice(i, i + 4).map(String)
-        rows.push({ id: rowId ?? '', score: rowScore ?? '', record: record ?? '', attempts: attempts ?? '' })
+      for (let i = 0; i < rest.length; i += 5) {
+        const [rowId = '', rowScore = '', record = '', attempts = '', failures = ''] = rest
+          .slice(i, i + 5)
+          .map(String)
+        rows.push({ id: rowId, score: rowScore, record, attempts, failures })
       }
       return { rows, end: score === '' ? null : { score: String(score), id: String(id) } }
     },
 
-    async range(shard, { tag, direction, after, limit }) {
+    async range(shard, { index, direction, after, limit }) {
+      const k = keys(shard)
       const [now, score, ...ids] = await range(
-        keys(shard).tagPrefix + tag,
+        typeof index === 'string' ? k[index] : k.tagPrefix + index.tag,
         ...[clockOffsetMs(), direction, after?.score ?? '', after?.id ?? '', limit],
       )
       const last = ids.at(-1)
@@ -192,18 +225,24 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
       return { now: Number(now), ids: ids.map(String), end }
     },
 
-    async cancel(shard, { ids, ifMatch, dead }) {
+    async cancel(shard, { ids, ifMatch, states }) {
       const k = keys(shard)
-      const states = dead ? 'scheduled,dead' : 'scheduled'
-      const args: Argument[] = [...stateKeys(k), clockOffsetMs(), k.tagPrefix, k.seenPrefix]
-      return (await cancel(...args, historyTtlMs, ifMatch, states, ...ids)).map(cancelWord)
+      const args: Argument[] = [
+        ...stateKeys(k),
+        k.hosts,
+        k.queues,
+        clockOffsetMs(),
+        k.tagPrefix,
+        k.seenPrefix,
+      ]
+      return (await cancel(...args, historyTtlMs, ifMatch, states.join(','), ...ids)).map(cancelWord)
     },
 
     async reschedule(shard, { id, ifMatch, changes }) {
       const k = keys(shard)
       const { due, payload } = changes
-      const [answer, found, score, record, attempts, head] = await reschedule(
-        ...stateKeys(k),
+      const [answer, found, score, record, attempts, failures, head] = await reschedule(
+        ...[...stateKeys(k), k.hosts, k.queues, k.streams],
         ...[clockOffsetMs(), wakeChannel, shard, k.tagPrefix, k.seenPrefix, historyTtlMs, id, ifMatch],
         ...[
           due === null ? '' : 'at' in due ? due.at : `+${due.inMs}`,
@@ -213,31 +252,61 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
       )
       const word = rescheduleWord(answer)
       if (word !== 'rescheduled') return { word }
-      const message = { id, score: Number(score), record: String(record), attempts: String(attempts) }
       return {
         word,
-        found: { ...message, state: oneOf('reschedule', STATES)(found) },
+        found: {
+          id,
+          state: oneOf('reschedule', STATES)(found),
+          score: Number(score),
+          record: String(record),
+          attempts: String(attempts),
+          failures: String(failures),
+        },
         headInMs: numberOrNull(head),
       }
     },
 
     async shift(shard, { ids, byMs, latest }) {
       const k = keys(shard)
-      const args: Argument[] = [k.scheduled, k.messages, clockOffsetMs(), wakeChannel, shard, k.tagPrefix]
+      const args: Argument[] = [k.scheduled, k.messages, k.laned, k.hosts, k.queues]
+      args.push(clockOffsetMs(), wakeChannel, shard, k.tagPrefix)
       const [lookedAt, shifted, head] = await shift(...args, byMs, latest, ...ids)
       return { lookedAt: Number(lookedAt), shifted: Number(shifted), headInMs: numberOrNull(head) }
     },
 
     async forecast(shard, { from, to, bucketMs }) {
-      return (await forecast(keys(shard).scheduled, from, to, bucketMs)).map(Number)
+      const k = keys(shard)
+      return (await forecast(k.scheduled, k.laned, from, to, bucketMs)).map(Number)
     },
 
-    async count(shard) {
+    async count(shard, fullLanes = []) {
       const k = keys(shard)
-      const [scheduled = 0, claimed = 0, dead = 0, overdueMs = 0] = (
-        await count(k.scheduled, k.claimed, k.dead, clockOffsetMs())
+      const [scheduled = 0, claimed = 0, dead = 0, overdueMs = 0, lateMs = 0] = (
+        await count(k.scheduled, k.claimed, k.dead, k.laned, k.hosts, clockOffsetMs(), ...fullLanes)
       ).map(Number)
-      return { scheduled, claimed, dead, overdueMs }
+      return { scheduled, claimed, dead, overdueMs, lateMs }
+    },
+
+    async redrive(shard, { ids, from, everyMs, before }) {
+      const k = keys(shard)
+      const [lookedAt, start, head, ...unknown] = await redrive(
+        ...[k.scheduled, k.dead, k.messages, k.attempts, k.laned, k.hosts, k.queues],
+        ...[clockOffsetMs(), wakeChannel, shard, k.tagPrefix, from ?? '', everyMs, before, ...ids],
+      )
+      return {
+        lookedAt: Number(lookedAt),
+        from: Number(start),
+        unknown: unknown.map(String),
+        headInMs: numberOrNull(head),
+      }
+    },
+
+    async streams(shard) {
+      try {
+        return await withinTime(client.smembers(keys(shard).streams))
+      } catch (error) {
+        throw error instanceof SchedulerError ? error : toSchedulerError('SMEMBERS', error)
+      }
     },
 
     async heartbeat(self) {

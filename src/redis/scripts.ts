@@ -3,10 +3,10 @@ import { parseAttempts } from '../message.ts'
 import {
   type Argument,
   defineScript,
-  historyMaxOf,
   keyBook,
   numberOrNull,
   oneOf,
+  partOf,
   type ScriptsOptions,
 } from './define-script.ts'
 import { wakeChannelOf } from './keys.ts'
@@ -40,6 +40,8 @@ export interface ScheduleReply {
 
 export interface Claim {
   readonly id: string
+  /** grows with every claim of a message */
+  readonly number: number
   /** when this attempt was due, epoch ms: the message's own due time or that of a retry */
   readonly attemptDueAt: number
   readonly record: string
@@ -49,59 +51,120 @@ export interface Claim {
   readonly recoveries: number
 }
 
+/** What a caller has room for. */
+export interface ClaimRoom {
+  /** messages at most from the main due set */
+  readonly limit: number
+  /** messages at most to be moved into streams */
+  readonly streamLimit: number
+  /** messages at most from all lanes of hosts or queues together */
+  readonly slots: number
+  /** messages at most from each host's lane that `lanes` does not name; 0 leaves out hosts */
+  readonly hostSlots: number
+  /** slots of which a host gets more only while it has fewer than are left, unless it is the only one there is */
+  readonly reserve: number
+  /** lanes for which it is another number */
+  readonly lanes: ReadonlyMap<string, number>
+}
+
 export interface ClaimReply {
   readonly claims: readonly Claim[]
   /** Redis's clock at the claim, epoch ms */
   readonly now: number
-  /** ms until the next message is due; null when none is scheduled */
+  /** ms until the next message that there would be room for is due; null when none is scheduled */
   readonly nextDueInMs: number | null
+  /** ms until the next claim expires, be it whose it may, unless it is extended; null when there is none */
+  readonly expiryInMs: number | null
+  /** something is due that there was no slot for */
+  readonly heldBack: boolean
   /** expired claims put back to due by this call */
   readonly recovered: number
-  /** messages past their not-after that this call dropped, or made dead letters */
+  /** messages past their not-after that this call dropped */
   readonly dropped: number
-  readonly dead: number
+  /** messages that this call made dead letters */
+  readonly died: number
+  /** dead letters that were too many or too old, deleted */
+  readonly trimmed: number
+  /** for each message moved into a stream, how late it was after this attempt was due, ms */
+  readonly moved: readonly number[]
 }
 
-export type Release =
-  | { readonly id: string; readonly why: 'failed'; readonly retryInMs: number }
-  | { readonly id: string; readonly why: 'returned'; readonly dueAt: number }
-
-export interface Delivered {
+/** A claim, and the token that proves it. */
+export interface Held {
   readonly id: string
-  readonly lateMs: number
+  readonly token: string
+}
+
+export interface Delivered extends Held {
+  /** how late its delivery began; null for by how much it is late now */
+  readonly lateMs: number | null
+}
+
+export type Release = Held &
+  (
+    | {
+        readonly why: 'failed'
+        readonly retryAfterMs: number
+        readonly reason: string
+        readonly report: string
+      }
+    | {
+        readonly why: 'postponed'
+        readonly delayMs: number
+        readonly reason: string
+        readonly report: string
+      }
+    | { readonly why: 'rejected'; readonly reason: string; readonly report: string }
+    | { readonly why: 'returned'; readonly dueAt: number }
+  )
+
+const RELEASE_WORDS = ['released', 'dead', 'lost'] as const
+export type ReleaseWord = (typeof RELEASE_WORDS)[number]
+
+export interface ReleaseReply {
+  /** one per release, in order: back on the schedule, a dead letter now, or its claim was lost */
+  readonly words: ReleaseWord[]
+  /** dead letters that were too many or too old, deleted */
+  readonly trimmed: number
 }
 
 /**
  * The scripts a message travels through; see the header of each file in `lua/` for what it writes and costs.
- * Each rejects as defineScript says.
+ * Each rejects as defineScript says. Ids of one call must differ.
  */
 export interface Scripts {
   /** @see lua/schedule.lua */
   schedule(shard: number, entries: readonly ScheduleEntry[]): Promise<ScheduleReply>
-  /** @see lua/claim.lua */
-  claim(shard: number, args: { token: string; limit: number; lockMs: number }): Promise<ClaimReply>
+  /** @param token unique to this call @see lua/claim.lua */
+  claim(shard: number, args: { token: string; lockMs: number; room: ClaimRoom }): Promise<ClaimReply>
   /** @returns the ids whose lock no longer held the token @see lua/acknowledge.lua */
-  acknowledge(shard: number, args: { token: string; delivered: readonly Delivered[] }): Promise<string[]>
-  /** @returns the ids whose lock no longer held the token @see lua/release.lua */
-  release(shard: number, args: { token: string; releases: readonly Release[] }): Promise<string[]>
+  acknowledge(shard: number, delivered: readonly Delivered[]): Promise<string[]>
+  /** @see lua/release.lua */
+  release(shard: number, releases: readonly Release[]): Promise<ReleaseReply>
+  /** @returns the ids whose lock no longer held the token @see lua/extend.lua */
+  extend(shard: number, args: { held: readonly Held[]; lockMs: number }): Promise<string[]>
 }
 
 /** Defines the scripts on a client, once, and returns them as methods. */
 export function createScripts(client: Redis | Cluster, options: ScriptsOptions): Scripts {
-  const { namespace, clockOffsetMs = () => 0 } = options
-  const { historyTtlMs, dedupWindowMs } = options.retention
+  const { namespace, clockOffsetMs = () => 0, maxRecoveries } = options
+  const { historyMax, historyTtlMs, dedupWindowMs, deadMax, deadTtlMs } = options.retention
   const wakeChannel = wakeChannelOf(namespace)
   const keys = keyBook(namespace)
   const schedule = defineScript(client, 'schedule')
   const claim = defineScript(client, 'claim')
   const acknowledge = defineScript(client, 'acknowledge')
   const release = defineScript(client, 'release')
+  const extend = defineScript(client, 'extend')
   const refusal = oneOf('schedule', REFUSALS)
+  const releaseWord = oneOf('release', RELEASE_WORDS)
+  const retry = JSON.stringify(options.retry)
 
   return {
     async schedule(shard, entries) {
       const k = keys(shard)
       const args: Argument[] = [k.scheduled, k.messages, k.history, k.delivered, k.dropped]
+      args.push(k.laned, k.hosts, k.queues, k.streams)
       args.push(clockOffsetMs(), wakeChannel, shard, k.tagPrefix, k.seenPrefix)
       for (const { id, due, rule, body } of entries) {
         args.push(id, 'at' in due ? due.at : `+${due.inMs}`, rule, body)
@@ -112,26 +175,25 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
       return { words, headInMs: numberOrNull(head), now: Number(now) }
     },
 
-    async claim(shard, { token, limit, lockMs }) {
+    async claim(shard, { token, lockMs, room }) {
       const k = keys(shard)
       const reply = await claim(
         ...[k.scheduled, k.claimed, k.messages, k.attempts, k.dead, k.history, k.delivered, k.dropped],
-        ...[
-          clockOffsetMs(),
-          k.lockPrefix,
-          k.tagPrefix,
-          k.seenPrefix,
-          historyMaxOf(options, shard),
-          historyTtlMs,
-          dedupWindowMs,
-        ],
-        ...[token, limit, lockMs],
+        ...[k.laned, k.hosts, k.queues, k.failures, k.claims, k.streams],
+        ...[clockOffsetMs(), wakeChannel, shard, k.lockPrefix, k.tagPrefix, k.seenPrefix, k.streamPrefix],
+        ...[partOf(historyMax, options, shard), historyTtlMs, dedupWindowMs],
+        ...[partOf(deadMax, options, shard), deadTtlMs, maxRecoveries],
+        ...[token, lockMs, room.limit, room.streamLimit, room.slots, room.hostSlots, room.reserve],
+        ...[...room.lanes].flat(),
       )
-      const [now, nextDueIn, recovered, dropped, dead] = reply
+      const [now, nextDueIn, expiryIn, heldBack, recovered, dropped, died, trimmed, firstClaim, movedCount] =
+        reply
+      const firstOfClaims = 10 + Number(movedCount)
       const claims: Claim[] = []
-      for (let i = 5; i < reply.length; i += 4) {
+      for (let i = firstOfClaims; i < reply.length; i += 4) {
         claims.push({
           id: String(reply[i]),
+          number: Number(firstClaim) + claims.length,
           attemptDueAt: Number(reply[i + 1]),
           record: String(reply[i + 2]),
           ...parseAttempts(String(reply[i + 3])),
@@ -141,29 +203,68 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
         claims,
         now: Number(now),
         nextDueInMs: numberOrNull(nextDueIn),
+        expiryInMs: numberOrNull(expiryIn),
+        heldBack: heldBack === 1,
         recovered: Number(recovered),
         dropped: Number(dropped),
-        dead: Number(dead),
+        died: Number(died),
+        trimmed: Number(trimmed),
+        moved: reply.slice(10, firstOfClaims).map(Number),
       }
     },
 
-    async acknowledge(shard, { token, delivered }) {
+    async acknowledge(shard, delivered) {
       const k = keys(shard)
-      const args: Argument[] = [k.claimed, k.messages, k.attempts, k.history, k.delivered, k.dropped]
+      const args: Argument[] = [
+        k.claimed,
+        k.messages,
+        k.attempts,
+        k.history,
+        k.delivered,
+        k.dropped,
+        k.failures,
+      ]
       args.push(clockOffsetMs(), k.lockPrefix, k.tagPrefix, k.seenPrefix)
-      args.push(historyMaxOf(options, shard), historyTtlMs, dedupWindowMs, token)
-      for (const { id, lateMs } of delivered) args.push(id, lateMs)
+      args.push(partOf(historyMax, options, shard), historyTtlMs, dedupWindowMs)
+      for (const { id, token, lateMs } of delivered) args.push(id, token, lateMs ?? '')
       return (await acknowledge(...args)).map(String)
     },
 
-    async release(shard, { token, releases }) {
+    async release(shard, releases) {
       const k = keys(shard)
       const args: Argument[] = [k.scheduled, k.claimed, k.attempts, k.messages]
-      args.push(clockOffsetMs(), wakeChannel, shard, k.lockPrefix, k.tagPrefix, token)
-      for (const entry of releases) {
-        args.push(entry.id, entry.why, entry.why === 'failed' ? entry.retryInMs : entry.dueAt)
+      args.push(k.laned, k.hosts, k.queues, k.dead, k.failures)
+      args.push(clockOffsetMs(), wakeChannel, shard, k.lockPrefix, k.tagPrefix)
+      args.push(partOf(deadMax, options, shard), deadTtlMs, retry)
+      for (const each of releases) {
+        const { id, token, why } = each
+        const [reason, report] = 'reason' in each ? [each.reason, each.report] : ['', '']
+        args.push(id, token, why, whenOf(each), Math.random(), reason, report)
       }
-      return (await release(...args)).map(String)
+      const [trimmed, ...words] = await release(...args)
+      return { words: words.map(releaseWord), trimmed: Number(trimmed) }
     },
+
+    async extend(shard, { held, lockMs }) {
+      const k = keys(shard)
+      const args: Argument[] = [k.claimed, clockOffsetMs(), k.lockPrefix, lockMs]
+      for (const { id, token } of held) args.push(id, token)
+      return (await extend(...args)).map(String)
+    },
+  }
+}
+
+function whenOf(release: Release): number {
+  switch (release.why) {
+    case 'failed':
+      return release.retryAfterMs
+    case 'postponed':
+      return release.delayMs
+    case 'returned':
+      return release.dueAt
+    case 'rejected':
+      return 0
+    default:
+      return release satisfies never
   }
 }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { SchedulerError } from '../errors.ts'
 import type { Due } from '../message.ts'
 import { createIdMaker, shardOfClientId } from '../message-id.ts'
+import type { Metrics } from '../metrics.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
 import type { ScheduleEntry, ScheduleWord, Scripts } from '../redis/scripts.ts'
 import { ANSWER_WITHIN_MS, withinTime } from '../redis/within-time.ts'
@@ -55,11 +56,12 @@ export interface GroupCommitDeps {
   readonly scripts: Pick<Scripts, 'schedule'>
   readonly clock: RedisClock
   readonly shards: number
+  readonly metrics: Pick<Metrics, 'scheduled'>
   /** told when a message of ours became the next one of its shard */
   readonly onHead: (shard: number, inMs: number) => void
 }
 
-export function createGroupCommit({ scripts, clock, shards, onHead }: GroupCommitDeps): GroupCommit {
+export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: GroupCommitDeps): GroupCommit {
   const ids = createIdMaker()
   let turn: Pending[] = []
   let nextShard = Math.floor(Math.random() * shards)
@@ -154,11 +156,10 @@ export function createGroupCommit({ scripts, clock, shards, onHead }: GroupCommi
     let repeated = false
     let attempt = entries
     for (let wait = FIRST_RETRY_MS; ; wait *= 2) {
+      const sentAt = performance.now()
       try {
-        const { words, headInMs, now } = await withinTime(
-          scripts.schedule(shard, attempt),
-          answerBy - performance.now(),
-        )
+        const { words, headInMs, now } = await withinTime(scripts.schedule(shard, attempt), answerBy - sentAt)
+        metrics.scheduled(words.filter((word) => word === 'scheduled').length, performance.now() - sentAt)
         clock.observe(now)
         if (headInMs !== null) onHead(shard, headInMs)
         return { words, now, repeated }

@@ -11,7 +11,7 @@ const CALL_BYTES = 1_048_576
 
 export interface PageQuery {
   readonly status: State
-  /** scheduled and claimed messages only */
+  /** scheduled, claimed and dead messages only */
   readonly tag?: string
   /** epoch ms, inclusive */
   readonly from?: number
@@ -27,9 +27,10 @@ export interface Page {
   readonly end: Position | null
 }
 
-/** One shard's part of a page: what has been read and not yet been taken, and where to read on. */
+/** One index's part of a page: what has been read and not yet been taken, and where to read on. */
 interface Source {
   readonly shard: number
+  readonly selection: Pick<ListQuery, 'index' | 'keep'>
   readonly rows: Row[]
   next: Position | null
   ended: boolean
@@ -49,10 +50,11 @@ export async function listPage(
   shards: number,
   query: PageQuery,
 ): Promise<Page> {
-  const sources = Array.from(
-    { length: shards },
-    (_, shard): Source => ({ shard, rows: [], next: query.after, ended: false }),
-  )
+  const sources = Array.from({ length: shards }, (_, shard) =>
+    indexesOf(query).map(
+      (selection): Source => ({ shard, selection, rows: [], next: query.after, ended: false }),
+    ),
+  ).flat()
   const messages: Message[] = []
   let bytes = 0
   let end: Position | null = null
@@ -87,7 +89,7 @@ function readable(row: Row, status: State): Message | undefined {
 async function fill(scripts: Pick<MessageScripts, 'list'>, source: Source, query: PageQuery): Promise<void> {
   while (source.rows.length === 0 && !source.ended) {
     const { rows, end } = await scripts.list(source.shard, {
-      ...selectionOf(query),
+      ...source.selection,
       from: query.from ?? null,
       before: query.to ?? null,
       after: source.next,
@@ -100,10 +102,17 @@ async function fill(scripts: Pick<MessageScripts, 'list'>, source: Source, query
   }
 }
 
-/** A tag's index is by due time; the few claimed messages are listed by lock end, and so looked through. */
-function selectionOf({ status, tag }: PageQuery): Pick<ListQuery, 'index' | 'keep'> {
-  if (tag === undefined) return { index: status, keep: 'all' }
-  return status === 'claimed' ? { index: 'claimed', keep: { tag } } : { index: { tag }, keep: 'scheduled' }
+/**
+ * Where the messages of a query are found in a shard: in one index, or in two. A tag's index is by due time, and has no
+ * dead messages; the few claimed messages are listed by lock end, and dead ones by when they ended, and so both are
+ * looked through.
+ */
+function indexesOf({ status, tag }: PageQuery): Pick<ListQuery, 'index' | 'keep'>[] {
+  if (tag !== undefined) {
+    return [status === 'scheduled' ? { index: { tag }, keep: 'scheduled' } : { index: status, keep: { tag } }]
+  }
+  const indexes: ListQuery['index'][] = status === 'scheduled' ? ['scheduled', 'laned'] : [status]
+  return indexes.map((index) => ({ index, keep: 'all' }))
 }
 
 function first(sources: readonly Source[]): Source | undefined {

@@ -1,6 +1,8 @@
 import {
+  type AttemptReport,
   type Destination,
-  decodeOutcome,
+  decodeFailures,
+  decodeHistoryEntry,
   decodeRecord,
   type OnLate,
   parseAttempts,
@@ -33,6 +35,10 @@ export interface Message {
   readonly finishedAt?: number
   /** how late it was then, ms */
   readonly lateMs?: number
+  /** why it is dead, or what its last failed delivery came to: a short code */
+  readonly reason?: string
+  /** failed deliveries, newest last, 5 at most */
+  readonly lastAttempts?: readonly AttemptReport[]
 }
 
 /** A finished message of which only the id is still known. */
@@ -46,17 +52,18 @@ export function toMessage(found: FoundMessage): Message | ForgottenMessage {
   const { id, state, score } = found
   if (score === null) return { id, status: state }
   if (state === 'delivered' || state === 'dropped') {
-    const { finishedAt, lateMs, attempts, record } = decodeOutcome(found.record)
+    const { finishedAt, lateMs, attempts, record, failures } = decodeHistoryEntry(found.record)
     const stored = decodeRecord(record)
     return {
       ...view(id, state, stored, attempts),
+      ...decodeFailures(failures),
       payload: stored.payload === '' ? null : stored.payload,
       finishedAt,
       lateMs,
     }
   }
   const stored = decodeRecord(found.record)
-  const message = view(id, state, stored, found.attempts)
+  const message = { ...view(id, state, stored, found.attempts), ...decodeFailures(found.failures) }
   if (state === 'scheduled' && score !== stored.dueAt) return { ...message, nextAttemptAt: score }
   return state === 'dead' ? { ...message, finishedAt: score } : message
 }

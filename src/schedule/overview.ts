@@ -11,6 +11,8 @@ export interface Totals {
   readonly claimed: number
   readonly dead: number
   readonly oldestOverdueMs: number
+  /** the same without what only waits for a worker to pull it, or for a slot of its host */
+  readonly oldestLateMs: number
 }
 
 /** The load ahead: how many messages fall due in each span, over all shards. @see lua/forecast.lua */
@@ -28,13 +30,33 @@ export async function forecast(
   }))
 }
 
-/** Counts by state, over all shards. @see lua/count.lua */
-export async function totals(scripts: Pick<MessageScripts, 'count'>, shards: number): Promise<Totals> {
-  const counts = await Promise.all(Array.from({ length: shards }, (_, shard) => scripts.count(shard)))
+/** @param fullLanes lanes of hosts that are full @returns counts by state, over all shards @see lua/count.lua */
+export async function totals(
+  scripts: Pick<MessageScripts, 'count'>,
+  shards: number,
+  fullLanes: readonly string[] = [],
+): Promise<Totals> {
+  const counts = await Promise.all(
+    Array.from({ length: shards }, (_, shard) => scripts.count(shard, fullLanes)),
+  )
   return {
     scheduled: counts.reduce((sum, { scheduled }) => sum + scheduled, 0),
     claimed: counts.reduce((sum, { claimed }) => sum + claimed, 0),
     dead: counts.reduce((sum, { dead }) => sum + dead, 0),
     oldestOverdueMs: Math.max(...counts.map(({ overdueMs }) => overdueMs)),
+    oldestLateMs: Math.max(...counts.map(({ lateMs }) => lateMs)),
   }
+}
+
+/** The streams there are, with the keys that a consumer reads: one for each shard. */
+export async function streams(
+  scripts: Pick<MessageScripts, 'streams'>,
+  shards: number,
+  keyOf: (shard: number, name: string) => string,
+): Promise<{ name: string; keys: string[] }[]> {
+  const everyShard = Array.from({ length: shards }, (_, shard) => shard)
+  const names = await Promise.all(everyShard.map((shard) => scripts.streams(shard)))
+  return [...new Set(names.flat())]
+    .sort()
+    .map((name) => ({ name, keys: everyShard.map((shard) => keyOf(shard, name)) }))
 }

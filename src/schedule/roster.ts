@@ -7,6 +7,8 @@ export interface ServerInfo {
   readonly startedAt: number
   readonly roles: readonly string[]
   readonly version: string
+  /** lanes of webhook hosts for which it has had no slot lately */
+  readonly fullHosts: readonly string[]
 }
 
 /** The servers that are alive: each says so again and again, and says when it leaves. */
@@ -18,10 +20,14 @@ export interface Roster {
   servers(): Promise<ServerInfo[]>
 }
 
-/** @param clock told of Redis's at every beat, so that it does not drift while nothing else is going on */
+/**
+ * @param fullHosts asked at every beat
+ * @param clock told of Redis's at every beat, so that it does not drift while nothing else is going on
+ */
 export function createRoster(
   scripts: Pick<MessageScripts, 'heartbeat'>,
-  self: Omit<ServerInfo, 'startedAt'>,
+  self: Omit<ServerInfo, 'startedAt' | 'fullHosts'>,
+  fullHosts: () => readonly string[],
   clock: RedisClock,
 ): Roster {
   let timer: NodeJS.Timeout | undefined
@@ -30,7 +36,7 @@ export function createRoster(
   const say = (text: string | null) => scripts.heartbeat({ id, description: text })
   // A beat that fails is made good by the next; that Redis is away others have logged.
   const beat = () =>
-    void say(JSON.stringify({ ...description, startedAt })).then(
+    void say(JSON.stringify({ ...description, startedAt, fullHosts: fullHosts() })).then(
       ({ now }) => clock.observe(now),
       () => undefined,
     )
@@ -51,7 +57,8 @@ export function createRoster(
     async servers() {
       const { alive } = await scripts.heartbeat(null)
       return [...alive].map(([serverId, text]) => ({
-        ...(JSON.parse(text) as Omit<ServerInfo, 'id'>),
+        fullHosts: [], // of an older version
+        ...(JSON.parse(text) as Omit<ServerInfo, 'id' | 'fullHosts'>),
         id: serverId,
       }))
     },

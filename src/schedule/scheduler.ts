@@ -1,7 +1,7 @@
 import { SchedulerError } from '../errors.ts'
 import {
   type Due,
-  decodeOutcome,
+  decodeHistoryEntry,
   decodeRecord,
   encodeOptions,
   encodeRecordBody,
@@ -119,7 +119,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     if (score === null) return record
     const isFinished = state === 'delivered' || state === 'dropped'
     if (isFinished && score + dedupWindowMs <= now()) return undefined
-    return decodeRecord(isFinished ? decodeOutcome(record).record : record).fingerprint ?? undefined
+    return decodeRecord(isFinished ? decodeHistoryEntry(record).record : record).fingerprint ?? undefined
   }
 
   /** The shard to act in: where the message is, or the first, which will answer that it is nowhere. */
@@ -174,8 +174,12 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     },
 
     async cancel(id, ifMatch) {
-      const [word = 'unknown'] = await scripts.cancel(await shardFor(id), { ids: [id], ifMatch, dead: true })
-      if (word !== 'cancelled' && word !== 'dead') throw refusal(word)
+      const [word = 'unknown'] = await scripts.cancel(await shardFor(id), {
+        ids: [id],
+        ifMatch,
+        states: ['scheduled', 'dead'],
+      })
+      if (word !== 'cancelled' && word !== 'other') throw refusal(word)
     },
   }
 }

@@ -1,101 +1,158 @@
 import type { Logger } from 'pino'
 import type { Delivery, Outcome } from '../deliver/deliver.ts'
 import { SchedulerError } from '../errors.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Delivered, Release, Scripts } from '../redis/scripts.ts'
 import { sleep } from '../sleep.ts'
-import { retryDelayMs } from './retry-delay.ts'
 
 const FIRST_RETRY_MS = 25
 const LONGEST_RETRY_MS = 1_000
 
+/** A claim that is over, and how its delivery ended. */
 export interface Settlement {
-  readonly shard: number
-  readonly token: string
-  readonly deliveries: readonly Delivery[]
-  readonly outcomes: readonly Outcome[]
-  /** messages whose record makes no sense, not delivered */
-  readonly unreadable?: readonly Unreadable[]
-  /** monotonic ms at which the locks end: later, nothing can be settled */
-  readonly lockEndsAt: number
-}
-
-export interface Unreadable {
-  readonly id: string
-  readonly failures: number
+  readonly delivery: Delivery
+  readonly outcome: Outcome
 }
 
 export interface SettleDeps {
   readonly scripts: Pick<Scripts, 'acknowledge' | 'release'>
   readonly logger: Logger
+  readonly metrics: Pick<Metrics, 'delivered' | 'failed' | 'locksLost' | 'deadTrimmed'>
 }
 
 /**
- * Ends claims, each exactly once: the only caller of acknowledge and release.
+ * Ends claims of one shard, each exactly once: the only caller of acknowledge and release for what servers claim.
  *
  * Both are repeated while Redis is away, as long as the locks last: a delivered message that is never
  * acknowledged is delivered again. Repeating is safe, for a call that did run has left no lock behind.
  *
  * Never rejects: what could not be settled is logged, and recovered by whichever server claims next.
  *
+ * @param lockEndsAt monotonic ms at which the locks end: later, nothing can be settled
  * @param signal aborted when the service ends now: no more repeating
  */
 export async function settle(
-  { scripts, logger }: SettleDeps,
-  { shard, token, deliveries, outcomes, unreadable = [], lockEndsAt }: Settlement,
+  deps: SettleDeps,
+  shard: number,
+  settlements: readonly Settlement[],
+  lockEndsAt: () => number,
   signal: AbortSignal,
 ): Promise<void> {
-  const delivered: Delivered[] = []
-  const releases: Release[] = []
-  for (const [i, delivery] of deliveries.entries()) {
-    const outcome: Outcome = outcomes[i] ?? { kind: 'returned' }
-    switch (outcome.kind) {
-      case 'delivered':
-        delivered.push({ id: delivery.id, lateMs: delivery.lateMs })
-        break
-      case 'failed':
-        releases.push({ id: delivery.id, why: 'failed', retryInMs: retryDelayMs(delivery.failures + 1) })
-        logger.warn({ id: delivery.id, reason: outcome.reason, attempt: delivery.attempt }, 'delivery failed')
-        break
-      case 'returned':
-        releases.push({ id: delivery.id, why: 'returned', dueAt: delivery.attemptDueAt })
-        break
-      default:
-        outcome satisfies never
-    }
-  }
-  for (const { id, failures } of unreadable) {
-    releases.push({ id, why: 'failed', retryInMs: retryDelayMs(failures + 1) })
-    logger.error({ id }, 'the record of a message cannot be read')
-  }
-  const settleOne = async (what: string, ids: number, call: () => Promise<string[]>) => {
-    if (ids === 0) return
-    try {
-      const { lost, repeated } = await untilAnswered(call, lockEndsAt, signal)
-      // After an unanswered call, a lock that is gone is most likely our own work.
-      if (lost.length > 0 && !repeated) {
-        logger.warn({ shard, ids: lost.slice(0, 10), count: lost.length }, `${what} lost its claim`)
-      }
-    } catch (error) {
-      logger.error({ shard, count: ids, err: error }, `could not ${what}; to be delivered again`)
-    }
-  }
+  const done = settlements.filter(({ outcome }) => outcome.kind === 'delivered')
+  const undone = settlements.filter(({ outcome }) => outcome.kind !== 'delivered')
   await Promise.all([
-    settleOne('acknowledge', delivered.length, () => scripts.acknowledge(shard, { token, delivered })),
-    settleOne('release', releases.length, () => scripts.release(shard, { token, releases })),
+    acknowledge(deps, shard, done, lockEndsAt, signal),
+    release(deps, shard, undone, lockEndsAt, signal),
   ])
 }
 
-async function untilAnswered(call: () => Promise<string[]>, until: number, signal: AbortSignal) {
+type Step = (
+  deps: SettleDeps,
+  shard: number,
+  settlements: readonly Settlement[],
+  lockEndsAt: () => number,
+  signal: AbortSignal,
+) => Promise<void>
+
+const acknowledge: Step = async (deps, shard, settlements, lockEndsAt, signal) => {
+  if (settlements.length === 0) return
+  const { scripts, logger, metrics } = deps
+  const delivered = settlements.map(
+    ({ delivery: { id, token, lateMs } }): Delivered => ({ id, token, lateMs }),
+  )
+  try {
+    const call = () => scripts.acknowledge(shard, delivered)
+    const { reply, repeated } = await untilAnswered(call, lockEndsAt, signal)
+    // After an unanswered call, a lock that is gone is most likely our own work.
+    const lost = new Set(repeated ? [] : reply)
+    if (lost.size > 0) noteLost(deps, shard, 'acknowledge', [...lost])
+    const counts = new Map<Delivery['target']['type'], number>()
+    for (const { delivery } of settlements) {
+      const { type } = delivery.target
+      if (!lost.has(delivery.id)) counts.set(type, (counts.get(type) ?? 0) + 1)
+    }
+    for (const [type, count] of counts) metrics.delivered(type, count)
+  } catch (error) {
+    logger.error(
+      { shard, count: delivered.length, err: error },
+      'could not acknowledge; to be delivered again',
+    )
+  }
+}
+
+const release: Step = async (deps, shard, settlements, lockEndsAt, signal) => {
+  if (settlements.length === 0) return
+  const { scripts, logger, metrics } = deps
+  const releases = settlements.map(toRelease)
+  try {
+    const call = () => scripts.release(shard, releases)
+    const { reply, repeated } = await untilAnswered(call, lockEndsAt, signal)
+    noteTrimmed(deps, shard, reply.trimmed)
+    const lost: string[] = []
+    for (const [i, { delivery, outcome }] of settlements.entries()) {
+      const word = reply.words[i]
+      if (word === 'lost') lost.push(delivery.id)
+      if (word === 'lost' || outcome.kind === 'returned' || outcome.kind === 'delivered') continue
+      const { id, attempt, target } = delivery
+      metrics.failed(target.type, word === 'dead' ? 'dead' : 'retried')
+      const then = word === 'dead' ? 'it is a dead letter now' : 'to be tried again'
+      logger.warn({ id, reason: outcome.reason, attempt }, `delivery failed; ${then}`)
+    }
+    if (lost.length > 0 && !repeated) noteLost(deps, shard, 'release', lost)
+  } catch (error) {
+    logger.error({ shard, count: releases.length, err: error }, 'could not release; to be delivered again')
+  }
+}
+
+function toRelease({ delivery, outcome }: Settlement): Release {
+  const { id, token, attemptDueAt } = delivery
+  switch (outcome.kind) {
+    case 'failed': {
+      const { reason, retryAfterMs = 0 } = outcome
+      return { id, token, why: 'failed', retryAfterMs, reason, report: JSON.stringify(outcome.report) }
+    }
+    case 'rejected':
+      return { id, token, why: 'rejected', reason: outcome.reason, report: JSON.stringify(outcome.report) }
+    case 'returned':
+    case 'delivered': // is acknowledged
+      return { id, token, why: 'returned', dueAt: attemptDueAt }
+    default:
+      return outcome satisfies never
+  }
+}
+
+function noteLost(
+  { logger, metrics }: SettleDeps,
+  shard: number,
+  what: string,
+  ids: readonly string[],
+): void {
+  metrics.locksLost(ids.length)
+  logger.warn({ shard, ids: ids.slice(0, 10), count: ids.length }, `${what} lost its claim`)
+}
+
+/** Says that Redis was kept from filling with dead letters, at their cost. */
+export function noteTrimmed(
+  { logger, metrics }: { logger: Logger; metrics: Pick<Metrics, 'deadTrimmed'> },
+  shard: number,
+  count: number,
+): void {
+  if (count === 0) return
+  metrics.deadTrimmed(count)
+  logger.warn({ shard, count }, 'deleted dead letters beyond DEAD_MAX or DEAD_TTL_MS')
+}
+
+async function untilAnswered<T>(call: () => Promise<T>, until: () => number, signal: AbortSignal) {
   for (
     let repeated = false, wait = FIRST_RETRY_MS;
     ;
     repeated = true, wait = Math.min(wait * 2, LONGEST_RETRY_MS)
   ) {
     try {
-      return { lost: await call(), repeated }
+      return { reply: await call(), repeated }
     } catch (error) {
       const passing = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
-      if (!passing || signal.aborted || performance.now() + wait >= until) throw error
+      if (!passing || signal.aborted || performance.now() + wait >= until()) throw error
     }
     await sleep(wait, signal)
   }

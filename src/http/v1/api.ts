@@ -1,15 +1,24 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { type BatchRoutesOptions, batchRoutes } from './batch.routes.ts'
 import { type CollectionRoutesOptions, collectionRoutes } from './collection.routes.ts'
+import { type DeadRoutesOptions, deadRoutes } from './dead.routes.ts'
 import { type MessageRoutesOptions, messageRoutes } from './messages.routes.ts'
+import { type QueueRoutesOptions, queueRoutes } from './queues.routes.ts'
 import { type StatsRoutesOptions, statsRoutes } from './stats.routes.ts'
 
-export type ApiDeps = MessageRoutesOptions & BatchRoutesOptions & CollectionRoutesOptions & StatsRoutesOptions
+export type ApiDeps = MessageRoutesOptions &
+  BatchRoutesOptions &
+  CollectionRoutesOptions &
+  QueueRoutesOptions &
+  DeadRoutesOptions &
+  StatsRoutesOptions
 
 /** The message API, version 1. */
 export const api: FastifyPluginAsync<{ deps: ApiDeps }> = async (app, { deps }) => {
   await app.register(messageRoutes, deps)
   await app.register(batchRoutes, deps)
   await app.register(collectionRoutes, deps)
+  await app.register(queueRoutes, deps)
+  await app.register(deadRoutes, deps)
   await app.register(statsRoutes, deps)
 }

@@ -8,11 +8,13 @@ import { BatchBody, BatchLines, BatchReply, LineReplies } from './batch.schemas.
 import { createIntake, toItemReply, unconfirmed } from './batch.ts'
 import { answerLines } from './ndjson.ts'
 import { Problem } from './problem.schemas.ts'
+import type { CheckDestination } from './translate.ts'
 
 export interface BatchRoutesOptions {
   readonly scheduler: Scheduler
   /** Redis's clock as last heard of, epoch ms */
   readonly now: () => number
+  readonly checkDestination: CheckDestination
   /** bytes one message may have */
   readonly bodyLimit: number
   /** bytes a JSON batch may have */
@@ -26,7 +28,7 @@ const LINGER_MS = 5_000
 
 /** Many messages in one request: as one JSON body, or as a stream of lines that is answered while it is read. */
 export const batchRoutes: FastifyPluginAsyncTypebox<BatchRoutesOptions> = async (app, options) => {
-  const { scheduler, now, bodyLimit, batchBodyLimit } = options
+  const { scheduler, now, checkDestination, bodyLimit, batchBodyLimit } = options
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
   app.addHook('preClose', async () => closing.abort())
@@ -57,7 +59,7 @@ export const batchRoutes: FastifyPluginAsyncTypebox<BatchRoutesOptions> = async 
       // Validated, or the stream; undefined where a request has neither type nor body.
       const body = request.body as BatchBody | Readable | undefined
       if (body === undefined) throw wrongType()
-      const intake = createIntake({ scheduler, now, log: request.log })
+      const intake = createIntake({ scheduler, now, checkDestination, log: request.log })
       if (body instanceof Readable) {
         const hangUp = leaveOpen(reply.raw, request.raw)
         const results = answerLines(body, { intake, bodyLimit, closing: closing.signal, onEarlyEnd: hangUp })

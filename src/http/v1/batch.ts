@@ -6,7 +6,7 @@ import { explain, InvalidRequestError } from '../validation.ts'
 import type { ItemReply } from './batch.schemas.ts'
 import { CLIENT_ID } from './fields.schemas.ts'
 import { NewMessageBody } from './message.schemas.ts'
-import { toNewMessage } from './translate.ts'
+import { type CheckDestination, toNewMessage } from './translate.ts'
 
 /** What became of one message of many; `id` where it is known. */
 export type Outcome =
@@ -17,6 +17,7 @@ export interface IntakeDeps {
   readonly scheduler: Pick<Scheduler, 'schedule'>
   /** Redis's clock as last heard of, epoch ms */
   readonly now: () => number
+  readonly checkDestination: CheckDestination
   readonly log: FastifyBaseLogger
 }
 
@@ -37,7 +38,7 @@ const clientId = new RegExp(CLIENT_ID)
 
 export const TOO_LARGE: Outcome = { failure: { status: 413, detail: 'body: is too large' } }
 
-export function createIntake({ scheduler, now, log }: IntakeDeps): Intake {
+export function createIntake({ scheduler, now, checkDestination, log }: IntakeDeps): Intake {
   let lastBug: unknown
 
   function refused(value: unknown, error: unknown): Outcome {
@@ -58,7 +59,7 @@ export function createIntake({ scheduler, now, log }: IntakeDeps): Intake {
     try {
       if (limit !== undefined && !fits(value, limit)) return TOO_LARGE
       if (!newMessage.Check(value)) throw new InvalidRequestError(explain(newMessage.Errors(value)))
-      const { id, duplicate } = await scheduler.schedule(toNewMessage(value, now()))
+      const { id, duplicate } = await scheduler.schedule(toNewMessage(value, now(), checkDestination))
       return { id, status: duplicate ? 200 : 201 }
     } catch (error) {
       return refused(value, error)

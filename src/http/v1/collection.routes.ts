@@ -51,9 +51,9 @@ export const collectionRoutes: FastifyPluginAsyncTypebox<CollectionRoutesOptions
       const { status = 'scheduled', tag, limit = DEFAULT_LIMIT, cursor } = request.query
       const from = timeOf('from', request.query.from)
       const to = timeOf('to', request.query.to)
-      if (tag !== undefined && status !== 'scheduled' && status !== 'claimed') {
+      if (tag !== undefined && (status === 'delivered' || status === 'dropped')) {
         throw new InvalidRequestError([
-          { path: '/tag', message: 'finds scheduled and claimed messages only' },
+          { path: '/tag', message: 'finds scheduled, claimed and dead messages only' },
         ])
       }
       const filters = [status, tag, from, to]

@@ -1,25 +1,8 @@
 import { Type } from '@sinclair/typebox'
-import { EXAMPLE_TIME, STATUSES, TAG, Tag, TimeOut, words } from './fields.schemas.ts'
+import { EXAMPLE_TIME, Ids, STATUSES, TAG, Tag, TimeOut, words } from './fields.schemas.ts'
 import { EXAMPLE_MESSAGE, MessageReply } from './message.schemas.ts'
 
-export const Selection = {
-  tag: Type.Optional(Tag),
-  ids: Type.Optional(
-    Type.Array(
-      Type.String({
-        minLength: 1,
-        maxLength: 128,
-        description: "a message's id",
-        examples: ['invoice-4711-reminder'],
-      }),
-      {
-        maxItems: 10_000,
-        description: 'up to 10,000 ids',
-        examples: [['invoice-4711-reminder']],
-      },
-    ),
-  ),
-}
+const Selection = { tag: Type.Optional(Tag), ids: Type.Optional(Ids) }
 
 export const CancelBody = Type.Object(Selection, {
   title: 'Cancel',
@@ -71,7 +54,7 @@ export const ListQuery = Type.Object(
     tag: Type.Optional(
       Type.String({
         ...TAG,
-        description: 'a tag of 1 to 64 characters, which finds scheduled and claimed messages only',
+        description: 'a tag of 1 to 64 characters, which finds scheduled, claimed and dead messages only',
         examples: ['invoices'],
       }),
     ),

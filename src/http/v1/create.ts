@@ -1,7 +1,7 @@
 import { SchedulerError } from '../../errors.ts'
-import type { Scheduler } from '../../schedule/scheduler.ts'
-import type { MessageReply, NewMessageBody } from './message.schemas.ts'
-import { isWhole, toIso, toNewMessage, toReply } from './translate.ts'
+import type { NewMessage, Scheduler } from '../../schedule/scheduler.ts'
+import type { MessageReply } from './message.schemas.ts'
+import { isWhole, toIso, toReply } from './translate.ts'
 
 export type Created =
   | { readonly status: 201; readonly message: MessageReply }
@@ -12,11 +12,9 @@ type KnownDuplicate = (MessageReply | Pick<MessageReply, 'id' | 'status'>) & { r
 /**
  * Schedules one message and answers it as it now is, or, for a known id with the same content, the one that is there.
  *
- * @param now Redis's clock as last heard of, epoch ms
- * @throws InvalidRequestError, and SchedulerError as Scheduler.schedule says
+ * @throws SchedulerError as Scheduler.schedule says
  */
-export async function create(scheduler: Scheduler, body: NewMessageBody, now: number): Promise<Created> {
-  const message = toNewMessage(body, now)
+export async function create(scheduler: Scheduler, message: NewMessage): Promise<Created> {
   let { id, dueAt, createdAt, duplicate } = await scheduler.schedule(message)
   if (duplicate) {
     const found = await existing(scheduler, id)

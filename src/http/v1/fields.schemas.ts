@@ -37,14 +37,18 @@ export const TimeOut = (description: string) =>
     examples: [EXAMPLE_TIME],
   })
 
-export const Delay = Type.Union(
-  [Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d{1,15}[smhd]$' })],
-  {
-    description:
-      'whole milliseconds, 0 or more, or digits and one of s, m, h, d, as "90s"; counted from when Redis stores it',
+export const DelayIn = (more: string) =>
+  Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d{1,15}[smhd]$' })], {
+    description: `whole milliseconds, 0 or more, or digits and one of s, m, h, d, as "90s"; ${more}`,
     examples: ['90s', 5000],
-  },
-)
+  })
+export const Delay = DelayIn('counted from when Redis stores it')
+
+/** Of a stream or a queue. */
+export const NAME = {
+  pattern: '^[A-Za-z0-9._:-]{1,128}$',
+  description: 'a name of 1 to 128 of A-Z a-z 0-9 . _ : -',
+}
 
 export const CLIENT_ID = '^(?!\\.{1,2}$)[A-Za-z0-9._:-]{1,128}$'
 
@@ -52,6 +56,19 @@ export const Id = Type.String({
   pattern: CLIENT_ID,
   description: '1 to 128 of A-Z a-z 0-9 . _ : - (but not . or ..)',
   examples: ['invoice-4711-reminder'],
+})
+
+/** Of any message, server-made ones included. */
+export const MessageId = Type.String({
+  minLength: 1,
+  maxLength: 128,
+  description: "a message's id",
+  examples: ['invoice-4711-reminder'],
+})
+export const Ids = Type.Array(MessageId, {
+  maxItems: 10_000,
+  description: 'up to 10,000 ids',
+  examples: [['invoice-4711-reminder']],
 })
 
 export const Payload = Type.Unknown({ description: 'any JSON value', examples: [{ text: 'good morning' }] })

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { Destination, EXAMPLE_DESTINATIONS } from './destination.schemas.ts'
 import {
   At,
   Delay,
@@ -13,16 +14,6 @@ import {
   TimeOut,
   words,
 } from './fields.schemas.ts'
-
-const Destination = Type.Object(
-  { type: Type.Literal('console', { description: '"console"', examples: ['console'] }) },
-  {
-    title: 'Destination',
-    additionalProperties: false,
-    description: 'where it goes: {"type":"console"}',
-    examples: [{ type: 'console' }],
-  },
-)
 
 const Retry = Type.Object(
   {
@@ -88,7 +79,12 @@ export const NewMessageBody = Type.Object(
     additionalProperties: false,
     description:
       'a JSON object: a message with its payload and at most one of at and delay; with neither it is due now',
-    examples: [{ at: EXAMPLE_TIME, payload: { text: 'good morning' }, tags: ['greetings'] }],
+    examples: [
+      { at: EXAMPLE_TIME, payload: { text: 'good morning' }, tags: ['greetings'] },
+      { delay: '2h', payload: { invoice: 4711 }, destination: EXAMPLE_DESTINATIONS.webhook },
+      { delay: '2h', payload: { invoice: 4711 }, destination: EXAMPLE_DESTINATIONS.stream },
+      { delay: '2h', payload: { invoice: 4711 }, destination: EXAMPLE_DESTINATIONS.pull },
+    ],
   },
 )
 export type NewMessageBody = Static<typeof NewMessageBody>
@@ -118,7 +114,7 @@ export const PatchBody = Type.Object(
     additionalProperties: false,
     minProperties: 1,
     description: 'a JSON object with one or more fields to change, and at most one of at and delay',
-    examples: [{ delay: '2h' }],
+    examples: [{ delay: '2h' }, { destination: EXAMPLE_DESTINATIONS.webhook }],
   },
 )
 export type PatchBody = Static<typeof PatchBody>
@@ -137,6 +133,51 @@ export const EXAMPLE_MESSAGE = {
   version: 1,
   createdAt: '2029-12-24T18:30:00.000Z',
 }
+
+const EXAMPLE_ATTEMPT = {
+  at: '2030-01-01T09:00:00.004Z',
+  claim: 4712,
+  status: 410,
+  durationMs: 38,
+  error: 'answered 410',
+  body: 'no such hook',
+}
+const EXAMPLE_DEAD = {
+  ...EXAMPLE_MESSAGE,
+  status: 'dead',
+  destination: EXAMPLE_DESTINATIONS.webhook,
+  attempts: 1,
+  finishedAt: '2030-01-01T09:00:00.042Z',
+  reason: 'status 410',
+  lastAttempts: [EXAMPLE_ATTEMPT],
+}
+
+const Attempt = Type.Object(
+  {
+    at: TimeOut('when it began'),
+    claim: Type.Integer({
+      description: 'its number, which only grows for a message; receivers see it as carillon-claim',
+      examples: [EXAMPLE_ATTEMPT.claim],
+    }),
+    status: Type.Optional(
+      Type.Integer({ description: 'of the response, if there was one', examples: [EXAMPLE_ATTEMPT.status] }),
+    ),
+    durationMs: Type.Integer({
+      description: 'how long it took, ms',
+      examples: [EXAMPLE_ATTEMPT.durationMs],
+    }),
+    error: Type.Optional(
+      Type.String({ description: 'what went wrong, in words', examples: [EXAMPLE_ATTEMPT.error] }),
+    ),
+    body: Type.Optional(
+      Type.String({
+        description: "the beginning of the response's body, 1 KiB at most",
+        examples: [EXAMPLE_ATTEMPT.body],
+      }),
+    ),
+  },
+  { title: 'Attempt', description: 'a failed delivery', examples: [EXAMPLE_ATTEMPT] },
+)
 
 /** A message as it is answered. */
 export const MessageReply = Type.Object(
@@ -170,8 +211,22 @@ export const MessageReply = Type.Object(
     lateMs: Type.Optional(
       Type.Integer({ description: 'how late its delivery began, or it was dropped, ms', examples: [1] }),
     ),
+    reason: Type.Optional(
+      Type.String({
+        description:
+          'why it is dead, or what its last failed delivery came to: status and a number, timeout, network, ' +
+          'lock lost, recoveries, expired, address not allowed or another short code',
+        examples: ['status 410'],
+      }),
+    ),
+    lastAttempts: Type.Optional(
+      Type.Array(Attempt, {
+        description: 'the last failed deliveries, newest last, 5 at most',
+        examples: [[EXAMPLE_ATTEMPT]],
+      }),
+    ),
   },
-  { title: 'Message', description: 'a message', examples: [EXAMPLE_MESSAGE] },
+  { title: 'Message', description: 'a message', examples: [EXAMPLE_MESSAGE, EXAMPLE_DEAD] },
 )
 export type MessageReply = Static<typeof MessageReply>
 
@@ -191,7 +246,7 @@ export const KnownReply = Type.Composite(
   {
     title: 'KnownMessage',
     description: 'a message; of a finished one that the history no longer holds only id and status',
-    examples: [EXAMPLE_MESSAGE],
+    examples: [EXAMPLE_MESSAGE, EXAMPLE_DEAD],
   },
 )
 

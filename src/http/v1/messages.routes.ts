@@ -11,12 +11,21 @@ import {
   PatchBody,
 } from './message.schemas.ts'
 import { Problem } from './problem.schemas.ts'
-import { etagOf, isWhole, toPatch, toReply, versionsOf } from './translate.ts'
+import {
+  type CheckDestination,
+  etagOf,
+  isWhole,
+  toNewMessage,
+  toPatch,
+  toReply,
+  versionsOf,
+} from './translate.ts'
 
 export interface MessageRoutesOptions {
   readonly scheduler: Scheduler
   /** Redis's clock as last heard of, epoch ms */
   readonly now: () => number
+  readonly checkDestination: CheckDestination
 }
 
 const problems = { '4xx': Problem, '5xx': Problem }
@@ -24,7 +33,7 @@ const problems = { '4xx': Problem, '5xx': Problem }
 /** One message: schedule, look at, change, cancel. */
 export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = async (
   app,
-  { scheduler, now },
+  { scheduler, now, checkDestination },
 ) => {
   app.post(
     '/messages',
@@ -37,7 +46,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = as
       },
     },
     async (request, reply) => {
-      const { status, message } = await create(scheduler, request.body, now())
+      const { status, message } = await create(scheduler, toNewMessage(request.body, now(), checkDestination))
       reply.code(status).header('location', `/v1/messages/${message.id}`)
       if ('version' in message) reply.header('etag', etagOf(message.version))
       return message
@@ -66,7 +75,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = as
     '/messages/:id',
     {
       schema: {
-        summary: 'Change a message that is not yet being delivered',
+        summary: 'Change a message that is not yet being delivered, or dead',
         tags: ['messages'],
         params: IdParams,
         headers: IfMatchHeaders,
@@ -76,7 +85,8 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = as
     },
     async (request, reply) => {
       const ifMatch = versionsOf(request.headers['if-match'])
-      const message = await scheduler.reschedule(request.params.id, toPatch(request.body, now()), ifMatch)
+      const patch = toPatch(request.body, now(), checkDestination)
+      const message = await scheduler.reschedule(request.params.id, patch, ifMatch)
       reply.header('etag', etagOf(message.version))
       return toReply(message)
     },

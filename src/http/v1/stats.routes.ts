@@ -8,6 +8,8 @@ import { toIso } from './translate.ts'
 export interface StatsRoutesOptions {
   readonly totals: () => Promise<Totals>
   readonly servers: () => Promise<ServerInfo[]>
+  /** the streams that messages went to, and their keys, one a shard */
+  readonly streams: () => Promise<{ name: string; keys: string[] }[]>
   readonly redisFacts: () => Promise<{ version: string; usedMemoryBytes: number; maxMemoryBytes: number }>
 }
 
@@ -23,12 +25,13 @@ export const statsRoutes: FastifyPluginAsyncTypebox<StatsRoutesOptions> = async 
       },
     },
     async () => {
-      const [totals, servers, redis] = await Promise.all([
+      const [totals, servers, streams, redis] = await Promise.all([
         options.totals(),
         options.servers(),
+        options.streams(),
         options.redisFacts(),
       ])
-      const { oldestOverdueMs, ...counts } = totals
+      const { oldestOverdueMs, oldestLateMs: _, ...counts } = totals
       return {
         counts,
         oldestOverdueMs,
@@ -38,6 +41,7 @@ export const statsRoutes: FastifyPluginAsyncTypebox<StatsRoutesOptions> = async 
           roles: [...roles],
           version,
         })),
+        streams,
         redis,
       }
     },

@@ -5,6 +5,7 @@ const EXAMPLE_STATS = {
   counts: { scheduled: 120, claimed: 0, dead: 0 },
   oldestOverdueMs: 0,
   servers: [{ id: 'k2Jd9sLq0aXz', startedAt: EXAMPLE_TIME, roles: ['api', 'worker'], version: '0.1.0' }],
+  streams: [{ name: 'invoices', keys: ['{carillon:0}:stream:invoices'] }],
   redis: { version: '8.0.2', usedMemoryBytes: 1_048_576, maxMemoryBytes: 0 },
 }
 
@@ -36,6 +37,22 @@ export const StatsReply = Type.Object(
         { title: 'Server', description: 'a server', examples: EXAMPLE_STATS.servers },
       ),
       { description: 'the servers that are alive', examples: [EXAMPLE_STATS.servers] },
+    ),
+    streams: Type.Array(
+      Type.Object(
+        {
+          name: Type.String({ description: 'as in the destination', examples: ['invoices'] }),
+          keys: Type.Array(
+            Type.String({ description: 'a key in Redis', examples: ['{carillon:0}:stream:invoices'] }),
+            {
+              description: 'its keys in Redis, one a shard; a consumer reads all of them',
+              examples: [['{carillon:0}:stream:invoices']],
+            },
+          ),
+        },
+        { title: 'Stream', description: 'a stream', examples: EXAMPLE_STATS.streams },
+      ),
+      { description: 'the streams that messages were delivered to', examples: [EXAMPLE_STATS.streams] },
     ),
     redis: Type.Object(
       {

@@ -1,9 +1,16 @@
-import type { Due } from '../../message.ts'
+import type { Destination, Due } from '../../message.ts'
 import type { ForgottenMessage, Message } from '../../schedule/message-view.ts'
 import type { NewMessage, Patch } from '../../schedule/scheduler.ts'
 import { parseAt, parseDelay } from '../time.ts'
 import { type FieldError, InvalidRequestError } from '../validation.ts'
 import type { MessageReply, NewMessageBody, PatchBody } from './message.schemas.ts'
+
+/**
+ * What no schema can say of a destination: whether a URL is one that may be delivered to, and the like.
+ *
+ * @returns what is wrong with it; each path begins with /destination
+ */
+export type CheckDestination = (destination: Destination) => readonly FieldError[]
 
 /** Collects what is wrong with the fields of one request, and throws it all at once. */
 class Fields {
@@ -18,6 +25,10 @@ class Fields {
 
   refuse(name: string, message: string): void {
     this.#errors.push({ path: `/${name}`, message })
+  }
+
+  note(errors: readonly FieldError[]): void {
+    this.#errors.push(...errors)
   }
 
   done(): void {
@@ -55,13 +66,18 @@ function dueOf(
  * @param now Redis's clock as last heard of, only to keep delays within the calendar
  * @throws InvalidRequestError naming every field that makes no sense
  */
-export function toNewMessage(body: NewMessageBody, now: number): NewMessage {
+export function toNewMessage(
+  body: NewMessageBody,
+  now: number,
+  checkDestination: CheckDestination,
+): NewMessage {
   const { id, payload, destination, tags, retry, onLate } = body
   const fields = new Fields()
   const due = dueOf(fields, body, now) ?? { inMs: 0 }
   const notAfter = body.notAfter === undefined ? undefined : fields.take('notAfter', parseAt(body.notAfter))
   if (onLate !== undefined && body.notAfter === undefined)
     fields.refuse('onLate', 'says nothing without notAfter')
+  if (destination !== undefined) fields.note(checkDestination(destination))
   checkRetry(fields, retry)
   fields.done()
   return {
@@ -79,11 +95,12 @@ export function toNewMessage(body: NewMessageBody, now: number): NewMessage {
 }
 
 /** The same for a change. @throws InvalidRequestError naming every field that makes no sense */
-export function toPatch(body: PatchBody, now: number): Patch {
+export function toPatch(body: PatchBody, now: number, checkDestination: CheckDestination): Patch {
   const { destination, tags, retry, onLate, notAfter: given } = body
   const fields = new Fields()
   const due = dueOf(fields, body, now)
   const notAfter = given === undefined || given === null ? undefined : fields.take('notAfter', parseAt(given))
+  if (destination !== undefined) fields.note(checkDestination(destination))
   checkRetry(fields, retry)
   fields.done()
   return {
@@ -104,7 +121,7 @@ export const toIso = (ms: number): string => new Date(ms).toISOString()
 /** A message as it is answered. */
 export function toReply(message: Message): MessageReply {
   const { id, status, dueAt, payload, failures, recoveries, version, createdAt, destination, tags } = message
-  const { retry, notAfter, onLate, nextAttemptAt, finishedAt, lateMs } = message
+  const { retry, notAfter, onLate, nextAttemptAt, finishedAt, lateMs, reason, lastAttempts } = message
   return {
     id,
     at: toIso(dueAt),
@@ -122,6 +139,10 @@ export function toReply(message: Message): MessageReply {
     ...(nextAttemptAt === undefined ? {} : { nextAttemptAt: toIso(nextAttemptAt) }),
     ...(finishedAt === undefined ? {} : { finishedAt: toIso(finishedAt) }),
     ...(lateMs === undefined ? {} : { lateMs }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(lastAttempts === undefined
+      ? {}
+      : { lastAttempts: lastAttempts.map((attempt) => ({ ...attempt, at: toIso(attempt.at) })) }),
   }
 }
 

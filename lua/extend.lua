@@ -1,0 +1,38 @@
+#!lua flags=allow-oom
+-- extend: lengthen claims, if their lock still holds their claim's token.
+--
+-- KEYS[1]  claimed  zset  message id -> lock end (epoch ms)
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id, in the shard's slot
+-- ARGV[3]  lock_ms          integer  how long the locks last, from now
+-- ARGV[4..]                 two per message: id, each once, and the token that claim was called with
+--
+-- Returns  the ids whose claim is no longer this token's; empty when all were extended
+-- Writes   only for owned ids
+-- Cost     O(n log C), n = ids, C = claims in flight
+--@include lib/clock.lua
+--@include lib/batch.lua
+--@include lib/lock.lua
+
+local claimed = KEYS[1]
+local now = redis_now(tonumber(ARGV[1]))
+local lock_prefix, lock_ms = ARGV[2], tonumber(ARGV[3])
+local ids, tokens = {}, {}
+for i = 4, #ARGV, 2 do
+  ids[#ids + 1] = ARGV[i]
+  tokens[#tokens + 1] = ARGV[i + 1]
+end
+
+local owned, lost = split_by_owner(lock_prefix, ids, tokens)
+local members = {}
+for i = 1, #owned do
+  local id = ids[owned[i]]
+  redis.call("PEXPIRE", lock_prefix .. id, lock_ms)
+  members[#members + 1] = now + lock_ms
+  members[#members + 1] = id
+end
+in_slices(members, 2, function(first, last)
+  redis.call("ZADD", claimed, "XX", unpack(members, first, last))
+end)
+for i = 1, #lost do lost[i] = ids[lost[i]] end
+return lost

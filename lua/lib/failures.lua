@@ -1,0 +1,14 @@
+-- What went wrong with a message, for those with which something did: "<reason>", and behind a line break each its
+-- last attempts as JSON, newest last.
+
+-- note_failure(failures, id, reason, report): report is one attempt's JSON, "" for none.
+local function note_failure(failures, id, reason, report)
+  local MOST_REPORTS = 5
+  local reports = {}
+  for line in string.gmatch(redis.call("HGET", failures, id) or "", "\n([^\n]+)") do reports[#reports + 1] = line end
+  if report ~= "" then reports[#reports + 1] = report end
+  local first = math.max(1, #reports - MOST_REPORTS + 1)
+  local text = reason
+  for i = first, #reports do text = text .. "\n" .. reports[i] end
+  redis.call("HSET", failures, id, text)
+end

@@ -1,0 +1,63 @@
+#!lua
+-- redrive: put dead letters back on the schedule, now or at their own time if that is later, their failures and
+-- recoveries forgotten.
+--
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
+-- KEYS[2]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[3]  messages   hash  message id -> record
+-- KEYS[4]  attempts   hash  message id -> "<failures> <recoveries>"
+-- KEYS[5]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[6]  hosts      zset  lane of a webhook host -> due time of its first message
+-- KEYS[7]  queues     zset  lane of a pull queue -> due time of its first message
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2]  wake_channel     string   where sleeping servers listen
+-- ARGV[3]  shard            integer  named in what is published
+-- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
+-- ARGV[5]  from             epoch ms the first is due at; "" for now
+-- ARGV[6]  every_ms         ms between one and the next, not necessarily whole; 0 for all at once
+-- ARGV[7]  before           integer  how many of the same act went before: they have had their times
+-- ARGV[8..]                 id, each once
+--
+-- Returns  {looked_at, from, head, id, ...}: how many ids were, fewer than asked once their records pass 4 MiB; when
+--          the first is due; the ms until the next message if one of them became it, else ""; and the ids that are
+--          no dead letters
+-- Writes   only for dead letters; publishes for each lane that has a new first message
+-- Cost     O(n log S), n = ids, S = scheduled messages
+--@include lib/clock.lua
+--@include lib/batch.lua
+--@include lib/wake.lua
+--@include lib/lanes.lua
+--@include lib/record.lua
+--@include lib/tags.lua
+
+local dead, messages, attempts = KEYS[2], KEYS[3], KEYS[4]
+local due = { scheduled = KEYS[1], laned = KEYS[5], hosts = KEYS[6], queues = KEYS[7] }
+local now = redis_now(tonumber(ARGV[1]))
+local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
+local from = ARGV[5] == "" and now or tonumber(ARGV[5])
+local every_ms, nth = tonumber(ARGV[6]), tonumber(ARGV[7])
+local WORK_BYTES, LATEST = 4194304, 253402300799999
+
+local places, reply, bytes, looked_at = {}, { 0, digits(from), "" }, 0, 0
+for i = 8, #ARGV do
+  if bytes > WORK_BYTES then break end
+  local id = ARGV[i]
+  looked_at = looked_at + 1
+  local record = redis.call("ZSCORE", dead, id) and redis.call("HGET", messages, id)
+  if record then
+    bytes = bytes + #record
+    local options = options_of(record)
+    -- Its own time may have been put off meanwhile: never early.
+    local due_at = digits(math.max(tonumber(due_of(record)), math.min(LATEST, from + math.floor(nth * every_ms))))
+    nth = nth + 1
+    redis.call("ZREM", dead, id)
+    redis.call("HDEL", attempts, id)
+    gather(places, lane_of(options), id, due_at)
+    index_tags(tag_prefix, id, options, due_at)
+  else
+    reply[#reply + 1] = id
+  end
+end
+reply[1] = looked_at
+reply[3] = place_all(due, places, wake_channel, shard, now)
+return reply

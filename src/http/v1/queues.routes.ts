@@ -1,0 +1,175 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import type { Lease, LeaseRef, Leases } from '../../pull/leases.ts'
+import { sendFailure } from '../error-mapper.plugin.ts'
+import { parseDelay } from '../time.ts'
+import { InvalidRequestError } from '../validation.ts'
+import { Problem } from './problem.schemas.ts'
+import {
+  AcknowledgeBody,
+  AcknowledgeReply,
+  ALL_LOST,
+  ClaimBody,
+  ClaimReply,
+  ExtendBody,
+  ExtendReply,
+  QueueParams,
+  ReleaseBody,
+  ReleaseReply,
+} from './queues.schemas.ts'
+import { toIso } from './translate.ts'
+
+export interface QueueRoutesOptions {
+  readonly leases: Leases
+  /** how long a lease holds unless a worker says otherwise */
+  readonly lockMs: number
+  /** Redis's clock as last heard of, epoch ms */
+  readonly now: () => number
+}
+
+const problems = { '4xx': Problem, '5xx': Problem }
+const tags = ['queues']
+
+/** Workers in any language lease messages, and say what became of them. */
+export const queueRoutes: FastifyPluginAsyncTypebox<QueueRoutesOptions> = async (app, options) => {
+  const { leases, now } = options
+  const waiting = new Set<AbortController>()
+  let closing = false
+  app.addHook('preClose', async () => {
+    closing = true
+    for (const each of waiting) each.abort()
+  })
+
+  // Here a body may be left out, whatever type the client says that it has.
+  const parseJson = app.getDefaultJsonParser('ignore', 'ignore')
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) =>
+    body === '' ? done(null) : parseJson(request, String(body), done),
+  )
+  app.addContentTypeParser('*', ({ headers }, _stream, done) =>
+    hasNoBody(headers) ? done(null) : done(wrongType()),
+  )
+
+  app.post(
+    '/queues/:queue/claim',
+    {
+      schema: {
+        summary: 'Claim messages from a queue',
+        tags,
+        params: QueueParams,
+        body: ClaimBody,
+        response: { 200: ClaimReply, ...problems },
+      },
+      preValidation: async (request) => {
+        if (request.body === undefined) request.body = {}
+      },
+    },
+    async (request, reply) => {
+      const { limit = 1, lockMs = options.lockMs, waitMs = 0 } = request.body
+      const gone = new AbortController()
+      // Not the request's own 'close', which comes as soon as its body has been read.
+      reply.raw.once('close', () => gone.abort())
+      if (reply.raw.destroyed || closing) gone.abort()
+      waiting.add(gone)
+      try {
+        const claimed = gone.signal.aborted
+          ? []
+          : await leases.claim(request.params.queue, { limit, lockMs, waitMs }, gone.signal)
+        return { messages: claimed.flatMap((lease) => toClaimed(lease, request.log)) }
+      } finally {
+        waiting.delete(gone)
+      }
+    },
+  )
+
+  app.post(
+    '/queues/:queue/acknowledge',
+    {
+      schema: {
+        summary: 'Acknowledge messages that were claimed',
+        tags,
+        params: QueueParams,
+        body: AcknowledgeBody,
+        response: { 200: AcknowledgeReply, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const refs = distinct(request.body.messages)
+      const lost = await leases.acknowledge(refs)
+      if (lost.length === refs.length) return allLost(request, reply, { acknowledged: 0, lost })
+      return { acknowledged: refs.length - lost.length, lost }
+    },
+  )
+
+  app.post(
+    '/queues/:queue/release',
+    {
+      schema: {
+        summary: 'Hand messages back that were claimed',
+        tags,
+        params: QueueParams,
+        body: ReleaseBody,
+        response: { 200: ReleaseReply, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { messages, delay } = request.body
+      const refs = distinct(messages)
+      const lost = await leases.release(refs, delay === undefined ? null : delayOf(delay, now()))
+      if (lost.length === refs.length) return allLost(request, reply, { released: 0, lost })
+      return { released: refs.length - lost.length, lost }
+    },
+  )
+
+  app.post(
+    '/queues/:queue/extend',
+    {
+      schema: {
+        summary: 'Go on leasing messages that were claimed',
+        tags,
+        params: QueueParams,
+        body: ExtendBody,
+        response: { 200: ExtendReply, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { messages, lockMs = options.lockMs } = request.body
+      const refs = distinct(messages)
+      const lost = await leases.extend(refs, lockMs)
+      if (lost.length === refs.length) return allLost(request, reply, { extended: 0, lost })
+      return { extended: refs.length - lost.length, lost }
+    },
+  )
+}
+
+const hasNoBody = (headers: IncomingHttpHeaders) =>
+  headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0
+
+const wrongType = () =>
+  Object.assign(new Error('content-type: must be application/json'), { statusCode: 415 })
+
+/** None for a payload that somebody else has spoilt, which must not keep the others back: its lease ends by itself. */
+function toClaimed({ payload: text, dueAt, ...lease }: Lease, log: FastifyBaseLogger) {
+  try {
+    const payload: unknown = JSON.parse(text)
+    return [{ ...lease, payload, at: toIso(dueAt) }]
+  } catch (error) {
+    log.error({ err: error, id: lease.id }, 'the payload of a message cannot be read')
+    return []
+  }
+}
+
+/** A lease that is named twice would be lost the second time. */
+function distinct(refs: readonly LeaseRef[]): LeaseRef[] {
+  return [...new Map(refs.map((ref) => [JSON.stringify([ref.id, ref.token]), ref])).values()]
+}
+
+function delayOf(delay: number | string, now: number): number {
+  const ms = parseDelay(delay, now)
+  if (typeof ms === 'string') throw new InvalidRequestError([{ path: '/delay', message: ms }])
+  return ms
+}
+
+const allLost = (request: FastifyRequest, reply: FastifyReply, members: Record<string, unknown>) =>
+  sendFailure(request, reply, { ...ALL_LOST, members })

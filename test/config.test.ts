@@ -18,6 +18,17 @@ describe('the settings', () => {
       DEDUP_WINDOW_MS: 3_600_000,
       HISTORY_MAX: 10_000,
       HISTORY_TTL_MS: 3_600_000,
+      DEAD_MAX: 10_000,
+      DEAD_TTL_MS: 14 * 24 * 3_600_000,
+      RETRY_ATTEMPTS: 5,
+      RETRY_MIN_MS: 1_000,
+      RETRY_MAX_MS: 3_600_000,
+      RETRY_FACTOR: 2,
+      RETRY_JITTER: 'full',
+      MAX_RECOVERIES: 3,
+      DELIVERY_CONCURRENCY: 256,
+      HOST_CONCURRENCY: 32,
+      READY_MAX_LATE_MS: 60_000,
       SHUTDOWN_GRACE_MS: 10_000,
       LOG_LEVEL: 'info',
       ROLES: ['api', 'worker'],
@@ -82,6 +93,70 @@ describe('the settings', () => {
         /^API_KEYS cannot be used.*entry 2 has no SHA-256 of 64 hex digits.*; allowed: name:/,
       )
       expect(read).not.toThrow(/abab/)
+    })
+  })
+
+  describe('of deliveries', () => {
+    it('are read as they are given', () => {
+      const env = {
+        ...{ DEAD_MAX: '0', DEAD_TTL_MS: '315360000000', RETRY_ATTEMPTS: '1', RETRY_MIN_MS: '20' },
+        ...{ RETRY_MAX_MS: '20', RETRY_FACTOR: '1.5', RETRY_JITTER: 'none', MAX_RECOVERIES: '0' },
+        ...{ DELIVERY_CONCURRENCY: '10000', HOST_CONCURRENCY: '1', READY_MAX_LATE_MS: '0' },
+        WEBHOOK_ALLOW: '10.0.0.0/8, ::1,example.test',
+      }
+      expect(readConfig(env)).toMatchObject({
+        ...{ DEAD_MAX: 0, DEAD_TTL_MS: 315_360_000_000, RETRY_ATTEMPTS: 1, RETRY_MIN_MS: 20 },
+        ...{ RETRY_MAX_MS: 20, RETRY_FACTOR: 1.5, RETRY_JITTER: 'none', MAX_RECOVERIES: 0 },
+        ...{ DELIVERY_CONCURRENCY: 10_000, HOST_CONCURRENCY: 1, READY_MAX_LATE_MS: 0 },
+        WEBHOOK_ALLOW: '10.0.0.0/8, ::1,example.test',
+      })
+    })
+
+    it.each([
+      ['DEAD_MAX', '10000001'],
+      ['DEAD_TTL_MS', '-1'],
+      ['RETRY_ATTEMPTS', '0'],
+      ['RETRY_MIN_MS', '0'],
+      ['RETRY_MAX_MS', '2592000001'],
+      ['RETRY_FACTOR', '0.9'],
+      ['RETRY_FACTOR', '101'],
+      ['RETRY_FACTOR', '1e1'],
+      ['RETRY_FACTOR', 'two'],
+      ['RETRY_JITTER', 'half'],
+      ['MAX_RECOVERIES', '1001'],
+      ['DELIVERY_CONCURRENCY', '0'],
+      ['HOST_CONCURRENCY', '10001'],
+      ['READY_MAX_LATE_MS', '1.5'],
+      ['WEBHOOK_ALLOW', '10.0.0.0/33'],
+      ['WEBHOOK_ALLOW', 'http://example.test'],
+    ])('refuse %s=%s, by name and value, with what is allowed', (name, value) => {
+      const read = () => readConfig({ [name]: value })
+      expect(read).toThrow(ConfigError)
+      const shown = value.replace(/[/.+]/g, '\\$&')
+      expect(read).toThrow(new RegExp(`^${name} is "${shown}"[^\\n]*; allowed: [^\\n]+$`))
+    })
+
+    it('refuse a first wait that is longer than the longest, whichever of the two was given', () => {
+      const both = () => readConfig({ RETRY_MIN_MS: '600', RETRY_MAX_MS: '500' })
+      expect(both).toThrow('RETRY_MIN_MS is 600, which is more than RETRY_MAX_MS, 500')
+      expect(() => readConfig({ RETRY_MIN_MS: '3600001' })).toThrow(/more than RETRY_MAX_MS, 3600000/)
+      expect(() => readConfig({ RETRY_MAX_MS: '999' })).toThrow(/RETRY_MIN_MS is 1000/)
+      // Numbers, and not their digits, are compared.
+      expect(readConfig({ RETRY_MIN_MS: '900', RETRY_MAX_MS: '1000' }).RETRY_MIN_MS).toBe(900)
+    })
+
+    it('take several secrets, and show nothing of one that is none', () => {
+      const secret = `whsec_${Buffer.alloc(24, 'k').toString('base64')}`
+      const other = `whsec_${Buffer.alloc(64, 'o').toString('base64')}`
+      const WEBHOOK_SECRETS = `${secret},${other}`
+      expect(readConfig({ WEBHOOK_SECRETS }).WEBHOOK_SECRETS).toBe(WEBHOOK_SECRETS)
+      const read = () => readConfig({ WEBHOOK_SECRETS: `${secret},whsec_c2hvcnQ=` })
+      expect(read).toThrow(/^WEBHOOK_SECRETS cannot be used [^\n]*; allowed: [^\n]+$/)
+      expect(read).not.toThrow(/a2tr|c2hv/)
+      expect(() => readConfig({ WEBHOOK_SECRETS: `${secret},` })).toThrow(/^WEBHOOK_SECRETS cannot be used/)
+      expect(() => readConfig({ WEBHOOK_SECRETS: 'mySecretWord' })).toThrow(
+        /^(?!.*mySecretWord)WEBHOOK_SECRETS cannot/,
+      )
     })
   })
 })

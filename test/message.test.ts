@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest'
-import { decodeRecord, encodeRecordBody } from '../src/message.ts'
+import {
+  decodeFailures,
+  decodeHistoryEntry,
+  decodeRecord,
+  encodeOptions,
+  encodeRecordBody,
+  fingerprintOf,
+  type MessageOptions,
+  parseAttempts,
+} from '../src/message.ts'
 import { createIdMaker } from '../src/message-id.ts'
 
 describe('a record', () => {
@@ -16,6 +25,119 @@ describe('a record', () => {
 
   it.each(['', 'x', '\n"x"', 'abc\n"x"'])('%j is none', (text) => {
     expect(() => decodeRecord(text)).toThrow(TypeError)
+  })
+})
+
+const WEBHOOK = { type: 'webhook', url: 'https://a.test/hook' } as const
+
+describe('the options of a record', () => {
+  const options: MessageOptions = {
+    destination: { ...WEBHOOK, method: 'PUT', headers: { a: '"b' }, timeoutMs: 500 },
+    tags: ['t', 'ü'],
+    retry: { attempts: 3, jitter: 'none' },
+    notAfter: 1_730_104_372_999,
+    onLate: 'dead-letter',
+  }
+
+  it('are read back as they were written', () => {
+    const record = `1730104372243${encodeRecordBody('"x"', options, 'print')}`
+    expect(decodeRecord(record)).toEqual({
+      ...options,
+      dueAt: 1_730_104_372_243,
+      payload: '"x"',
+      version: 1,
+      createdAt: null,
+      fingerprint: 'print',
+    })
+  })
+
+  it('that are as by default are not stored', () => {
+    expect(encodeRecordBody('1', { destination: { type: 'console' }, tags: [] })).toBe('\n1')
+  })
+
+  it.each([
+    [{ url: 'https://a.test/hook', headers: { a: 'b' }, type: 'webhook' }, '{"type":"webhook","url":'],
+    [{ maxLen: 5, name: 'n', type: 'stream' }, '{"type":"stream","name":"n","maxLen":5}'],
+    [{ name: 'n', type: 'stream' }, '{"type":"stream","name":"n"}'],
+    [{ queue: 'q', type: 'pull' }, '{"type":"pull","queue":"q"}'],
+  ] as const)('say of a destination %j what it is in the order that scripts read', (destination, start) => {
+    const [[, text] = ['', '']] = encodeOptions({ destination })
+    expect(text.startsWith(start)).toBe(true)
+    expect(JSON.parse(text)).toEqual(destination)
+  })
+
+  it('are removed by their default, and by undefined', () => {
+    expect(
+      encodeOptions({
+        ...{ destination: undefined, tags: undefined, retry: undefined },
+        ...{ notAfter: undefined, onLate: undefined },
+      }),
+    ).toEqual([
+      ['d', ''],
+      ['t', ''],
+      ['r', ''],
+      ['n', ''],
+      ['l', ''],
+    ])
+  })
+})
+
+describe('what went wrong with a message', () => {
+  const reports = [
+    { at: 1, claim: 2, durationMs: 3, error: 'ECONNRESET' },
+    { at: 4, claim: 5, durationMs: 6, status: 503, body: 'two\nlines' },
+  ]
+  const failures = ['status 503', ...reports.map((report) => JSON.stringify(report))].join('\n')
+
+  it('is its reason and its last attempts', () => {
+    expect(decodeFailures(failures)).toEqual({ reason: 'status 503', lastAttempts: reports })
+    expect(decodeFailures('recoveries')).toEqual({ reason: 'recoveries', lastAttempts: [] })
+    expect(decodeFailures('')).toEqual({})
+  })
+
+  it('stands in the history after its record', () => {
+    expect(decodeHistoryEntry(`delivered 9 8 2 1\n7{"v":2}\n"x"\n${failures}`)).toEqual({
+      finishedAt: 9,
+      lateMs: 8,
+      attempts: '2 1',
+      record: '7{"v":2}\n"x"',
+      failures,
+    })
+    expect(decodeHistoryEntry('dropped 9 8 0 0\n7\n"x"').failures).toBe('')
+    expect(() => decodeHistoryEntry('delivered 9\n7\n"x"')).toThrow(TypeError)
+  })
+
+  it('is counted by its kind', () => {
+    expect(parseAttempts('')).toEqual({ failures: 0, recoveries: 0 })
+    expect(parseAttempts('2 1')).toEqual({ failures: 2, recoveries: 1 })
+  })
+})
+
+describe('the fingerprint', () => {
+  const of = (options: MessageOptions) => fingerprintOf({ at: 5 }, 1, options)
+
+  it('is one for what is said and for what goes without saying', () => {
+    expect(of({ destination: { type: 'console' }, tags: [], onLate: 'deliver', retry: {} })).toBe(of({}))
+    expect(of({ destination: { ...WEBHOOK, method: 'POST', headers: {}, timeoutMs: 15_000 } })).toBe(
+      of({ destination: WEBHOOK }),
+    )
+    expect(of({ retry: { attempts: 5, factor: 2 } })).toBe(of({}))
+  })
+
+  it('differs with the destination and with all that is said of it', () => {
+    const options: MessageOptions[] = [
+      {},
+      { destination: WEBHOOK },
+      { destination: { ...WEBHOOK, url: 'https://a.test/other' } },
+      { destination: { ...WEBHOOK, method: 'GET' } },
+      { destination: { ...WEBHOOK, headers: { a: 'b' } } },
+      { destination: { ...WEBHOOK, timeoutMs: 100 } },
+      { destination: { type: 'stream', name: 's' } },
+      { destination: { type: 'stream', name: 's', maxLen: 1 } },
+      { destination: { type: 'pull', queue: 's' } },
+      { retry: { attempts: 6 } },
+    ]
+    expect(new Set(options.map(of)).size).toBe(options.length)
   })
 })
 

@@ -26,7 +26,7 @@ async function stickWithClaims(
 ): Promise<{ ids: string[]; inFlight: string[] }> {
   const keys = keysOf(0, fleet.namespace)
   server.stopReading()
-  const ids = await fleet.schedule(count, Date.now() + 500, LARGE)
+  const ids = await fleet.schedule(count, Date.now() + 500, { payload: LARGE })
   let inFlight: string[] = []
   await until('its console is stuck', async () => {
     const before = inFlight.join()

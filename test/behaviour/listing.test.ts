@@ -6,7 +6,7 @@ import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { listPage } from '../../src/schedule/listing.ts'
 import { startRedis } from '../support/redis.ts'
-import { RETENTION } from '../support/retention.ts'
+import { SETTINGS } from '../support/retention.ts'
 
 const COUNT = 1_000_000
 const PER_CALL = 5_000
@@ -20,7 +20,7 @@ describe('a million messages', () => {
     const connection = connect(parseRedisUrl(redis.url))
     try {
       await connection.waitUntilReady(10_000)
-      const options = { namespace: 'carillon', retention: RETENTION }
+      const options = { ...SETTINGS, namespace: 'carillon' }
       const scripts = createScripts(connection.client, options)
       const body = encodeRecordBody(JSON.stringify('x'.repeat(60)))
       const start = Date.now() + 3_600_000

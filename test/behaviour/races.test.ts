@@ -6,7 +6,7 @@ import { keysOf } from '../../src/redis/keys.ts'
 import { createMessageScripts, type MessageScripts } from '../../src/redis/message-scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { repeated, startFleet } from '../support/fleet.ts'
-import { RETENTION } from '../support/retention.ts'
+import { SETTINGS } from '../support/retention.ts'
 import { until } from '../support/until.ts'
 
 /** What one changer was answered. */
@@ -47,7 +47,11 @@ async function changeAtRandom(scripts: MessageScripts, plan: Plan): Promise<Answ
     for (let round = 0; Date.now() < endAt; round += 1) {
       const id = pick()
       if (Math.random() < 0.4) {
-        const [word = 'unknown'] = await scripts.cancel(0, { ids: [id], ifMatch: '', dead: true })
+        const [word = 'unknown'] = await scripts.cancel(0, {
+          ids: [id],
+          ifMatch: '',
+          states: ['scheduled', 'dead'],
+        })
         answers.push({ id, word })
         continue
       }
@@ -85,7 +89,7 @@ async function changeAtRandomElsewhere(redisUrl: string, namespace: string, plan
     const answers = await changeAtRandom(createMessageScripts(connection.client, options), plan)
     await connection.close()
     process.stdout.write(JSON.stringify(answers))`
-  const args = [redisUrl, { namespace, retention: RETENTION }, plan].map((arg) => JSON.stringify(arg))
+  const args = [redisUrl, { ...SETTINGS, namespace }, plan].map((arg) => JSON.stringify(arg))
   const child = spawn(process.execPath, ['--input-type=module', '-e', code, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -106,8 +110,8 @@ it('cancelling and rescheduling while servers claim: what was answered is what h
   onTestFinished(() => connection.close())
   await connection.waitUntilReady(10_000)
   const scripts = createMessageScripts(connection.client, {
+    ...SETTINGS,
     namespace: fleet.namespace,
-    retention: RETENTION,
   })
 
   const firstDueAt = Date.now() + 2_000

@@ -49,9 +49,12 @@ describe('an alarm', () => {
 
 describe('the next wait', () => {
   it('is until the next message, but never longer than a second and a little', () => {
-    expect(nextWaitMs(7, 0.5)).toBe(7)
-    expect(nextWaitMs(60 * 24 * 3_600_000, 0.5)).toBe(1_000)
-    expect(nextWaitMs(null, 0)).toBeCloseTo(900)
-    expect(nextWaitMs(null, 1)).toBeCloseTo(1_100)
+    const due = (nextDueInMs: number | null) => ({ nextDueInMs, expiryInMs: null })
+    expect(nextWaitMs(due(7), 1, 0.5)).toBe(7)
+    expect(nextWaitMs({ nextDueInMs: 7, expiryInMs: 5 }, 1, 0.5)).toBe(5)
+    expect(nextWaitMs(due(60 * 24 * 3_600_000), 1, 0.5)).toBe(1_000)
+    expect(nextWaitMs(due(null), 1, 0)).toBeCloseTo(900)
+    expect(nextWaitMs(due(null), 1, 1)).toBeCloseTo(1_100)
+    expect(nextWaitMs(due(null), 16, 0.5)).toBe(16_000)
   })
 })

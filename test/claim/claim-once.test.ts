@@ -2,8 +2,11 @@ import { pino } from 'pino'
 import { describe, expect, inject, it } from 'vitest'
 import { type ClaimDeps, claimOnce } from '../../src/claim/claim-once.ts'
 import type { Delivery, Destination, Outcome } from '../../src/deliver/deliver.ts'
+import { encodeRecordBody } from '../../src/message.ts'
 import { createRedisClock } from '../../src/redis/redis-clock.ts'
+import { mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { type NotedMetrics, noteMetrics } from './noted-metrics.ts'
 
 const LOCK_MS = 60_000
 const world = useScripts(() => inject('redisUrl'))
@@ -19,16 +22,32 @@ function destination(answer: (delivery: Delivery) => Outcome = () => ({ kind: 'd
   return { got, deliver }
 }
 
+/** Those of which a test that has webhooks expects something. */
+interface Others {
+  readonly noted?: NotedMetrics
+  readonly dispatch?: ClaimDeps['dispatcher']['dispatch']
+}
+
 let tokens = 0
-const deps = (w: ScriptWorld, to: Destination): ClaimDeps => ({
+const deps = (
+  w: ScriptWorld,
+  to: Destination,
+  { noted = noteMetrics(), dispatch }: Others = {},
+): ClaimDeps => ({
   scripts: w.scripts,
   clock: createRedisClock(),
-  destination: to,
+  console: to,
+  dispatcher: {
+    dispatch: dispatch ?? ((delivery) => expect.unreachable(`nobody is to be sent ${delivery.id}`)),
+  },
   logger: pino({ level: 'silent' }),
-  limit: 100,
+  metrics: noted.metrics,
   lockMs: LOCK_MS,
   nextToken: () => `test:${++tokens}`,
 })
+
+const report = { at: 1, claim: 1, durationMs: 1 }
+const failed = { kind: 'failed', reason: 'no', report } as const
 
 describe('one pass', () => {
   it('delivers what is due and leaves nothing of it behind', async () => {
@@ -36,7 +55,7 @@ describe('one pass', () => {
     const now = await w.now()
     await w.scripts.schedule(0, [w.entry('a', now - 20), w.entry('b', now + 60_000)])
     const to = destination()
-    const pass = await claimOnce(deps(w, to), 0, never)
+    const pass = await claimOnce(deps(w, to), 0, mainRoom(), never)
     await pass.settled
     expect(to.got).toMatchObject([{ id: 'a', dueAt: now - 20, attempt: 1, payload: '"text of a"' }])
     expect(to.got[0]?.lateMs).toBeGreaterThanOrEqual(20)
@@ -48,12 +67,12 @@ describe('one pass', () => {
   it('puts a failed message back for later, and counts the attempt', async () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
-    const failing = destination(() => ({ kind: 'failed', reason: 'no' }))
-    await (await claimOnce(deps(w, failing), 0, never)).settled
+    const failing = destination(() => failed)
+    await (await claimOnce(deps(w, failing), 0, mainRoom(), never)).settled
     expect(await w.client.hget(w.keys.attempts, 'a')).toBe('1 0')
     w.pass(1_001)
     const to = destination()
-    await (await claimOnce(deps(w, to), 0, never)).settled
+    await (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
     expect(to.got).toMatchObject([{ id: 'a', attempt: 2 }])
     expect(await w.snapshot()).toBe('[[],[],{},{}]')
   })
@@ -63,7 +82,7 @@ describe('one pass', () => {
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
     const before = await w.snapshot()
     const returning = destination(() => ({ kind: 'returned' }))
-    await (await claimOnce(deps(w, returning), 0, never)).settled
+    await (await claimOnce(deps(w, returning), 0, mainRoom(), never)).settled
     expect(await w.snapshot()).toBe(before)
     expect(await w.lockOf('a')).toBeNull()
   })
@@ -77,11 +96,11 @@ describe('one pass', () => {
     )
     const outcomes: Record<string, Outcome> = {
       a: { kind: 'delivered' },
-      b: { kind: 'failed', reason: 'no' },
+      b: failed,
       c: { kind: 'returned' },
     }
     const to = destination(({ id }) => outcomes[id] ?? { kind: 'delivered' })
-    await (await claimOnce(deps(w, to), 0, never)).settled
+    await (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
     expect((await w.client.hkeys(w.keys.messages)).sort()).toEqual(['b', 'c'])
     expect(await w.client.hgetall(w.keys.attempts)).toEqual({ b: '1 0' })
   })
@@ -93,17 +112,26 @@ describe('one pass', () => {
     const slow: Destination = {
       async deliver(batch) {
         w.pass(LOCK_MS + 1)
-        await w.scripts.claim(0, { token: 'other', limit: 1, lockMs: LOCK_MS })
+        await w.scripts.claim(0, { token: 'other', lockMs: LOCK_MS, room: mainRoom(1) })
         after = await w.snapshot()
         return batch.map(() => ({ kind: 'delivered' }))
       },
     }
-    await (await claimOnce(deps(w, slow), 0, never)).settled
+    await (await claimOnce(deps(w, slow), 0, mainRoom(), never)).settled
     expect(await w.snapshot()).toBe(after)
     expect(await w.lockOf('a')).toBe('other')
   })
 
-  it.each(['not a record', '', '5', '5{"t":\n1', '5 x=1\n"y"', '5{"t":7}\n1'])(
+  it.each([
+    'not a record',
+    '',
+    '5',
+    '5{"t":\n1',
+    '5 x=1\n"y"',
+    '5{"t":7}\n1',
+    '5{"d":"null"}\n1',
+    '5{"d":"7"}\n1',
+  ])(
     'keeps a message whose record was spoilt (%j) from harming any other, at every claim of it',
     async (record) => {
       const w = world()
@@ -112,25 +140,100 @@ describe('one pass', () => {
       await w.client.zadd(w.keys.scheduled, due, 'spoilt')
       await w.scripts.schedule(0, [w.entry('a', due), w.entry('z', due)])
       const to = destination()
-      await (await claimOnce(deps(w, to), 0, never)).settled
+      await (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
       expect(to.got.map(({ id }) => id)).toEqual(expect.arrayContaining(['a', 'z']))
       // Also when it is recovered after its server died.
       await w.scripts.schedule(0, [w.entry('b', due)])
       w.pass(2_000)
-      await w.scripts.claim(0, { token: 'dead', limit: 100, lockMs: LOCK_MS })
+      await w.scripts.claim(0, { token: 'dead', lockMs: LOCK_MS, room: mainRoom() })
       w.pass(LOCK_MS + 1)
-      await (await claimOnce(deps(w, to), 0, never)).settled
+      await (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
       expect(to.got.map(({ id }) => id)).toContain('b')
       expect(await w.client.hexists(w.keys.messages, 'b')).toBe(0)
     },
   )
 
+  it('hands webhooks on one by one, each with the time left of its lock, and the rest to the console', async () => {
+    const w = world()
+    const due = (await w.now()) - 5
+    const webhook = { type: 'webhook', url: 'https://a.test/hook' } as const
+    const body = encodeRecordBody('1', { destination: webhook })
+    await w.scripts.schedule(0, [
+      ...['x', 'y'].map((id) => ({ id, due: { at: due }, rule: 'any' as const, body })),
+      w.entry('a', due),
+    ])
+    const dispatched: [Delivery, number, number][] = []
+    const noted = noteMetrics()
+    const to = destination()
+    const from = performance.now()
+    const pass = await claimOnce(
+      deps(w, to, { noted, dispatch: (...args) => void dispatched.push(args) }),
+      0,
+      { ...mainRoom(10), slots: 10, hostSlots: 10 },
+      never,
+    )
+    const sentBy = performance.now()
+    await pass.settled
+    expect(to.got.map(({ id }) => id)).toEqual(['a'])
+    expect(dispatched.map(([{ id }]) => id).sort()).toEqual(['x', 'y'])
+    for (const [delivery, startBy, lockEndsAt] of dispatched) {
+      const token = await w.lockOf(delivery.id)
+      expect(delivery).toMatchObject({ shard: 0, token, dueAt: due, attempt: 1, target: webhook })
+      expect(lockEndsAt).toBeGreaterThanOrEqual(from + LOCK_MS)
+      expect(lockEndsAt).toBeLessThanOrEqual(sentBy + LOCK_MS)
+      expect(lockEndsAt - startBy).toBeCloseTo(LOCK_MS / 4)
+    }
+    expect(new Set(dispatched.map(([{ claim }]) => claim)).size).toBe(2)
+    expect([noted.claimBatches, noted.lateMs('console').length]).toEqual([[3], 1])
+    expect(noted.lateMs('console')[0]).toBeGreaterThanOrEqual(5)
+    expect(noted.lateMs('console')[0]).toBeLessThan(5_000)
+    // Settled by whoever delivers them.
+    expect(await w.client.zcard(w.keys.claimed)).toBe(2)
+  })
+
+  it('takes only what there is room for', async () => {
+    const w = world()
+    const due = (await w.now()) - 5
+    await w.scripts.schedule(0, [w.entry('a', due), w.entry('b', due)])
+    const to = destination()
+    const pass = await claimOnce(deps(w, to), 0, mainRoom(1), never)
+    await pass.settled
+    expect([to.got.length, pass.nextDueInMs, pass.heldBack]).toEqual([1, 0, false])
+    const none = await claimOnce(deps(w, to), 0, mainRoom(0), never)
+    expect([none.settled, none.nextDueInMs]).toEqual([null, null])
+  })
+
+  it('reports what the claim call did besides', async () => {
+    const w = world()
+    const now = await w.now()
+    const expired = encodeRecordBody('1', { notAfter: now - 10, onLate: 'dead-letter' })
+    const stream = encodeRecordBody('1', { destination: { type: 'stream', name: 's' } })
+    await w.scripts.schedule(0, [
+      { id: 'too late', due: { at: now - 500 }, rule: 'any', body: expired },
+      { id: 'moved', due: { at: now - 500 }, rule: 'any', body: stream },
+      w.entry('lost', now - 500),
+    ])
+    await w.scripts.claim(0, { token: 'dead', lockMs: 1_000, room: { ...mainRoom(1), streamLimit: 0 } })
+    w.pass(1_001)
+    const noted = noteMetrics()
+    const to = destination()
+    await (await claimOnce(deps(w, to, { noted }), 0, mainRoom(), never)).settled
+    expect(to.got.map(({ id, attempt }) => [id, attempt])).toEqual([['lost', 2]])
+    expect(['recovered', 'died', 'delivered stream'].map(noted.of)).toEqual([1, 1, 1])
+    expect(noted.lateMs('stream')[0]).toBeGreaterThanOrEqual(500)
+  })
+
   it('says when the destination took nothing, so that it can be left alone', async () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
-    const returning = destination(() => ({ kind: 'returned' }))
-    expect(await (await claimOnce(deps(w, returning), 0, never)).settled).toBe(false)
-    expect(await (await claimOnce(deps(w, destination()), 0, never)).settled).toBe(true)
-    expect(await (await claimOnce(deps(w, destination()), 0, never)).settled).toBe(true)
+    const pass = async (to: Destination) => (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
+    expect(await pass(destination(() => ({ kind: 'returned' })))).toBe(false)
+    expect(await pass(destination())).toBe(true)
+    // It was not asked.
+    await w.client.hset(w.keys.messages, 'spoilt', 'not a record')
+    await w.client.zadd(w.keys.scheduled, 1, 'spoilt')
+    expect(await pass(destination(() => ({ kind: 'returned' })))).toBe(true)
+    // Nothing for it was there.
+    expect(await pass(destination())).toBeNull()
   })
 })

@@ -32,12 +32,15 @@ function openPipe() {
 
 const delivery = (id: string, payload: unknown): Delivery => ({
   id,
+  shard: 0,
+  token: 't',
+  claim: 1,
   dueAt: 1_000,
   attemptDueAt: 1_000,
   lateMs: 3,
   attempt: 2,
-  failures: 0,
   payload: JSON.stringify(payload),
+  target: { type: 'console' },
 })
 const never = new AbortController().signal
 const whenever = Number.POSITIVE_INFINITY

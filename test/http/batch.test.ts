@@ -194,6 +194,7 @@ describe('when Redis leaves messages unconfirmed', () => {
     await app.register(batchRoutes, {
       scheduler,
       now: Date.now,
+      checkDestination: () => [],
       bodyLimit: LIMIT,
       batchBodyLimit: BATCH_LIMIT,
       prefix: '/v1',

@@ -24,6 +24,38 @@ const problem = (status: number, detail?: RegExp) => ({
   }),
 })
 
+/** What is wrong with a destination, where in it, and what is said of that. */
+const WRONG_DESTINATIONS: readonly [what: string, destination: unknown, path: string, message: RegExp][] = [
+  ['another destination', { type: 'pigeon' }, '/type', /^must be one of console, webhook, stream, pull$/],
+  ['a destination without a type', {}, '/type', /^is missing; it must be one of console, webhook/],
+  ['a destination that is a word', 'console', '', /an object that says where it goes/],
+  ['no destination at all', null, '', /an object that says where it goes/],
+  ['a list of destinations', [], '', /an object that says where it goes/],
+  ['a webhook without url', { type: 'webhook' }, '/url', /^is missing; it must be an http or https URL/],
+  ['a webhook with a queue', { type: 'webhook', url: 'x', queue: 'q' }, '/queue', /not a field/],
+  ['a console with a url', { type: 'console', url: 'x' }, '/url', /not a field/],
+  ['another method', { type: 'webhook', url: 'x', method: 'HEAD' }, '/method', /POST, PUT, PATCH/],
+  ['headers in a list', { type: 'webhook', url: 'x', headers: [] }, '/headers', /an object of strings/],
+  ['a header of 5', { type: 'webhook', url: 'x', headers: { a: 5 } }, '/headers/a', /a string/],
+  ['99 ms', { type: 'webhook', url: 'x', timeoutMs: 99 }, '/timeoutMs', /100 to 3600000/],
+  ['over an hour', { type: 'webhook', url: 'x', timeoutMs: 3_600_001 }, '/timeoutMs', /100 to 3600000/],
+  ['a private address', { type: 'webhook', url: 'http://127.0.0.1/' }, '/url', /not public/],
+  [
+    'a header that we set',
+    { type: 'webhook', url: 'https://example.com/', headers: { 'Webhook-Id': 'x' } },
+    '/headers/Webhook-Id',
+    /./,
+  ],
+  ['a stream without a name', { type: 'stream' }, '/name', /is missing/],
+  ['a blank in a name', { type: 'stream', name: 'a b' }, '/name', /1 to 128 of/],
+  ['an empty name', { type: 'stream', name: '' }, '/name', /1 to 128 of/],
+  ['maxLen of 0', { type: 'stream', name: 'a', maxLen: 0 }, '/maxLen', /1 to 1000000000/],
+  ['maxLen of 1.5', { type: 'stream', name: 'a', maxLen: 1.5 }, '/maxLen', /1 to 1000000000/],
+  ['too much maxLen', { type: 'stream', name: 'a', maxLen: 1e9 + 1 }, '/maxLen', /1 to 1000000000/],
+  ['a queue of 129', { type: 'pull', queue: 'q'.repeat(129) }, '/queue', /1 to 128 of/],
+  ['a brace in a queue', { type: 'pull', queue: 'a}' }, '/queue', /1 to 128 of/],
+]
+
 describe('POST /v1/messages', () => {
   it('answers 201 with the message, where it is and its version', async () => {
     const { status, headers, body } = await post({
@@ -137,7 +169,6 @@ describe('POST /v1/messages', () => {
       '/destination/x',
       /not a field/,
     ],
-    ['another destination', { payload: 1, destination: { type: 'pigeon' } }, '/destination/type', /console/],
     ['an id with ~', { id: '~a', payload: 1 }, '/id', /1 to 128/],
     ['the id .', { id: '.', payload: 1 }, '/id', /1 to 128/],
     ['the id ..', { id: '..', payload: 1 }, '/id', /1 to 128/],
@@ -169,6 +200,16 @@ describe('POST /v1/messages', () => {
       expect(answer).toMatchObject(problem(400))
       expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/)
       expect(answer.body.errors).toContainEqual({ path, message: expect.stringMatching(message) })
+      expect(await world().client.hlen(world().keys.messages)).toBe(0)
+    },
+  )
+
+  it.each(WRONG_DESTINATIONS)(
+    'refuses %s in a destination, and stores nothing',
+    async (_what, destination, path, message) => {
+      const { status, body } = await post({ payload: 1, destination })
+      expect(status).toBe(400)
+      expect(body.errors).toEqual([{ path: `/destination${path}`, message: expect.stringMatching(message) }])
       expect(await world().client.hlen(world().keys.messages)).toBe(0)
     },
   )
@@ -386,6 +427,26 @@ describe('GET /v1/messages', () => {
     expect(await ids('status=dead')).toEqual([])
   })
 
+  it('finds dead messages by tag too', async () => {
+    const late = {
+      at: '2001-02-03T04:05:06Z',
+      notAfter: '2001-02-03T04:05:07Z',
+      onLate: 'dead-letter',
+      payload: 1,
+    }
+    for (const [id, tags] of Object.entries({ a: ['x', 't'], b: ['x'], c: ['t'] }))
+      await post({ ...late, id, tags })
+    await post({ id: 'd', delay: '1h', payload: 1, tags: ['t'] })
+    world().startClaiming()
+    const dead = async (query: string) =>
+      ((await send('GET', `/v1/messages?status=dead${query}`)).body.messages as { id: string }[])
+        .map(({ id }) => id)
+        .sort()
+    await expect.poll(() => dead('')).toEqual(['a', 'b', 'c'])
+    expect(await dead('&tag=t')).toEqual(['a', 'c'])
+    expect(await dead('&tag=none')).toEqual([])
+  })
+
   it.each([
     'limit=0',
     'limit=1001',
@@ -395,7 +456,8 @@ describe('GET /v1/messages', () => {
     'limit=10.5',
     'status=lost',
     'tag=',
-    'tag=x&status=dead',
+    'tag=x&status=delivered',
+    'tag=x&status=dropped',
     'from=yesterday',
     'from=1730104372',
     'cursor=nonsense',
@@ -515,6 +577,7 @@ describe('GET /v1/stats', () => {
       counts: { scheduled: 1, claimed: 0, dead: 0 },
       oldestOverdueMs: 0,
       servers: [{ roles: ['api', 'worker'], version: '0.1.0', startedAt: expect.stringMatching(/Z$/) }],
+      streams: [],
       redis: { version: expect.stringMatching(/^\d+\./), usedMemoryBytes: expect.any(Number) },
     })
   })
@@ -532,6 +595,30 @@ describe('a payload nested too deeply', () => {
     })
     expect(answer.statusCode).toBe(400)
     expect(answer.json()).toMatchObject({ errors: [{ path: '/payload', message: 'is nested too deeply' }] })
+  })
+})
+
+describe('a wrong destination', () => {
+  const destination = { type: 'webhook', url: 5 }
+  const detail = /^destination\.url: must be an http or https URL/
+
+  it('is refused in PATCH', async () => {
+    await post({ id: 'a', delay: '1h', payload: 1 })
+    expect(await send('PATCH', '/v1/messages/a', { destination })).toMatchObject(problem(400, detail))
+    expect((await send('GET', '/v1/messages/a')).body).toMatchObject({ version: 1 })
+  })
+
+  it('is refused in a batch, and alone', async () => {
+    const { body } = await send('POST', '/v1/messages/batch', {
+      messages: [
+        { payload: 1, destination },
+        { payload: 1, delay: '1h' },
+      ],
+    })
+    expect(body.results).toEqual([
+      { status: 400, detail: expect.stringMatching(detail) },
+      { id: expect.any(String), status: 201 },
+    ])
   })
 })
 

@@ -1,7 +1,11 @@
 import { afterAll, beforeAll } from 'vitest'
 import { startCluster } from '../support/redis.ts'
+import { describeDeadLetters } from './dead-promises.ts'
+import { describeLanes } from './lane-promises.ts'
 import { describeMessageScripts } from './message-promises.ts'
+import { describeReleases } from './release-promises.ts'
 import { describeScripts } from './script-promises.ts'
+import { describeStreams } from './stream-promises.ts'
 
 let cluster: Awaited<ReturnType<typeof startCluster>>
 beforeAll(async () => {
@@ -14,3 +18,7 @@ for (const shard of [0, 1, 2]) {
   describeScripts(`a cluster of three masters, shard ${shard}`, () => cluster.url, shard)
   describeMessageScripts(`a cluster of three masters, shard ${shard}`, () => cluster.url, shard)
 }
+describeLanes('a cluster of three masters', () => cluster.url, 0)
+describeReleases('a cluster of three masters', () => cluster.url, 1)
+describeDeadLetters('a cluster of three masters', () => cluster.url, 2)
+describeStreams('a cluster of three masters', () => cluster.url, 1)

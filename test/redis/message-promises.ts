@@ -1,122 +1,39 @@
-import { Cluster, type Redis } from 'ioredis'
 import { describe, expect, it } from 'vitest'
-import {
-  type Due,
-  decodeOutcome,
-  decodeRecord,
-  encodeOptions,
-  encodeRecordBody,
-  fingerprintOf,
-  type MessageOptions,
-} from '../../src/message.ts'
+import { decodeHistoryEntry, decodeRecord, fingerprintOf, type MessageOptions } from '../../src/message.ts'
+import type { Retention } from '../../src/redis/define-script.ts'
 import { serversKeyOf } from '../../src/redis/keys.ts'
 import {
-  type Changes,
   type ListQuery,
   type Position,
   SERVER_GONE_AFTER_MS,
   type State,
 } from '../../src/redis/message-scripts.ts'
-import type { ScheduleEntry } from '../../src/redis/scripts.ts'
-import { delivered, RETENTION } from '../support/retention.ts'
+import { delivered, RETENTION, SETTINGS } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 import { until } from '../support/until.ts'
-
-const LOCK_MS = 600_000
-const HOUR_MS = 3_600_000
-/** 9999-12-31T23:59:59.999Z */
-const LAST = 253_402_300_799_999
-
-interface Draft {
-  readonly due?: Due
-  readonly payload?: unknown
-  readonly options?: MessageOptions
-}
-
-/** An entry with an id that the client made, or one that the server made where it begins with "~". */
-function entry(id: string, { due = { at: 1 }, payload = 'x', options = {} }: Draft = {}): ScheduleEntry {
-  const serverMade = id.startsWith('~')
-  const fingerprint = serverMade ? undefined : fingerprintOf(due, payload, options)
-  return {
-    id,
-    due,
-    rule: serverMade ? 'any' : 'client',
-    body: encodeRecordBody(JSON.stringify(payload), options, fingerprint),
-  }
-}
-
-async function put(w: ScriptWorld, id: string, draft: Draft = {}): Promise<string> {
-  const { words } = await w.scripts.schedule(w.shard, [entry(id, draft)])
-  return words[0] ?? ''
-}
-
-let tokens = 0
-async function claim(w: ScriptWorld, limit = 10_000) {
-  tokens += 1
-  const token = `t${tokens}`
-  const reply = await w.scripts.claim(w.shard, { token, limit, lockMs: LOCK_MS })
-  return { ...reply, token, ids: reply.claims.map(({ id }) => id) }
-}
-
-/** Delivers what is due. */
-async function deliver(w: ScriptWorld, lateMs = 0): Promise<string[]> {
-  const { ids, token } = await claim(w)
-  await w.scripts.acknowledge(w.shard, { token, delivered: ids.map((id) => ({ id, lateMs })) })
-  return ids
-}
-
-/** Claims what is due, and fails it. */
-async function fail(w: ScriptWorld, retryInMs: number): Promise<void> {
-  const { ids, token } = await claim(w)
-  const releases = ids.map((id) => ({ id, why: 'failed' as const, retryInMs }))
-  await w.scripts.release(w.shard, { token, releases })
-}
-
-interface Change {
-  readonly due?: Due
-  readonly payload?: unknown
-  readonly options?: Parameters<typeof encodeOptions>[0]
-  readonly ifMatch?: string
-}
-
-function reschedule(w: ScriptWorld, id: string, { due, payload, options = {}, ifMatch = '' }: Change) {
-  const changes: Changes = {
-    due: due ?? null,
-    payload: payload === undefined ? null : JSON.stringify(payload),
-    options: encodeOptions(options),
-  }
-  return w.messageScripts.reschedule(w.shard, { id, ifMatch, changes })
-}
-
-const cancel = async (w: ScriptWorld, id: string, ifMatch = '', dead = true) =>
-  (await w.messageScripts.cancel(w.shard, { ids: [id], ifMatch, dead }))[0]
-
-const shift = (w: ScriptWorld, ids: string[], byMs: number) =>
-  w.messageScripts.shift(w.shard, { ids, byMs, latest: LAST })
-
-const find = async (w: ScriptWorld, id: string) => (await w.messageScripts.find(w.shard, [id]))[0]
-
-const stateOf = async (w: ScriptWorld, id: string) => (await find(w, id))?.state ?? 'unknown'
-
-async function recordOf(w: ScriptWorld, id: string) {
-  const record = await w.client.hget(w.keys.messages, id)
-  if (record === null) throw new Error(`${id} has no record`)
-  return decodeRecord(record)
-}
-
-const tagged = (w: ScriptWorld, tag: string) =>
-  w.client.zrange(w.keys.tagPrefix + tag, '0', '-1', 'WITHSCORES')
-
-/** The names of all of the shard's keys, without what they have in common. */
-async function keysIn(w: ScriptWorld): Promise<string[]> {
-  const nodes: Redis[] = w.client instanceof Cluster ? w.client.nodes('master') : [w.client]
-  const prefix = w.keys.lockPrefix.slice(0, -'lock:'.length)
-  const found = await Promise.all(nodes.map((node) => node.keys(`${prefix}*`)))
-  return found
-    .flat()
-    .map((key) => key.slice(prefix.length))
-    .sort()
-}
+import {
+  ANY_STATE,
+  type Change,
+  cancel,
+  claim,
+  deliver,
+  entry,
+  fail,
+  find,
+  HOUR_MS,
+  ids,
+  keysIn,
+  LAST,
+  LOCK_MS,
+  postponed,
+  put,
+  recordOf,
+  reschedule,
+  returned,
+  shift,
+  stateOf,
+  tagged,
+} from './acts.ts'
 
 /** Puts a message, whose id says so, into each state there is. */
 async function oneOfEach(w: ScriptWorld): Promise<void> {
@@ -134,6 +51,11 @@ async function oneOfEach(w: ScriptWorld): Promise<void> {
   await claim(w)
   await put(w, 'scheduled', { due: { at: now + HOUR_MS } })
 }
+
+const keeping = (retention: Partial<Retention>) => ({
+  ...SETTINGS,
+  retention: { ...RETENTION, ...retention },
+})
 
 /** What the scripts that look at messages and change them promise, on any kind of Redis. */
 export function describeMessageScripts(kind: string, redisUrl: () => string, shard: number): void {
@@ -253,7 +175,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
     })
 
     describe("a client's id behind its window", () => {
-      const short = useScripts(redisUrl, shard, { ...RETENTION, dedupWindowMs: 40 })
+      const short = useScripts(redisUrl, shard, keeping({ dedupWindowMs: 40 }))
 
       it('is new, and replaces what the history shows', async () => {
         const w = short()
@@ -273,8 +195,8 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
     })
 
     describe('without history', () => {
-      const bare = useScripts(redisUrl, shard, { ...RETENTION, historyMax: 0 })
-      const agelessBare = useScripts(redisUrl, shard, { ...RETENTION, historyTtlMs: 0 })
+      const bare = useScripts(redisUrl, shard, keeping({ historyMax: 0 }))
+      const agelessBare = useScripts(redisUrl, shard, keeping({ historyTtlMs: 0 }))
 
       for (const [bound, make] of [
         ['HISTORY_MAX', bare],
@@ -297,6 +219,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
             score: null,
             record: fingerprint,
             attempts: '',
+            failures: '',
           })
           expect(await put(w, 'c')).toBe('duplicate')
           expect(await put(w, 'c', { payload: 'y' })).toBe('conflict')
@@ -307,7 +230,11 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
     })
 
     describe('without a dedup window', () => {
-      const windowless = useScripts(redisUrl, shard, { historyMax: 0, historyTtlMs: 0, dedupWindowMs: 0 })
+      const windowless = useScripts(
+        redisUrl,
+        shard,
+        keeping({ historyMax: 0, historyTtlMs: 0, dedupWindowMs: 0 }),
+      )
 
       it('a delivered message is forgotten altogether', async () => {
         const w = windowless()
@@ -381,19 +308,17 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         w.pass(LOCK_MS + 1)
         // Recovered, and out of reach of the same call's claim behind one that is due sooner.
         await put(w, 'first', { due: { at: 1 } })
-        expect((await claim(w, 1)).ids).toEqual(['first'])
+        expect((await claim(w, { limit: 1 })).ids).toEqual(['first'])
         expect(await tagged(w, 'x')).toEqual(['a', '5'])
         await reschedule(w, 'a', { due: { at: 77 } })
         expect(await tagged(w, 'x')).toEqual(['a', '77'])
         await shift(w, ['a'], 3)
         expect(await tagged(w, 'x')).toEqual(['a', '80'])
         const { token, claims } = await claim(w)
-        const releases = claims.map(({ id, attemptDueAt }) => ({
-          id,
-          why: 'returned' as const,
-          dueAt: attemptDueAt,
-        }))
-        await w.scripts.release(w.shard, { token, releases })
+        await w.scripts.release(
+          w.shard,
+          claims.map((one) => returned(token, one)),
+        )
         expect(await tagged(w, 'x')).toEqual(['a', '80'])
       })
 
@@ -442,7 +367,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
           const claimed = becomes === 'claimed' ? [...tooLate, ...onTime] : onTime
           expect(new Set(reply.ids)).toEqual(new Set(claimed))
           expect(reply.dropped).toBe(becomes === 'dropped' ? tooLate.length : 0)
-          expect(reply.dead).toBe(becomes === 'dead' ? tooLate.length : 0)
+          expect(reply.died).toBe(becomes === 'dead' ? tooLate.length : 0)
           expect(await stateOf(w, '~0')).toBe(becomes)
           expect(await stateOf(w, `~${late}`)).toBe('claimed')
         })
@@ -462,9 +387,9 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         expect((await claim(w)).ids).toEqual(['a', 'b'])
         w.pass(LOCK_MS + 1)
         const reply = await claim(w)
-        expect(reply).toMatchObject({ ids: [], recovered: 2, dropped: 1, dead: 1 })
+        expect(reply).toMatchObject({ ids: [], recovered: 2, dropped: 1, died: 1 })
         expect(await find(w, 'b')).toMatchObject({ state: 'dead', attempts: '1 1', score: reply.now })
-        const dropped = decodeOutcome((await find(w, 'a'))?.record ?? '')
+        const dropped = decodeHistoryEntry((await find(w, 'a'))?.record ?? '')
         expect(dropped).toMatchObject({ attempts: '1 1', finishedAt: reply.now, lateMs: reply.now - now })
         expect(await w.client.hgetall(w.keys.attempts)).toEqual({ b: '1 1' })
         expect(await w.lockOf('a')).toBeNull()
@@ -496,7 +421,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         const after = await w.now()
         const found = await find(w, 'a')
         expect(found).toMatchObject({ state: 'delivered', attempts: '' })
-        const outcome = decodeOutcome(found?.record ?? '')
+        const outcome = decodeHistoryEntry(found?.record ?? '')
         expect(outcome).toMatchObject({ lateMs: 1_234, attempts: '1 0', record, finishedAt: found?.score })
         expect(outcome.finishedAt).toBeGreaterThanOrEqual(before)
         expect(outcome.finishedAt).toBeLessThanOrEqual(after)
@@ -512,7 +437,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         await put(w, 'wide', { payload: 'ü'.repeat(600), options: { tags: ['t'] } })
         await deliver(w)
         const kept = async (id: string) =>
-          decodeRecord(decodeOutcome((await find(w, id))?.record ?? '').record)
+          decodeRecord(decodeHistoryEntry((await find(w, id))?.record ?? '').record)
         expect((await kept('fits')).payload).toHaveLength(1_024)
         expect(await kept('large')).toMatchObject({ payload: '', dueAt: 1 })
         expect(await kept('wide')).toMatchObject({ payload: '', tags: ['t'] })
@@ -537,7 +462,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
 
     describe('the history, bounded by count', () => {
       const MAX = 20
-      const few = useScripts(redisUrl, shard, { ...RETENTION, historyMax: MAX, historyTtlMs: HOUR_MS })
+      const few = useScripts(redisUrl, shard, keeping({ historyMax: MAX, historyTtlMs: HOUR_MS }))
 
       const sizes = async (w: ScriptWorld) => ({
         entries: await w.client.hlen(w.keys.history),
@@ -643,14 +568,15 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         await oneOfEach(w)
         const before = await w.snapshot()
         const ids = ['nowhere', 'claimed', 'delivered', 'dropped']
-        const words = (ifMatch: string, dead: boolean) =>
-          w.messageScripts.cancel(w.shard, { ids: [...ids, 'dead', 'scheduled'], ifMatch, dead })
+        const words = (ifMatch: string, states: readonly ('scheduled' | 'dead')[]) =>
+          w.messageScripts.cancel(w.shard, { ids: [...ids, 'dead', 'scheduled'], ifMatch, states })
         const refused = ['unknown', 'claimed', 'finished', 'finished']
-        expect(await words('9', true)).toEqual([...refused, 'version', 'version'])
-        expect(await words('9', false)).toEqual([...refused, 'dead', 'version'])
+        expect(await words('9', ANY_STATE)).toEqual([...refused, 'version', 'version'])
+        expect(await words('9', ['scheduled'])).toEqual([...refused, 'other', 'version'])
+        expect(await words('9', ['dead'])).toEqual([...refused, 'version', 'other'])
         expect(await w.snapshot()).toBe(before)
-        expect(await words('', false)).toEqual([...refused, 'dead', 'cancelled'])
-        expect(await words('*', true)).toEqual([...refused, 'cancelled', 'unknown'])
+        expect(await words('', ['scheduled'])).toEqual([...refused, 'other', 'cancelled'])
+        expect(await words('*', ['dead'])).toEqual([...refused, 'cancelled', 'unknown'])
         expect(await w.client.hkeys(w.keys.messages)).toEqual(['claimed'])
         expect(await w.client.exists(w.keys.dead, w.keys.scheduled)).toBe(0)
       })
@@ -682,7 +608,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
           w.shard,
           ids.map((id) => entry(id, { options: { tags: ['t'] } })),
         )
-        const words = await w.messageScripts.cancel(w.shard, { ids, ifMatch: '', dead: false })
+        const words = await w.messageScripts.cancel(w.shard, { ids, ifMatch: '', states: ['scheduled'] })
         expect(words).toEqual(ids.map(() => 'cancelled'))
         expect(await keysIn(w)).toEqual([])
       })
@@ -745,6 +671,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
             state: 'scheduled',
             score: expected.dueAt,
             attempts: '',
+            failures: '',
           })
         }
       })
@@ -845,7 +772,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         expect(lookedAt).toBe(shifted)
         expect(lookedAt).toBeGreaterThan(3)
         expect(lookedAt).toBeLessThan(8)
-        const words = await w.messageScripts.cancel(w.shard, { ids, ifMatch: '', dead: false })
+        const words = await w.messageScripts.cancel(w.shard, { ids, ifMatch: '', states: ['scheduled'] })
         expect(words.length).toBeGreaterThan(3)
         expect(words.length).toBeLessThan(8)
       })
@@ -906,10 +833,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         const claimed = await claim(w)
         expect(claimed.claims).toMatchObject([{ id: 'a', attemptDueAt: dueAt }])
         expect(await w.client.zscore(w.keys.claimed, 'a')).toBe(String(claimed.now + LOCK_MS))
-        await w.scripts.release(w.shard, {
-          token: claimed.token,
-          releases: [{ id: 'a', why: 'failed', retryInMs: 11 }],
-        })
+        await w.scripts.release(w.shard, [postponed(claimed.token, 'a', 11)])
         const retryAt = (await find(w, 'a'))?.score ?? 0
         expect(retryAt).toBeGreaterThanOrEqual(claimed.now + 11)
         await exact('a', dueAt, LAST - 1, retryAt)
@@ -918,13 +842,13 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         w.pass(LOCK_MS + 1)
         const again = await claim(w)
         expect(again.claims).toMatchObject([{ id: 'a', attemptDueAt: dueAt, failures: 1, recoveries: 1 }])
-        await w.scripts.acknowledge(w.shard, { token: again.token, delivered: delivered('a') })
-        const outcome = decodeOutcome((await find(w, 'a'))?.record ?? '')
+        await w.scripts.acknowledge(w.shard, delivered(again.token, 'a'))
+        const outcome = decodeHistoryEntry((await find(w, 'a'))?.record ?? '')
         expect(outcome.finishedAt).toBeGreaterThanOrEqual(again.now)
         expect(decodeRecord(outcome.record)).toMatchObject({ dueAt, notAfter: LAST - 1 })
         await put(w, '~c', { due: { at: 3 }, options: { notAfter: 3, onLate: 'drop' } })
         const last = await claim(w)
-        const dropped = decodeOutcome((await find(w, '~c'))?.record ?? '')
+        const dropped = decodeHistoryEntry((await find(w, '~c'))?.record ?? '')
         expect(dropped).toMatchObject({ finishedAt: last.now, lateMs: last.now - 3 })
       })
     })
@@ -951,9 +875,6 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
       } while (after !== null)
       return seen
     }
-
-    const ids = (count: number, prefix = '~') =>
-      Array.from({ length: count }, (_, i) => `${prefix}${String(i).padStart(5, '0')}`)
 
     describe('list', () => {
       it('goes in order of time and id, with all there is to a message', async () => {
@@ -985,7 +906,10 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
           const { rows } = await w.messageScripts.list(w.shard, { ...FIRST_PAGE, index: state })
           const found = await find(w, state)
           expect(rows).toEqual([
-            { id: state, score: String(found?.score), record: found?.record, attempts: found?.attempts },
+            {
+              ...{ id: state, score: String(found?.score), record: found?.record },
+              ...{ attempts: found?.attempts, failures: found?.failures },
+            },
           ])
         }
       })
@@ -1114,7 +1038,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
           let after: Position | null = null
           for (;;) {
             const reply: { ids: string[]; end: Position | null } = await w.messageScripts.range(w.shard, {
-              tag: 't',
+              index: { tag: 't' },
               direction,
               after,
               limit: 90,
@@ -1138,7 +1062,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
 
       it("tells Redis's clock, and knows an empty index", async () => {
         const w = world()
-        const args = { tag: 'none', after: null, limit: 5 }
+        const args = { index: { tag: 'none' }, after: null, limit: 5 }
         for (const direction of ['up', 'down'] as const) {
           const before = await w.now()
           const reply = await w.messageScripts.range(w.shard, { ...args, direction })
@@ -1152,7 +1076,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         const w = world()
         await put(w, '~a', { due: { at: 5 }, options: { tags: ['t'] } })
         await put(w, '~b', { due: { at: 5 }, options: { tags: ['t'] } })
-        const args = { tag: 't', direction: 'down', limit: 5 } as const
+        const args = { index: { tag: 't' }, direction: 'down', limit: 5 } as const
         for (const id of ['~a', '~', '']) {
           const reply = await w.messageScripts.range(w.shard, { ...args, after: { score: '5', id } })
           expect(reply.ids).toEqual([])
@@ -1175,7 +1099,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         const many = await w.messageScripts.forecast(w.shard, { from: 0, to: 1_000, bucketMs: 1 })
         expect(many).toHaveLength(1_000)
         expect(many.reduce((sum, count) => sum + count, 0)).toBe(6)
-        await claim(w, 2)
+        await claim(w, { limit: 2 })
         expect(await w.messageScripts.forecast(w.shard, args)).toEqual([1, 1, 1])
       })
     })
@@ -1184,11 +1108,11 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
       it('counts by state, and tells for how long the longest overdue message has been', async () => {
         const w = world()
         expect(await w.messageScripts.count(w.shard)).toEqual({
-          ...{ scheduled: 0, claimed: 0, dead: 0, overdueMs: 0 },
+          ...{ scheduled: 0, claimed: 0, dead: 0, overdueMs: 0, lateMs: 0 },
         })
         await oneOfEach(w)
         expect(await w.messageScripts.count(w.shard)).toEqual({
-          ...{ scheduled: 1, claimed: 1, dead: 1, overdueMs: 0 },
+          ...{ scheduled: 1, claimed: 1, dead: 1, overdueMs: 0, lateMs: 0 },
         })
         const from = await w.now()
         await put(w, 'late', { due: { at: from - 5_000 } })

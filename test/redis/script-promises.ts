@@ -1,7 +1,7 @@
-import { Cluster } from 'ioredis'
 import { describe, expect, it } from 'vitest'
-import { delivered } from '../support/retention.ts'
+import { delivered, mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { listen, postponed } from './acts.ts'
 
 const LOCK_MS = 60_000
 
@@ -11,7 +11,7 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
     const world = useScripts(redisUrl, shard)
 
     const claim = (w: ScriptWorld, token: string, limit = 100) =>
-      w.scripts.claim(w.shard, { token, limit, lockMs: LOCK_MS })
+      w.scripts.claim(w.shard, { token, lockMs: LOCK_MS, room: mainRoom(limit) })
     const ids = (reply: { claims: readonly { id: string }[] }) => reply.claims.map(({ id }) => id)
 
     describe('schedule', () => {
@@ -90,9 +90,7 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         expect(await w.client.hlen(w.keys.messages)).toBe(9_001)
         const reply = await claim(w, 't', 9_001)
         expect(new Set(ids(reply)).size).toBe(9_001)
-        expect(
-          await w.scripts.acknowledge(w.shard, { token: 't', delivered: delivered(...ids(reply)) }),
-        ).toEqual([])
+        expect(await w.scripts.acknowledge(w.shard, delivered('t', ...ids(reply)))).toEqual([])
         expect(await w.snapshot()).toBe('[[],[],{},{}]')
       })
     })
@@ -121,7 +119,14 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         await w.scripts.schedule(w.shard, [w.entry('a', dueAt)])
         const { claims, nextDueInMs } = await claim(w, 't')
         expect(claims).toEqual([
-          { id: 'a', attemptDueAt: dueAt, record: `${dueAt}\n"text of a"`, failures: 0, recoveries: 0 },
+          {
+            id: 'a',
+            number: 1,
+            attemptDueAt: dueAt,
+            record: `${dueAt}\n"text of a"`,
+            failures: 0,
+            recoveries: 0,
+          },
         ])
         expect(nextDueInMs).toBeNull()
       })
@@ -196,7 +201,14 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         const reply = await claim(w, 'next')
         expect(reply.recovered).toBe(1)
         expect(reply.claims).toEqual([
-          { id: 'a', attemptDueAt: dueAt, record: `${dueAt}\n"text of a"`, failures: 0, recoveries: 1 },
+          {
+            id: 'a',
+            number: 2,
+            attemptDueAt: dueAt,
+            record: `${dueAt}\n"text of a"`,
+            failures: 0,
+            recoveries: 1,
+          },
         ])
         expect(await w.lockOf('a')).toBe('next')
       })
@@ -235,10 +247,10 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         const w = world()
         await w.scripts.schedule(w.shard, [w.entry('a', (await w.now()) - 5)])
         await claim(w, 't')
-        await w.scripts.release(w.shard, { token: 't', releases: [{ id: 'a', why: 'failed', retryInMs: 0 }] })
+        await w.scripts.release(w.shard, [postponed('t', 'a', 0)])
         await claim(w, 't2')
         expect(await w.client.hlen(w.keys.attempts)).toBe(1)
-        expect(await w.scripts.acknowledge(w.shard, { token: 't2', delivered: delivered('a') })).toEqual([])
+        expect(await w.scripts.acknowledge(w.shard, delivered('t2', 'a'))).toEqual([])
         expect(await w.snapshot()).toBe('[[],[],{},{}]')
         expect(await w.lockOf('a')).toBeNull()
       })
@@ -250,9 +262,7 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         w.pass(LOCK_MS + 1)
         await claim(w, 'fast')
         const before = await w.snapshot()
-        expect(await w.scripts.acknowledge(w.shard, { token: 'slow', delivered: delivered('a') })).toEqual([
-          'a',
-        ])
+        expect(await w.scripts.acknowledge(w.shard, delivered('slow', 'a'))).toEqual(['a'])
         expect(await w.snapshot()).toBe(before)
         expect(await w.lockOf('a')).toBe('fast')
       })
@@ -263,7 +273,7 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         await claim(w, 't')
         await w.client.del(`${w.keys.lockPrefix}a`)
         const before = await w.snapshot()
-        expect(await w.scripts.acknowledge(w.shard, { token: 't', delivered: delivered('a') })).toEqual(['a'])
+        expect(await w.scripts.acknowledge(w.shard, delivered('t', 'a'))).toEqual(['a'])
         expect(await w.snapshot()).toBe(before)
       })
 
@@ -272,9 +282,7 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         const due = (await w.now()) - 5
         await w.scripts.schedule(w.shard, [w.entry('a', due), w.entry('b', due)])
         await claim(w, 't')
-        expect(
-          await w.scripts.acknowledge(w.shard, { token: 't', delivered: delivered('a', 'unknown', 'b') }),
-        ).toEqual(['unknown'])
+        expect(await w.scripts.acknowledge(w.shard, delivered('t', 'a', 'unknown', 'b'))).toEqual(['unknown'])
         expect(await w.snapshot()).toBe('[[],[],{},{}]')
       })
     })
@@ -285,10 +293,7 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         const dueAt = (await w.now()) - 5
         await w.scripts.schedule(w.shard, [w.entry('a', dueAt)])
         await claim(w, 't')
-        await w.scripts.release(w.shard, {
-          token: 't',
-          releases: [{ id: 'a', why: 'failed', retryInMs: 9_000 }],
-        })
+        await w.scripts.release(w.shard, [postponed('t', 'a', 9_000)])
         expect(await w.lockOf('a')).toBeNull()
         const waiting = await claim(w, 't2')
         expect(waiting.claims).toEqual([])
@@ -304,9 +309,16 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         const dueAt = (await w.now()) - 5
         await w.scripts.schedule(w.shard, [w.entry('a', dueAt)])
         await claim(w, 't')
-        await w.scripts.release(w.shard, { token: 't', releases: [{ id: 'a', why: 'returned', dueAt }] })
+        await w.scripts.release(w.shard, [{ id: 'a', token: 't', why: 'returned', dueAt }])
         expect((await claim(w, 't2')).claims).toEqual([
-          { id: 'a', attemptDueAt: dueAt, record: `${dueAt}\n"text of a"`, failures: 0, recoveries: 0 },
+          {
+            id: 'a',
+            number: 2,
+            attemptDueAt: dueAt,
+            record: `${dueAt}\n"text of a"`,
+            failures: 0,
+            recoveries: 0,
+          },
         ])
       })
 
@@ -318,8 +330,8 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         w.pass(LOCK_MS + 1)
         await claim(w, 'fast')
         const before = await w.snapshot()
-        const releases = [{ id: 'a', why: 'failed', retryInMs: 1 } as const]
-        expect(await w.scripts.release(w.shard, { token: 'slow', releases })).toEqual(['a'])
+        const { words } = await w.scripts.release(w.shard, [postponed('slow', 'a', 1)])
+        expect(words).toEqual(['lost'])
         expect(await w.snapshot()).toBe(before)
         expect(await w.lockOf('a')).toBe('fast')
       })
@@ -328,17 +340,11 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         const w = world()
         await w.scripts.schedule(w.shard, [w.entry('a', (await w.now()) - 5)])
         await claim(w, 't1')
-        await w.scripts.release(w.shard, {
-          token: 't1',
-          releases: [{ id: 'a', why: 'failed', retryInMs: 0 }],
-        })
+        await w.scripts.release(w.shard, [postponed('t1', 'a', 0)])
         await claim(w, 't2')
         w.pass(LOCK_MS + 1)
         await claim(w, 't3')
-        await w.scripts.release(w.shard, {
-          token: 't3',
-          releases: [{ id: 'a', why: 'failed', retryInMs: 0 }],
-        })
+        await w.scripts.release(w.shard, [postponed('t3', 'a', 0)])
         expect((await claim(w, 't4')).claims).toMatchObject([{ id: 'a', failures: 2, recoveries: 1 }])
       })
     })
@@ -346,32 +352,18 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
     describe('publishing', () => {
       it('tells sleeping servers when a message became the next one, and not otherwise', async () => {
         const w = world()
-        const heard: string[] = []
-        const listener = w.client instanceof Cluster ? w.client.duplicate() : w.client.duplicate()
-        await new Promise((resolve) => listener.once('ready', resolve))
-        await listener.subscribe(`${w.namespace}:wake`)
-        listener.on('message', (_channel: string, text: string) => heard.push(text))
+        const { heard, stop } = await listen(w)
         const now = await w.now()
         await w.scripts.schedule(w.shard, [w.entry('a', now + 60_000)])
         await w.scripts.schedule(w.shard, [w.entry('b', now + 70_000)])
         await w.scripts.schedule(w.shard, [w.entry('c', now - 1)])
         await claim(w, 't')
-        await w.scripts.release(w.shard, {
-          token: 't',
-          releases: [{ id: 'c', why: 'returned', dueAt: now - 1 }],
-        })
-        // Published by the same node, and so in order: once the marker is here, so is all that went before.
-        await w.client.eval(
-          "redis.call('PUBLISH', ARGV[1], 'marker')",
-          1,
-          w.keys.scheduled,
-          `${w.namespace}:wake`,
-        )
-        await expect.poll(() => heard.at(-1)).toBe('marker')
-        listener.disconnect()
-        expect(heard).toHaveLength(4)
-        expect(heard[0]).toMatch(new RegExp(`^${w.shard} (5\\d{4}|60000)$`))
-        expect(heard.slice(1, 3)).toEqual([`${w.shard} 0`, `${w.shard} 0`])
+        await w.scripts.release(w.shard, [{ id: 'c', token: 't', why: 'returned', dueAt: now - 1 }])
+        const texts = await heard()
+        stop()
+        expect(texts).toHaveLength(3)
+        expect(texts[0]).toMatch(/^(5\d{4}|60000) $/)
+        expect(texts.slice(1)).toEqual(['0 ', '0 '])
       })
     })
   })

@@ -1,14 +1,24 @@
 import { describe, expect, inject, it } from 'vitest'
 import { SchedulerError } from '../../src/errors.ts'
+import { encodeRecordBody } from '../../src/message.ts'
 import { connect } from '../../src/redis/connect.ts'
 import { createMessageScripts } from '../../src/redis/message-scripts.ts'
 import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { startRedis } from '../support/redis.ts'
-import { delivered, RETENTION } from '../support/retention.ts'
+import { delivered, mainRoom, SETTINGS } from '../support/retention.ts'
+import { WIDE } from './acts.ts'
+import { describeDeadLetters } from './dead-promises.ts'
+import { describeLanes } from './lane-promises.ts'
+import { describeReleases } from './release-promises.ts'
 import { describeScripts } from './script-promises.ts'
+import { describeStreams } from './stream-promises.ts'
 
 describeScripts('one Redis', () => inject('redisUrl'), 0)
+describeLanes('one Redis', () => inject('redisUrl'), 0)
+describeReleases('one Redis', () => inject('redisUrl'), 0)
+describeDeadLetters('one Redis', () => inject('redisUrl'), 0)
+describeStreams('one Redis', () => inject('redisUrl'), 0)
 
 describe('a full Redis', () => {
   it('takes no more messages but can still be emptied', async () => {
@@ -16,19 +26,78 @@ describe('a full Redis', () => {
     const connection = connect(parseRedisUrl(redis.url))
     try {
       await connection.waitUntilReady(5_000)
-      const scripts = createScripts(connection.client, { namespace: 'carillon', retention: RETENTION })
+      const scripts = createScripts(connection.client, { namespace: 'carillon', ...SETTINGS })
       const entry = (id: string) => ({ id, due: { at: 1 }, rule: 'any' as const, body: '\n"x"' })
       await scripts.schedule(0, [entry('a'), entry('b')])
       await redis.client.config('SET', 'maxmemory', '1')
 
       await expect(scripts.schedule(0, [entry('c')])).rejects.toMatchObject({ code: 'STORE_FULL' })
-      const { claims } = await scripts.claim(0, { token: 't', limit: 10, lockMs: 10_000 })
+      const { claims } = await scripts.claim(0, { token: 't', lockMs: 10_000, room: mainRoom(10) })
       expect(claims.map(({ id }) => id)).toEqual(['a', 'b'])
-      expect(
-        await scripts.release(0, { token: 't', releases: [{ id: 'b', why: 'returned', dueAt: 1 }] }),
-      ).toEqual([])
-      expect(await scripts.acknowledge(0, { token: 't', delivered: delivered('a') })).toEqual([])
+      const { words } = await scripts.release(0, [{ id: 'b', token: 't', why: 'returned', dueAt: 1 }])
+      expect(words).toEqual(['released'])
+      expect(await scripts.acknowledge(0, delivered('t', 'a'))).toEqual([])
       expect(await redis.client.hkeys('{carillon:0}:messages')).toEqual(['b'])
+    } finally {
+      await connection.close()
+      await redis.stop()
+    }
+  })
+})
+
+describe('a full Redis with messages for others', () => {
+  it('lets every claim end, whatever its end', async () => {
+    const redis = await startRedis()
+    const connection = connect(parseRedisUrl(redis.url))
+    try {
+      await connection.waitUntilReady(5_000)
+      let offset = 0
+      const options = { namespace: 'carillon', ...SETTINGS, clockOffsetMs: () => offset }
+      const scripts = createScripts(connection.client, options)
+      const { cancel, redrive } = createMessageScripts(connection.client, options)
+      const entries = [
+        'retried',
+        'rejected',
+        'returned',
+        'delivered',
+        'extended',
+        'moved',
+        'late',
+        'far',
+      ].map((id) => ({
+        ...{ id, due: { at: id === 'far' ? 1e13 : 1 }, rule: 'any' as const },
+        body: encodeRecordBody('"x"', {
+          tags: ['t'],
+          destination:
+            id === 'moved' ? { type: 'stream', name: 's' } : { type: 'webhook', url: 'http://a.test/' },
+          ...(id === 'late' ? { notAfter: 1, onLate: 'dead-letter' } : {}),
+        }),
+      }))
+      await scripts.schedule(0, entries)
+      await redis.client.config('SET', 'maxmemory', '1')
+
+      const claimed = await scripts.claim(0, { token: 't', lockMs: 10_000, room: WIDE })
+      expect(claimed).toMatchObject({ moved: [expect.any(Number)], died: 1 })
+      expect(claimed.claims).toHaveLength(5)
+      const said = { token: 't', reason: 'r', report: '{}' }
+      const { words } = await scripts.release(0, [
+        { ...said, id: 'retried', why: 'failed', retryAfterMs: 0 },
+        { ...said, id: 'rejected', why: 'rejected' },
+        { id: 'returned', token: 't', why: 'returned', dueAt: 1 },
+      ])
+      expect(words).toEqual(['released', 'dead', 'released'])
+      const held = [{ id: 'extended', token: 't' }]
+      expect(await scripts.extend(0, { held, lockMs: 20_000 })).toEqual([])
+      expect(await scripts.acknowledge(0, delivered('t', 'delivered'))).toEqual([])
+      expect(
+        await cancel(0, { ids: ['far', 'rejected'], ifMatch: '', states: ['scheduled', 'dead'] }),
+      ).toEqual(['cancelled', 'cancelled'])
+      offset = 60_000
+      const again = await scripts.claim(0, { token: 'u', lockMs: 10_000, room: WIDE })
+      expect(again).toMatchObject({ recovered: 1, claims: { length: 3 } })
+      // What would add to what is due has to wait.
+      const args = { ids: ['late'], from: null, everyMs: 0, before: 0 }
+      await expect(redrive(0, args)).rejects.toMatchObject({ code: 'STORE_FULL' })
     } finally {
       await connection.close()
       await redis.stop()
@@ -42,7 +111,7 @@ describe('a page of large messages', () => {
     const connection = connect(parseRedisUrl(redis.url))
     try {
       await connection.waitUntilReady(5_000)
-      const options = { namespace: 'carillon', retention: RETENTION }
+      const options = { namespace: 'carillon', ...SETTINGS }
       const scripts = createScripts(connection.client, options)
       const body = `\n"${'x'.repeat(900_000)}"`
       const entries = Array.from({ length: 12 }, (_, i) => ({
@@ -72,11 +141,9 @@ describe('a Redis that is away', () => {
     const redis = await startRedis()
     const connection = connect(parseRedisUrl(redis.url))
     await connection.waitUntilReady(5_000)
-    const scripts = createScripts(connection.client, { namespace: 'carillon', retention: RETENTION })
+    const scripts = createScripts(connection.client, { namespace: 'carillon', ...SETTINGS })
     await redis.stop()
-    const failure = await scripts
-      .acknowledge(0, { token: 't', delivered: delivered('a') })
-      .catch((error: unknown) => error)
+    const failure = await scripts.acknowledge(0, delivered('t', 'a')).catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(SchedulerError)
     expect(failure).toMatchObject({ code: 'STORE_UNAVAILABLE' })
     await connection.close()

@@ -4,6 +4,8 @@ import { encodeRecordBody } from '../../src/message.ts'
 import { createRedisClock } from '../../src/redis/redis-clock.ts'
 import type { Scripts } from '../../src/redis/scripts.ts'
 import { createGroupCommit, type Draft } from '../../src/schedule/group-commit.ts'
+import { noteMetrics } from '../claim/noted-metrics.ts'
+import { delivered, mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 
 const world = useScripts(() => inject('redisUrl'))
@@ -12,7 +14,8 @@ const draft = (dueAt: number): Draft => ({ due: { at: dueAt }, future: true, bod
 const commitTo = (
   scripts: Pick<Scripts, 'schedule'>,
   onHead: (shard: number, inMs: number) => void = () => undefined,
-) => createGroupCommit({ scripts, clock: createRedisClock(), shards: 1, onHead })
+) =>
+  createGroupCommit({ scripts, clock: createRedisClock(), shards: 1, onHead, metrics: noteMetrics().metrics })
 
 /** The real script, whose reply to one of its calls is lost on the way back. */
 function losingReply(w: ScriptWorld, lostCall: number): Pick<Scripts, 'schedule'> & { calls: number } {
@@ -78,8 +81,8 @@ describe('group commit', () => {
         const reply = await w.scripts.schedule(...args)
         if (reply.words[0] !== 'scheduled') return reply
         w.pass(120_000)
-        const { claims } = await w.scripts.claim(0, { token: 't', limit: 1, lockMs: 5_000 })
-        await w.scripts.acknowledge(0, { token: 't', delivered: claims.map(({ id }) => ({ id, lateMs: 0 })) })
+        const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 5_000, room: mainRoom(1) })
+        await w.scripts.acknowledge(0, delivered('t', ...claims.map(({ id }) => id)))
         throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
       },
     }
@@ -98,11 +101,8 @@ describe('group commit', () => {
           const reply = await w.scripts.schedule(...args)
           if (reply.words[0] !== 'scheduled') return reply
           w.pass(2_000)
-          const { claims } = await w.scripts.claim(0, { token: 't', limit: 1, lockMs: 5_000 })
-          await w.scripts.acknowledge(0, {
-            token: 't',
-            delivered: claims.map(({ id }) => ({ id, lateMs: 0 })),
-          })
+          const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 5_000, room: mainRoom(1) })
+          await w.scripts.acknowledge(0, delivered('t', ...claims.map(({ id }) => id)))
           throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
         },
       }

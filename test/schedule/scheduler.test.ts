@@ -3,8 +3,10 @@ import { createRedisClock } from '../../src/redis/redis-clock.ts'
 import { createBulk } from '../../src/schedule/bulk.ts'
 import { createGroupCommit } from '../../src/schedule/group-commit.ts'
 import { createScheduler } from '../../src/schedule/scheduler.ts'
+import { createSelector } from '../../src/schedule/selector.ts'
 import { createShardBook } from '../../src/schedule/shard-book.ts'
-import { RETENTION } from '../support/retention.ts'
+import { noteMetrics } from '../claim/noted-metrics.ts'
+import { delivered, mainRoom, RETENTION } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 
 const world = useScripts(() => inject('redisUrl'))
@@ -21,12 +23,17 @@ function withShards(
   const shardBook = createShardBook(shards)
   shardBook.record([...before, shards])
   const { scripts, messageScripts } = w
-  const groupCommit = createGroupCommit({ scripts, clock: createRedisClock(), shards, onHead })
+  const { metrics } = noteMetrics()
+  const groupCommit = createGroupCommit({ scripts, clock: createRedisClock(), shards, onHead, metrics })
   const { dedupWindowMs } = RETENTION
   const deps = { groupCommit, scripts: messageScripts, shardBook, onHead, dedupWindowMs, now }
   return {
     scheduler: createScheduler(deps),
-    bulk: createBulk({ scripts: messageScripts, shardBook, onHead }),
+    bulk: createBulk({
+      scripts: messageScripts,
+      selector: createSelector(messageScripts, shardBook),
+      onHead,
+    }),
   }
 }
 
@@ -58,8 +65,8 @@ describe('adding shards', () => {
     const old = IDS.slice(0, 10)
     const before = withShards(w, 1).scheduler
     for (const id of old) await before.schedule({ ...message(id), due: { inMs: 0 } })
-    const { claims } = await w.scripts.claim(0, { token: 't', limit: 10, lockMs: 10_000 })
-    await w.scripts.acknowledge(0, { token: 't', delivered: claims.map(({ id }) => ({ id, lateMs: 0 })) })
+    const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 10_000, room: mainRoom(10) })
+    await w.scripts.acknowledge(0, delivered('t', ...claims.map(({ id }) => id)))
     for (const id of old) await w.client.del(w.keys.seenPrefix + id)
 
     // Their ids are free again, but the history still tells of them.
@@ -72,8 +79,8 @@ describe('adding shards', () => {
   it('keeps what was finished before known', async () => {
     const w = world()
     await withShards(w, 1).scheduler.schedule({ ...message('a'), due: { inMs: 0 } })
-    await w.scripts.claim(0, { token: 't', limit: 10, lockMs: 10_000 })
-    await w.scripts.acknowledge(0, { token: 't', delivered: [{ id: 'a', lateMs: 0 }] })
+    await w.scripts.claim(0, { token: 't', lockMs: 10_000, room: mainRoom(10) })
+    await w.scripts.acknowledge(0, delivered('t', 'a'))
     for (const shards of [2, 3, 4, 5]) {
       const { scheduler } = withShards(w, shards, [1])
       expect(await scheduler.schedule({ ...message('a'), due: { inMs: 0 } })).toMatchObject({

@@ -1,11 +1,11 @@
 import { inject, onTestFinished } from 'vitest'
-import { encodeRecordBody } from '../../src/message.ts'
+import { type Destination, encodeRecordBody } from '../../src/message.ts'
 import { connect } from '../../src/redis/connect.ts'
 import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
-import { RETENTION } from './retention.ts'
+import { SETTINGS } from './retention.ts'
 import { type ConsoleLine, type Service, type ServiceOptions, startService } from './service.ts'
 import { until } from './until.ts'
 
@@ -19,7 +19,11 @@ export interface Fleet {
    * Schedules `count` messages in one go, past HTTP, which on a busy machine might not be done before they are due.
    * @returns their ids
    */
-  schedule(count: number, dueAt: number | ((i: number) => number), payload?: string): Promise<string[]>
+  schedule(
+    count: number,
+    dueAt: number | ((i: number) => number),
+    options?: { payload?: string; destination?: Destination; prefix?: string },
+  ): Promise<string[]>
   /** Everything any server delivered so far, killed ones included. */
   delivered(): ConsoleLine[]
   /** Waits until each of these ids was delivered at least once. */
@@ -56,14 +60,15 @@ export async function startFleet({
   }
   await Promise.all(Array.from({ length: size }, () => add()))
 
-  const schedule: Fleet['schedule'] = async (count, dueAt, payload) => {
+  const schedule: Fleet['schedule'] = async (count, dueAt, { payload, destination, prefix = 'm' } = {}) => {
+    const options = destination === undefined ? {} : { destination }
     await connection.waitUntilReady(10_000)
-    const scripts = createScripts(connection.client, { namespace, retention: RETENTION })
+    const scripts = createScripts(connection.client, { ...SETTINGS, namespace })
     const entries = Array.from({ length: count }, (_, i) => ({
-      id: `m${i}`,
+      id: `${prefix}${i}`,
       due: { at: typeof dueAt === 'number' ? dueAt : dueAt(i) },
       rule: 'any' as const,
-      body: encodeRecordBody(JSON.stringify(payload ?? `message ${i}`)),
+      body: encodeRecordBody(JSON.stringify(payload ?? `message ${i}`), options),
     }))
     await scripts.schedule(0, entries)
     return entries.map(({ id }) => id)

@@ -9,7 +9,7 @@ import { createScripts, type ScheduleEntry, type Scripts } from '../../src/redis
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
-import { RETENTION } from './retention.ts'
+import { SETTINGS } from './retention.ts'
 
 /** The scripts on a real Redis, with a clock that a test can move. */
 export interface ScriptWorld {
@@ -30,7 +30,7 @@ export interface ScriptWorld {
 }
 
 /** Sets the world up around every test of the current `describe`, each in a fresh namespace. */
-export function useScripts(redisUrl: () => string, shard = 0, retention = RETENTION): () => ScriptWorld {
+export function useScripts(redisUrl: () => string, shard = 0, settings = SETTINGS): () => ScriptWorld {
   let connection: RedisConnection
   let world: ScriptWorld | undefined
   beforeAll(async () => {
@@ -43,8 +43,8 @@ export function useScripts(redisUrl: () => string, shard = 0, retention = RETENT
     const keys = keysOf(shard, namespace)
     let offset = 0
     world = {
-      scripts: createScripts(client, { namespace, retention, clockOffsetMs: () => offset }),
-      messageScripts: createMessageScripts(client, { namespace, retention, clockOffsetMs: () => offset }),
+      scripts: createScripts(client, { ...settings, namespace, clockOffsetMs: () => offset }),
+      messageScripts: createMessageScripts(client, { ...settings, namespace, clockOffsetMs: () => offset }),
       client,
       namespace,
       shard,

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { inject } from 'vitest'
+import type { MessageReply } from '../../src/http/v1/message.schemas.ts'
+import { readSamples } from './prometheus.ts'
 import { until } from './until.ts'
 
 /** A message's line on a server's console, and when this process saw it. */
@@ -22,6 +24,15 @@ export interface Service {
   readonly delivered: readonly ConsoleLine[]
   post(time: unknown, message: unknown): Promise<{ status: number; body: Record<string, string> }>
   get(path: string): Promise<{ status: number; body: Record<string, string> }>
+  /** Asks its message API, with a JSON body if there is one. @returns the JSON it answers, undefined for none */
+  call<T = MessageReply>(
+    method: string,
+    path: string,
+    body?: unknown,
+    signal?: AbortSignal,
+  ): Promise<{ status: number; body: T }>
+  /** What it tells Prometheus: each sample by its name and labels. */
+  metrics(): Promise<Map<string, number>>
   signal(signal: NodeJS.Signals): void
   /** Stops reading the server's console, as a stuck log collector would. */
   stopReading(): void
@@ -39,6 +50,8 @@ export interface ServiceOptions {
   readonly env?: Readonly<Record<string, string>>
   /** how wrong this server's own clock is, ms */
   readonly clockErrorMs?: number
+  /** names that its machine, and only it, knows, and the IPv4 address of each */
+  readonly hosts?: Readonly<Record<string, string>>
 }
 
 /** What `npm start` gives node. */
@@ -57,9 +70,27 @@ const wrongClock = (errorMs: number) =>
       static now() { return right() + ${errorMs} }
     }`)}`
 
+/** Preloaded into a server to make its machine know more names. */
+const moreHosts = (hosts: Readonly<Record<string, string>>) =>
+  `data:text/javascript,${encodeURIComponent(`
+    import dns from 'node:dns'
+    import { syncBuiltinESMExports } from 'node:module'
+    const hosts = new Map(Object.entries(${JSON.stringify(hosts)}))
+    const others = dns.lookup
+    dns.lookup = (name, options, callback) => {
+      const address = hosts.get(name)
+      if (address === undefined) return others(name, options, callback)
+      setImmediate(callback, null, [{ address, family: 4 }])
+    }
+    syncBuiltinESMExports()`)}`
+
 /** Runs `node dist/main.js` on a port of its own and waits until it listens. */
-export async function startService({ env = {}, clockErrorMs = 0 }: ServiceOptions = {}): Promise<Service> {
-  const started = runService({ env, clockErrorMs })
+export async function startService({
+  env = {},
+  clockErrorMs = 0,
+  hosts = {},
+}: ServiceOptions = {}): Promise<Service> {
+  const started = runService({ env, clockErrorMs, hosts })
   await until(
     'the server listens',
     () => {
@@ -75,7 +106,7 @@ export async function startService({ env = {}, clockErrorMs = 0 }: ServiceOption
 export async function refusedStart(
   env: Readonly<Record<string, string>>,
 ): Promise<{ code: number | null; stderr: string }> {
-  const started = runService({ env, clockErrorMs: 0 })
+  const started = runService({ env, clockErrorMs: 0, hosts: {} })
   try {
     await until('the server ends', started.hasEnded)
   } finally {
@@ -84,8 +115,11 @@ export async function refusedStart(
   return { code: started.exitCode(), stderr: started.stderr() }
 }
 
-function runService({ env, clockErrorMs }: Required<ServiceOptions>) {
-  const preload = clockErrorMs === 0 ? [] : ['--import', wrongClock(clockErrorMs)]
+function runService({ env, clockErrorMs, hosts }: Required<ServiceOptions>) {
+  const preload = [
+    ...(clockErrorMs === 0 ? [] : ['--import', wrongClock(clockErrorMs)]),
+    ...(Object.keys(hosts).length === 0 ? [] : ['--import', moreHosts(hosts)]),
+  ]
   const child = spawn(process.execPath, [...preload, ...START], {
     env: { PATH: process.env.PATH, PORT: '0', REDIS_URL: inject('redisUrl'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -126,6 +160,19 @@ function runService({ env, clockErrorMs }: Required<ServiceOptions>) {
     log,
     delivered,
     get: (path: string) => request(path, {}),
+    async call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal) {
+      const response = await fetch(url + path, {
+        method,
+        ...(signal === undefined ? {} : { signal }),
+        ...(body === undefined
+          ? {}
+          : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+      })
+      const text = await response.text()
+      // What it is whoever asks knows; what it is not fails their test.
+      return { status: response.status, body: (text === '' ? undefined : JSON.parse(text)) as T }
+    },
+    metrics: async () => readSamples(await (await fetch(`${url}/metrics`)).text()),
     post: (time: unknown, message: unknown) =>
       request('/echoAtTime', {
         method: 'POST',

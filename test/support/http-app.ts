@@ -1,0 +1,23 @@
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import { buildApp } from '../../src/app.ts'
+import type { ApiDeps } from '../../src/http/v1/api.ts'
+
+/** The HTTP side alone, on whatever of its dependencies a test brings; for what no Redis has a part in. */
+export const httpApp = (api: Partial<ApiDeps>): Promise<FastifyInstance> =>
+  buildApp({
+    // A test reaches only what it brings the dependencies of.
+    api: {
+      bodyLimit: 1_048_576,
+      batchBodyLimit: 16_777_216,
+      now: Date.now,
+      lockMs: 30_000,
+      checkDestination: () => [],
+      ...api,
+    } as ApiDeps,
+    keys: [],
+    checkHealth: async () => undefined,
+    checkReady: async () => undefined,
+    exposeMetrics: async () => ({ contentType: 'text/plain', text: '' }),
+    logger: pino({ level: 'silent' }),
+  })

@@ -1,0 +1,142 @@
+// @ts-check
+// The processes of a benchmark. All are children of this one, and none outlives it in order or in disorder, save when
+// this one is killed with kill -9.
+
+import { fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+
+/** @typedef {import('node:child_process').ChildProcess} ChildProcess */
+
+/** @type {Set<ChildProcess>} */
+const running = new Set()
+const END_WITHIN_MS = 15_000
+/** What Linux counts the CPU time of processes in. */
+const TICKS_PER_SECOND = 100
+
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+  process.once(signal, () => process.exit(1))
+}
+
+/**
+ * @template {ChildProcess} C
+ * @param {C} child
+ * @returns {C}
+ */
+function own(child) {
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  return child
+}
+
+/**
+ * Runs a program. What it says on standard output is to be read by the caller.
+ *
+ * @param {string} file
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string, env?: Record<string, string | undefined>, silent?: boolean }} [options]
+ */
+export function start(file, args, { cwd, env = process.env, silent = false } = {}) {
+  const stdout = silent ? 'ignore' : 'pipe'
+  return own(spawn(file, args, { env, stdio: ['ignore', stdout, 'inherit'], ...(cwd ? { cwd } : {}) }))
+}
+
+/**
+ * A process of the bench's own: it is told one thing at a time, and answers each with one message.
+ *
+ * @param {URL} module
+ * @param {readonly string[]} args
+ */
+export function startHelper(module, args = []) {
+  const child = own(fork(module, args, { execArgv: [] }))
+  return {
+    pid: pidOf(child),
+    /**
+     * @template T
+     * @param {object} request
+     * @param {number} withinMs
+     * @returns {Promise<T>} what the module answers to such a request
+     */
+    async ask(request, withinMs) {
+      const answered = once(child, 'message')
+      child.send(request)
+      const [message] = await within(withinMs, `${module.pathname} to answer`, alive(child, answered))
+      return message
+    },
+    stop: () => end(child),
+  }
+}
+
+/**
+ * @template T
+ * @param {ChildProcess} child
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>} rejects when the child ends before
+ */
+export async function alive(child, promise) {
+  const answered = new AbortController()
+  const ended = once(child, 'exit', answered).then(([code, signal]) => {
+    throw new Error(`${child.spawnargs.join(' ')} ended with ${code ?? signal}`)
+  })
+  try {
+    return await Promise.race([promise, ended])
+  } finally {
+    answered.abort()
+    ended.catch(() => undefined)
+  }
+}
+
+/**
+ * @param {ChildProcess} child
+ * @param {NodeJS.Signals} [signal]
+ */
+export async function end(child, signal = 'SIGTERM') {
+  if (!running.has(child)) return
+  const gone = once(child, 'exit')
+  child.kill(signal)
+  await within(END_WITHIN_MS, 'a child to end', gone).catch(() => child.kill('SIGKILL'))
+}
+
+/**
+ * @template T
+ * @param {number} ms
+ * @param {string} what is waited for
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>}
+ */
+export async function within(ms, what, promise) {
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer
+  const late = new Promise((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${ms} ms for ${what}`)), ms)
+  })
+  try {
+    return await /** @type {Promise<T>} */ (Promise.race([promise, late]))
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** @param {ChildProcess} child */
+export function pidOf(child) {
+  if (child.pid === undefined) throw new Error(`${child.spawnfile} could not be started`)
+  return child.pid
+}
+
+/**
+ * @param {number} pid
+ * @returns {number} ms of CPU that it has used so far, in steps of 10; NaN where the system does not tell
+ */
+export function cpuMsOf(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ')
+    return ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND
+  } catch {
+    return Number.NaN
+  }
+}

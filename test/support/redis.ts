@@ -31,7 +31,11 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
   const binary = redisServer ?? inject('redisServer')
   const dir = await mkdtemp(join(tmpdir(), 'carillon-test-'))
   const port = await freePort()
-  const durable = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '']
+  // No rewriting: a child that rewrites the file outlives a kill of its parent, and keeps all connections open.
+  const durable = [
+    ...['--appendonly', 'yes', '--appendfsync', 'always', '--save', ''],
+    ...['--auto-aof-rewrite-percentage', '0'],
+  ]
   let child: ChildProcess | undefined
   const client = new Redis({
     port,

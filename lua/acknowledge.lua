@@ -34,6 +34,7 @@
 local claimed, messages, attempts, failures = KEYS[1], KEYS[2], KEYS[3], KEYS[7]
 local history = { entries = KEYS[4], delivered = KEYS[5], dropped = KEYS[6] }
 local now = redis_now(tonumber(ARGV[1]))
+local now_digits = digits(now)
 local lock_prefix, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4]
 history.max, history.ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 local dedup_window_ms = tonumber(ARGV[7])
@@ -61,8 +62,9 @@ in_slices(owned, 1, function(first, last)
         unindex_tags(tag_prefix, id, options)
         remember_id(seen_prefix, dedup_window_ms, id, "delivered", options)
       end
-      local late_ms = tonumber(ARGV[3 * places[i] + 7]) or math.max(0, now - tonumber(due_of(record)))
-      note_outcome(history, "delivered", id, record, now, late_ms, counts[i - first + 1], notes[i - first + 1])
+      local late_ms = ARGV[3 * places[i] + 7]
+      if late_ms == "" then late_ms = digits(math.max(0, now - tonumber(due_of(record)))) end
+      note_outcome(history, "delivered", id, record, now_digits, late_ms, counts[i - first + 1], notes[i - first + 1])
     end
   end
   redis.call("ZREM", claimed, unpack(owned, first, last))

@@ -30,6 +30,7 @@
 --@include lib/lanes.lua
 --@include lib/record.lua
 --@include lib/tags.lua
+--@include lib/scheduled.lua
 --@include lib/find.lua
 --@include lib/version.lua
 

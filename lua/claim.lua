@@ -89,20 +89,12 @@ local max_recoveries, token, lock_ms = tonumber(ARGV[13]), ARGV[14], tonumber(AR
 local limit, stream_limit = tonumber(ARGV[16]), tonumber(ARGV[17])
 local slots, host_slots, reserve = tonumber(ARGV[18]), tonumber(ARGV[19]), tonumber(ARGV[20])
 local FIRST_LANE = 21
-local lock_end = now + lock_ms
+local lock_end = digits(now + lock_ms)
+-- The lock itself ends by Redis's own clock, also where tests have moved it for us.
+local lock_until = digits(now + lock_ms - tonumber(ARGV[1]))
 -- One reply holds this much of records at most, and the few that were looked at together with the last.
 local REPLY_BYTES, LOOK_AT_ONCE, RECOVER_AT_ONCE, LANES_AT_ONCE = 4194304, 8, 500, 64
 local dropped, died = 0, 0
-
--- values_of(hash, ids): like HMGET, for any number of ids.
-local function values_of(hash, ids)
-  local values = {}
-  in_slices(ids, 1, function(first, last)
-    local slice = redis.call("HMGET", hash, unpack(ids, first, last))
-    for i = 1, #slice do values[first + i - 1] = slice[i] end
-  end)
-  return values
-end
 
 -- recover(): puts back the messages whose claim has expired, their server having died or lost them.
 local function recover()
@@ -155,7 +147,7 @@ local function take(lane, most)
       records[#taken] = values[i]
       bytes = bytes + (values[i] and #values[i] or 0)
     end
-    if lane ~= "" then redis.call("ZREM", due.laned, unpack(slice)) end
+    if is_indexed(lane) then redis.call("ZREM", due.laned, unpack(slice)) end
   end
   local count = #taken - before
   -- What is due is what is first in the set, so its ranks name it: cheaper than n members.
@@ -271,70 +263,103 @@ local function too_late(options)
   end
 end
 
--- finish(status, id, record, options, counts): forgets a message that is delivered, or dropped.
-local any_failures = redis.call("EXISTS", failures) == 1
-local function finish(status, id, record, options, counts)
+-- finish(status, id, record, options, counts, late_ms): notes a message that is delivered, or dropped, for forget_finished.
+local any_failures, any_attempts = redis.call("EXISTS", failures) == 1, redis.call("EXISTS", attempts) == 1
+local now_digits, finished = digits(now), {}
+local function finish(status, id, record, options, counts, late_ms)
   remember_id(seen_prefix, dedup_window_ms, id, status, options)
-  local late_ms = math.max(0, now - tonumber(due_of(record)))
   local notes = any_failures and redis.call("HGET", failures, id)
-  note_outcome(history, status, id, record, now, late_ms, counts, notes)
+  note_outcome(history, status, id, record, now_digits, late_ms, counts, notes)
   unindex_tags(tag_prefix, id, options)
-  redis.call("HDEL", messages, id)
-  redis.call("HDEL", attempts, id)
-  if notes then redis.call("HDEL", failures, id) end
+  finished[#finished + 1] = id
 end
 
-local lates, locked, returned = {}, {}, {}
--- Of what is for no stream only those with a not-after have options that matter here.
-local OF_INTEREST = { "n" }
-local all_counts = #taken > 0 and redis.call("EXISTS", attempts) == 1 and values_of(attempts, taken) or {}
-for i = 1, #taken do
-  local id, record = taken[i], records[i]
-  local for_stream = i <= stream_count
-  local options = record and (for_stream and options_of(record) or options_with(record, OF_INTEREST)) or nil
-  local counts = all_counts[i] or ""
+local function forget_finished()
+  in_slices(finished, 1, function(first, last)
+    redis.call("HDEL", messages, unpack(finished, first, last))
+    if any_attempts then redis.call("HDEL", attempts, unpack(finished, first, last)) end
+    if any_failures then redis.call("HDEL", failures, unpack(finished, first, last)) end
+  end)
+  write_history(history)
+end
+
+local function late_ms_of(record)
+  return digits(math.max(0, now - tonumber(due_of(record))))
+end
+
+local all_counts = any_attempts and values_of(attempts, taken) or {}
+local reply, locked, moved, returned = {}, {}, 0, 0
+local HEAD = 10 -- what stands before them in the reply, and is known at the end
+
+-- lock(id, due, record, counts): claims a message for the caller.
+local function lock(id, due, record, counts)
+  local key, ends = lock_prefix .. id, lock_end
+  if redis.call("SET", key, token, "NX", "PXAT", lock_until) then
+    local at = HEAD + moved + 4 * returned
+    reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = id, due, record, counts
+    returned = returned + 1
+  else
+    local left_ms = redis.call("PTTL", key)
+    if left_ms >= 0 then ends = digits(now + left_ms) end
+  end
+  local at = #locked
+  locked[at + 1], locked[at + 2] = ends, id
+end
+
+-- let_go(id, record, options, counts): drops or buries a message that is too late. Returns whether it was.
+local function let_go(id, record, options, counts)
   local word = too_late(options)
-  local stream, max_len
-  if for_stream then stream, max_len = stream_of(options) end
   if word == "drop" then
     dropped = dropped + 1
-    finish("dropped", id, record, options, counts)
+    finish("dropped", id, record, options, counts, late_ms_of(record))
   elseif word then
     died = died + 1
     bury(graves, id, options, "expired", "", now)
-  elseif stream then
-    if move_to_stream(streams, stream, max_len, id, record, options, math.max(0, now - tonumber(due_of(record)))) then
-      lates[#lates + 1] = math.max(0, now - tonumber(due_at[i]))
-      finish("delivered", id, record, options, counts)
+  end
+  return word
+end
+
+local read, options_before, stream, max_len, for_nobody = options_reader(), nil, nil, nil, {}
+for i = 1, stream_count do
+  local id, record, counts = taken[i], records[i], all_counts[i] or ""
+  local options = record and read(record)
+  if options ~= options_before then
+    options_before = options
+    stream, max_len = stream_of(options)
+  end
+  if not (options and stream) then
+    if record then for_nobody[#for_nobody + 1] = i end
+  elseif not let_go(id, record, options, counts) then
+    local late_ms = late_ms_of(record)
+    if move_to_stream(streams, stream, max_len, id, record, options, late_ms) then
+      moved = moved + 1
+      reply[HEAD + moved] = math.max(0, now - tonumber(due_at[i]))
+      finish("delivered", id, record, options, counts, late_ms)
     else
       died = died + 1
       bury(graves, id, options, "not a stream", "", now)
     end
-  elseif record then
-    local lock = lock_prefix .. id
-    local ends = lock_end
-    if redis.call("SET", lock, token, "NX", "PX", lock_ms) then
-      local at = #returned
-      returned[at + 1], returned[at + 2], returned[at + 3], returned[at + 4] = id, due_at[i], record, counts
-    else
-      local left_ms = redis.call("PTTL", lock)
-      if left_ms >= 0 then ends = now + left_ms end
-    end
-    locked[#locked + 1] = ends
-    locked[#locked + 1] = id
   end
+end
+-- A record that cannot be read is for the caller to report.
+for _, i in ipairs(for_nobody) do lock(taken[i], due_at[i], records[i], all_counts[i] or "") end
+
+-- Of the others only those with a not-after have options that matter here.
+local OF_INTEREST = { "n" }
+for i = stream_count + 1, #taken do
+  local id, record, counts = taken[i], records[i], all_counts[i] or ""
+  local options = record and options_with(record, OF_INTEREST)
+  if record and not (options and let_go(id, record, options, counts)) then lock(id, due_at[i], record, counts) end
 end
 in_slices(locked, 2, function(first, last)
   redis.call("ZADD", claimed, unpack(locked, first, last))
 end)
 
-write_history(history)
+forget_finished()
 if history.max > 0 or redis.call("EXISTS", history.entries) == 1 then trim_history(history, now) end
-local first_claim = 0
-if #returned > 0 then first_claim = redis.call("INCRBY", claims, #returned / 4) - #returned / 4 + 1 end
+local first_claim = returned > 0 and redis.call("INCRBY", claims, returned) - returned + 1 or 0
 local next_expiry = head_due(claimed)
 local expiry_in = next_expiry and math.max(0, next_expiry - now) or ""
-local reply = { now, next_in or "", expiry_in, held_back, recovered, dropped, died, trimmed, first_claim, #lates }
-for i = 1, #lates do reply[#reply + 1] = lates[i] end
-for i = 1, #returned do reply[#reply + 1] = returned[i] end
+reply[1], reply[2], reply[3], reply[4], reply[5] = now, next_in or "", expiry_in, held_back, recovered
+reply[6], reply[7], reply[8], reply[9], reply[10] = dropped, died, trimmed, first_claim, moved
 return reply

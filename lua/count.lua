@@ -17,6 +17,7 @@
 --@include lib/wake.lua
 
 local scheduled, claimed, dead, laned, hosts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local for_streams = scheduled .. ":stream"
 local now = redis_now(tonumber(ARGV[1]))
 local full = {}
 for i = 2, #ARGV do full[ARGV[i]] = true end
@@ -34,9 +35,9 @@ local function open_host_due()
   end
 end
 
-local unheld = math.max(overdue_ms(head_due(scheduled)), overdue_ms(head_due(scheduled .. ":stream")))
+local unheld = math.max(overdue_ms(head_due(scheduled)), overdue_ms(head_due(for_streams)))
 return {
-  redis.call("ZCARD", scheduled) + redis.call("ZCARD", laned),
+  redis.call("ZCARD", scheduled) + redis.call("ZCARD", for_streams) + redis.call("ZCARD", laned),
   redis.call("ZCARD", claimed),
   redis.call("ZCARD", dead),
   math.max(unheld, overdue_ms(head_due(laned))),

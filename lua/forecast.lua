@@ -11,12 +11,13 @@
 -- Writes   nothing
 -- Cost     O(b log S), b = spans, S = scheduled messages
 
-local scheduled, laned = KEYS[1], KEYS[2]
+local sets = { KEYS[1], KEYS[1] .. ":stream", KEYS[2] }
 local from, to, bucket_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local counts = {}
 for first = from, to - 1, bucket_ms do
   local from_there, to_there = string.format("%.0f", first), string.format("(%.0f", math.min(first + bucket_ms, to))
-  counts[#counts + 1] = redis.call("ZCOUNT", scheduled, from_there, to_there)
-    + redis.call("ZCOUNT", laned, from_there, to_there)
+  local count = 0
+  for _, set in ipairs(sets) do count = count + redis.call("ZCOUNT", set, from_there, to_there) end
+  counts[#counts + 1] = count
 end
 return counts

@@ -21,10 +21,11 @@
 -- Writes   nothing
 -- Cost     O(limit + log n (log n)), n = members of the index
 --@include lib/record.lua
+--@include lib/scheduled.lua
 --@include lib/page.lua
 
-local index, scheduled, messages, attempts, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local failures, laned = KEYS[6], KEYS[7]
+local index, messages, attempts, history, failures = KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local due = { scheduled = KEYS[2], laned = KEYS[7] }
 local from, before, after_score, after_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local limit, bytes_left, keep = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local LOOK_AT_ONCE = 100
@@ -51,7 +52,7 @@ while first <= stop do
     -- One at a time, as each may be large: nothing is read that is not answered, but for the last.
     local record = redis.call("HGET", messages, id) or redis.call("HGET", history, id)
     local kept = record and (keep == "all"
-      or keep == "scheduled" and (redis.call("ZSCORE", scheduled, id) or redis.call("ZSCORE", laned, id))
+      or keep == "scheduled" and scheduled_score(due, id)
       or string.sub(keep, 1, 4) == "tag:" and has_tag(record, string.sub(keep, 5)))
     if kept then
       if #reply > 2 and #record > bytes_left then return reply end

@@ -36,6 +36,7 @@
 --@include lib/lanes.lua
 --@include lib/record.lua
 --@include lib/tags.lua
+--@include lib/scheduled.lua
 --@include lib/find.lua
 --@include lib/version.lua
 --@include lib/streams.lua

@@ -64,35 +64,51 @@ local function known(id, fingerprint)
   if seen then return seen == fingerprint and "duplicate" or "conflict" end
 end
 
-local places, reply = {}, { now, "" }
-for i = 6, #ARGV, 4 do
-  local id, due, rule, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local due_ms = string.byte(due) == 43 and now + tonumber(due) or tonumber(due)
-  local due_at = string.byte(due) == 43 and digits(due_ms) or due
-  local options = string.byte(body) == 123 and options_of(due_at .. body) or nil
+local FIRST, WIDTH = 6, 4
+local ids = {}
+for i = FIRST, #ARGV, WIDTH do ids[#ids + 1] = ARGV[i] end
+local stored = values_of(messages, ids)
+
+local places, records, new, reply, read = {}, {}, {}, { now, "" }, options_reader()
+for nth = 1, #ids do
+  local id, at = ids[nth], FIRST + (nth - 1) * WIDTH
+  local due, rule, body = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local is_delay, has_options = string.byte(due) == 43, string.byte(body) == 123
+  local due_ms = is_delay and now + tonumber(due) or tonumber(due)
+  local due_at = is_delay and digits(due_ms) or due
+  local options = has_options and read(due_at .. body) or nil
   local refused
-  if rule == "client" then refused = known(id, options.f) end
-  if not refused then
-    if rule == "future" and due_ms <= now then
-      refused = redis.call("HEXISTS", messages, id) == 1 and "exists" or "past"
-    elseif options and options.n and tonumber(options.n) < due_ms then
-      refused = "expired"
-    elseif rule == "client" then
-      forget_outcome(history, id)
-      redis.call("HSET", messages, id, due_at .. with_creation_time(body))
-    elseif redis.call("HSETNX", messages, id, due_at .. body) == 0 then
-      refused = "exists"
-    end
+  if rule == "client" then
+    refused = known(id, options.f)
+  elseif stored[nth] or new[id] then
+    refused = "exists"
+  elseif rule == "future" and due_ms <= now then
+    refused = "past"
   end
+  if not refused and options and options.n and tonumber(options.n) < due_ms then refused = "expired" end
   if refused then
-    reply[#reply + 1] = (i - 2) / 4
+    reply[#reply + 1] = nth
     reply[#reply + 1] = refused
   else
+    if rule == "client" then
+      -- At once, for the same id may come again in this call.
+      forget_outcome(history, id)
+      redis.call("HSET", messages, id, due_at .. with_creation_time(body))
+    else
+      local last = #records
+      records[last + 1], records[last + 2] = id, due_at .. body
+      new[id] = true
+    end
     gather(places, lane_of(options), id, due_at)
-    index_tags(tag_prefix, id, options, due_at)
-    local stream = stream_of(options)
-    if stream then know_stream(streams, stream) end
+    if options then
+      index_tags(tag_prefix, id, options, due_at)
+      local stream = stream_of(options)
+      if stream then know_stream(streams, stream) end
+    end
   end
 end
+in_slices(records, 2, function(first, last)
+  redis.call("HSET", messages, unpack(records, first, last))
+end)
 reply[2] = place_all(due_sets, places, wake_channel, shard, now)
 return reply

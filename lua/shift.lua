@@ -22,6 +22,7 @@
 --@include lib/batch.lua
 --@include lib/wake.lua
 --@include lib/lanes.lua
+--@include lib/scheduled.lua
 --@include lib/record.lua
 --@include lib/tags.lua
 
@@ -41,7 +42,7 @@ for i = 7, #ARGV do
   if bytes > WORK_BYTES then break end
   local id = ARGV[i]
   looked_at = looked_at + 1
-  local score = redis.call("ZSCORE", keys.scheduled, id) or redis.call("ZSCORE", keys.laned, id)
+  local score = scheduled_score(keys, id)
   local record = score and redis.call("HGET", messages, id)
   if record then
     local options = options_of(record) or {}

@@ -1,14 +1,13 @@
 -- find_message(keys, id, now): {state, score, record, attempts, failures} of one message, state being "scheduled",
 -- "claimed" or "dead" (score: when next due, lock end, given up at), "delivered" or "dropped" (score: finished at;
 -- record is the history's entry), or "unknown". keys = { scheduled, laned, claimed, dead, messages, attempts, failures,
--- history }, history with its ttl_ms.
+-- history }, history with its ttl_ms. Needs lib/scheduled.lua.
 local function find_message(keys, id, now)
   local record = redis.call("HGET", keys.messages, id)
   if record then
-    for _, set in ipairs({ "scheduled", "laned", "claimed", "dead" }) do
-      local score = redis.call("ZSCORE", keys[set], id)
+    for _, state in ipairs({ "scheduled", "claimed", "dead" }) do
+      local score = state == "scheduled" and scheduled_score(keys, id) or redis.call("ZSCORE", keys[state], id)
       if score then
-        local state = set == "laned" and "scheduled" or set
         return { state, score, record, redis.call("HGET", keys.attempts, id) or "", redis.call("HGET", keys.failures, id) or "" }
       end
     end

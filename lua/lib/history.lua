@@ -6,20 +6,26 @@
 -- history = { entries = hash key, delivered = zset key, dropped = zset key, max = n, ttl_ms = n }
 
 -- note_outcome(history, status, id, record, now, late_ms, attempts, failures): notes one entry for write_history.
+-- now and late_ms in digits.
 local function note_outcome(history, status, id, record, now, late_ms, attempts, failures)
   if history.max == 0 or history.ttl_ms == 0 then return end
-  local line_break = string.find(record, "\n", 1, true) or #record
-  if #record - line_break > 1024 then record = string.sub(record, 1, line_break) end
+  if #record > 1024 then
+    local line_break = string.find(record, "\n", 1, true) or #record
+    if #record - line_break > 1024 then record = string.sub(record, 1, line_break) end
+  end
   local counts = attempts and attempts ~= "" and attempts or "0 0"
-  local entry = status .. " " .. string.format("%.0f %.0f ", now, late_ms) .. counts .. "\n" .. record
+  local entry = status .. " " .. now .. " " .. late_ms .. " " .. counts .. "\n" .. record
   if failures then entry = entry .. "\n" .. failures end
-  local noted = history.noted or { entries = {}, delivered = {}, dropped = {} }
-  history.noted = noted
+  local noted = history.noted
+  if not noted then
+    noted = { entries = {}, delivered = {}, dropped = {} }
+    history.noted = noted
+  end
   local entries, members = noted.entries, noted[status]
-  entries[#entries + 1] = id
-  entries[#entries + 1] = entry
-  members[#members + 1] = now
-  members[#members + 1] = id
+  local at = #entries
+  entries[at + 1], entries[at + 2] = id, entry
+  at = #members
+  members[at + 1], members[at + 2] = now, id
 end
 
 -- write_history(history): writes what was noted. Needs lib/batch.lua.
@@ -45,9 +51,11 @@ end
 local function trim_history(history, now)
   local AT_ONCE = 6000
   local kinds, count = { history.delivered, history.dropped }, 0
+  -- ids are the first of key.
   local function drop(key, ids)
+    if #ids == 0 then return end
+    redis.call("ZREMRANGEBYRANK", key, 0, #ids - 1)
     in_slices(ids, 1, function(first, last)
-      redis.call("ZREM", key, unpack(ids, first, last))
       redis.call("HDEL", history.entries, unpack(ids, first, last))
     end)
   end
@@ -57,6 +65,9 @@ local function trim_history(history, now)
   end
   local excess = math.min(count - history.max, AT_ONCE)
   if excess <= 0 then return end
+  if redis.call("EXISTS", history.dropped) == 0 then
+    return drop(history.delivered, redis.call("ZRANGE", history.delivered, 0, excess - 1))
+  end
   local oldest, place, chosen = {}, { 1, 1 }, { {}, {} }
   for i, key in ipairs(kinds) do oldest[i] = redis.call("ZRANGE", key, 0, excess - 1, "WITHSCORES") end
   for _ = 1, excess do

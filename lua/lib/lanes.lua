@@ -5,8 +5,8 @@
 --   "webhook:<scheme>://<host>[:<port>]"   a host that webhooks go to
 --   "pull:<queue>"                         a queue that workers pull from
 --
--- due = { scheduled, laned, hosts, queues }: the main due set, the index of all messages in lanes by due time, and
--- for hosts and queues an index of the lanes that hold messages, by the due time of their first.
+-- due = { scheduled, laned, hosts, queues }: the main due set, the index of all messages of hosts and queues by due time,
+-- and for each of the two an index of the lanes that hold messages, by the due time of their first.
 
 -- lane_of(options): a message's lane. A destination is stored as JSON with its fields in a fixed order.
 local function lane_of(options)
@@ -23,9 +23,14 @@ local function due_set(due, lane)
   return lane == "" and due.scheduled or due.scheduled .. ":" .. lane
 end
 
+-- is_indexed(lane): whether it is one of many, whose messages are therefore in the index of all of them, too.
+local function is_indexed(lane)
+  return lane ~= "" and lane ~= "stream"
+end
+
 -- index_lane(due, lane): sets right what the index says of a lane whose due set has changed.
 local function index_lane(due, lane)
-  if lane == "" or lane == "stream" then return end
+  if not is_indexed(lane) then return end
   local index = string.sub(lane, 1, 5) == "pull:" and due.queues or due.hosts
   local head = head_due(due_set(due, lane))
   if head then redis.call("ZADD", index, head, lane) else redis.call("ZREM", index, lane) end
@@ -34,7 +39,7 @@ end
 -- unplace(due, lane, id): takes a message off the schedule.
 local function unplace(due, lane, id)
   redis.call("ZREM", due_set(due, lane), id)
-  if lane ~= "" then
+  if is_indexed(lane) then
     redis.call("ZREM", due.laned, id)
     index_lane(due, lane)
   end
@@ -63,7 +68,7 @@ local function place_all(due, places, channel, shard, now)
     local head_before = head_due(set)
     in_slices(place.members, 2, function(first, last)
       redis.call("ZADD", set, unpack(place.members, first, last))
-      if lane ~= "" then redis.call("ZADD", due.laned, unpack(place.members, first, last)) end
+      if is_indexed(lane) then redis.call("ZADD", due.laned, unpack(place.members, first, last)) end
     end)
     index_lane(due, lane)
     local in_ms = wake_claimers(channel, shard, lane, head_before, place.earliest, now)

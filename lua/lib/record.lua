@@ -4,13 +4,23 @@
 --   d destination, r retry, l on late (JSON text each)   t tags (list)   n not after, c created at (ms)
 --   v version, absent for 1   f fingerprint of the first accepted content (client-made ids only)
 
--- options_of(record): the options, nil where there are none (cheap for those, the most) or none that can be
--- read: a record that somebody else has spoilt must not keep a script from its other messages.
-local function options_of(record)
+-- is_plain(record): whether it surely has no options: its due time has 13 digits, as from 2001 to 2286, and then comes the
+-- line break.
+local function is_plain(record)
+  local last_digit, line_break = string.byte(record, 13, 14)
+  return line_break == 10 and last_digit <= 57
+end
+
+-- options_text(record): the options as they stand there, nil where there are none.
+local function options_text(record)
+  if is_plain(record) then return nil end
   local after = string.find(record, "%D")
   local line_break = after and string.byte(record, after) == 123 and string.find(record, "\n", after, true)
-  if not line_break then return nil end
-  local readable, options = pcall(cjson.decode, string.sub(record, after, line_break - 1))
+  return line_break and string.sub(record, after, line_break - 1) or nil
+end
+
+local function read_options(text)
+  local readable, options = pcall(cjson.decode, text)
   if not readable or type(options) ~= "table" then return nil end
   if type(options.t) ~= "table" or type(options.t[1]) ~= "string" then options.t = nil end
   if not tonumber(options.n) then options.n = nil end
@@ -18,9 +28,29 @@ local function options_of(record)
   return options
 end
 
+-- options_of(record): the options, nil where there are none (cheap for those, the most) or none that can be
+-- read: a record that somebody else has spoilt must not keep a script from its other messages.
+local function options_of(record)
+  local text = options_text(record)
+  return text and read_options(text)
+end
+
+-- options_reader(): options_of for many records, of which most have the options of the one before, whose table it then
+-- returns again: to be read only.
+local function options_reader()
+  local last_text, last_options
+  return function(record)
+    local text = options_text(record)
+    if not text then return nil end
+    if text ~= last_text then last_text, last_options = text, read_options(text) end
+    return last_options
+  end
+end
+
 -- options_with(record, letters): the options if any of these letters may be among them, else nil. Most records have
 -- none of those that a script looks for, and to find that out is much cheaper than to read them all.
 local function options_with(record, letters)
+  if is_plain(record) then return nil end
   local line_break = string.find(record, "\n", 1, true)
   for i = 1, #letters do
     local at = string.find(record, '"' .. letters[i] .. '":', 1, true)

@@ -7,38 +7,50 @@ local function stream_of(options)
   if name then return name, string.match(rest, '^,"maxLen":(%d+)') end
 end
 
--- know_stream(streams, name): lists a stream, so that its consumers find it before its first message does.
+-- know_stream(streams, name): lists a stream, so that its consumers find it before its first message does. Once a call.
 local function know_stream(streams, name)
+  streams.known = streams.known or {}
+  if streams.known[name] then return end
   redis.call("SADD", streams.names, name)
+  streams.known[name] = true
 end
 
--- iso_time(ms): ISO 8601 in UTC with milliseconds. The date is counted in years that begin in March, whose leap day
--- is their last.
-local function iso_time(ms)
-  local days, of_day = math.floor(ms / 86400000), ms % 86400000
-  local since = days + 719468
+local last_day, date_of_day
+
+-- iso_date(day): of a day since 1970. Counted in years that begin in March, whose leap day is their last.
+local function iso_date(day)
+  if day == last_day then return date_of_day end
+  local since = day + 719468
   local era = math.floor(since / 146097)
   local of_era = since - era * 146097
   local year = math.floor((of_era - math.floor(of_era / 1460) + math.floor(of_era / 36524) - math.floor(of_era / 146096)) / 365)
   local of_year = of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
   local march_month = math.floor((5 * of_year + 2) / 153)
-  local day = of_year - math.floor((153 * march_month + 2) / 5) + 1
+  local day_of_month = of_year - math.floor((153 * march_month + 2) / 5) + 1
   local month = march_month < 10 and march_month + 3 or march_month - 9
   if month <= 2 then year = year + 1 end
+  last_day, date_of_day = day, string.format("%04d-%02d-%02d", year + era * 400, month, day_of_month)
+  return date_of_day
+end
+
+-- iso_time(ms): ISO 8601 in UTC with milliseconds.
+local function iso_time(ms)
+  local of_day = ms % 86400000
   local seconds = math.floor(of_day / 1000)
-  return string.format("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", year + era * 400, month, day,
-    math.floor(seconds / 3600), math.floor(seconds / 60) % 60, seconds % 60, of_day % 1000)
+  return string.format("%sT%02d:%02d:%02d.%03dZ", iso_date(math.floor(ms / 86400000)), math.floor(seconds / 3600),
+    math.floor(seconds / 60) % 60, seconds % 60, of_day % 1000)
 end
 
 -- move_to_stream(streams, name, max_len, id, record, options, late_ms): false when something else lies at its key.
+-- late_ms in digits.
 local function move_to_stream(streams, name, max_len, id, record, options, late_ms)
-  local entry = { "id", id, "payload", payload_of(record), "at", iso_time(tonumber(due_of(record))),
-    "lateMs", digits(late_ms), "tags", options.t and cjson.encode(options.t) or "[]" }
+  local key, at, tags = streams.prefix .. name, iso_time(tonumber(due_of(record))), options.t and cjson.encode(options.t) or "[]"
   local added
   if max_len then
-    added = redis.pcall("XADD", streams.prefix .. name, "MAXLEN", "=", max_len, "*", unpack(entry))
+    added = redis.pcall("XADD", key, "MAXLEN", "=", max_len, "*", "id", id, "payload", payload_of(record), "at", at,
+      "lateMs", late_ms, "tags", tags)
   else
-    added = redis.pcall("XADD", streams.prefix .. name, "*", unpack(entry))
+    added = redis.pcall("XADD", key, "*", "id", id, "payload", payload_of(record), "at", at, "lateMs", late_ms, "tags", tags)
   end
   if type(added) == "table" and added.err then return false end
   know_stream(streams, name)

@@ -2,7 +2,9 @@
 export interface ShardKeys {
   /** sorted set: message id, scored by due time in ms; with `:` and a lane behind it, that of the lane */
   readonly scheduled: string
-  /** sorted set: id of every scheduled message in a lane, scored by due time in ms */
+  /** sorted set: message id, scored by due time in ms; those for streams, see lua/lib/lanes.lua */
+  readonly forStreams: string
+  /** sorted set: id of every scheduled message for a webhook host or a pull queue, scored by due time in ms */
   readonly laned: string
   /** sorted set: the lanes of webhook hosts that hold messages, scored by the due time of their first */
   readonly hosts: string
@@ -42,6 +44,7 @@ export function keysOf(shard: number, namespace: string): ShardKeys {
   const at = `{${namespace}:${shard}}:`
   return {
     scheduled: `${at}scheduled_messages`,
+    forStreams: `${at}scheduled_messages:stream`,
     laned: `${at}lane_messages`,
     hosts: `${at}hosts`,
     queues: `${at}queues`,

@@ -39,7 +39,7 @@ export interface Position {
 
 export interface ListQuery {
   /** whose index: a state's (scheduled: the main due set's), or of scheduled and claimed messages with a tag */
-  readonly index: State | 'laned' | { readonly tag: string }
+  readonly index: State | 'forStreams' | 'laned' | { readonly tag: string }
   /** epoch ms, inclusive and exclusive; null for no bound */
   readonly from: number | null
   readonly before: number | null

@@ -103,7 +103,7 @@ async function fill(scripts: Pick<MessageScripts, 'list'>, source: Source, query
 }
 
 /**
- * Where the messages of a query are found in a shard: in one index, or in two. A tag's index is by due time, and has no
+ * Where the messages of a query are found in a shard: in one index, or in three. A tag's index is by due time, and has no
  * dead messages; the few claimed messages are listed by lock end, and dead ones by when they ended, and so both are
  * looked through.
  */
@@ -111,7 +111,8 @@ function indexesOf({ status, tag }: PageQuery): Pick<ListQuery, 'index' | 'keep'
   if (tag !== undefined) {
     return [status === 'scheduled' ? { index: { tag }, keep: 'scheduled' } : { index: status, keep: { tag } }]
   }
-  const indexes: ListQuery['index'][] = status === 'scheduled' ? ['scheduled', 'laned'] : [status]
+  const indexes: ListQuery['index'][] =
+    status === 'scheduled' ? ['scheduled', 'forStreams', 'laned'] : [status]
   return indexes.map((index) => ({ index, keep: 'all' }))
 }
 

@@ -89,12 +89,13 @@ function checkDump(all: Dump, keys: ShardKeys): void {
   expect([...whereabouts].filter(([, places]) => places.length > 1)).toEqual([])
   expect([...whereabouts.keys()].sort()).toEqual([...records.keys()].sort())
 
-  // What a message says of its destination is where it lies; the indexes tell of each lane all ids and the head.
+  // What a message says of its destination is where it lies; the indexes tell of each host and queue all ids and the head.
+  const forStreams = all.map(keys.forStreams)
   const inAnyLane = new Map<string, string>()
   const heads = { hosts: new Map<string, string>(), queues: new Map<string, string>() }
   for (const [lane, members] of lanes) {
-    for (const [id, score] of members) inAnyLane.set(id, score)
     if (lane === 'stream') continue
+    for (const [id, score] of members) inAnyLane.set(id, score)
     heads[lane.startsWith('pull:') ? 'queues' : 'hosts'].set(lane, [...members.values()][0] ?? 'empty')
   }
   expect(new Map([...laned].sort())).toEqual(new Map([...inAnyLane].sort()))
@@ -111,7 +112,7 @@ function checkDump(all: Dump, keys: ShardKeys): void {
       const score = tags.get(tag)?.get(id)
       if (place === 'dead') expect([id, tag, score]).toEqual([id, tag, undefined])
       else if (place === 'claimed') expect([id, tag, score]).toEqual([id, tag, expect.any(String)])
-      else expect([id, tag, score]).toEqual([id, tag, main.get(id) ?? laned.get(id)])
+      else expect([id, tag, score]).toEqual([id, tag, main.get(id) ?? laned.get(id) ?? forStreams.get(id)])
     }
   }
 

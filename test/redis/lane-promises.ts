@@ -224,16 +224,26 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         await put(w, 'main', { due: { at: 15 }, options: { tags: ['t'] } })
         await put(w, 'host', { due: { at: 25 }, options: { ...toHost(), tags: ['t'] } })
         await put(w, 'queue', { due: { at: 29 }, options: toQueue() })
+        const toStream = { destination: { type: 'stream', name: 's' }, tags: ['t'] } as const
+        await put(w, 'stream', { due: { at: 4_000_000_000_000 }, options: toStream })
         expect(await w.messageScripts.forecast(w.shard, { from: 10, to: 30, bucketMs: 10 })).toEqual([1, 2])
+        expect(
+          await w.messageScripts.forecast(w.shard, { from: 4e12, to: 4e12 + 1_000, bucketMs: 1_000 }),
+        ).toEqual([1])
         const page = { from: null, before: null, after: null, limit: 10, bytes: 1e9 }
-        const listed = async (index: 'scheduled' | 'laned' | { tag: string }, keep: 'all' | 'scheduled') =>
-          (await w.messageScripts.list(w.shard, { ...page, index, keep })).rows.map(({ id }) => id)
+        const listed = async (
+          index: 'scheduled' | 'forStreams' | 'laned' | { tag: string },
+          keep: 'all' | 'scheduled',
+        ) => (await w.messageScripts.list(w.shard, { ...page, index, keep })).rows.map(({ id }) => id)
         expect(await listed('scheduled', 'all')).toEqual(['main'])
         expect(await listed('laned', 'all')).toEqual(['host', 'queue'])
-        expect(await listed({ tag: 't' }, 'scheduled')).toEqual(['main', 'host'])
+        expect(await listed('forStreams', 'all')).toEqual(['stream'])
+        expect(await w.messageScripts.count(w.shard)).toMatchObject({ scheduled: 4 })
+        expect(await stateOf(w, 'stream')).toBe('scheduled')
+        expect(await listed({ tag: 't' }, 'scheduled')).toEqual(['main', 'host', 'stream'])
         await claim(w)
-        expect(await listed({ tag: 't' }, 'scheduled')).toEqual([])
-        expect(await listed({ tag: 't' }, 'all')).toEqual(['main', 'host'])
+        expect(await listed({ tag: 't' }, 'scheduled')).toEqual(['stream'])
+        expect(await listed({ tag: 't' }, 'all')).toEqual(['main', 'host', 'stream'])
         expect(await stateOf(w, 'queue')).toBe('scheduled')
         expect(await w.messageScripts.forecast(w.shard, { from: 10, to: 30, bucketMs: 10 })).toEqual([0, 1])
       })

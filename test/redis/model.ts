@@ -95,9 +95,9 @@ export class Model {
       const first = this.messages.get(id)?.fingerprint ?? this.known.get(id)?.split(' ')[1]
       if (first !== undefined) return first === fingerprint ? 'duplicate' : 'conflict'
     }
-    if (rule === 'future' && dueAt <= now) return this.messages.has(id) ? 'exists' : 'past'
+    if (rule !== 'client' && this.messages.has(id)) return 'exists'
+    if (rule === 'future' && dueAt <= now) return 'past'
     if (options.notAfter !== undefined && options.notAfter < dueAt) return 'expired'
-    if (this.messages.has(id)) return 'exists'
     if (rule === 'client') this.history.delete(id)
     this.messages.set(id, {
       ...{ dueAt, payload: JSON.stringify(payload), options, version: 1, failures: 0, recoveries: 0 },

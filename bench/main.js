@@ -15,10 +15,12 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { batch } from './batch/batch.js'
 import { drawNewest } from './frame/chart.js'
 import { table, tableOf } from './frame/figures.js'
 import { describeMachine, machineText } from './frame/machine.js'
 import { http } from './http/http.js'
+import { memory } from './memory/memory.js'
 import { webhook } from './webhook/webhook.js'
 
 /**
@@ -39,7 +41,7 @@ import { webhook } from './webhook/webhook.js'
  * Each measures something.
  * @satisfies {Record<string, (options: Options) => Promise<Measured>>}
  */
-const PARTS = { http, webhook }
+const PARTS = { http, batch, memory, webhook }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RESULTS = fileURLToPath(new URL('results', import.meta.url))

@@ -3,8 +3,9 @@
 //
 //   node bullmq-bulk.js REDIS_PORT
 //
-//   { count, atOnce, payload, delayMs }   adds `count` jobs, 1,000 a call, so many calls under way at a time; answers
-//                                         { ms } when all are added
+//   { count, atOnce, payload, delayMs, spreadMs }   adds `count` jobs, 1,000 a call, so many calls under way at a time, each
+//                                                   delayed so long and by up to `spreadMs` more; answers { ms } when all
+//                                                   are added
 
 import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
@@ -15,15 +16,15 @@ const connection = new Redis({ port: Number(process.argv[2]), maxRetriesPerReque
 const queue = new Queue('messages', { connection })
 await queue.waitUntilReady()
 
-/** @type {(order: { count: number, atOnce: number, payload: string, delayMs: number }) => Promise<void>} */
-async function add({ count, atOnce, payload: message, delayMs: delay }) {
+/** @type {(order: { count: number, atOnce: number, payload: string, delayMs: number, spreadMs?: number }) => Promise<void>} */
+async function add({ count, atOnce, payload: data, delayMs, spreadMs = 0 }) {
   let left = count
   const line = async () => {
     while (left > 0) {
       const jobs = Array.from({ length: Math.min(CALL_JOBS, left) }, () => ({
         name: 'message',
-        data: { message },
-        opts: { delay, removeOnComplete: true },
+        data,
+        opts: { delay: delayMs + Math.floor(Math.random() * spreadMs), removeOnComplete: true },
       }))
       left -= jobs.length
       await queue.addBulk(jobs)

@@ -21,6 +21,7 @@ import { table, tableOf } from './frame/figures.js'
 import { describeMachine, machineText } from './frame/machine.js'
 import { http } from './http/http.js'
 import { memory } from './memory/memory.js'
+import { servers } from './servers/servers.js'
 import { webhook } from './webhook/webhook.js'
 
 /**
@@ -41,7 +42,7 @@ import { webhook } from './webhook/webhook.js'
  * Each measures something.
  * @satisfies {Record<string, (options: Options) => Promise<Measured>>}
  */
-const PARTS = { http, batch, memory, webhook }
+const PARTS = { http, batch, memory, servers, webhook }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RESULTS = fileURLToPath(new URL('results', import.meta.url))

@@ -42,6 +42,7 @@ export async function startRedis({ appendfsync = 'always', masters = 1 } = {}) {
     url: nodes.map(({ port }) => `redis://127.0.0.1:${port}`).join(','),
     /** of the first master, and so the only one but for a cluster */
     port: first.port,
+    ports: nodes.map(({ port }) => port),
     pid: first.pid,
     pids: nodes.map(({ pid }) => pid),
     /** one of the bench's own for each master */

@@ -52,7 +52,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '4' },
+    seconds: { type: 'string', default: '3' },
     messages: { type: 'string', default: '10000' },
     quiet: { type: 'boolean', default: false },
     chart: { type: 'boolean', default: false },
@@ -112,7 +112,7 @@ async function measure(parts, options) {
   }
   const undisturbed = options.quiet ? ' at most, undisturbed ones' : ''
   console.log(
-    `${tableOf(rows)}\n\nmedians of ${options.rounds} rounds${undisturbed}; all figures: ${RESULTS}\n`,
+    `${tableOf(rows)}\n\nmedians of ${options.rounds} rounds${undisturbed}, memory and servers of 1; all figures: ${RESULTS}\n`,
   )
 }
 

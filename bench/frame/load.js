@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { start, temporaryFolder, within } from './processes.js'
+import { cpuMsOfEnded, start, temporaryFolder, within } from './processes.js'
 
 /** What a run may take beyond its seconds. */
 const MORE_MS = 20_000
@@ -23,6 +23,7 @@ const MORE_MS = 20_000
  * @property {number} requestsPerSecond
  * @property {number} p50Ms
  * @property {number} p99Ms
+ * @property {number} cpuMs of what the load comes from
  * @property {number} errors requests without an answer, or with one that is not expected
  */
 
@@ -42,9 +43,10 @@ export async function load(options) {
   })
   const text = await first.text()
   if (first.status !== expectStatus) throw new Error(`${url} answered ${first.status}: ${text.slice(0, 200)}`)
+  const cpuBefore = cpuMsOfEnded()
   const measured = await (hasWrk() ? wrk : autocannon)({ ...options, method, contentType })
   if (measured.errors > 0) throw new Error(`${measured.errors} requests to ${url} failed`)
-  return measured
+  return { ...measured, cpuMs: cpuMsOfEnded() - cpuBefore }
 }
 
 /** @returns {'wrk' | 'autocannon'} what load comes from */
@@ -67,7 +69,7 @@ function hasWrk() {
 
 /** @typedef {LoadOptions & { method: string, contentType: string }} Full */
 
-/** @type {(options: Full) => Promise<Load>} */
+/** @type {(options: Full) => Promise<Omit<Load, 'cpuMs'>>} */
 async function wrk({ url, connections, seconds, method, body, contentType }) {
   const script = join(await temporaryFolder(), 'request.lua')
   const lines = [
@@ -108,7 +110,7 @@ async function wrk({ url, connections, seconds, method, body, contentType }) {
 const inLua = (text) =>
   `"${[...Buffer.from(text)].map((byte) => (byte < 32 || byte > 126 || byte === 34 || byte === 92 ? `\\${String(byte).padStart(3, '0')}` : String.fromCharCode(byte))).join('')}"`
 
-/** @type {(options: Full) => Promise<Load>} */
+/** @type {(options: Full) => Promise<Omit<Load, 'cpuMs'>>} */
 async function autocannon({ url, connections, seconds, method, body, contentType }) {
   const file = join(await temporaryFolder(), 'body')
   await writeFile(file, body ?? '')
@@ -139,7 +141,7 @@ async function lastLine(file, args, seconds) {
   child.stdout?.setEncoding('utf8').on('data', (chunk) => {
     text += chunk
   })
-  const ended = new Promise((resolve) => child.stdout?.once('end', resolve))
+  const ended = new Promise((resolve) => child.once('close', resolve))
   await within(seconds * 1_000 + MORE_MS, `${file} to end`, ended)
   const line = text.trim().split('\n').at(-1) ?? ''
   if (!line.startsWith('{')) throw new Error(`${file} wrote no result: ${line}`)

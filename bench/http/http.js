@@ -12,7 +12,7 @@ const OF_BARE = { atLeast: 0.85 }
 const OF_BULLMQ = { atLeast: 2 }
 
 /**
- * @typedef {import('../frame/load.js').Load & { serverCpuUs: number, redisCpuUs: number, othersCores: number }} Pass CPU
+ * @typedef {import('../frame/load.js').Load & { serverCpuUs: number, redisCpuUs: number, loadCpuUs: number, othersCores: number }} Pass CPU
  *   per message
  */
 
@@ -71,7 +71,13 @@ async function pass(server, redis, seconds) {
   )
   const { cpuMs, othersCores } = meter()
   const each = (/** @type {number} */ ms) => (ms * 1_000) / figures.requests
-  return { ...figures, serverCpuUs: each(cpuMs.server), redisCpuUs: each(cpuMs.redis), othersCores }
+  return {
+    ...figures,
+    serverCpuUs: each(cpuMs.server),
+    redisCpuUs: each(cpuMs.redis),
+    loadCpuUs: each(figures.cpuMs),
+    othersCores,
+  }
 }
 
 /** @type {(name: string, passes: Pass[], beside: { name: string, passes: Pass[] } | undefined, target: import('../frame/figures.js').Target) => import('../frame/figures.js').Row} */
@@ -84,12 +90,14 @@ function row(name, passes, beside, target) {
   })
 }
 
-const HEADINGS = ['http', '256 connections', 'requests/s', 'p50 ms', 'p99 ms', 'CPU µs each: server', 'Redis']
+const HEADINGS = [
+  ...['http', '256 connections', 'requests/s', 'p50 ms', 'p99 ms', 'CPU µs each: server', 'Redis', 'load'],
+]
 
 /** @param {{ name: string, passes: Pass[] }} subject */
 function detailsOf({ name, passes }) {
   const middle = (/** @type {keyof Pass} */ figure) => median(passes.map((each) => each[figure]))
-  const cpu = [middle('serverCpuUs'), middle('redisCpuUs')].map((us) =>
+  const cpu = [middle('serverCpuUs'), middle('redisCpuUs'), middle('loadCpuUs')].map((us) =>
     Number.isNaN(us) ? '' : us.toFixed(1),
   )
   return [

@@ -1,9 +1,10 @@
 // @ts-check
 import { setTimeout as sleep } from 'node:timers/promises'
 import { alone, compared } from '../frame/figures.js'
+import { within } from '../frame/processes.js'
 import { startRedis } from '../frame/redis.js'
 import { startService } from '../frame/service.js'
-import { countCommands } from './monitor.js'
+import { countCommands, scriptNames } from './monitor.js'
 
 /** The same load for each; of more than one master there are 16 shards. */
 const CASES = [
@@ -17,15 +18,15 @@ const IDLE_MS = 20_000
 /** What servers ask when they start is done. */
 const STARTED_MS = 3_000
 
-const PER_SECOND = 1_000
-const SINGLE_MS = 4_000
-const SEND_EVERY_MS = 10
+/** So far apart that each is stored, falls due and is delivered on its own. */
+const SINGLE_EVERY_MS = 2
+const SINGLES = 1_500
 const BATCHES = 10
 const BATCH = 1_000
-const DUE_IN_MS = 2_500
+const DUE_IN_MS = 2_000
 const SPREAD_MS = 1_000
-/** After the last is due, all are delivered and acknowledged. */
-const DONE_MS = 2_500
+const DONE_WITHIN_MS = 30_000
+const LOOK_EVERY_MS = 100
 
 const IDLE = { atMost: 5 }
 const FLAT = { atMost: 1.25 }
@@ -34,6 +35,8 @@ const FLAT = { atMost: 1.25 }
  * @typedef {import('./monitor.js').Commands} Commands
  * @typedef {object} Counted
  * @property {string} name
+ * @property {number} servers
+ * @property {number} masters
  * @property {number} idleSent commands a second and server
  * @property {number} idleAll
  * @property {{ sent: number, all: number, byName: Record<string, number> }} singly commands a message
@@ -46,8 +49,22 @@ const FLAT = { atMost: 1.25 }
  *
  * @param {import('../main.js').Options} options
  */
-export async function servers({ checkouts: [checkout] }) {
-  const path = checkout?.path ?? ''
+export async function servers({ checkouts }) {
+  const measured = []
+  for (const { name, path } of checkouts) {
+    measured.push({ name, ...(await measure(path)) })
+  }
+  const also = (/** @type {string} */ name) => (name === 'Carillon' ? '' : `, ${name}`)
+  return {
+    raw: { measured },
+    rows: measured.flatMap(({ name, cases }) => rowsOf(cases, also(name))),
+    details: [HEADINGS, ...measured.flatMap(({ name, cases }) => detailsOf(cases, also(name)))],
+  }
+}
+
+/** @param {string} path of a checkout */
+async function measure(path) {
+  const scripts = await scriptNames(path)
   const fleets = []
   for (const { servers, masters } of CASES) {
     const redis = await startRedis({ masters, appendfsync: 'everysec' })
@@ -55,29 +72,31 @@ export async function servers({ checkouts: [checkout] }) {
     const services = []
     for (let i = 0; i < servers; i += 1) services.push(await startService(path, settings))
     const name = `${plural(servers, 'server')}, ${plural(masters, 'master')}`
-    fleets.push({ name, redis, services })
+    fleets.push({ name, servers, masters, redis, services })
   }
 
   await sleep(STARTED_MS)
   // All at once, as nothing of it takes any time of the machine's.
-  const idle = await Promise.all(fleets.map(({ redis }) => counted(redis, () => sleep(IDLE_MS))))
+  const stops = await Promise.all(fleets.map(({ redis }) => countCommands(redis, scripts)))
+  await sleep(IDLE_MS)
+  const idle = await Promise.all(stops.map((stop) => stop()))
   /** @type {Counted[]} */
-  const results = []
-  for (const [i, { name, redis, services }] of fleets.entries()) {
+  const cases = []
+  for (const [i, { redis, services, ...about }] of fleets.entries()) {
     const { sent = 0, all = 0 } = idle[i] ?? {}
     const perSecond = (/** @type {number} */ count) => (count * 1_000) / IDLE_MS / services.length
-    const singly = await perMessage(redis, services, sendSingly)
-    const inBatches = await perMessage(redis, services, sendInBatches)
-    results.push({ name, idleSent: perSecond(sent), idleAll: perSecond(all), singly, inBatches })
+    const singly = await perMessage(redis, services, sendSingly, scripts)
+    const inBatches = await perMessage(redis, services, sendInBatches, scripts)
+    cases.push({ ...about, idleSent: perSecond(sent), idleAll: perSecond(all), singly, inBatches })
     console.error(
-      `servers, ${name}: sent singly ${singly.sent.toFixed(3)}, in batches ${inBatches.sent.toFixed(4)} a message`,
+      `servers, ${about.name}: sent singly ${singly.sent.toFixed(3)}, in batches ${inBatches.sent.toFixed(4)} a message`,
     )
   }
   for (const { redis, services } of fleets) {
     await Promise.all(services.map((service) => service.stop()))
     await redis.stop()
   }
-  return { raw: { cases: results, idle }, rows: rowsOf(results), details: detailsOf(results) }
+  return { cases, idle }
 }
 
 /** @typedef {import('../frame/service.js').BenchService} BenchService */
@@ -85,45 +104,37 @@ export async function servers({ checkouts: [checkout] }) {
 /** @type {(count: number, noun: string) => string} */
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`
 
-/** @type {(redis: import('../frame/redis.js').BenchRedis, during: () => Promise<unknown>) => Promise<Commands>} */
-async function counted({ ports }, during) {
-  const stop = await countCommands(ports)
-  await during()
-  return stop()
-}
+/** @typedef {import('../frame/redis.js').BenchRedis} BenchRedis */
 
-/** @type {(redis: import('../frame/redis.js').BenchRedis, services: BenchService[], send: (services: BenchService[]) => Promise<{ count: number, lastDueAt: number }>) => Promise<Counted['singly']>} */
-async function perMessage(redis, services, send) {
-  let count = 0
-  const { sent, all, byName } = await counted(redis, async () => {
-    const load = await send(services)
-    count = load.count
-    await sleep(load.lastDueAt + DONE_MS - Date.now())
-  })
-  const left = await services[0]?.counts()
-  if (left === undefined || left.scheduled + left.claimed + left.dead > 0) {
-    throw new Error(`messages are left that should be delivered: ${JSON.stringify(left)}`)
-  }
+/** @type {(redis: BenchRedis, services: BenchService[], send: (services: BenchService[]) => Promise<number>, scripts: Map<string, string>) => Promise<Counted['singly']>} */
+async function perMessage(redis, services, send, scripts) {
+  const stop = await countCommands(redis, scripts)
+  const count = await send(services)
+  await within(DONE_WITHIN_MS, 'the messages to be delivered', delivered(redis))
+  const { sent, all, byName } = await stop()
+  const { dead = 0 } = (await services[0]?.counts()) ?? {}
+  if (dead > 0) throw new Error(`${dead} messages could not be delivered`)
   const each = Object.entries(byName).map(([name, calls]) => [name, calls / count])
   return { sent: sent / count, all: all / count, byName: Object.fromEntries(each) }
 }
 
+/** No shard has a message any more. @param {BenchRedis} redis */
+async function delivered({ clients }) {
+  const left = async () => (await Promise.all(clients.map((client) => client.keys('{*}:messages')))).flat()
+  while ((await left()).length > 0) await sleep(LOOK_EVERY_MS)
+}
+
 /** By a request for each, at an even pace that every machine can keep, to the servers in turn. @param {BenchService[]} services */
 async function sendSingly(services) {
-  const count = (PER_SECOND * SINGLE_MS) / 1_000
-  const beganAt = Date.now()
+  const beganAt = performance.now()
   const answers = []
-  let lastDueAt = 0
-  for (let i = 0; i < count; ) {
-    const upTo = Math.min(count, ((Date.now() - beganAt) * PER_SECOND) / 1_000)
-    for (; i < upTo; i += 1) {
-      lastDueAt = Date.now() + DUE_IN_MS
-      answers.push(post(services[i % services.length], lastDueAt))
-    }
-    await sleep(SEND_EVERY_MS)
+  for (let i = 0; i < SINGLES; i += 1) {
+    const waitMs = beganAt + i * SINGLE_EVERY_MS - performance.now()
+    if (waitMs > 0) await sleep(waitMs)
+    answers.push(post(services[i % services.length], Date.now() + DUE_IN_MS))
   }
   await Promise.all(answers)
-  return { count, lastDueAt }
+  return SINGLES
 }
 
 /** @type {(service: BenchService | undefined, time: number) => Promise<void>} */
@@ -145,49 +156,55 @@ async function sendInBatches(services) {
   await Promise.all(
     Array.from({ length: BATCHES }, (_, i) => services[i % services.length]?.schedule(messages())),
   )
-  return { count: BATCHES * BATCH, lastDueAt: from + SPREAD_MS }
+  return BATCHES * BATCH
 }
 
-/** @param {Counted[]} results */
-function rowsOf([first, ...others]) {
-  if (first === undefined) return []
+/**
+ * More servers beside one with as many masters, and one server with more masters beside one with one; and the most that
+ * any asks for while idle.
+ *
+ * @type {(cases: Counted[], also: string) => import('../frame/figures.js').Row[]}
+ */
+function rowsOf(cases, also) {
   const loads = /** @type {const} */ ([
-    ['singly', 'singly'],
+    ['singly', 'one by one'],
     ['inBatches', 'by 1,000'],
   ])
-  const perMessage = others.flatMap((result) =>
-    loads.flatMap(([load, how]) =>
-      /** @type {const} */ (['sent', 'all']).map((which) =>
-        compared({
-          ...{
-            part: 'servers',
-            what: `${result.name}, ${how}, ${which === 'sent' ? 'sent' : 'with scripts'}`,
-          },
-          ...{ unit: 'commands a message', figures: [result[load][which]], target: FLAT },
-          beside: { name: first.name, figures: [first[load][which]] },
-        }),
-      ),
-    ),
-  )
-  const idle = [first, ...others].map(({ name, idleSent }) =>
-    alone({
-      ...{ part: 'servers', what: `${name}, idle, sent`, unit: 'commands/s a server' },
-      ...{ figures: [idleSent], target: IDLE },
-    }),
-  )
-  return [...perMessage, ...idle]
+  const besideOf = (/** @type {Counted} */ { servers, masters }) =>
+    cases.find((each) => each.servers === 1 && each.masters === (servers === 1 ? 1 : masters))
+  const perMessage = cases.flatMap((each) => {
+    const beside = besideOf(each)
+    if (beside === undefined || beside === each) return []
+    return loads.map(([load, how]) =>
+      compared({
+        ...{ part: 'servers', what: `${each.name}, ${how}${also}`, unit: 'commands a message' },
+        ...{ figures: [each[load].sent], target: FLAT },
+        beside: { name: beside.name, figures: [beside[load].sent] },
+      }),
+    )
+  })
+  const idle = alone({
+    ...{ part: 'servers', what: `a server, idle${also}`, unit: 'commands/s', target: IDLE },
+    figures: [Math.max(...cases.map(({ idleSent }) => idleSent))],
+  })
+  return [...perMessage, idle]
 }
 
-/** @param {Counted[]} results */
-function detailsOf(results) {
-  const headings = [
-    ...['servers', 'Redis', 'singly: sent', 'with scripts', 'by 1,000: sent', 'with scripts'],
-    ...['idle/s each: sent', 'with scripts'],
-  ]
-  const lines = results.map(({ name, singly, inBatches, idleSent, idleAll }) => [
-    ...name.split(', '),
-    ...[singly.sent, singly.all, inBatches.sent, inBatches.all].map((figure) => figure.toFixed(3)),
-    ...[idleSent, idleAll].map((figure) => figure.toFixed(2)),
-  ])
-  return [headings, ...lines]
+const HEADINGS = [
+  ...['sent a message', 'load', 'schedule', 'claim', 'acknowledge', 'all', 'with scripts'],
+  ...['idle/s a server', 'with scripts'],
+]
+
+/** Where they come from. @type {(cases: Counted[], also: string) => string[][]} */
+function detailsOf(cases, also) {
+  return cases.flatMap(({ name, singly, inBatches, idleSent, idleAll }) =>
+    /** @type {const} */ ([
+      ['one by one', singly],
+      ['by 1,000', inBatches],
+    ]).map(([how, { sent, all, byName }]) => {
+      const { schedule = 0, claim = 0, acknowledge = 0 } = byName
+      const figures = [schedule, claim, acknowledge, sent, all].map((figure) => figure.toFixed(3))
+      return [name + also, how, ...figures, idleSent.toFixed(2), idleAll.toFixed(2)]
+    }),
+  )
 }

@@ -11,9 +11,10 @@ import { machineText } from './machine.js'
 
 const WIDTH = 860
 const BARS_AT = 300
-const LONGEST_BAR = 330
+const LONGEST_BAR = 290
 const BAR = 11
-const LINE = 40
+const LINE = 16
+const GAP = 10
 const HEADING = 34
 const TOP = 76
 
@@ -39,7 +40,8 @@ export function drawNewest(parts, folder, file) {
 }
 
 /**
- * Every row that is compared with something: two bars on a scale of their own, as each has its own unit, and the ratio.
+ * Everything that has a ratio to reach: bars for us and for what we are compared with, on a scale of their own, as each
+ * has its own unit.
  *
  * @param {readonly Result[]} results
  * @returns {string} SVG that is readable on a light and on a dark page
@@ -48,15 +50,16 @@ export function chart(results) {
   let y = TOP
   const drawn = []
   for (const { part, rows } of results) {
-    const shown = rows.filter(({ ratio, figure }) => ratio !== undefined && Number.isFinite(figure))
+    const shown = rows.filter(({ ratio, target }) => ratio !== undefined && target !== undefined)
     if (shown.length === 0) continue
     drawn.push(text(20, y + 18, part, 'part'))
     y += HEADING
-    for (const row of shown) {
-      drawn.push(...pair(row, y))
-      y += LINE
+    for (const what of new Set(shown.map((row) => row.what))) {
+      const group = shown.filter((row) => row.what === what)
+      drawn.push(...bars(group, y))
+      y += LINE * (group.length + 1) + GAP
     }
-    y += 8
+    y += GAP
   }
   const height = y + 20
   return `${[
@@ -95,20 +98,25 @@ const legend = () => [
   text(WIDTH - 20, 71, 'ratio (to reach)', 'small end'),
 ]
 
-/** @type {(row: Row, y: number) => string[]} */
-function pair({ what, unit, figure, beside = '', besideFigure = 0, ratio, target, reached }, y) {
-  const scale = LONGEST_BAR / Math.max(figure, besideFigure)
-  const [ours, theirs] = [figure * scale, besideFigure * scale]
-  const goal = target === undefined ? '' : ` (${targetText(target)})`
-  const verdict = target === undefined ? '' : reached ? ' yes' : ' no'
+/** Ours first, then each other's with the ratio of ours to it. @type {(rows: readonly Row[], y: number) => string[]} */
+function bars(rows, y) {
+  const [{ what = '', figure = 0, unit = '' } = {}] = rows
+  const scale = LONGEST_BAR / Math.max(figure, ...rows.map(({ besideFigure = 0 }) => besideFigure))
+  const others = rows.flatMap(({ beside = '', besideFigure = 0, ratio, target, reached }, i) => {
+    const top = y + (i + 1) * LINE
+    const goal = target === undefined ? '' : ` (${targetText(target)})`
+    return [
+      text(BARS_AT - 10, top + 10, beside, 'small end'),
+      bar(BARS_AT, top, besideFigure * scale, 'theirs'),
+      text(BARS_AT + besideFigure * scale + 6, top + 10, `${short(besideFigure)} ${unit}`, 'small'),
+      text(WIDTH - 20, top + 10, `${ratio?.median.toFixed(2)}${goal}`, `end ${reached ? 'yes' : 'no'}`),
+    ]
+  })
   return [
     text(BARS_AT - 10, y + 10, what, 'end'),
-    text(BARS_AT - 10, y + 25, `beside ${beside}`, 'small end'),
-    bar(BARS_AT, y, ours, 'ours'),
-    text(BARS_AT + ours + 6, y + 10, `${short(figure)} ${unit}`, 'small'),
-    bar(BARS_AT, y + 15, theirs, 'theirs'),
-    text(BARS_AT + theirs + 6, y + 25, `${short(besideFigure)} ${unit}`, 'small'),
-    text(WIDTH - 20, y + 18, `${ratio?.median.toFixed(2)}${goal}`, `end${verdict}`),
+    bar(BARS_AT, y, figure * scale, 'ours'),
+    text(BARS_AT + figure * scale + 6, y + 10, `${short(figure)} ${unit}`, 'small'),
+    ...others,
   ]
 }
 

@@ -18,13 +18,13 @@ const IDLE_MS = 20_000
 /** What servers ask when they start is done. */
 const STARTED_MS = 3_000
 
-/** So far apart that each is stored, falls due and is delivered on its own. */
-const SINGLE_EVERY_MS = 2
-const SINGLES = 1_500
-const BATCHES = 10
+/** So far apart that each is stored, falls due and is delivered on its own, also where the machine is busy. */
+const SINGLE_EVERY_MS = 15
+const SINGLES = 400
+const BATCHES = 20
 const BATCH = 1_000
 const DUE_IN_MS = 2_000
-const SPREAD_MS = 1_000
+const BATCHES_DUE_IN_MS = 5_000
 const DONE_WITHIN_MS = 30_000
 const LOOK_EVERY_MS = 100
 
@@ -85,11 +85,12 @@ async function measure(path) {
   for (const [i, { redis, services, ...about }] of fleets.entries()) {
     const { sent = 0, all = 0 } = idle[i] ?? {}
     const perSecond = (/** @type {number} */ count) => (count * 1_000) / IDLE_MS / services.length
-    const singly = await perMessage(redis, services, sendSingly, scripts)
-    const inBatches = await perMessage(redis, services, sendInBatches, scripts)
+    const setup = { redis, services, scripts, idlePerMs: { sent: sent / IDLE_MS, all: all / IDLE_MS } }
+    const singly = await perMessage(setup, sendSingly)
+    const inBatches = await perMessage(setup, sendInBatches)
     cases.push({ ...about, idleSent: perSecond(sent), idleAll: perSecond(all), singly, inBatches })
     console.error(
-      `servers, ${about.name}: sent singly ${singly.sent.toFixed(3)}, in batches ${inBatches.sent.toFixed(4)} a message`,
+      `servers, ${about.name}: sent one by one ${singly.sent.toFixed(3)}, at once ${inBatches.sent.toFixed(4)} a message`,
     )
   }
   for (const { redis, services } of fleets) {
@@ -106,16 +107,30 @@ const plural = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`
 
 /** @typedef {import('../frame/redis.js').BenchRedis} BenchRedis */
 
-/** @type {(redis: BenchRedis, services: BenchService[], send: (services: BenchService[]) => Promise<number>, scripts: Map<string, string>) => Promise<Counted['singly']>} */
-async function perMessage(redis, services, send, scripts) {
+/**
+ * @typedef {object} Setup
+ * @property {BenchRedis} redis
+ * @property {BenchService[]} services
+ * @property {Map<string, string>} scripts
+ * @property {{ sent: number, all: number }} idlePerMs what the servers together ask for anyway, and is not counted again
+ */
+
+/** @type {(setup: Setup, send: (services: BenchService[]) => Promise<number>) => Promise<Counted['singly']>} */
+async function perMessage({ redis, services, scripts, idlePerMs }, send) {
   const stop = await countCommands(redis, scripts)
+  const beganAt = performance.now()
   const count = await send(services)
   await within(DONE_WITHIN_MS, 'the messages to be delivered', delivered(redis))
+  const ms = performance.now() - beganAt
   const { sent, all, byName } = await stop()
   const { dead = 0 } = (await services[0]?.counts()) ?? {}
   if (dead > 0) throw new Error(`${dead} messages could not be delivered`)
   const each = Object.entries(byName).map(([name, calls]) => [name, calls / count])
-  return { sent: sent / count, all: all / count, byName: Object.fromEntries(each) }
+  return {
+    sent: (sent - idlePerMs.sent * ms) / count,
+    all: (all - idlePerMs.all * ms) / count,
+    byName: Object.fromEntries(each),
+  }
 }
 
 /** No shard has a message any more. @param {BenchRedis} redis */
@@ -148,14 +163,12 @@ async function post(service, time) {
   await response.arrayBuffer()
 }
 
-/** By 1,000 a request, to the servers in turn; all due within a second. @param {BenchService[]} services */
+/** By 1,000 a request, to the servers in turn; all due at once. @param {BenchService[]} services */
 async function sendInBatches(services) {
-  const from = Date.now() + DUE_IN_MS
-  const messages = () =>
-    Array.from({ length: BATCH }, (_, i) => ({ at: from + (i * SPREAD_MS) / BATCH, payload: 'a message' }))
-  await Promise.all(
-    Array.from({ length: BATCHES }, (_, i) => services[i % services.length]?.schedule(messages())),
-  )
+  const at = Date.now() + BATCHES_DUE_IN_MS
+  const messages = Array.from({ length: BATCH }, () => ({ at, payload: 'a message' }))
+  for (let i = 0; i < BATCHES; i += 1) await services[i % services.length]?.schedule(messages)
+  if (Date.now() > at) throw new Error('the messages were due before all of them were stored')
   return BATCHES * BATCH
 }
 
@@ -168,18 +181,18 @@ async function sendInBatches(services) {
 function rowsOf(cases, also) {
   const loads = /** @type {const} */ ([
     ['singly', 'one by one'],
-    ['inBatches', 'by 1,000'],
+    ['inBatches', '20,000 at once'],
   ])
   const besideOf = (/** @type {Counted} */ { servers, masters }) =>
     cases.find((each) => each.servers === 1 && each.masters === (servers === 1 ? 1 : masters))
-  const perMessage = cases.flatMap((each) => {
+  const messages = cases.flatMap((each) => {
     const beside = besideOf(each)
     if (beside === undefined || beside === each) return []
     return loads.map(([load, how]) =>
       compared({
-        ...{ part: 'servers', what: `${each.name}, ${how}${also}`, unit: 'commands a message' },
-        ...{ figures: [each[load].sent], target: FLAT },
-        beside: { name: beside.name, figures: [beside[load].sent] },
+        ...{ part: 'servers', what: `${each.name}, ${how}${also}`, unit: 'commands/1,000' },
+        ...{ figures: [each[load].sent * 1_000], target: FLAT },
+        beside: { name: beside.name, figures: [beside[load].sent * 1_000] },
       }),
     )
   })
@@ -187,11 +200,11 @@ function rowsOf(cases, also) {
     ...{ part: 'servers', what: `a server, idle${also}`, unit: 'commands/s', target: IDLE },
     figures: [Math.max(...cases.map(({ idleSent }) => idleSent))],
   })
-  return [...perMessage, idle]
+  return [...messages, idle]
 }
 
 const HEADINGS = [
-  ...['sent a message', 'load', 'schedule', 'claim', 'acknowledge', 'all', 'with scripts'],
+  ...['sent a message', 'load', 'schedule', 'claim', 'acknowledge', 'all but idle', 'with scripts'],
   ...['idle/s a server', 'with scripts'],
 ]
 
@@ -200,10 +213,10 @@ function detailsOf(cases, also) {
   return cases.flatMap(({ name, singly, inBatches, idleSent, idleAll }) =>
     /** @type {const} */ ([
       ['one by one', singly],
-      ['by 1,000', inBatches],
+      ['20,000 at once', inBatches],
     ]).map(([how, { sent, all, byName }]) => {
       const { schedule = 0, claim = 0, acknowledge = 0 } = byName
-      const figures = [schedule, claim, acknowledge, sent, all].map((figure) => figure.toFixed(3))
+      const figures = [schedule, claim, acknowledge, sent, all].map((figure) => figure.toFixed(4))
       return [name + also, how, ...figures, idleSent.toFixed(2), idleAll.toFixed(2)]
     }),
   )

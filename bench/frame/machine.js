@@ -21,3 +21,7 @@ export function busyMs() {
   for (const { times } of cpus()) busy += times.user + times.nice + times.sys + times.irq
   return busy
 }
+
+/** @param {ReturnType<typeof describeMachine>} machine */
+export const machineText = ({ cpu, cores, memoryGib, system }) =>
+  `${cores} cores of ${cpu}, ${memoryGib} GiB, ${system}`

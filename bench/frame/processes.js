@@ -4,21 +4,35 @@
 
 import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 /** @typedef {import('node:child_process').ChildProcess} ChildProcess */
 
 /** @type {Set<ChildProcess>} */
 const running = new Set()
+/** @type {string[]} */
+const temporary = []
 const END_WITHIN_MS = 15_000
 /** What Linux counts the CPU time of processes in. */
 const TICKS_PER_SECOND = 100
 
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
+  for (const folder of temporary)
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
 })
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.once(signal, () => process.exit(1))
+}
+
+/** A folder that is removed when the bench ends, however it does. */
+export async function temporaryFolder() {
+  const folder = await mkdtemp(join(tmpdir(), 'carillon-bench-'))
+  temporary.push(folder)
+  return folder
 }
 
 /**
@@ -37,10 +51,11 @@ function own(child) {
  *
  * @param {string} file
  * @param {readonly string[]} args
- * @param {{ cwd?: string, env?: Record<string, string | undefined>, silent?: boolean }} [options]
+ * @param {{ cwd?: string, env?: Record<string, string | undefined>, silent?: boolean, stdout?: number }} [options]
+ *   `stdout` is a descriptor that it goes to instead
  */
-export function start(file, args, { cwd, env = process.env, silent = false } = {}) {
-  const stdout = silent ? 'ignore' : 'pipe'
+export function start(file, args, { cwd, env = process.env, silent = false, stdout: to } = {}) {
+  const stdout = silent ? 'ignore' : (to ?? 'pipe')
   return own(spawn(file, args, { env, stdio: ['ignore', stdout, 'inherit'], ...(cwd ? { cwd } : {}) }))
 }
 
@@ -130,12 +145,18 @@ export function pidOf(child) {
  * @param {number} pid
  * @returns {number} ms of CPU that it has used so far, in steps of 10; NaN where the system does not tell
  */
-export function cpuMsOf(pid) {
+export const cpuMsOf = (pid) => cpuMs(String(pid), 11)
+
+/** ms of CPU that children of the bench which have ended had used, in steps of 10; NaN where the system does not tell */
+export const cpuMsOfEnded = () => cpuMs('self', 13)
+
+/** @type {(pid: string, field: number) => number} the field of user time, before that of system time; see proc(5) */
+function cpuMs(pid, field) {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /, '')
       .split(' ')
-    return ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND
+    return ((Number(fields[field]) + Number(fields[field + 1])) * 1_000) / TICKS_PER_SECOND
   } catch {
     return Number.NaN
   }

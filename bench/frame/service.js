@@ -1,46 +1,33 @@
 // @ts-check
 import { EventEmitter, once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { alive, end, pidOf, start, within } from './processes.js'
 
 const START_WITHIN_MS = 20_000
+const LOOK_EVERY_MS = 20
 const BATCH = 1_000
 /** As pino numbers levels. */
 const WARN = 40
+/** Or the server would warn that webhooks go unsigned. */
+const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
 
 /**
  * One server of a checkout that is built, started as anybody would who has many of them: `node dist/main.js`.
  *
  * @param {string} checkout
  * @param {Record<string, string>} settings
+ * @param {{ stdoutTo?: string }} [options] the file its standard output goes to, rather than to the bench
  */
-export async function startService(checkout, settings) {
-  const args = ['dist/main.js']
-  const env = { PATH: process.env.PATH, PORT: '0', ...settings }
-  const child = start(process.execPath, args, { cwd: checkout, env })
-  const log = new EventEmitter()
-  const listening = once(log, 'listening')
-  const warned = once(log, 'warning').then(([line]) => {
-    throw new Error(`the server complains: ${line}`)
-  })
-  warned.catch(() => undefined)
-  if (child.stdout === null) throw new Error('a server without standard output')
-  createInterface(child.stdout).on('line', (line) => {
-    const { level, msg } = JSON.parse(line)
-    const [, address] = /listening on (http:\S+)/.exec(msg) ?? []
-    if (address !== undefined) log.emit('listening', address)
-    if (level >= WARN) log.emit('warning', line)
-  })
-  const [url] = await within(START_WITHIN_MS, 'the server to listen', alive(child, listening))
+export async function startService(checkout, settings, { stdoutTo } = {}) {
+  const env = { PORT: '0', WEBHOOK_SECRETS: SECRET, ...settings }
+  const server = await startServer(['dist/main.js'], { cwd: checkout, env, stdoutTo })
+  const { url } = server
   return {
-    url,
-    pid: pidOf(child),
-    /**
-     * @template T
-     * @param {Promise<T>} promise
-     * @returns {Promise<T>} rejects when the server ends or warns before: what is measured makes it do neither
-     */
-    well: (promise) => alive(child, Promise.race([promise, warned])),
+    ...server,
     /**
      * Stores messages, in batches.
      *
@@ -65,8 +52,80 @@ export async function startService(checkout, settings) {
       const { counts } = /** @type {any} */ (await response.json())
       return counts
     },
-    stop: () => end(child),
   }
 }
 
 /** @typedef {Awaited<ReturnType<typeof startService>>} BenchService */
+
+/**
+ * What the service is measured beside: a server of bench/peers/, which logs where it listens as the service does.
+ *
+ * @param {string} file in bench/peers/
+ * @param {Record<string, string>} settings
+ */
+export const startPeer = (file, settings) =>
+  startServer([fileURLToPath(new URL(`../peers/${file}`, import.meta.url))], { env: settings })
+
+/**
+ * @param {string[]} args of node
+ * @param {{ cwd?: string, env: Record<string, string>, stdoutTo?: string | undefined }} options
+ */
+async function startServer(args, { cwd, env, stdoutTo }) {
+  const fd = stdoutTo === undefined ? undefined : openSync(stdoutTo, 'w')
+  const child = start(process.execPath, args, {
+    ...{ env: { PATH: process.env.PATH, ...env } },
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(fd === undefined ? {} : { stdout: fd }),
+  })
+  if (fd !== undefined) closeSync(fd)
+  const log = new EventEmitter()
+  const listening = once(log, 'listening')
+  const warned = once(log, 'warning').then(([line]) => {
+    throw new Error(`the server complains: ${line}`)
+  })
+  warned.catch(() => undefined)
+  if (child.stdout !== null) createInterface(child.stdout).on('line', (line) => read(line, log))
+  else if (stdoutTo !== undefined) void readUntilListening(stdoutTo, log, child)
+  const [url] = await within(START_WITHIN_MS, 'the server to listen', alive(child, listening))
+  return {
+    url: String(url),
+    pid: pidOf(child),
+    /**
+     * @template T
+     * @param {Promise<T>} promise
+     * @returns {Promise<T>} rejects when the server ends before, or warns (which is not seen where its standard output
+     *   goes to a file): what is measured makes it do neither
+     */
+    well: (promise) => alive(child, Promise.race([promise, warned])),
+    stop: () => end(child),
+  }
+}
+
+/** @typedef {Awaited<ReturnType<typeof startServer>>} BenchServer */
+
+/** @param {string} line @param {EventEmitter} log */
+function read(line, log) {
+  const { level, msg } = JSON.parse(line)
+  const [, address] = /listening on (http:\S+)/.exec(msg) ?? []
+  if (address !== undefined) log.emit('listening', address)
+  if (level >= WARN) log.emit('warning', line)
+}
+
+/** @type {(file: string, log: EventEmitter, child: import('node:child_process').ChildProcess) => Promise<void>} */
+async function readUntilListening(file, log, child) {
+  let isListening = false
+  log.once('listening', () => {
+    isListening = true
+  })
+  const handle = await open(file)
+  let text = ''
+  while (!isListening && child.exitCode === null) {
+    const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(65_536) })
+    text += buffer.toString('utf8', 0, bytesRead)
+    const lines = text.split('\n')
+    text = lines.pop() ?? ''
+    for (const line of lines) read(line, log)
+    await sleep(LOOK_EVERY_MS)
+  }
+  await handle.close()
+}

@@ -1,9 +1,10 @@
 // @ts-check
 import { setTimeout as sleep } from 'node:timers/promises'
-import { median, ratios, whole } from '../frame/figures.js'
-import { busyMs } from '../frame/machine.js'
-import { cpuMsOf, startHelper, within } from '../frame/processes.js'
+import { compared, median, whole } from '../frame/figures.js'
+import { startMeter } from '../frame/meter.js'
+import { startHelper, within } from '../frame/processes.js'
 import { startRedis } from '../frame/redis.js'
+import { inTurn } from '../frame/rounds.js'
 import { startService } from '../frame/service.js'
 
 /** @typedef {import('./receiver.js').Arrivals} Arrivals */
@@ -38,9 +39,6 @@ const SETTLE_WITHIN_MS = 10_000
 /** How long storing takes, at most, until that is known: all of it is due a moment after. */
 const STORE_MS = 1_000
 const STORE_MS_PER_MESSAGE = 0.3
-/** With --quiet, a round in which other programs kept more cores busy than this is measured again; so often at most. */
-const QUIET_CORES = 0.15
-const TRIES_PER_ROUND = 8
 
 /**
  * @typedef {object} Pass one measurement
@@ -57,7 +55,7 @@ const TRIES_PER_ROUND = 8
  * How many webhooks a second the service delivers, measured beside the same undici client alone against the same
  * receiver.
  *
- * @param {{ rounds: number, messages: number, quiet: boolean, checkouts: { name: string, path: string }[] }} options
+ * @param {import('../main.js').Options} options
  */
 export async function webhook({ rounds, messages, quiet, checkouts }) {
   const receiver = startHelper(new URL('receiver.js', import.meta.url), ['8'])
@@ -77,26 +75,20 @@ export async function webhook({ rounds, messages, quiet, checkouts }) {
   const measured = []
   for (const { name, hosts, afterMs } of CASES) {
     const urls = ports.slice(0, hosts).map((port) => `http://127.0.0.1:${port}/hook`)
-    const results = subjects.map((subject) => ({ ...subject, passes: /** @type {Pass[]} */ ([]) }))
-    // The first round is for the compilers of all processes, and connects.
-    let tries = rounds * (quiet ? TRIES_PER_ROUND : 1)
-    for (let round = 0; round <= rounds && tries >= 0; tries -= 1) {
-      /** @type {Pass[]} */
-      const figures = []
-      for (const { pass, name: subject } of results) {
-        const measured = await pass(urls, messages, afterMs)
-        figures.push(measured)
-        const { perSecond, othersCores } = measured
-        const others = `others ${othersCores.toFixed(2)} cores`
-        console.error(
-          `webhook, ${name}, round ${round || '0 (not counted)'}, ${subject}: ${whole(perSecond)}/s, ${others}`,
-        )
-      }
-      if (quiet && round > 0 && figures.some(({ othersCores }) => othersCores > QUIET_CORES)) continue
-      if (round > 0) for (const [i, { passes }] of results.entries()) passes.push(...figures.slice(i, i + 1))
-      round += 1
-    }
-    measured.push({ case: name, subjects: results.map(({ name, passes }) => ({ name, passes })) })
+    const passes = await inTurn(
+      subjects.map(({ name: subject, pass }) => ({
+        name: subject,
+        run: () => pass(urls, messages, afterMs),
+      })),
+      {
+        ...{ rounds, quiet, title: `webhook, ${name}` },
+        tell: ({ perSecond, othersCores }) => `${whole(perSecond)}/s, others ${othersCores.toFixed(2)} cores`,
+      },
+    )
+    measured.push({
+      case: name,
+      subjects: subjects.map(({ name: subject }, i) => ({ name: subject, passes: passes[i] ?? [] })),
+    })
   }
 
   for (const { service, redis } of services) {
@@ -105,30 +97,47 @@ export async function webhook({ rounds, messages, quiet, checkouts }) {
   }
   await Promise.all([undici.stop(), receiver.stop()])
   const redisVersion = services[0]?.redis.version
-  return { raw: { rounds, messages, redisVersion, measured }, rows: [HEADINGS, ...measured.flatMap(rowsOf)] }
+  return {
+    raw: { rounds, messages, redisVersion, measured },
+    rows: measured.flatMap(rowsOf),
+    details: [HEADINGS, ...measured.flatMap(detailsOf)],
+  }
+}
+
+/** @typedef {{ case: string, subjects: { name: string, passes: Pass[] }[] }} Measured */
+
+/** @param {Measured} measured */
+function rowsOf({ case: name, subjects }) {
+  const rate = (/** @type {Pass[]} */ passes) => passes.map(({ perSecond }) => perSecond)
+  const [alone, ...services] = subjects
+  return services.map(({ name: subject, passes }) =>
+    compared({
+      ...{ part: 'webhook', what: subject === 'Carillon' ? name : `${name}, ${subject}`, unit: 'messages/s' },
+      figures: rate(passes),
+      beside: { name: 'undici alone', figures: rate(alone?.passes ?? []) },
+      target: { atLeast: TO_REACH },
+    }),
+  )
 }
 
 const HEADINGS = [
-  ...['webhooks', 'sender', 'messages/s', 'of undici alone', 'least to most', 'to reach', 'all settled/s'],
-  ...['CPU µs each: sender', 'receiver', 'Redis', 'others, cores'],
+  'webhooks',
+  'sender',
+  'all settled/s',
+  'CPU µs each: sender',
+  'receiver',
+  'Redis',
+  'others, cores',
 ]
 
-/** @param {{ case: string, subjects: { name: string, passes: Pass[] }[] }} measured */
-function rowsOf({ case: name, subjects }) {
-  const rate = (/** @type {Pass[]} */ passes) => passes.map(({ perSecond }) => perSecond)
-  const alone = rate(subjects[0]?.passes ?? [])
-  return subjects.map(({ name: sender, passes }, i) => {
+/** @param {Measured} measured */
+function detailsOf({ case: name, subjects }) {
+  return subjects.map(({ name: sender, passes }) => {
     const middle = (/** @type {keyof Pass} */ figure) =>
       whole(median(passes.map((pass) => Number(pass[figure] ?? Number.NaN))))
-    const ratio = ratios(rate(passes), alone)
-    const range = `${ratio.least.toFixed(2)} to ${ratio.most.toFixed(2)}`
     const others = median(passes.map(({ othersCores }) => othersCores)).toFixed(2)
-    return [
-      ...[name, sender, middle('perSecond')],
-      ...(i === 0 ? ['1', '', ''] : [ratio.median.toFixed(2), range, `>= ${TO_REACH}`]),
-      middle('settledPerSecond'),
-      ...[middle('senderCpuUs'), middle('receiverCpuUs'), middle('redisCpuUs'), others],
-    ]
+    const cpu = [middle('senderCpuUs'), middle('receiverCpuUs'), middle('redisCpuUs')]
+    return [name, sender, middle('settledPerSecond'), ...cpu, others]
   })
 }
 
@@ -139,7 +148,7 @@ function rowsOf({ case: name, subjects }) {
 function undiciPass(undici, receiver) {
   return async (urls, count, afterMs) => {
     await receiver.ask({ expect: count, afterMs }, ANSWER_WITHIN_MS)
-    const meter = startMeter({ sender: undici.pid, receiver: receiver.pid })
+    const meter = startMeter({ sender: undici.pid, receiver: receiver.pid, redis: 0 })
     const order = {
       urls,
       count,
@@ -219,46 +228,17 @@ async function allArrivals(receiver, count) {
   return arrivals
 }
 
-/** @typedef {Record<'sender' | 'receiver' | 'redis' | 'othersCores', number>} Used CPU ms but for the last */
-
-/**
- * @param {{ sender: number, receiver: number, redis?: number }} pids
- * @returns {() => Used} what they, and the rest of the machine, have used since
- */
-function startMeter({ sender, receiver, redis = 0 }) {
-  const read = () => {
-    const { user, system } = process.cpuUsage()
-    const all = {
-      sender: cpuMsOf(sender),
-      receiver: cpuMsOf(receiver),
-      redis: redis === 0 ? 0 : cpuMsOf(redis),
-    }
-    return { ...all, own: (user + system) / 1_000, busy: busyMs(), at: performance.now() }
-  }
-  const before = read()
-  return () => {
-    const after = read()
-    const [sender, receiver, redis] = [
-      after.sender - before.sender,
-      after.receiver - before.receiver,
-      after.redis - before.redis,
-    ]
-    const others = after.busy - before.busy - (sender + receiver + redis + after.own - before.own)
-    return { sender, receiver, redis, othersCores: Math.max(0, others) / (after.at - before.at) }
-  }
-}
-
 /**
  * @param {Arrivals} arrivals
- * @param {Used} used
+ * @param {import('../frame/meter.js').Used<'sender' | 'receiver' | 'redis'>} used `redis` is NaN where there is none
  * @returns {Pass}
  */
-function figuresOf({ count, firstAt, lastAt }, { sender, receiver, redis, othersCores }) {
+function figuresOf({ count, firstAt, lastAt }, { cpuMs: { sender, receiver, redis }, othersCores }) {
   const each = (/** @type {number} */ ms) => (ms * 1_000) / count
   return {
     perSecond: ((count - 1) * 1_000) / (lastAt - firstAt),
     ...{ senderCpuUs: each(sender), receiverCpuUs: each(receiver), othersCores },
-    ...(redis === 0 ? {} : { redisCpuUs: each(redis) }),
+    ...(Number.isNaN(redis) ? {} : { redisCpuUs: each(redis) }),
   }
 }
 

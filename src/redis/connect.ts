@@ -87,6 +87,9 @@ function connectCluster(target: Extract<RedisTarget, { kind: 'cluster' }>): Clus
     {
       enableOfflineQueue: false,
       clusterRetryStrategy: (times) => Math.min(100 + times * 50, 1_000),
+      // None of these: what a lost node may have done must not be sent again, and the rest callers repeat themselves.
+      retryDelayOnFailover: 0,
+      retryDelayOnClusterDown: 0,
       redisOptions: sharedOptions(target),
     },
   )

@@ -1,3 +1,4 @@
+import { onTestFinished } from 'vitest'
 import type { Service } from './service.ts'
 import { until } from './until.ts'
 
@@ -27,7 +28,7 @@ const EVERY_MS = 10
 const AT_ONCE_MAX = 300
 
 /**
- * Posts messages for the console to servers in turn, about two every 10 ms, until it is stopped; every fourth with an id
+ * Posts messages for the console to servers in turn, about two every 10 ms, until it is stopped or the test ends; every fourth with an id
  * of the client's. All have tags.
  *
  * @param dueInMs between 0 and so many ms before it is due
@@ -57,6 +58,12 @@ export function startLoad(servers: () => readonly Service[], dueInMs = 1_500): L
     }
   }, EVERY_MS)
 
+  const stop = async () => {
+    clearInterval(timer)
+    await Promise.all(underWay)
+  }
+  onTestFinished(stop)
+
   const accepted = () => answers.filter(({ status }) => status === 201)
   return {
     answers,
@@ -65,10 +72,7 @@ export function startLoad(servers: () => readonly Service[], dueInMs = 1_500): L
       const wanted = accepted().length + more
       await until(`${more} more are accepted`, () => accepted().length >= wanted, timeoutMs)
     },
-    async stop() {
-      clearInterval(timer)
-      await Promise.all(underWay)
-    },
+    stop,
   }
 }
 

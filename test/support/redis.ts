@@ -35,6 +35,8 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
   const durable = [
     ...['--appendonly', 'yes', '--appendfsync', 'always', '--save', ''],
     ...['--auto-aof-rewrite-percentage', '0'],
+    // A replica's first copy comes at once.
+    ...['--repl-diskless-sync-delay', '0'],
   ]
   let child: ChildProcess | undefined
   const client = new Redis({
@@ -155,7 +157,7 @@ export async function clearNamespace(client: Redis | Cluster, namespace: string)
 }
 
 /** A port that nothing listens on, with room for a cluster's bus 10,000 above it. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000)
     const server = createServer()

@@ -98,8 +98,8 @@ function sharedOptions(target: RedisTarget) {
 function leaveReplicas(): (error: Error) => boolean {
   let leftAt = Number.NEGATIVE_INFINITY
   return (error) => {
-    if (!error.message.startsWith('READONLY') || performance.now() - leftAt < LEAVE_REPLICA_EVERY_MS)
-      return false
+    const isReplica = /^(READONLY|MASTERDOWN)\b/.test(error.message)
+    if (!isReplica || performance.now() - leftAt < LEAVE_REPLICA_EVERY_MS) return false
     leftAt = performance.now()
     return true
   }

@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import { compose } from './compose.ts'
 import { type Config, isLoopback } from './config.ts'
 import type { Destination } from './deliver/deliver.ts'
-import { connect } from './redis/connect.ts'
+import { connect, connectToHear } from './redis/connect.ts'
 import { createRedisClock } from './redis/redis-clock.ts'
 import {
   checkRequirements,
@@ -52,7 +52,7 @@ export interface Server {
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { config, target, logger, onAway = () => undefined } = options
   const connection = connect(target)
-  const wakeConnection = connect(target)
+  const wakeConnection = connectToHear(target)
   const clock = createRedisClock()
   const shardBook = createShardBook(config.SHARDS)
   const checkHealth = async () => {

@@ -4,6 +4,7 @@ import { createAlarm } from './alarm.ts'
 import { type ClaimDeps, claimOnce, type Pass } from './claim-once.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { HostSlots } from './host-slots.ts'
+import { createTrouble } from './trouble.ts'
 
 /**
  * A sleeping server looks for itself this often, in one shard after the other, whatever it has heard; the jitter keeps
@@ -61,6 +62,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
   const heldBack = new Set<number>()
   /** shards that wait for another's claim to be answered, in order: one goes on after each, or all would meet again */
   const stoodBack = new Set<number>()
+  const trouble = createTrouble(logger)
   const stopping = new AbortController()
   let running: Promise<unknown> | undefined
 
@@ -106,12 +108,11 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
         const { limit } = deps
         const room = { limit: forConsole ? limit : 0, streamLimit: limit, ...(offer?.room ?? NO_SLOTS) }
         pass = await claimOnce(deps, shard, room, ending.signal)
-        if (failures > 0) logger.info({ shard, failures }, 'claiming works again')
+        trouble.works(shard)
         failures = 0
       } catch (error) {
         close(offer)
-        if (failures === 0)
-          logger.error({ shard, err: error }, 'claiming failed; trying again until it works')
+        trouble.failed(shard, error)
         failures += 1
         await alarm.wait(backoffMs(failures))
         continue

@@ -34,6 +34,30 @@ export function connect(target: RedisTarget): RedisConnection {
   return watch(client)
 }
 
+/**
+ * Connects for hearing what is published, which every node of a cluster is told of: to one of those that `target` names,
+ * and to the next one when that is lost.
+ *
+ * The cluster client would change nodes too, but without telling that something may have been missed.
+ */
+export function connectToHear(target: RedisTarget): RedisConnection {
+  if (target.kind !== 'cluster') return connect(target)
+  const { nodes, ...others } = target
+  let at = Math.floor(Math.random() * nodes.length)
+  const node = () => nodes[at % nodes.length] ?? { host: 'localhost', port: 6379 }
+  const options = optionsFor({ ...others, kind: 'single', ...node() })
+  const client = new Redis({
+    ...options,
+    retryStrategy(times) {
+      at += 1
+      // Read anew at each attempt to connect.
+      Object.assign(client.options, node())
+      return options.retryStrategy(times)
+    },
+  })
+  return watch(client)
+}
+
 function optionsFor(target: Exclude<RedisTarget, { kind: 'cluster' }>) {
   const common = {
     ...sharedOptions(target),
@@ -74,8 +98,8 @@ function sharedOptions(target: RedisTarget) {
 function leaveReplicas(): (error: Error) => boolean {
   let leftAt = Number.NEGATIVE_INFINITY
   return (error) => {
-    if (!error.message.startsWith('READONLY') || performance.now() - leftAt < LEAVE_REPLICA_EVERY_MS)
-      return false
+    const isReplica = /^(READONLY|MASTERDOWN)\b/.test(error.message)
+    if (!isReplica || performance.now() - leftAt < LEAVE_REPLICA_EVERY_MS) return false
     leftAt = performance.now()
     return true
   }
@@ -87,6 +111,9 @@ function connectCluster(target: Extract<RedisTarget, { kind: 'cluster' }>): Clus
     {
       enableOfflineQueue: false,
       clusterRetryStrategy: (times) => Math.min(100 + times * 50, 1_000),
+      // None of these: what a lost node may have done must not be sent again, and the rest callers repeat themselves.
+      retryDelayOnFailover: 0,
+      retryDelayOnClusterDown: 0,
       redisOptions: sharedOptions(target),
     },
   )

@@ -1,8 +1,8 @@
-import type { Cluster, Redis } from 'ioredis'
+import { Cluster, type Redis } from 'ioredis'
 import type { RetryPolicy } from '../message.ts'
-import { toSchedulerError } from './failures.ts'
-import { keysOf, type ShardKeys } from './keys.ts'
+import { guardKeyOf, keysOf, type ShardKeys } from './keys.ts'
 import { loadScript } from './lua.ts'
+import { scriptCaller } from './script-call.ts'
 
 export type Argument = string | number
 export type Command = (...args: Argument[]) => Promise<unknown[]>
@@ -32,26 +32,23 @@ export interface ScriptsOptions {
 }
 
 /**
- * Defines a script on a client; once per client and name.
+ * Makes a command of a script; its arguments are the script's keys, then its ARGV.
+ *
+ * Scripts build the names of further keys of their shard, of which a cluster knows nothing: there every call names a
+ * guard besides, so that none runs while a slot is being moved and some of its keys are elsewhere already.
  *
  * The command rejects with SchedulerError STORE_UNAVAILABLE when Redis did not confirm (the call may or may not
  * have run) and STORE_FULL when it refused for lack of memory. Every script answers a list.
  */
 export function defineScript(client: Redis | Cluster, name: string): Command {
-  const { lua, numberOfKeys } = loadScript(name)
-  const commandName = `carillon_${name}`
-  client.defineCommand(commandName, { lua, numberOfKeys })
-  // defineCommand adds a method that the client's type cannot know.
-  const command = (client as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[
-    commandName
-  ]
+  const source = loadScript(name)
+  const { numberOfKeys } = source
+  const call = scriptCaller(client, source)
+  const isGuarded = client instanceof Cluster
   return async (...args) => {
-    let reply: unknown
-    try {
-      reply = await command?.apply(client, args)
-    } catch (error) {
-      throw toSchedulerError(`${name}.lua`, error)
-    }
+    const keys = args.slice(0, numberOfKeys)
+    if (isGuarded) keys.push(guardKeyOf(String(keys[0])))
+    const reply = await call(keys, args.slice(numberOfKeys))
     if (!Array.isArray(reply)) throw new TypeError(`${name}.lua answered ${JSON.stringify(reply)}`)
     return reply
   }

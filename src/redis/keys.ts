@@ -65,6 +65,13 @@ export function keysOf(shard: number, namespace: string): ShardKeys {
   }
 }
 
+/**
+ * A key that never exists, in the slot of `key`. A call that names it besides others is refused by a Redis Cluster for as
+ * long as that slot is being moved: a node that has not all of a call's keys does not run it.
+ */
+export const guardKeyOf = (key: string): string =>
+  key.startsWith('{') ? `${key.slice(0, key.indexOf('}') + 1)}:guard` : `{${key}}:guard`
+
 /** Where messages that a webhook host or a pull queue may hold back wait; see lua/lib/lanes.lua. */
 export const laneOfQueue = (queue: string): string => `pull:${queue}`
 

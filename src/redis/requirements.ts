@@ -2,7 +2,7 @@ import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../errors.ts'
 import { NOT_SENT, toSchedulerError } from './failures.ts'
 import { shardCountKeyOf } from './keys.ts'
-import { withinTime } from './within-time.ts'
+import { answersOf, withinTime } from './within-time.ts'
 
 /** Redis as it is cannot be trusted with messages. The message is one line that says what to change. */
 export class UnfitRedisError extends Error {
@@ -126,16 +126,22 @@ export interface RedisFacts {
 }
 
 /** A command for a caller that acts on failures. @throws SchedulerError as toSchedulerError says */
-const asking = <T>(command: string, answer: Promise<T>): Promise<T> =>
-  withinTime(answer).catch((error: unknown) => {
+const asking = <T>(command: string, answer: Promise<T>, withinMs?: number): Promise<T> =>
+  withinTime(answer, withinMs).catch((error: unknown) => {
     if (error instanceof SchedulerError) throw error
     throw toSchedulerError(command, error)
   })
 
-/** Version and memory, on a cluster of all masters together. */
+/** A master that says nothing must not keep those who ask waiting for what the others say. */
+const EACH_MASTER_WITHIN_MS = 700
+
+/** Version and memory, on a cluster of all masters together that answer. @throws SchedulerError when none does */
 export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFacts> {
   const nodes = client instanceof Cluster ? client.nodes('master') : [client]
-  const infos = (await asking('info', Promise.all(nodes.map((node) => node.info())))).map(parseInfo)
+  const withinMs = client instanceof Cluster ? EACH_MASTER_WITHIN_MS : undefined
+  const infos = (await answersOf(nodes.map(async (node) => asking('info', node.info(), withinMs)))).map(
+    parseInfo,
+  )
   const sum = (name: string) => infos.reduce((total, info) => total + Number(info.get(name) ?? 0), 0)
   const [first] = infos
   return {
@@ -153,7 +159,16 @@ export async function readRedisClock(client: Redis | Cluster): Promise<number> {
 
 const HEALTHY_WITHIN_MS = 1_000
 
+async function pingAny(client: Redis | Cluster): Promise<unknown> {
+  if (!(client instanceof Cluster) || client.status !== 'ready') return client.ping()
+  return Promise.any(client.nodes('master').map((node) => node.ping())).catch((error: AggregateError) => {
+    throw error.errors[0] ?? new Error('the cluster has no master')
+  })
+}
+
 /**
+ * Asks Redis for a sign of life; on a cluster any master's will do, as messages go where there is one.
+ *
  * @param whyAway why there is no connection, where that is known
  * @throws Error with the reason when Redis has not answered within a second
  */
@@ -163,7 +178,7 @@ export async function pingRedis(client: Redis | Cluster, whyAway: () => string |
     timer = setTimeout(() => reject(new Error('Redis did not answer within a second')), HEALTHY_WITHIN_MS)
   })
   try {
-    await Promise.race([client.ping(), silence])
+    await Promise.race([pingAny(client), silence])
   } catch (error) {
     // Whoever watches the connection knows better why a command was not sent, but may not know it yet.
     if (NOT_SENT.test((error as Error).message))

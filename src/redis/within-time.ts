@@ -20,3 +20,16 @@ export function withinTime<T>(call: Promise<T>, ms = ANSWER_WITHIN_MS): Promise<
     call.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }
+
+/**
+ * What those said who answered, for questions that one may leave open.
+ *
+ * @throws the first reason when none did
+ */
+export async function answersOf<T>(calls: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(calls)
+  const answers = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  const failed = settled.find((each) => each.status === 'rejected')
+  if (answers.length === 0 && failed !== undefined) throw failed.reason
+  return answers
+}

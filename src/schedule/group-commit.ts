@@ -6,6 +6,7 @@ import type { Metrics } from '../metrics.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
 import type { ScheduleEntry, ScheduleWord, Scripts } from '../redis/scripts.ts'
 import { ANSWER_WITHIN_MS, withinTime } from '../redis/within-time.ts'
+import { createShardTurns } from './shard-turns.ts'
 
 /** One script call takes this much at most, which keeps it to a few milliseconds. */
 const CALL_MESSAGES = 1_000
@@ -43,7 +44,9 @@ export interface GroupCommit {
    *
    * While Redis is away the call is repeated with the same ids until 1.2 s have gone by. That is safe: a
    * message that an unanswered call did store is found by its id, and one that may have come due in between,
-   * which may be delivered and forgotten by now, is not stored again.
+   * which may be delivered and forgotten by now, is not stored again. A call that certainly did not run is made in
+   * another shard instead, with new ids, for messages without one of the client's; and a shard that failed gets no
+   * further such messages for a while.
    *
    * @returns once Redis has confirmed it
    * @throws SchedulerError DUE_TIME_PASSED, NOT_AFTER_TOO_SOON, ID_CONFLICT, STORE_FULL: not stored;
@@ -64,14 +67,14 @@ export interface GroupCommitDeps {
 export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: GroupCommitDeps): GroupCommit {
   const ids = createIdMaker()
   let turn: Pending[] = []
-  let nextShard = Math.floor(Math.random() * shards)
+  const turns = createShardTurns(shards)
 
   /** Messages whose id is made here go to one shard together; those of clients to the shard of their id. */
   function flush(): void {
     const all = turn
     turn = []
-    const own = nextShard
-    nextShard = (nextShard + 1) % shards
+    // Taken also by a turn of nothing but clients' ids, which costs nothing.
+    const own = turns.next()
     const byShard = new Map<number, Pending[]>()
     for (const pending of all) {
       const { id } = pending.draft
@@ -104,8 +107,16 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
       if (id !== undefined) return { id, due, rule: 'client', body }
       return { id: ids.next(shard, createdAt), due, rule: future ? 'future' : 'any', body }
     })
+    const free = batch.filter(({ draft: { id } }) => id === undefined)
+    const canLeave = () => free.length > 0 && turns.hasOther(shard)
     try {
-      const { words, now, repeated } = await scheduleUntilAnswered(shard, entries, batch[0]?.enteredAt ?? 0)
+      const answer = await scheduleUntilAnswered(shard, entries, batch[0]?.enteredAt ?? 0, canLeave)
+      if (answer === 'leave') {
+        const bound = batch.filter(({ draft: { id } }) => id !== undefined)
+        if (bound.length > 0) void commit(shard, bound)
+        return void commit(turns.next(), free)
+      }
+      const { words, now, repeated } = answer
       for (const [i, pending] of batch.entries()) {
         settle(pending, { id: entries[i]?.id ?? '', word: words[i] ?? 'exists', now, repeated })
       }
@@ -151,7 +162,13 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
     }
   }
 
-  async function scheduleUntilAnswered(shard: number, entries: readonly ScheduleEntry[], since: number) {
+  /** @returns 'leave' when it certainly did not run, and `canLeave` says so */
+  async function scheduleUntilAnswered(
+    shard: number,
+    entries: readonly ScheduleEntry[],
+    since: number,
+    canLeave: () => boolean,
+  ) {
     const answerBy = since + ANSWER_WITHIN_MS
     let repeated = false
     let attempt = entries
@@ -161,11 +178,15 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
         const { words, headInMs, now } = await withinTime(scripts.schedule(shard, attempt), answerBy - sentAt)
         metrics.scheduled(words.filter((word) => word === 'scheduled').length, performance.now() - sentAt)
         clock.observe(now)
+        turns.works(shard)
         if (headInMs !== null) onHead(shard, headInMs)
         return { words, now, repeated }
       } catch (error) {
         const passing = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
-        if (!passing || performance.now() + wait >= answerBy) throw error
+        if (!passing) throw error
+        turns.failed(shard)
+        if (performance.now() + wait >= answerBy) throw error
+        if (!error.perhapsDone && !repeated && canLeave()) return 'leave'
         if (error.perhapsDone) {
           repeated = true
           attempt = entries.map(asRepeated)

@@ -1,4 +1,8 @@
 import type { MessageScripts } from '../redis/message-scripts.ts'
+import { answersOf, withinTime } from '../redis/within-time.ts'
+
+/** A shard that says nothing must not keep those who ask waiting for what the others say. */
+const EACH_SHARD_WITHIN_MS = 600
 
 export interface Bucket {
   /** epoch ms */
@@ -46,6 +50,23 @@ export async function totals(
     oldestOverdueMs: Math.max(...counts.map(({ overdueMs }) => overdueMs)),
     oldestLateMs: Math.max(...counts.map(({ lateMs }) => lateMs)),
   }
+}
+
+/**
+ * How long the oldest message has waited that should have been delivered, in the shards that answer: what lies on a lost
+ * master no server can deliver.
+ *
+ * @throws SchedulerError when no shard answers
+ */
+export async function oldestLateMs(
+  scripts: Pick<MessageScripts, 'count'>,
+  shards: number,
+  fullLanes: readonly string[],
+): Promise<number> {
+  const calls = Array.from({ length: shards }, (_, shard) =>
+    withinTime(scripts.count(shard, fullLanes), EACH_SHARD_WITHIN_MS),
+  )
+  return Math.max(...(await answersOf(calls)).map(({ lateMs }) => lateMs))
 }
 
 /** The streams there are, with the keys that a consumer reads: one for each shard. */

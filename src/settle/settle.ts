@@ -143,16 +143,14 @@ export function noteTrimmed(
 }
 
 async function untilAnswered<T>(call: () => Promise<T>, until: () => number, signal: AbortSignal) {
-  for (
-    let repeated = false, wait = FIRST_RETRY_MS;
-    ;
-    repeated = true, wait = Math.min(wait * 2, LONGEST_RETRY_MS)
-  ) {
+  let repeated = false
+  for (let wait = FIRST_RETRY_MS; ; wait = Math.min(wait * 2, LONGEST_RETRY_MS)) {
     try {
       return { reply: await call(), repeated }
     } catch (error) {
       const passing = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
       if (!passing || signal.aborted || performance.now() + wait >= until()) throw error
+      if (error.perhapsDone) repeated = true
     }
     await sleep(wait, signal)
   }

@@ -35,6 +35,8 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
   const durable = [
     ...['--appendonly', 'yes', '--appendfsync', 'always', '--save', ''],
     ...['--auto-aof-rewrite-percentage', '0'],
+    // A replica's first copy comes at once.
+    ...['--repl-diskless-sync-delay', '0'],
   ]
   let child: ChildProcess | undefined
   const client = new Redis({
@@ -78,25 +80,66 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
 
 const SLOTS = 16_384
 
-/** A Redis Cluster of three masters, each a child process. */
-export async function startCluster(): Promise<{ url: string; stop(): Promise<void> }> {
-  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000']
-  const nodes = await Promise.all([1, 2, 3].map(() => startRedis({ args })))
+export interface TestCluster {
+  /** of the nodes that were masters at the start */
+  readonly url: string
+  readonly masters: readonly TestRedis[]
+  /** the replica of each master, in the same order; none unless asked for */
+  readonly replicas: readonly TestRedis[]
+  /** @returns the node that holds the slot of a key, as another knows it */
+  masterOf(key: string, askedOf?: TestRedis): Promise<TestRedis>
+  stop(): Promise<void>
+}
+
+export interface TestClusterOptions {
+  readonly redisServer?: string
+  readonly replicated?: boolean
+  readonly args?: readonly string[]
+}
+
+/** A Redis Cluster of three masters, each a child process, and each with a replica if asked for. */
+export async function startCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
+  const { replicated = false, ...others } = options
+  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', ...(options.args ?? [])]
+  const start = () => startRedis({ ...others, args })
+  const masters = await Promise.all([1, 2, 3].map(start))
+  const replicas = replicated ? await Promise.all(masters.map(start)) : []
+  const nodes = [...masters, ...replicas]
   const [first] = nodes
-  for (const [i, node] of nodes.entries()) {
-    const from = Math.floor((i * SLOTS) / nodes.length)
-    const to = Math.floor(((i + 1) * SLOTS) / nodes.length) - 1
+  for (const [i, node] of masters.entries()) {
+    const from = Math.floor((i * SLOTS) / masters.length)
+    const to = Math.floor(((i + 1) * SLOTS) / masters.length) - 1
     await node.client.call('CLUSTER', 'ADDSLOTSRANGE', from, to)
+  }
+  for (const node of nodes) {
     if (node !== first) await node.client.call('CLUSTER', 'MEET', '127.0.0.1', first?.port ?? 0)
   }
-  await until('the cluster is whole', async () => {
-    const infos = await Promise.all(nodes.map((node) => node.client.call('CLUSTER', 'INFO')))
-    return infos.every(
-      (info) => /cluster_state:ok/.test(String(info)) && /cluster_known_nodes:3/.test(String(info)),
+  const isWhole = async (node: TestRedis) => {
+    const info = String(await node.client.call('CLUSTER', 'INFO'))
+    return info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${nodes.length}`)
+  }
+  await until('the cluster is whole', async () => (await Promise.all(nodes.map(isWhole))).every(Boolean))
+  for (const [i, replica] of replicas.entries()) {
+    const id = await masters[i]?.client.call('CLUSTER', 'MYID')
+    await replica.client.call('CLUSTER', 'REPLICATE', String(id))
+  }
+  for (const replica of replicas) {
+    await until('a replica is in step', async () =>
+      (await replica.client.info('replication')).includes('master_link_status:up'),
     )
-  })
+  }
   return {
-    url: nodes.map((node) => node.url).join(','),
+    url: masters.map((node) => node.url).join(','),
+    masters,
+    replicas,
+    async masterOf(key, askedOf = first) {
+      const slot = Number(await askedOf?.client.call('CLUSTER', 'KEYSLOT', key))
+      const ranges = (await askedOf?.client.call('CLUSTER', 'SLOTS')) as [number, number, [string, number]][]
+      const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2][1]
+      const found = nodes.find((node) => node.port === port)
+      if (found === undefined) throw new Error(`no node of this cluster holds ${key}`)
+      return found
+    },
     stop: async () => void (await Promise.all(nodes.map((node) => node.stop()))),
   }
 }
@@ -114,7 +157,7 @@ export async function clearNamespace(client: Redis | Cluster, namespace: string)
 }
 
 /** A port that nothing listens on, with room for a cluster's bus 10,000 above it. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000)
     const server = createServer()

@@ -1,0 +1,81 @@
+import { onTestFinished } from 'vitest'
+import type { Service } from './service.ts'
+import { until } from './until.ts'
+
+/** A request that was made, and how it ended. */
+export interface Answer {
+  readonly id: string
+  /** the id is the client's */
+  readonly isOwnId: boolean
+  readonly status: number
+  readonly dueAt: number
+  /** Date.now() */
+  readonly sentAt: number
+  readonly answeredAt: number
+}
+
+export interface Load {
+  /** what was answered so far */
+  readonly answers: readonly Answer[]
+  accepted(): Answer[]
+  /** Waits until `count` more are accepted. */
+  untilAccepted(count: number, timeoutMs?: number): Promise<void>
+  /** Sends no more, and waits for all answers. */
+  stop(): Promise<void>
+}
+
+const EVERY_MS = 10
+const AT_ONCE_MAX = 300
+
+/**
+ * Posts messages for the console to servers in turn, about two every 10 ms, until it is stopped or the test ends; every fourth with an id
+ * of the client's. All have tags.
+ *
+ * @param dueInMs between 0 and so many ms before it is due
+ */
+export function startLoad(servers: () => readonly Service[], dueInMs = 1_500): Load {
+  const answers: Answer[] = []
+  const underWay = new Set<Promise<void>>()
+  let count = 0
+
+  const post = async () => {
+    count += 1
+    const n = count
+    const all = servers()
+    const server = all[n % all.length]
+    if (server === undefined) return
+    const sentAt = Date.now()
+    const dueAt = sentAt + Math.floor(Math.random() * dueInMs)
+    const message = { payload: `load ${n}`, at: dueAt, tags: [`tag${n % 3}`] }
+    const body = n % 4 === 0 ? { ...message, id: `load-${n}` } : message
+    const { status, body: reply } = await server.call('POST', '/v1/messages', body)
+    answers.push({ id: reply.id, isOwnId: 'id' in body, status, dueAt, sentAt, answeredAt: Date.now() })
+  }
+  const timer = setInterval(() => {
+    for (let i = 0; i < 2 && underWay.size < AT_ONCE_MAX; i += 1) {
+      const posted = post().finally(() => underWay.delete(posted))
+      underWay.add(posted)
+    }
+  }, EVERY_MS)
+
+  const stop = async () => {
+    clearInterval(timer)
+    await Promise.all(underWay)
+  }
+  onTestFinished(stop)
+
+  const accepted = () => answers.filter(({ status }) => status === 201)
+  return {
+    answers,
+    accepted,
+    async untilAccepted(more, timeoutMs) {
+      const wanted = accepted().length + more
+      await until(`${more} more are accepted`, () => accepted().length >= wanted, timeoutMs)
+    },
+    stop,
+  }
+}
+
+/** What else than accepted and 503 was answered, for nothing else may be while Redis has troubles. */
+export const strangeAnswers = (load: Load): Answer[] =>
+  load.answers.filter(({ status }) => status !== 201 && status !== 503)

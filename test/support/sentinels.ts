@@ -1,0 +1,88 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { inject } from 'vitest'
+import { freePort, startRedis, type TestRedis } from './redis.ts'
+import { until } from './until.ts'
+
+export interface TestSentinels {
+  readonly url: string
+  /** the master and its replica, at the start */
+  readonly nodes: readonly [TestRedis, TestRedis]
+  /** @returns the port of the master, as most sentinels see it */
+  masterPort(): Promise<number>
+  /** Makes the replica the master, in order: the old one goes on as its replica. */
+  failover(): Promise<void>
+  stop(): Promise<void>
+}
+
+const NAME = 'carillon'
+const QUORUM = 2
+
+/** A master, its replica, and three sentinels that take a master for dead that has not answered for half a second. */
+export async function startSentinels(): Promise<TestSentinels> {
+  const nodes = [await startRedis(), await startRedis()] as const
+  const [master, replica] = nodes
+  await replica.client.replicaof('127.0.0.1', master.port)
+  await until('the replica is in step', async () =>
+    (await replica.client.info('replication')).includes('master_link_status:up'),
+  )
+  const sentinels = await Promise.all([1, 2, 3].map(() => startSentinel(master.port)))
+  const [first] = sentinels
+  const call = async (...args: string[]) => first?.client.call('SENTINEL', ...args)
+  await until('the sentinels know each other and the replica', async () => {
+    const infos = await Promise.all(sentinels.map(({ client }) => client.info('sentinel')))
+    return infos.every((info) => info.includes('slaves=1,sentinels=3'))
+  })
+  const masterPort = async () => {
+    const [, port] = (await call('get-master-addr-by-name', NAME)) as string[]
+    return Number(port)
+  }
+  return {
+    url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`,
+    nodes,
+    masterPort,
+    async failover() {
+      const before = await masterPort()
+      await call('failover', NAME)
+      await until('another is the master', async () => (await masterPort()) !== before)
+    },
+    async stop() {
+      await Promise.all(sentinels.map((sentinel) => sentinel.stop()))
+      await Promise.all(nodes.map((node) => node.stop()))
+    },
+  }
+}
+
+async function startSentinel(masterPort: number) {
+  const dir = await mkdtemp(join(tmpdir(), 'carillon-sentinel-'))
+  const port = await freePort()
+  const file = join(dir, 'sentinel.conf')
+  const lines = [
+    `port ${port}`,
+    'bind 127.0.0.1',
+    `dir ${dir}`,
+    `sentinel monitor ${NAME} 127.0.0.1 ${masterPort} ${QUORUM}`,
+    `sentinel down-after-milliseconds ${NAME} 500`,
+    `sentinel failover-timeout ${NAME} 5000`,
+  ]
+  await writeFile(file, `${lines.join('\n')}\n`)
+  const child: ChildProcess = spawn(inject('redisServer'), [file, '--sentinel'], { stdio: 'ignore' })
+  const client = new Redis({ port, protocol: 2, retryStrategy: () => 20, maxRetriesPerRequest: null })
+  client.on('error', () => undefined)
+  await until('a sentinel answers', async () => (await client.ping()) === 'PONG')
+  return {
+    port,
+    client,
+    async stop() {
+      client.disconnect()
+      const gone = once(child, 'exit')
+      child.kill('SIGKILL')
+      await gone
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}

@@ -19,7 +19,8 @@
 --            id
 --            due   epoch ms in digits, or "+" and ms from now
 --            rule  "future": a server-made id, only if due has not come yet; "any": a server-made id;
---                  "client": an id of the client's, which may be known, in use or finished
+--                  "client": an id of the client's, which may be known, in use or finished; "client <ms>": the
+--                  same, but from this time (epoch ms) on it is not stored, as it may belong in another shard
 --            body  the record without its due time
 --
 -- Returns  {now, head, position, word, position, word, ...}
@@ -28,7 +29,8 @@
 --            position  of a message that was not stored, from 1
 --            word      "exists": its server-made id is known; "past": its rule is "future" and due has come;
 --                      "expired": its not-after lies before its due time;
---                      "duplicate", "conflict": its client-made id is known, with the same or other content
+--                      "duplicate", "conflict": its client-made id is known, with the same or other content;
+--                      "moved": it is not known here, and its rule's time has come
 -- Writes   records, due times and tags of the messages it does not name; publishes for each lane that has a new
 --          first message
 -- Cost     O(n log S), n = messages, S = scheduled messages
@@ -70,14 +72,16 @@ for i = 6, #ARGV, 4 do
   local due_ms = string.byte(due) == 43 and now + tonumber(due) or tonumber(due)
   local due_at = string.byte(due) == 43 and digits(due_ms) or due
   local options = string.byte(body) == 123 and options_of(due_at .. body) or nil
+  local is_client = string.sub(rule, 1, 6) == "client"
+  local closes_at = is_client and tonumber(string.sub(rule, 8))
   local refused
-  if rule == "client" then refused = known(id, options.f) end
+  if is_client then refused = known(id, options.f) or closes_at and now >= closes_at and "moved" end
   if not refused then
     if rule == "future" and due_ms <= now then
       refused = redis.call("HEXISTS", messages, id) == 1 and "exists" or "past"
     elseif options and options.n and tonumber(options.n) < due_ms then
       refused = "expired"
-    elseif rule == "client" then
+    elseif is_client then
       forget_outcome(history, id)
       redis.call("HSET", messages, id, due_at .. with_creation_time(body))
     elseif redis.call("HSETNX", messages, id, due_at .. body) == 0 then

@@ -14,8 +14,12 @@ const draft = (dueAt: number): Draft => ({ due: { at: dueAt }, future: true, bod
 const commitTo = (
   scripts: Pick<Scripts, 'schedule'>,
   onHead: (shard: number, inMs: number) => void = () => undefined,
+  shards = 1,
 ) =>
-  createGroupCommit({ scripts, clock: createRedisClock(), shards: 1, onHead, metrics: noteMetrics().metrics })
+  createGroupCommit({
+    ...{ scripts, clock: createRedisClock(), shards: () => shards, onHead },
+    metrics: noteMetrics().metrics,
+  })
 
 /** The real script, whose reply to one of its calls is lost on the way back. */
 function losingReply(w: ScriptWorld, lostCall: number): Pick<Scripts, 'schedule'> & { calls: number } {

@@ -4,10 +4,10 @@ import { createBulk } from '../../src/schedule/bulk.ts'
 import { createGroupCommit } from '../../src/schedule/group-commit.ts'
 import { createScheduler } from '../../src/schedule/scheduler.ts'
 import { createSelector } from '../../src/schedule/selector.ts'
-import { createShardBook } from '../../src/schedule/shard-book.ts'
 import { noteMetrics } from '../claim/noted-metrics.ts'
 import { delivered, mainRoom, RETENTION } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { bookOf } from '../support/shards.ts'
 
 const world = useScripts(() => inject('redisUrl'))
 const onHead = () => undefined
@@ -20,11 +20,12 @@ function withShards(
   before: readonly number[] = [],
   now: () => number = Date.now,
 ) {
-  const shardBook = createShardBook(shards)
-  shardBook.record([...before, shards])
+  const shardBook = bookOf(shards, before)
   const { scripts, messageScripts } = w
   const { metrics } = noteMetrics()
-  const groupCommit = createGroupCommit({ scripts, clock: createRedisClock(), shards, onHead, metrics })
+  const groupCommit = createGroupCommit({
+    ...{ scripts, clock: createRedisClock(), shards: () => shards, onHead, metrics },
+  })
   const { dedupWindowMs } = RETENTION
   const deps = { groupCommit, scripts: messageScripts, shardBook, onHead, dedupWindowMs, now }
   return {

@@ -8,3 +8,9 @@ export function bookOf(shards: number, before: readonly number[] = []): ShardBoo
   shardBook.record({ now: Date.now(), counts })
   return shardBook
 }
+
+/** Raises the number of shards in a book; the new ones are in use at once. */
+export function raise(shardBook: ShardBook, from: number, to: number): void {
+  const counts = [from, to].map((count): ShardCount => ({ count, from: 0 }))
+  shardBook.record({ now: Date.now(), counts })
+}

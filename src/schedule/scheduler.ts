@@ -16,8 +16,8 @@ import type { GroupCommit } from './group-commit.ts'
 import { type ForgottenMessage, type Message, toMessage } from './message-view.ts'
 import type { ShardBook } from './shard-book.ts'
 
-/** While the number of shards changes, a message whose shard changes with it asks so often where it goes. */
-const ASK_AGAIN_MS = 25
+/** While the number of shards changes, a message whose shard changes with it asks again after this where it goes. */
+const FIRST_ASK_MS = 25
 
 export interface NewMessage {
   /** the client's own; without one, one is made and equal messages are different ones */
@@ -143,7 +143,8 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       }
       const fingerprint = fingerprintOf(due, payload, options)
       const body = encodeRecordBody(text, options, fingerprint)
-      for (const giveUpAt = performance.now() + ANSWER_WITHIN_MS; ; await delay(ASK_AGAIN_MS)) {
+      const giveUpAt = performance.now() + ANSWER_WITHIN_MS
+      for (let wait = FIRST_ASK_MS; ; wait *= 2) {
         const place = shardBook.placeFor(id)
         if (place !== undefined) {
           const { shard, others, closesAt } = place
@@ -153,9 +154,10 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
           const stored = await groupCommit.add({ own: { id, shard, closesAt }, due, future, body })
           if (!stored.moved) return scheduled(stored, due)
         }
-        if (performance.now() >= giveUpAt) {
+        if (performance.now() + wait >= giveUpAt) {
           throw new SchedulerError('STORE_UNAVAILABLE', 'how many shards there are is not known just now')
         }
+        await delay(wait)
       }
     },
 

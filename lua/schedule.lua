@@ -19,7 +19,8 @@
 --            id
 --            due   epoch ms in digits, or "+" and ms from now
 --            rule  "future": a server-made id, only if due has not come yet; "any": a server-made id;
---                  "client": an id of the client's, which may be known, in use or finished
+--                  "client": an id of the client's, which may be known, in use or finished; "client <ms>": the
+--                  same, but from this time (epoch ms) on it is not stored, as it may belong in another shard
 --            body  the record without its due time
 --
 -- Returns  {now, head, position, word, position, word, ...}
@@ -28,7 +29,8 @@
 --            position  of a message that was not stored, from 1
 --            word      "exists": its server-made id is known; "past": its rule is "future" and due has come;
 --                      "expired": its not-after lies before its due time;
---                      "duplicate", "conflict": its client-made id is known, with the same or other content
+--                      "duplicate", "conflict": its client-made id is known, with the same or other content;
+--                      "moved": it is not known here, and its rule's time has come
 -- Writes   records, due times and tags of the messages it does not name; publishes for each lane that has a new
 --          first message
 -- Cost     O(n log S), n = messages, S = scheduled messages
@@ -78,8 +80,10 @@ for nth = 1, #ids do
   local due_at = is_delay and digits(due_ms) or due
   local options = has_options and read(due_at .. body) or nil
   local refused
-  if rule == "client" then
-    refused = known(id, options.f)
+  local is_client = rule ~= "any" and rule ~= "future"
+  if is_client then
+    local closes_at = tonumber(string.sub(rule, 8))
+    refused = known(id, options.f) or closes_at and now >= closes_at and "moved"
   elseif stored[nth] or new[id] then
     refused = "exists"
   elseif rule == "future" and due_ms <= now then
@@ -90,7 +94,7 @@ for nth = 1, #ids do
     reply[#reply + 1] = nth
     reply[#reply + 1] = refused
   else
-    if rule == "client" then
+    if is_client then
       -- At once, for the same id may come again in this call.
       forget_outcome(history, id)
       redis.call("HSET", messages, id, due_at .. with_creation_time(body))

@@ -24,6 +24,7 @@ import { createMessageScripts } from './redis/message-scripts.ts'
 import type { RedisClock } from './redis/redis-clock.ts'
 import { readRedisFacts } from './redis/requirements.ts'
 import { createScripts } from './redis/scripts.ts'
+import { createRaiseShards } from './redis/shard-counts.ts'
 import { withinTime } from './redis/within-time.ts'
 import { createBulk } from './schedule/bulk.ts'
 import { createDeadLetters } from './schedule/dead-letters.ts'
@@ -34,6 +35,7 @@ import { createRoster } from './schedule/roster.ts'
 import { createScheduler } from './schedule/scheduler.ts'
 import { createSelector } from './schedule/selector.ts'
 import type { ShardBook } from './schedule/shard-book.ts'
+import { createShardWatch } from './schedule/shard-watch.ts'
 import { createSettleQueue } from './settle/settle-queue.ts'
 import { VERSION } from './version.ts'
 
@@ -54,11 +56,11 @@ export interface Foundations {
 export async function compose(foundations: Foundations) {
   const { config, logger, console, connection, clock, shardBook, checkHealth } = foundations
   const { client } = connection
-  const { NAMESPACE: namespace, SHARDS: shards, LOCK_TTL_MS: lockMs } = config
-  const scriptsOptions = scriptsOptionsOf(config)
+  const { NAMESPACE: namespace, LOCK_TTL_MS: lockMs } = config
+  const scriptsOptions = scriptsOptionsOf(foundations)
   const scripts = createScripts(client, scriptsOptions)
   const messageScripts = createMessageScripts(client, scriptsOptions)
-  const { metrics, expose } = createMetrics({ totals: () => totals(messageScripts, shards) })
+  const { metrics, expose } = createMetrics({ totals: () => totals(messageScripts, shardBook.all) })
   const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
 
   const serverId = randomBytes(9).toString('base64url')
@@ -74,16 +76,19 @@ export async function compose(foundations: Foundations) {
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
   let claims = 0
   const claimLoop = createClaimLoop({
-    ...{ scripts, clock, console, dispatcher, slots, logger, metrics, shards, lockMs, ending },
+    ...{ scripts, clock, console, dispatcher, slots, logger, metrics, shardBook, lockMs, ending },
     limit: config.CLAIM_BATCH,
     nextToken: () => `${serverId}:${++claims}`,
   })
-  const leases = createLeases({ scripts, clock, shards, logger, metrics })
+  const leases = createLeases({ scripts, clock, shardBook, logger, metrics })
   const self = { id: serverId, roles: config.ROLES, version: VERSION }
   const roster = createRoster(messageScripts, self, slots.wereFull, clock)
+  const raise = createRaiseShards(client, scriptsOptions)
+  const shardWatch = createShardWatch({ raise, shardBook, clock })
+  shardBook.onGrow(() => logger.info({ shards: shardBook.all }, 'the number of shards was raised'))
 
   const onHead = claimLoop.wake
-  const groupCommit = createGroupCommit({ scripts, clock, shards, onHead, metrics })
+  const groupCommit = createGroupCommit({ scripts, clock, shards: () => shardBook.writable, onHead, metrics })
   const selector = createSelector(messageScripts, shardBook)
   const api = {
     scheduler: createScheduler({
@@ -99,12 +104,13 @@ export async function compose(foundations: Foundations) {
     leases,
     checkDestination: (destination: Destination) =>
       destination.type === 'webhook' ? webhookTargetProblems(destination, allow) : [],
-    listPage: (query: Parameters<typeof listPage>[2]) => listPage(messageScripts, shards, query),
-    forecast: (args: Parameters<typeof forecast>[2]) => forecast(messageScripts, shards, args),
-    totals: () => totals(messageScripts, shards),
+    listPage: (query: Parameters<typeof listPage>[2]) => listPage(messageScripts, shardBook.all, query),
+    forecast: (args: Parameters<typeof forecast>[2]) => forecast(messageScripts, shardBook.all, args),
+    totals: () => totals(messageScripts, shardBook.all),
     servers: roster.servers,
     streams: () =>
-      streams(messageScripts, shards, (shard, name) => keysOf(shard, namespace).streamPrefix + name),
+      streams(messageScripts, shardBook.all, (shard, name) => keysOf(shard, namespace).streamPrefix + name),
+    shards: () => shardBook.all,
     redisFacts: () => readRedisFacts(client),
     now: clock.now,
     lockMs,
@@ -118,7 +124,7 @@ export async function compose(foundations: Foundations) {
       // Who is there lies on one master of a cluster; without it, what waits for a slot may count as late.
       const servers = await withinTime(roster.servers(), ROSTER_WITHIN_MS).catch(() => [])
       const full = servers.flatMap(({ fullHosts }) => fullHosts)
-      return oldestLateMs(messageScripts, shards, [...new Set(full)])
+      return oldestLateMs(messageScripts, shardBook.all, [...new Set(full)])
     },
     maxLateMs: config.READY_MAX_LATE_MS,
   })
@@ -140,13 +146,13 @@ export async function compose(foundations: Foundations) {
     claimLoop.wakeAll()
     leases.wakeAll()
   }
-  return { app, claimLoop, roster, sender, wake, wakeAll }
+  return { app, claimLoop, roster, sender, shardWatch, wake, wakeAll }
 }
 
-function scriptsOptionsOf(config: Config): ScriptsOptions {
+function scriptsOptionsOf({ config, shardBook }: Foundations): ScriptsOptions {
   return {
     namespace: config.NAMESPACE,
-    shards: config.SHARDS,
+    shards: () => shardBook.writable,
     retention: {
       historyMax: config.HISTORY_MAX,
       historyTtlMs: config.HISTORY_TTL_MS,

@@ -4,13 +4,7 @@ import { type Config, isLoopback } from './config.ts'
 import type { Destination } from './deliver/deliver.ts'
 import { connect, connectToHear } from './redis/connect.ts'
 import { createRedisClock } from './redis/redis-clock.ts'
-import {
-  checkRequirements,
-  pingRedis,
-  readRedisClock,
-  recordShardCount,
-  UnfitRedisError,
-} from './redis/requirements.ts'
+import { checkRequirements, pingRedis, UnfitRedisError } from './redis/requirements.ts'
 import { describeTarget, type RedisTarget } from './redis/url.ts'
 import { listenForWakes } from './redis/wake-listener.ts'
 import { createShardBook } from './schedule/shard-book.ts'
@@ -54,13 +48,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const connection = connect(target)
   const wakeConnection = connectToHear(target)
   const clock = createRedisClock()
-  const shardBook = createShardBook(config.SHARDS)
+  const shardBook = createShardBook(config.SHARDS, clock.now)
   const checkHealth = async () => {
     await pingRedis(connection.client, watch.whyNot)
     const whyNot = watch.whyNot()
     if (whyNot !== undefined) throw new Error(whyNot)
   }
-  const { app, claimLoop, roster, sender, wake, wakeAll } = await compose({
+  const { app, claimLoop, roster, sender, shardWatch, wake, wakeAll } = await compose({
     ...{ ...options, connection, clock, shardBook, checkHealth },
   })
   listenForWakes(wakeConnection, config.NAMESPACE, wake, wakeAll)
@@ -71,8 +65,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const lookAtRedis = async () => {
     const facts = { allowEviction: config.ALLOW_EVICTION, db: 'db' in target ? target.db : 0 }
     for (const warning of await checkRequirements(connection.client, facts)) logger.warn(warning)
-    shardBook.record(await recordShardCount(connection.client, config.NAMESPACE, config.SHARDS))
-    clock.observe(await readRedisClock(connection.client))
+    await shardWatch.look()
+    shardWatch.start()
     roster.start()
     if (config.ROLES.includes('worker')) claimLoop.start()
     wakeAll()
@@ -90,6 +84,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       url,
       async stop({ graceMs }) {
         const left = roster.stop()
+        shardWatch.stop()
         const closed = new AbortController()
         const hurry = sleep(graceMs, closed.signal).then(() => app.server.closeAllConnections())
         await Promise.all([app.close().then(() => closed.abort()), claimLoop.stop({ graceMs })])
@@ -102,6 +97,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   } catch (error) {
     watch.stop()
     await claimLoop.stop({ graceMs: 0 })
+    shardWatch.stop()
     await roster.stop()
     await closeRedis()
     throw error

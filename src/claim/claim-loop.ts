@@ -1,6 +1,7 @@
 import { laneOfQueue } from '../redis/keys.ts'
+import type { ShardBook } from '../schedule/shard-book.ts'
 import { sleep } from '../sleep.ts'
-import { createAlarm } from './alarm.ts'
+import { type Alarm, createAlarm } from './alarm.ts'
 import { type ClaimDeps, claimOnce, type Pass } from './claim-once.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { HostSlots } from './host-slots.ts'
@@ -38,7 +39,7 @@ export interface ClaimLoop {
 export interface ClaimLoopDeps extends ClaimDeps {
   readonly dispatcher: Dispatcher
   readonly slots: HostSlots
-  readonly shards: number
+  readonly shardBook: Pick<ShardBook, 'all' | 'onGrow'>
   /** messages for the console per claim, and for streams */
   readonly limit: number
   /** aborted here when the service ends now */
@@ -56,15 +57,25 @@ export interface ClaimLoopDeps extends ClaimDeps {
  * of a batch, only messages for others are claimed.
  */
 export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
-  const { shards, logger, slots, dispatcher, ending } = deps
-  const alarms = Array.from({ length: shards }, createAlarm)
+  const { shardBook, logger, slots, dispatcher, ending } = deps
+  const alarms: Alarm[] = []
   /** shards that wait for a slot to become free */
   const heldBack = new Set<number>()
   /** shards that wait for another's claim to be answered, in order: one goes on after each, or all would meet again */
   const stoodBack = new Set<number>()
   const trouble = createTrouble(logger)
   const stopping = new AbortController()
-  let running: Promise<unknown> | undefined
+  const loops: Promise<void>[] = []
+  let started = false
+
+  /** Brings the loops to one a shard. */
+  function keepUp(): void {
+    while (alarms.length < shardBook.all) alarms.push(createAlarm())
+    if (!started || stopping.signal.aborted) return
+    while (loops.length < alarms.length) loops.push(run(loops.length))
+  }
+  shardBook.onGrow(keepUp)
+  keepUp()
 
   function close(offer: ReturnType<HostSlots['open']>): void {
     if (offer === undefined) return
@@ -122,14 +133,15 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       if (pass.settled !== null) follow(pass.settled)
       // A slot that became free while the claim was under way is none that it knew of.
       if (heldBack.has(shard) && slots.freed() !== freedBefore) continue
-      if (pass.nextDueInMs !== 0) await alarm.wait(nextWaitMs(pass, shards))
+      if (pass.nextDueInMs !== 0) await alarm.wait(nextWaitMs(pass, shardBook.all))
     }
     await Promise.all(inFlight)
   }
 
   return {
     start() {
-      running ??= Promise.all(alarms.map((_alarm, shard) => run(shard)))
+      started = true
+      keepUp()
     },
     wake(shard, inMs, lane = '') {
       // Those who wait for a queue's messages are told by others.
@@ -146,7 +158,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
     async stop({ graceMs }) {
       stopping.abort()
       for (const alarm of alarms) alarm.ringIn(0)
-      const finished = Promise.resolve(running).then(() => dispatcher.idle())
+      const finished = Promise.all(loops).then(() => dispatcher.idle())
       const graceOver = new AbortController()
       await Promise.race([finished, sleep(graceMs, graceOver.signal)])
       graceOver.abort()

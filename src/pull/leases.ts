@@ -5,6 +5,7 @@ import { laneOfQueue } from '../redis/keys.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
 import type { Claim, Held, Release, Scripts } from '../redis/scripts.ts'
 import { withinTime } from '../redis/within-time.ts'
+import type { ShardBook } from '../schedule/shard-book.ts'
 import { noteTrimmed } from '../settle/settle.ts'
 import { decodeLeaseToken, encodeLeaseToken, type LeaseToken, makeSecret } from './lease-token.ts'
 import { createWaitingLines, type WaitingLines } from './waiting-lines.ts'
@@ -63,7 +64,7 @@ export interface Leases {
 export interface LeasesDeps extends NoteDeps {
   readonly scripts: Pick<Scripts, 'claim' | 'acknowledge' | 'release' | 'extend'>
   readonly clock: RedisClock
-  readonly shards: number
+  readonly shardBook: Pick<ShardBook, 'all' | 'onGrow'>
   readonly logger: Logger
 }
 
@@ -81,8 +82,8 @@ const LOOK = { limit: 0, streamLimit: 0, slots: 0, hostSlots: 0, reserve: 0 }
 const LOOK_LOCK_MS = 1_000
 
 export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unknown>, 'wake' | 'wakeAll'> {
-  const { scripts, clock, shards, logger, metrics } = deps
-  let nextShard = Math.floor(Math.random() * shards)
+  const { scripts, clock, shardBook, logger, metrics } = deps
+  let nextShard = Math.floor(Math.random() * shardBook.all)
 
   /** Claims in one shard. */
   async function claimIn(shard: number, lane: string, { limit, lockMs }: { limit: number; lockMs: number }) {
@@ -134,7 +135,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
   }
 
   const lines = createWaitingLines<Leased>({
-    shards,
+    shardBook,
     claimIn,
     putBack,
     async look(shard, lanes) {
@@ -151,6 +152,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
   async function claimNow(lane: string, order: { limit: number; lockMs: number }, signal: AbortSignal) {
     const found: Leased[] = []
     const first = nextShard
+    const shards = shardBook.all
     nextShard = (nextShard + 1) % shards
     for (let i = 0; i < shards && found.length < order.limit && !signal.aborted; i += 1) {
       const limit = order.limit - found.length
@@ -174,7 +176,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
     const calls: { readonly shard: number; readonly held: Map<string, Proven> }[] = []
     const callOf = refs.map((ref) => {
       const proof = decodeLeaseToken(ref.token)
-      if (proof === undefined || proof.shard >= shards) return undefined
+      if (proof === undefined || proof.shard >= shardBook.all) return undefined
       let call = calls.find(({ shard, held }) => shard === proof.shard && !held.has(ref.id))
       if (call === undefined) {
         call = { shard: proof.shard, held: new Map() }

@@ -1,3 +1,4 @@
+import type { ShardBook } from '../schedule/shard-book.ts'
 import { LONGEST_TIMER_MS } from '../sleep.ts'
 
 /** One claim in one shard on behalf of a worker. */
@@ -8,7 +9,7 @@ export type ClaimIn<T> = (
 ) => Promise<{ claimed: readonly T[]; nextDueInMs: number | null }>
 
 export interface WaitingLinesDeps<T> {
-  readonly shards: number
+  readonly shardBook: Pick<ShardBook, 'all' | 'onGrow'>
   readonly claimIn: ClaimIn<T>
   /** Takes back what was claimed for a worker who has gone meanwhile. */
   readonly putBack: (claimed: readonly T[]) => void
@@ -62,7 +63,7 @@ interface Line<T> {
 }
 
 export function createWaitingLines<T>({
-  shards,
+  shardBook,
   claimIn,
   putBack,
   look,
@@ -122,7 +123,7 @@ export function createWaitingLines<T>({
 
   async function lookOnce(): Promise<void> {
     const shard = nextLook
-    nextLook = (nextLook + 1) % shards
+    nextLook = (nextLook + 1) % shardBook.all
     const inMs = await look(shard, [...lines.keys()]).catch(() => null)
     if (inMs === null) return
     // Whose it is the look does not tell. If none of them knows of it yet, each has to see for itself.
@@ -139,6 +140,7 @@ export function createWaitingLines<T>({
     let line = lines.get(lane)
     if (line === undefined) {
       // Due at once in every shard, each time in another one first.
+      const shards = shardBook.all
       const dueAt = Array.from({ length: shards }, (_, shard) => ((shard + joined) % shards) - shards)
       joined += 1
       line = { lane, waiters: new Set(), dueAt, claiming: false }
@@ -147,6 +149,13 @@ export function createWaitingLines<T>({
     }
     return line
   }
+
+  shardBook.onGrow(() => {
+    for (const line of lines.values()) {
+      while (line.dueAt.length < shardBook.all) line.dueAt.push(0)
+      if (!line.claiming) arm(line)
+    }
+  })
 
   return {
     wait(lane, order, waitMs, signal) {
@@ -182,7 +191,7 @@ export function createWaitingLines<T>({
     },
     wake(shard, inMs, lane) {
       const line = lines.get(lane)
-      if (line === undefined) return
+      if (line === undefined || shard >= line.dueAt.length) return
       soon(line, shard, inMs)
       if (!line.claiming) arm(line)
     },

@@ -20,8 +20,8 @@ export interface Retention {
 
 export interface ScriptsOptions {
   readonly namespace: string
-  /** among how many shards historyMax and deadMax are divided; 1 unless given */
-  readonly shards?: number
+  /** among how many shards historyMax and deadMax are divided at present; 1 unless given */
+  readonly shards?: () => number
   readonly retention: Retention
   /** for what messages do not say themselves */
   readonly retry: Required<RetryPolicy>
@@ -55,8 +55,10 @@ export function defineScript(client: Redis | Cluster, name: string): Command {
 }
 
 /** @returns a shard's part of a number for all of them; the parts add up to it */
-export const partOf = (whole: number, { shards = 1 }: ScriptsOptions, shard: number): number =>
-  Math.floor(whole / shards) + (shard < whole % shards ? 1 : 0)
+export const partOf = (whole: number, { shards = () => 1 }: ScriptsOptions, shard: number): number => {
+  const count = shards()
+  return Math.floor(whole / count) + (shard < whole % count ? 1 : 0)
+}
 
 /** @returns a shard's keys, each made once */
 export function keyBook(namespace: string): (shard: number) => ShardKeys {

@@ -85,8 +85,8 @@ export const laneOfUrl = (url: string): string =>
 /** The channel on which scripts tell sleeping servers of a sooner message: `<shard> <in ms> <lane>`. */
 export const wakeChannelOf = (namespace: string): string => `${namespace}:wake`
 
-/** string: every number of shards this scheduler has had, oldest first, comma-separated; it only grows. */
-export const shardCountKeyOf = (namespace: string): string => `${namespace}:shards`
+/** string: every number of shards this scheduler has had, and from when on; see lua/shards.lua. */
+export const shardCountsKeyOf = (namespace: string): string => `${namespace}:shards`
 
 /** hash: server id to when it was last heard of and what it is. */
 export const serversKeyOf = (namespace: string): string => `${namespace}:servers`

@@ -1,7 +1,7 @@
 import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../errors.ts'
 import { NOT_SENT, toSchedulerError } from './failures.ts'
-import { shardCountKeyOf } from './keys.ts'
+import type { ShardCount } from './shard-counts.ts'
 import { answersOf, withinTime } from './within-time.ts'
 
 /** Redis as it is cannot be trusted with messages. The message is one line that says what to change. */
@@ -91,31 +91,15 @@ function splitAtColon(line: string): [string, string] {
 }
 
 /**
- * Holds `SHARDS` against what this scheduler was started with before, and records it.
- *
- * @returns every number of shards it has had
- * @throws UnfitRedisError when it is lower, as messages in the shards left out would never be delivered
+ * @param counts every number of shards there has been, rising
+ * @throws UnfitRedisError when `shards` is lower, as messages in the shards left out would never be delivered
  */
-export async function recordShardCount(
-  client: Redis | Cluster,
-  namespace: string,
-  shards: number,
-): Promise<number[]> {
-  const key = shardCountKeyOf(namespace)
-  const recorded = ((await client.get(key)) ?? '').split(',').filter(Boolean).map(Number)
-  const newest = Math.max(0, ...recorded)
-  if (shards < newest) {
-    throw new UnfitRedisError(
-      `SHARDS is ${shards} but this Redis holds messages in ${newest} shards, and the rest would never be delivered: set SHARDS=${newest}`,
-    )
-  }
-  if (shards > newest) {
-    await client.set(key, [...recorded, shards].join(',')).catch((error: unknown) => {
-      // A full Redis has to be emptied, and for that the loops have to run; the next look records it.
-      if (!isReply(error) || !error.message.startsWith('OOM')) throw error
-    })
-  }
-  return [...new Set([...recorded, shards])]
+export function refuseFewerShards(counts: readonly ShardCount[], shards: number): void {
+  const newest = counts.at(-1)?.count ?? 0
+  if (shards >= newest) return
+  throw new UnfitRedisError(
+    `SHARDS is ${shards} but this Redis holds messages in ${newest} shards, and the rest would never be delivered: set SHARDS=${newest}`,
+  )
 }
 
 export interface RedisFacts {

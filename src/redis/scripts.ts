@@ -21,11 +21,13 @@ export interface ScheduleEntry {
    * - "client"  an id of the client's, which may be in use or finished; the body has a fingerprint
    */
   readonly rule: 'future' | 'any' | 'client'
+  /** by Redis's clock, epoch ms: from then on a client's id is not stored any more; never unless given */
+  readonly closesAt?: number
   /** the record without its due time, see message.ts */
   readonly body: string
 }
 
-const REFUSALS = ['exists', 'past', 'expired', 'duplicate', 'conflict'] as const
+const REFUSALS = ['exists', 'past', 'expired', 'duplicate', 'conflict', 'moved'] as const
 /** What became of an entry; see lua/schedule.lua for the refusals. */
 export type ScheduleWord = 'scheduled' | (typeof REFUSALS)[number]
 
@@ -166,8 +168,9 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
       const args: Argument[] = [k.scheduled, k.messages, k.history, k.delivered, k.dropped]
       args.push(k.laned, k.hosts, k.queues, k.streams)
       args.push(clockOffsetMs(), wakeChannel, shard, k.tagPrefix, k.seenPrefix)
-      for (const { id, due, rule, body } of entries) {
-        args.push(id, 'at' in due ? due.at : `+${due.inMs}`, rule, body)
+      for (const { id, due, rule, closesAt, body } of entries) {
+        const ruleText = closesAt === undefined ? rule : `${rule} ${closesAt}`
+        args.push(id, 'at' in due ? due.at : `+${due.inMs}`, ruleText, body)
       }
       const [now, head, ...refused] = await schedule(...args)
       const words = new Array<ScheduleWord>(entries.length).fill('scheduled')

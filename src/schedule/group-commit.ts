@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { SchedulerError } from '../errors.ts'
 import type { Due } from '../message.ts'
-import { createIdMaker, shardOfClientId } from '../message-id.ts'
+import { createIdMaker } from '../message-id.ts'
 import type { Metrics } from '../metrics.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
 import type { ScheduleEntry, ScheduleWord, Scripts } from '../redis/scripts.ts'
 import { ANSWER_WITHIN_MS, withinTime } from '../redis/within-time.ts'
+import type { Place } from './shard-book.ts'
 import { createShardTurns } from './shard-turns.ts'
 
 /** One script call takes this much at most, which keeps it to a few milliseconds. */
@@ -14,8 +15,8 @@ const CALL_CHARACTERS = 4_194_304
 const FIRST_RETRY_MS = 25
 
 export interface Draft {
-  /** the client's, or none, and one is made */
-  readonly id?: string
+  /** the client's id and where it goes; without it, one is made */
+  readonly own?: { readonly id: string } & Pick<Place, 'shard' | 'closesAt'>
   readonly due: Due
   /** whether it has to be due in the future */
   readonly future: boolean
@@ -29,6 +30,8 @@ export interface Committed {
   readonly now: number
   /** a message of this id and content was there already */
   readonly duplicate: boolean
+  /** it was not stored: the number of shards has changed, and its id may belong in another one by now */
+  readonly moved?: true
 }
 
 interface Pending {
@@ -58,7 +61,8 @@ export interface GroupCommit {
 export interface GroupCommitDeps {
   readonly scripts: Pick<Scripts, 'schedule'>
   readonly clock: RedisClock
-  readonly shards: number
+  /** how many shards new messages go to at present */
+  readonly shards: () => number
   readonly metrics: Pick<Metrics, 'scheduled'>
   /** told when a message of ours became the next one of its shard */
   readonly onHead: (shard: number, inMs: number) => void
@@ -74,11 +78,10 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
     const all = turn
     turn = []
     // Taken also by a turn of nothing but clients' ids, which costs nothing.
-    const own = turns.next()
+    const shared = turns.next()
     const byShard = new Map<number, Pending[]>()
     for (const pending of all) {
-      const { id } = pending.draft
-      const shard = id === undefined ? own : shardOfClientId(id, shards)
+      const shard = pending.draft.own?.shard ?? shared
       const batch = byShard.get(shard)
       if (batch === undefined) byShard.set(shard, [pending])
       else batch.push(pending)
@@ -103,16 +106,16 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
 
   async function commit(shard: number, batch: readonly Pending[]): Promise<void> {
     const createdAt = clock.now()
-    const entries = batch.map(({ draft: { id, due, future, body } }): ScheduleEntry => {
-      if (id !== undefined) return { id, due, rule: 'client', body }
+    const entries = batch.map(({ draft: { own, due, future, body } }): ScheduleEntry => {
+      if (own !== undefined) return { id: own.id, closesAt: own.closesAt, due, rule: 'client', body }
       return { id: ids.next(shard, createdAt), due, rule: future ? 'future' : 'any', body }
     })
-    const free = batch.filter(({ draft: { id } }) => id === undefined)
+    const free = batch.filter(({ draft: { own } }) => own === undefined)
     const canLeave = () => free.length > 0 && turns.hasOther(shard)
     try {
       const answer = await scheduleUntilAnswered(shard, entries, batch[0]?.enteredAt ?? 0, canLeave)
       if (answer === 'leave') {
-        const bound = batch.filter(({ draft: { id } }) => id !== undefined)
+        const bound = batch.filter(({ draft: { own } }) => own !== undefined)
         if (bound.length > 0) void commit(shard, bound)
         return void commit(turns.next(), free)
       }
@@ -141,6 +144,9 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
         break
       case 'duplicate':
         resolve({ id, now, duplicate: true })
+        break
+      case 'moved':
+        resolve({ id, now, duplicate: false, moved: true })
         break
       case 'past':
         reject(

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { SchedulerError } from '../errors.ts'
 import {
   type Due,
@@ -10,9 +11,13 @@ import {
 } from '../message.ts'
 import { parseServerMadeId } from '../message-id.ts'
 import type { FoundMessage, MessageScripts } from '../redis/message-scripts.ts'
+import { ANSWER_WITHIN_MS } from '../redis/within-time.ts'
 import type { GroupCommit } from './group-commit.ts'
 import { type ForgottenMessage, type Message, toMessage } from './message-view.ts'
 import type { ShardBook } from './shard-book.ts'
+
+/** While the number of shards changes, a message whose shard changes with it asks again after this where it goes. */
+const FIRST_ASK_MS = 25
 
 export interface NewMessage {
   /** the client's own; without one, one is made and equal messages are different ones */
@@ -100,11 +105,11 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   }
 
   /**
-   * Whether a client's id lies in a shard from before shards were added, with the same content.
+   * Whether a client's id lies in one of these shards, with the same content.
    * @throws SchedulerError ID_CONFLICT for other content
    */
-  async function isKnownElsewhere(id: string, fingerprint: string): Promise<boolean> {
-    for (const shard of shardBook.shardsOf(id).slice(1)) {
+  async function isKnownIn(shards: readonly number[], id: string, fingerprint: string): Promise<boolean> {
+    for (const shard of shards) {
       const [found] = await scripts.find(shard, [id])
       const seen = found === undefined ? undefined : fingerprintIn(found)
       if (seen === undefined) continue
@@ -137,13 +142,23 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
         return scheduled(stored, due)
       }
       const fingerprint = fingerprintOf(due, payload, options)
-      if (shardBook.shardsOf(id).length > 1 && (await isKnownElsewhere(id, fingerprint))) {
-        return { id, dueAt: 0, createdAt: 0, duplicate: true }
+      const body = encodeRecordBody(text, options, fingerprint)
+      const giveUpAt = performance.now() + ANSWER_WITHIN_MS
+      for (let wait = FIRST_ASK_MS; ; wait *= 2) {
+        const place = shardBook.placeFor(id)
+        if (place !== undefined) {
+          const { shard, others, closesAt } = place
+          if (await isKnownIn(others, id, fingerprint)) {
+            return { id, dueAt: 0, createdAt: 0, duplicate: true }
+          }
+          const stored = await groupCommit.add({ own: { id, shard, closesAt }, due, future, body })
+          if (!stored.moved) return scheduled(stored, due)
+        }
+        if (performance.now() + wait >= giveUpAt) {
+          throw new SchedulerError('STORE_UNAVAILABLE', 'how many shards there are is not known just now')
+        }
+        await delay(wait)
       }
-      return scheduled(
-        await groupCommit.add({ id, due, future, body: encodeRecordBody(text, options, fingerprint) }),
-        due,
-      )
     },
 
     async find(id) {

@@ -40,7 +40,9 @@ export function createSelector(
   }
 
   return {
-    everyShard: Array.from({ length: shardBook.shards }, (_, shard) => shard),
+    get everyShard() {
+      return Array.from({ length: shardBook.all }, (_, shard) => shard)
+    },
     actOnAll,
 
     async walk(shard, index, direction, act) {

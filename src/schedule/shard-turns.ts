@@ -12,9 +12,10 @@ export interface ShardTurns {
   works(shard: number): void
 }
 
-export function createShardTurns(shards: number): ShardTurns {
+/** @param count how many shards new messages go to at present */
+export function createShardTurns(count: () => number): ShardTurns {
   const resting = new Map<number, { until: number; restMs: number }>()
-  let last = Math.floor(Math.random() * shards)
+  let last = Math.floor(Math.random() * count())
 
   const isWell = (shard: number) => {
     const rest = resting.get(shard)
@@ -23,6 +24,7 @@ export function createShardTurns(shards: number): ShardTurns {
 
   return {
     next() {
+      const shards = count()
       for (let step = 1; step <= shards; step += 1) {
         const shard = (last + step) % shards
         if (!isWell(shard)) continue
@@ -33,6 +35,7 @@ export function createShardTurns(shards: number): ShardTurns {
       return last
     },
     hasOther(shard) {
+      const shards = count()
       if (resting.size === 0) return shards > 1
       return Array.from({ length: shards }, (_, other) => other).some(
         (other) => other !== shard && isWell(other),

@@ -6,6 +6,7 @@ import { keysOf, laneOfUrl } from '../../src/redis/keys.ts'
 import type { Scripts } from '../../src/redis/scripts.ts'
 import { mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { bookOf, raise } from '../support/shards.ts'
 import { until } from '../support/until.ts'
 import { claimingOn, consoleTaking, DELIVERED, hostOf, type Sent, webhookEntry } from './claiming.ts'
 import { noteTimers } from './noted-timers.ts'
@@ -180,6 +181,27 @@ describe('several shards', () => {
     for (let shard = 0; shard < SHARDS; shard += 1) {
       await until('nothing is left', async () => (await left(w, shard)) === 0)
     }
+  })
+
+  it('that come while it runs are claimed from too', async () => {
+    const w = world()
+    const shardBook = bookOf(1)
+    const got: string[] = []
+    const c = claimingOn(w, { shardBook, console: consoleTaking(got) })
+    await w.scripts.schedule(2, [w.entry('waits', (await w.now()) - 5)])
+    c.loop.start()
+    await until('it has looked', () => c.calls.length > 0)
+    raise(shardBook, 1, 3)
+    await until('it is delivered', () => got.includes('waits'))
+    await w.scripts.schedule(1, [w.entry('comes', (await w.now()) + 10)])
+    c.loop.wake(1, 10)
+    await until('that is too', () => got.includes('comes'))
+    await c.loop.stop({ graceMs: 1_000 })
+    const calls = c.calls.length
+    raise(shardBook, 3, 5)
+    c.loop.wakeAll()
+    await delay(50)
+    expect(c.calls.length).toBe(calls)
   })
 
   it('claim for the console all at once', async () => {

@@ -9,8 +9,10 @@ import type { Delivery, Destination, Outcome } from '../../src/deliver/deliver.t
 import { encodeRecordBody } from '../../src/message.ts'
 import { createRedisClock } from '../../src/redis/redis-clock.ts'
 import type { ClaimRoom, ScheduleEntry, Scripts } from '../../src/redis/scripts.ts'
+import type { ShardBook } from '../../src/schedule/shard-book.ts'
 import { createSettleQueue } from '../../src/settle/settle-queue.ts'
 import type { ScriptWorld } from '../support/script-world.ts'
+import { bookOf } from '../support/shards.ts'
 import { type NotedMetrics, noteMetrics } from './noted-metrics.ts'
 
 /** A delivery that a sender of the test's own has begun. */
@@ -45,6 +47,7 @@ export interface Claiming {
 }
 
 export interface ClaimingOptions {
+  readonly shardBook?: ShardBook
   readonly shards?: number
   readonly lockMs?: number
   readonly total?: number
@@ -85,6 +88,7 @@ export const webhookEntry = (id: string, dueAt: number, host = 'one.test'): Sche
 export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claiming {
   const {
     shards = 1,
+    shardBook = bookOf(shards),
     lockMs = 60_000,
     total = 256,
     perHost = 32,
@@ -151,7 +155,7 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
       slots,
       logger,
       metrics,
-      shards,
+      shardBook,
       lockMs,
       limit,
       ending,

@@ -10,8 +10,9 @@ it('GET /v1/stats lists every stream with its keys, one a shard', async () => {
     totals: async () => ({ scheduled: 0, claimed: 0, dead: 0, oldestOverdueMs: 0, oldestLateMs: 0 }),
     servers: async () => [],
     redisFacts: async () => ({ version: '8.0.2', usedMemoryBytes: 1, maxMemoryBytes: 0 }),
+    shards: () => 2,
     streams: async () => streams,
   })
-  expect((await app.inject('/v1/stats')).json()).toMatchObject({ streams })
+  expect((await app.inject('/v1/stats')).json()).toMatchObject({ shards: 2, streams })
   await app.close()
 })

@@ -5,8 +5,10 @@ import { encodeRecordBody, type MessageOptions } from '../../src/message.ts'
 import { createLeases, type Lease } from '../../src/pull/leases.ts'
 import { createRedisClock } from '../../src/redis/redis-clock.ts'
 import type { ScheduleEntry, Scripts } from '../../src/redis/scripts.ts'
+import type { ShardBook } from '../../src/schedule/shard-book.ts'
 import { noteMetrics } from '../claim/noted-metrics.ts'
 import type { ScriptWorld } from '../support/script-world.ts'
+import { bookOf } from '../support/shards.ts'
 
 export const pullEntry = (
   id: string,
@@ -25,11 +27,15 @@ export const pullEntry = (
 
 export interface PullingOptions {
   readonly shards?: number
+  readonly shardBook?: ShardBook
   readonly scripts?: Scripts
 }
 
 /** Leases on a real Redis, and every claim that they made of it. */
-export function pullingOn(w: ScriptWorld, { shards = 1, scripts: real = w.scripts }: PullingOptions = {}) {
+export function pullingOn(
+  w: ScriptWorld,
+  { shards = 1, shardBook = bookOf(shards), scripts: real = w.scripts }: PullingOptions = {},
+) {
   const noted = noteMetrics()
   const claims: { shard: number; lanes: readonly string[]; isLook: boolean; at: number }[] = []
   const scripts: Scripts = {
@@ -41,7 +47,7 @@ export function pullingOn(w: ScriptWorld, { shards = 1, scripts: real = w.script
     },
   }
   const leases = createLeases({
-    ...{ scripts, clock: createRedisClock(), shards, logger: pino({ level: 'silent' }) },
+    ...{ scripts, clock: createRedisClock(), shardBook, logger: pino({ level: 'silent' }) },
     metrics: noted.metrics,
   })
   const gone = new AbortController()

@@ -10,6 +10,7 @@ import { listenForWakes } from '../../src/redis/wake-listener.ts'
 import { noteTimers } from '../claim/noted-timers.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { bookOf, raise } from '../support/shards.ts'
 import { until } from '../support/until.ts'
 import { pullEntry, pullingOn } from './pulling.ts'
 
@@ -159,6 +160,21 @@ describe('who waits', () => {
     const watched = watch(answer)
     expect(idsOf(await answer)).toEqual(['unheard'])
     expect(watched.afterMs).toBeLessThan(4_000)
+  })
+
+  it('in a shard that comes while it waits has a message too', async () => {
+    const w = world()
+    const shardBook = bookOf(1)
+    const { leases, claim, claims } = pullingOn(w, { shardBook })
+    const answer = claim('jobs', { waitMs: 10_000 })
+    await until('it waits', () => claims.length > 0)
+    await w.scripts.schedule(2, [pullEntry('a', await w.now())])
+    // Heard before there is such a shard.
+    leases.wake(2, 0, laneOfQueue('jobs'))
+    raise(shardBook, 1, 3)
+    expect(idsOf(await answer)).toEqual(['a'])
+    await w.scripts.schedule(1, [pullEntry('b', await w.now())])
+    expect(idsOf(await claim('jobs'))).toEqual(['b'])
   })
 
   it('is not kept from the messages of one shard by a backlog in another', async () => {

@@ -304,7 +304,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
       ] as const) {
         const parts = useScripts(redisUrl, shard, {
           ...SETTINGS,
-          shards: 3,
+          shards: () => 3,
           retention: { ...RETENTION, deadMax },
         })
 

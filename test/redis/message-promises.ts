@@ -8,6 +8,7 @@ import {
   SERVER_GONE_AFTER_MS,
   type State,
 } from '../../src/redis/message-scripts.ts'
+import type { ScheduleEntry } from '../../src/redis/scripts.ts'
 import { delivered, RETENTION, SETTINGS } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 import { until } from '../support/until.ts'
@@ -120,6 +121,22 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         ])
         expect(words).toEqual(['scheduled', 'duplicate', 'conflict'])
         expect(await w.client.zcard(w.keys.scheduled)).toBe(1)
+      })
+
+      it('is not stored from the time on from which it may belong in another shard', async () => {
+        const w = world()
+        const now = await w.now()
+        const closing = (id: string, inMs: number) => ({ ...entry(id, { due }), closesAt: now + inMs })
+        const schedule = async (...entries: ScheduleEntry[]) =>
+          (await w.scripts.schedule(w.shard, entries)).words
+        expect(await schedule(closing('a', HOUR_MS), closing('b', 0), entry('c', { due }))).toEqual([
+          ...['scheduled', 'moved', 'scheduled'],
+        ])
+        w.pass(HOUR_MS)
+        const before = await w.snapshot()
+        expect(await schedule(closing('a', HOUR_MS), closing('d', HOUR_MS))).toEqual(['duplicate', 'moved'])
+        expect(await w.snapshot()).toBe(before)
+        expect(await keysIn(w)).not.toContain('seen:d')
       })
 
       it('is known while claimed, waiting for a retry, or dead', async () => {

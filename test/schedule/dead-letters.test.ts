@@ -5,9 +5,9 @@ import { keysOf } from '../../src/redis/keys.ts'
 import type { MessageScripts } from '../../src/redis/message-scripts.ts'
 import { createDeadLetters } from '../../src/schedule/dead-letters.ts'
 import { createSelector } from '../../src/schedule/selector.ts'
-import { createShardBook } from '../../src/schedule/shard-book.ts'
 import { delivered, mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { bookOf } from '../support/shards.ts'
 
 const world = useScripts(() => inject('redisUrl'))
 
@@ -44,9 +44,7 @@ function deadLettersOn(
 ) {
   const heads: { shard: number; inMs: number }[] = []
   const scripts: MessageScripts = { ...w.messageScripts, redrive }
-  const shardBook = createShardBook(shards)
-  shardBook.record([...before, shards])
-  const selector = createSelector(scripts, shardBook)
+  const selector = createSelector(scripts, bookOf(shards, before))
   const onHead = (shard: number, inMs: number) => void heads.push({ shard, inMs })
   return { deadLetters: createDeadLetters({ scripts, selector, onHead }), heads }
 }

@@ -18,7 +18,11 @@ const commitTo = (
   scripts: Pick<Scripts, 'schedule'>,
   onHead: (shard: number, inMs: number) => void = () => undefined,
   shards = 1,
-) => createGroupCommit({ scripts, clock: createRedisClock(), shards, onHead, metrics: noteMetrics().metrics })
+) =>
+  createGroupCommit({
+    ...{ scripts, clock: createRedisClock(), shards: () => shards, onHead },
+    metrics: noteMetrics().metrics,
+  })
 
 /** The real script, whose reply to one of its calls is lost on the way back. */
 function losingReply(w: ScriptWorld, lostCall: number): Pick<Scripts, 'schedule'> & { calls: number } {
@@ -45,6 +49,70 @@ describe('group commit', () => {
     const ids = stored.map(({ id }) => id)
     expect(new Set(ids).size).toBe(2_500)
     expect(new Set(await w.client.hkeys(w.keys.messages))).toEqual(new Set(ids))
+  })
+
+  it("puts a turn's messages into one shard with one call, and those of clients with one call a shard", async () => {
+    const w = world()
+    const SHARDS = 4
+    const calls: { shard: number; ids: string[] }[] = []
+    const scripts: Pick<Scripts, 'schedule'> = {
+      schedule(shard, entries) {
+        calls.push({ shard, ids: entries.map(({ id }) => id) })
+        return w.scripts.schedule(shard, entries)
+      },
+    }
+    const commit = commitTo(scripts, undefined, SHARDS)
+    const dueAt = (await w.now()) + 60_000
+    const own = (i: number): Draft => {
+      const id = `client-${i}`
+      const closesAt = Number.MAX_SAFE_INTEGER
+      const body = encodeRecordBody('"x"', {}, 'fingerprint')
+      return { ...draft(dueAt), own: { id, shard: shardOfClientId(id, SHARDS), closesAt }, body }
+    }
+    const shards: (number | undefined)[] = []
+    for (let turn = 0; turn < 2 * SHARDS; turn += 1) {
+      calls.length = 0
+      await Promise.all(Array.from({ length: 300 }, () => commit.add(draft(dueAt))))
+      expect(calls).toHaveLength(1)
+      expect(calls[0]?.ids).toHaveLength(300)
+      shards.push(calls[0]?.shard)
+    }
+    // In turn, so that all get as much.
+    for (let i = 0; i < SHARDS; i += 1) expect(new Set(shards.slice(i, i + SHARDS)).size).toBe(SHARDS)
+
+    calls.length = 0
+    await Promise.all([
+      ...Array.from({ length: 100 }, (_, i) => commit.add(own(i))),
+      ...Array.from({ length: 100 }, () => commit.add(draft(dueAt))),
+    ])
+    expect(calls.map(({ shard }) => shard).sort()).toEqual([0, 1, 2, 3])
+    for (const { shard, ids } of calls) {
+      for (const id of ids.filter((each) => each.startsWith('client-')))
+        expect(shardOfClientId(id, SHARDS)).toBe(shard)
+    }
+    expect(calls.flatMap(({ ids }) => ids)).toHaveLength(200)
+  })
+
+  it('spreads them over more shards as soon as there are', async () => {
+    const w = world()
+    let writable = 1
+    const seen = new Set<number>()
+    const scripts: Pick<Scripts, 'schedule'> = {
+      schedule(shard, entries) {
+        seen.add(shard)
+        return w.scripts.schedule(shard, entries)
+      },
+    }
+    const commit = createGroupCommit({
+      ...{ scripts, clock: createRedisClock(), shards: () => writable, onHead: () => undefined },
+      metrics: noteMetrics().metrics,
+    })
+    const dueAt = (await w.now()) + 60_000
+    for (let i = 0; i < 3; i += 1) await commit.add(draft(dueAt))
+    expect([...seen]).toEqual([0])
+    writable = 3
+    for (let i = 0; i < 3; i += 1) await commit.add(draft(dueAt))
+    expect([...seen].sort()).toEqual([0, 1, 2])
   })
 
   it('tells of a message that became the next one', async () => {

@@ -1,13 +1,16 @@
 import { describe, expect, inject, it } from 'vitest'
+import { keysOf } from '../../src/redis/keys.ts'
 import { createRedisClock } from '../../src/redis/redis-clock.ts'
+import { RAISED_AFTER_MS } from '../../src/redis/shard-counts.ts'
 import { createBulk } from '../../src/schedule/bulk.ts'
 import { createGroupCommit } from '../../src/schedule/group-commit.ts'
-import { createScheduler } from '../../src/schedule/scheduler.ts'
+import { createScheduler, type Scheduled } from '../../src/schedule/scheduler.ts'
 import { createSelector } from '../../src/schedule/selector.ts'
 import { createShardBook } from '../../src/schedule/shard-book.ts'
 import { noteMetrics } from '../claim/noted-metrics.ts'
 import { delivered, mainRoom, RETENTION } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { bookOf } from '../support/shards.ts'
 
 const world = useScripts(() => inject('redisUrl'))
 const onHead = () => undefined
@@ -19,12 +22,13 @@ function withShards(
   shards: number,
   before: readonly number[] = [],
   now: () => number = Date.now,
+  shardBook = bookOf(shards, before),
 ) {
-  const shardBook = createShardBook(shards)
-  shardBook.record([...before, shards])
   const { scripts, messageScripts } = w
   const { metrics } = noteMetrics()
-  const groupCommit = createGroupCommit({ scripts, clock: createRedisClock(), shards, onHead, metrics })
+  const groupCommit = createGroupCommit({
+    ...{ scripts, clock: createRedisClock(), shards: () => shardBook.writable, onHead, metrics },
+  })
   const { dedupWindowMs } = RETENTION
   const deps = { groupCommit, scripts: messageScripts, shardBook, onHead, dedupWindowMs, now }
   return {
@@ -58,6 +62,62 @@ describe('adding shards', () => {
     expect(await w.client.hlen(w.keys.messages)).toBe(0)
     for (const id of IDS)
       await expect(scheduler.find(id)).rejects.toMatchObject({ code: 'MESSAGE_NOT_FOUND' })
+  })
+
+  it('stores an id once that is handed to two servers just then, one of which has not heard of it', async () => {
+    const w = world()
+    const from = (await w.now()) + 400
+    const books = [
+      {
+        now: from,
+        counts: [
+          { count: 1, from: 0 },
+          { count: 6, from },
+        ],
+      },
+      { now: from - RAISED_AFTER_MS, counts: [{ count: 1, from: 0 }] },
+    ].map((recorded) => {
+      const book = createShardBook(1, Date.now)
+      book.record(recorded)
+      return book
+    })
+    const [aware, unaware] = books.map((book) => withShards(w, 1, [], Date.now, book).scheduler)
+    const answers: { id: string; answer: PromiseSettledResult<Scheduled>[] }[] = []
+    const asked: Promise<unknown>[] = []
+    for (let i = 0; (await w.now()) < from + 1_000; i += 1) {
+      const id = `race-${i}`
+      const both = [aware, unaware].map(async (scheduler) => {
+        const scheduled = await scheduler?.schedule(message(id))
+        if (scheduled === undefined) throw new Error('there is no scheduler')
+        return scheduled
+      })
+      asked.push(Promise.allSettled(both).then((answer) => answers.push({ id, answer })))
+    }
+    await Promise.all(asked)
+    expect(answers.length).toBeGreaterThan(100)
+    const stored = new Map<string, number>()
+    for (let shard = 0; shard < 6; shard += 1) {
+      const ids = await w.client.hkeys(keysOf(shard, w.namespace).messages)
+      for (const id of ids) stored.set(id, (stored.get(id) ?? 0) + 1)
+    }
+    expect([...stored.values()].filter((times) => times !== 1)).toEqual([])
+    let refused = 0
+    for (const { id, answer } of answers) {
+      const said = answer.map((each) =>
+        each.status === 'fulfilled' ? each.value.duplicate : each.reason.code,
+      )
+      // The one that knows always stores it or finds it; the other one may not, once its knowledge is too old.
+      if (said[1] === 'STORE_UNAVAILABLE') refused += 1
+      expect([
+        [false, true],
+        [true, false],
+        [false, 'STORE_UNAVAILABLE'],
+      ]).toContainEqual(said)
+      expect(stored.get(id)).toBe(1)
+    }
+    expect(refused).toBeGreaterThan(50)
+    expect(stored.size).toBe(answers.length)
+    expect(refused).toBeLessThan(answers.length)
   })
 
   it('cancels and moves the messages that are there, and not those they had once', async () => {

@@ -44,15 +44,18 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
         return batch.map(() => ({ kind: 'delivered' }))
       },
     }
-    const { app, claimLoop, roster } = await compose({
+    const clock = createRedisClock()
+    const { app, claimLoop, roster, shardWatch } = await compose({
       config,
       console,
       logger: pino({ level: 'silent' }),
       connection,
-      clock: createRedisClock(),
-      shardBook: createShardBook(config.SHARDS),
+      clock,
+      shardBook: createShardBook(config.SHARDS, clock.now),
       checkHealth: () => pingRedis(connection.client, connection.whyAway),
     })
+    await shardWatch.look()
+    shardWatch.start()
     world = {
       app,
       client: connection.client,
@@ -67,6 +70,7 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
     return async () => {
       await app.close()
       await claimLoop.stop({ graceMs: 1_000 })
+      shardWatch.stop()
       await roster.stop()
       await clearNamespace(connection.client, namespace)
     }

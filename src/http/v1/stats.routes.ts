@@ -10,6 +10,8 @@ export interface StatsRoutesOptions {
   readonly servers: () => Promise<ServerInfo[]>
   /** the streams that messages went to, and their keys, one a shard */
   readonly streams: () => Promise<{ name: string; keys: string[] }[]>
+  /** how many shards may hold messages */
+  readonly shards: () => number
   readonly redisFacts: () => Promise<{ version: string; usedMemoryBytes: number; maxMemoryBytes: number }>
 }
 
@@ -41,6 +43,7 @@ export const statsRoutes: FastifyPluginAsyncTypebox<StatsRoutesOptions> = async 
           roles: [...roles],
           version,
         })),
+        shards: options.shards(),
         streams,
         redis,
       }

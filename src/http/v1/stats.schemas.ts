@@ -5,6 +5,7 @@ const EXAMPLE_STATS = {
   counts: { scheduled: 120, claimed: 0, dead: 0 },
   oldestOverdueMs: 0,
   servers: [{ id: 'k2Jd9sLq0aXz', startedAt: EXAMPLE_TIME, roles: ['api', 'worker'], version: '0.1.0' }],
+  shards: 1,
   streams: [{ name: 'invoices', keys: ['{carillon:0}:stream:invoices'] }],
   redis: { version: '8.0.2', usedMemoryBytes: 1_048_576, maxMemoryBytes: 0 },
 }
@@ -38,6 +39,7 @@ export const StatsReply = Type.Object(
       ),
       { description: 'the servers that are alive', examples: [EXAMPLE_STATS.servers] },
     ),
+    shards: Type.Integer({ description: 'groups of keys that messages are spread over', examples: [1] }),
     streams: Type.Array(
       Type.Object(
         {

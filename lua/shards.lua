@@ -1,0 +1,28 @@
+#!lua flags=allow-oom
+-- shards: learn how many shards there are, and raise the number.
+--
+-- KEYS[1]  counts  string  every number of shards there has been, rising, comma-separated; each with "@" and the time
+--                  (epoch ms) from which on new messages go by it, or without, if there were no messages before
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2]  count            integer  raise to this number, unless there are as many
+-- ARGV[3]  after_ms         integer  how long from now a raised number is not to be used yet
+--
+-- Returns  {now, counts}: Redis's clock, and the numbers as they now are
+-- Writes   the numbers, if it raised them
+-- Cost     O(1)
+--@include lib/clock.lua
+
+local key = KEYS[1]
+local now = redis_now(tonumber(ARGV[1]))
+local count, after_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local counts = redis.call("GET", key)
+local newest = counts and tonumber(string.match(counts, "(%d+)@?%d*$"))
+if not newest then
+  counts = ARGV[2]
+  redis.call("SET", key, counts)
+elseif count > newest then
+  counts = counts .. string.format(",%s@%.0f", ARGV[2], now + after_ms)
+  redis.call("SET", key, counts)
+end
+return { now, counts }

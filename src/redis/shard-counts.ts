@@ -1,0 +1,53 @@
+import type { Cluster, Redis } from 'ioredis'
+import { defineScript, type ScriptsOptions } from './define-script.ts'
+import { shardCountsKeyOf } from './keys.ts'
+import { withinTime } from './within-time.ts'
+
+/**
+ * A raised number of shards is not used for so long. Every server has heard of it by then, or must not store a
+ * message whose id a client made: what it knows holds no longer than this. A failed master of a cluster is replaced in
+ * less.
+ */
+export const RAISED_AFTER_MS = 30_000
+
+export interface ShardCount {
+  readonly count: number
+  /** epoch ms by Redis's clock from which on new messages go by it; 0 for always */
+  readonly from: number
+}
+
+export interface ShardCounts {
+  /** Redis's clock when they were read, epoch ms */
+  readonly now: number
+  /** every number of shards there has been and the one there will be, rising; never empty */
+  readonly counts: readonly ShardCount[]
+}
+
+/**
+ * Raises the number of shards that Redis has recorded, unless it is as large.
+ *
+ * @returns the numbers as they now are
+ * @throws as defineScript says
+ * @see lua/shards.lua
+ */
+export type RaiseShards = (count: number) => Promise<ShardCounts>
+
+export function createRaiseShards(
+  client: Redis | Cluster,
+  { namespace, clockOffsetMs = () => 0 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
+): RaiseShards {
+  const shards = defineScript(client, 'shards')
+  return async (count) => {
+    const reply = shards(shardCountsKeyOf(namespace), clockOffsetMs(), count, RAISED_AFTER_MS)
+    const [now, counts] = await withinTime(reply)
+    return { now: Number(now), counts: parseShardCounts(String(counts)) }
+  }
+}
+
+/** @param text e.g. "1,16,32@1795487896890" */
+function parseShardCounts(text: string): ShardCount[] {
+  return text.split(',').map((entry) => {
+    const [count, from = 0] = entry.split('@').map(Number)
+    return { count: count ?? 0, from }
+  })
+}

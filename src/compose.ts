@@ -14,7 +14,7 @@ import { webhookTargetProblems } from './deliver/webhook-target.ts'
 import { parseApiKeys } from './http/api-keys.ts'
 import type { HealthCheck } from './http/health.routes.ts'
 import type { Destination } from './message.ts'
-import { createMetrics } from './prometheus.ts'
+import { createMetrics, type Gather } from './prometheus.ts'
 import { createLeases } from './pull/leases.ts'
 import { createReadiness } from './readiness.ts'
 import type { RedisConnection } from './redis/connect.ts'
@@ -45,6 +45,8 @@ export interface Foundations {
   readonly clock: RedisClock
   readonly shardBook: ShardBook
   readonly checkHealth: HealthCheck
+  /** where several processes are one service: what all of them have measured */
+  readonly gatherMeasured?: Gather | undefined
 }
 
 /** Puts one server together from its parts; starts none of them. */
@@ -55,7 +57,10 @@ export async function compose(foundations: Foundations) {
   const scriptsOptions = scriptsOptionsOf(config)
   const scripts = createScripts(client, scriptsOptions)
   const messageScripts = createMessageScripts(client, scriptsOptions)
-  const { metrics, expose } = createMetrics({ totals: () => totals(messageScripts, shards) })
+  const { metrics, expose, measured } = createMetrics({
+    totals: () => totals(messageScripts, shards),
+    gather: foundations.gatherMeasured,
+  })
   const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
 
   const serverId = randomBytes(9).toString('base64url')
@@ -135,7 +140,7 @@ export async function compose(foundations: Foundations) {
     claimLoop.wakeAll()
     leases.wakeAll()
   }
-  return { app, claimLoop, roster, sender, wake, wakeAll }
+  return { app, claimLoop, roster, sender, wake, wakeAll, measured }
 }
 
 function scriptsOptionsOf(config: Config): ScriptsOptions {

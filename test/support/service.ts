@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { inject } from 'vitest'
@@ -18,6 +18,9 @@ export interface ConsoleLine {
 
 export interface Service {
   readonly url: string
+  readonly pid: number
+  /** the process ids of what it has forked */
+  children(): Promise<number[]>
   /** every line of the log so far, messages left out */
   readonly log: readonly Record<string, unknown>[]
   /** every delivered message so far */
@@ -157,6 +160,13 @@ function runService({ env, clockErrorMs, hosts }: Required<ServiceOptions>) {
     get url() {
       return url
     },
+    pid: child.pid ?? 0,
+    children: () =>
+      new Promise<number[]>((resolve) => {
+        execFile('pgrep', ['-P', String(child.pid)], (_none, stdout) =>
+          resolve(stdout.split('\n').filter(Boolean).map(Number)),
+        )
+      }),
     log,
     delivered,
     get: (path: string) => request(path, {}),

@@ -23,10 +23,12 @@ async function startProcesses(count: number, env: Readonly<Record<string, string
   return { fleet, service }
 }
 
-/** Asks on a connection of its own. @returns the status */
+/** Asks on a connection of its own, which may be on its way to a process that is killed. @returns the status */
 const askAnew = (url: string) =>
   new Promise<number | undefined>((resolve, reject) => {
-    request(url, { agent: false }, (answer) => resolve(answer.resume().statusCode))
+    request(url, { agent: false, signal: AbortSignal.timeout(2_000) }, (answer) =>
+      resolve(answer.resume().statusCode),
+    )
       .once('error', reject)
       .end()
   })

@@ -53,22 +53,23 @@ export function startProcesses(options: ProcessesOptions): Processes {
   const running = new Set<ForkedServer>()
   const serving = new Set<ForkedServer>()
   let port = config.PORT
-  /** where the first server listened */
-  let url: string | undefined
+  /** the port on which the first server listened */
+  let picked: number | undefined
 
   function fork(onListening: () => void): ForkedServer {
     const server = forkServer({
       ...options,
       gathering,
       start: {
-        ...{ type: 'start', target, forTerminal, quietly: url !== undefined },
+        ...{ type: 'start', target, forTerminal, quietly: picked !== undefined },
         config: { ...config, PORT: port },
       },
       onListening(listensOn) {
-        url ??= listensOn
-        if (listensOn !== url) {
+        const listensAt = Number(new URL(listensOn).port)
+        picked ??= listensAt
+        if (listensAt !== picked) {
           // Port 0 was picked anew, as no server was left to share the first; nobody knows of this one.
-          port = Number(new URL(url).port)
+          port = picked
           return server.stop(config.SHUTDOWN_GRACE_MS)
         }
         serving.add(server)
@@ -108,7 +109,7 @@ export function startProcesses(options: ProcessesOptions): Processes {
       for (; places < config.PROCESSES; places += 1) occupyPlace(onListening, onUnable)
     }
     const onUnable = (error: Error) => {
-      if (url !== undefined) return onGiveUp(error)
+      if (picked !== undefined) return onGiveUp(error)
       return reject(error)
     }
     stopping.addEventListener('abort', () => reject(new Error('stopped before it listened')))

@@ -3,6 +3,7 @@ import { Redis } from 'ioredis'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { keysOf } from '../../src/redis/keys.ts'
 import { type Fleet, repeated, startFleet } from '../support/fleet.ts'
+import { childrenOf, isRunning } from '../support/processes.ts'
 import { startRedis } from '../support/redis.ts'
 import { refusedStart, type Service } from '../support/service.ts'
 import { until } from '../support/until.ts'
@@ -24,22 +25,18 @@ async function startProcesses(count: number, env: Readonly<Record<string, string
 }
 
 /** Asks on a connection of its own, which may be on its way to a process that is killed. @returns the status */
-const askAnew = (url: string) =>
+const askAnew = (url: string, body?: unknown) =>
   new Promise<number | undefined>((resolve, reject) => {
-    request(url, { agent: false, signal: AbortSignal.timeout(2_000) }, (answer) =>
-      resolve(answer.resume().statusCode),
-    )
+    const options = {
+      agent: false,
+      signal: AbortSignal.timeout(2_000),
+      method: body === undefined ? 'GET' : 'POST',
+      headers: { 'content-type': 'application/json' },
+    }
+    request(url, options, (answer) => resolve(answer.resume().statusCode))
       .once('error', reject)
-      .end()
+      .end(body === undefined ? undefined : JSON.stringify(body))
   })
-
-const isThere = (pid: number) => {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
 
 const said = ({ log }: Service, words: RegExp) => log.filter(({ msg }) => words.test(String(msg)))
 
@@ -96,41 +93,39 @@ describe('several processes behind one port', () => {
   })
 
   it('are measured together, and what Redis knows is counted once', async () => {
-    const { fleet, service } = await startProcesses(3)
+    const { fleet, service } = await startProcesses(3, { LOCK_TTL_MS: '30000' })
     await fleet.schedule(5, Date.now() + 600_000, { prefix: 'later' })
-    for (let i = 0; i < 9; i += 1) {
-      await fetch(`${service.url}/v1/messages`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', connection: 'close' },
-        body: JSON.stringify({ payload: i }),
-      })
-    }
+    let accepted = 0
+    // One that has more to do than it can turns some away, which may happen on a busy machine.
+    for (let i = 0; i < 9; i += 1)
+      if ((await askAnew(`${service.url}/v1/messages`, { payload: i })) === 201) accepted += 1
+    expect(accepted).toBeGreaterThan(3)
     const sum = 'carillon_delivered_total{destination="console"}'
-    await until('all are counted', async () => (await service.metrics()).get(sum) === 9)
+    await expect.poll(async () => (await service.metrics()).get(sum), { timeout: 15_000 }).toBe(accepted)
     const samples = await service.metrics()
-    expect(samples.get('carillon_scheduled_total')).toBe(9)
-    expect(samples.get('carillon_lateness_seconds_count{destination="console"}')).toBe(9)
+    expect(samples.get('carillon_scheduled_total')).toBe(accepted)
+    expect(samples.get('carillon_lateness_seconds_count{destination="console"}')).toBe(accepted)
     expect(samples.get('carillon_messages{state="scheduled"}')).toBe(5)
     expect(samples.get('process_resident_memory_bytes')).toBeGreaterThan(3 * 30_000_000)
 
     // No total may shrink when a process dies, or it would look as if all of it had happened anew.
-    for (const pid of await service.children()) process.kill(pid, 'SIGKILL')
-    await until('others are there', async () => (await service.children()).length === 3)
+    for (const pid of childrenOf(service.pid)) process.kill(pid, 'SIGKILL')
+    await until('others are there', () => childrenOf(service.pid).length === 3)
     await until('one answers', () => service.metrics().then(Boolean, () => false))
-    expect((await service.metrics()).get(sum)).toBe(9)
+    expect((await service.metrics()).get(sum)).toBe(accepted)
   })
 })
 
 describe('one of several processes', () => {
   it('that is killed while it delivers costs nothing but a second try, and is followed by another', async () => {
     const { fleet, service } = await startProcesses(3, { CLAIM_BATCH: '20' })
-    const before = await service.children()
+    const before = childrenOf(service.pid)
     const [victim = 0] = before
     const scheduling = scheduleLarge(fleet, 2_000, 3_000)
     await until('they are delivering', () => service.delivered.length > 300)
     process.kill(victim, 'SIGKILL')
-    await until('another is forked', async () => {
-      const now = await service.children()
+    await until('another is forked', () => {
+      const now = childrenOf(service.pid)
       return now.length === 3 && !now.includes(victim)
     })
     expect(await askAnew(`${service.url}/live`)).toBe(200)
@@ -147,22 +142,22 @@ describe('one of several processes', () => {
 
   it('that is told to stop finishes its work, repeats nothing, and is followed by another', async () => {
     const { fleet, service } = await startProcesses(2, { LOCK_TTL_MS: '30000' })
-    const [stopped = 0] = await service.children()
+    const [stopped = 0] = childrenOf(service.pid)
     const start = Date.now()
     const ids = await fleet.schedule(2_000, (i) => start + i)
     await until('they are delivering', () => service.delivered.length > 200)
     process.kill(stopped, 'SIGTERM')
-    await until('it has ended', () => !isThere(stopped))
+    await until('it has ended', () => !isRunning(stopped))
     await fleet.untilDelivered(ids)
     expect(repeated(service.delivered)).toEqual({})
     expect(said(service, /ended \(exit code 0\)/).length).toBe(1)
-    await until('another is there', async () => (await service.children()).length === 2)
+    await until('another is there', () => childrenOf(service.pid).length === 2)
   })
 
   it('after the other being killed leaves the port as it was, though it was picked', async () => {
     const { fleet, service } = await startProcesses(2)
     for (let round = 0; round < 2; round += 1) {
-      for (const pid of await service.children()) process.kill(pid, 'SIGKILL')
+      for (const pid of childrenOf(service.pid)) process.kill(pid, 'SIGKILL')
       await until('it answers again', () => askAnew(`${service.url}/health`).then(Boolean, () => false))
     }
     await fleet.untilDelivered(await fleet.schedule(10, Date.now(), { prefix: 'after' }))
@@ -174,14 +169,14 @@ describe('one of several processes', () => {
 describe('the end of several processes', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)('%s stops all in order: 0, and nothing is lost', async (signal) => {
     const { fleet, service } = await startProcesses(3, { LOCK_TTL_MS: '30000' })
-    const children = await service.children()
+    const children = childrenOf(service.pid)
     const start = Date.now()
     const ids = await fleet.schedule(3_000, (i) => start + i)
     await until('they are delivering', () => service.delivered.length > 300)
     // As a terminal's Ctrl-C does, which every process has.
     if (signal === 'SIGINT') for (const pid of children) process.kill(pid, signal)
     expect(await service.end(signal)).toBe(0)
-    expect(children.filter(isThere)).toEqual([])
+    expect(children.filter(isRunning)).toEqual([])
     expect(service.stderr()).toBe('')
     expect(said(service, /server process/)).toEqual([])
     await fleet.add()
@@ -191,7 +186,7 @@ describe('the end of several processes', () => {
 
   it('comes at once with a second signal: 1', async () => {
     const { fleet, service } = await startProcesses(2, { SHUTDOWN_GRACE_MS: '600000', LOCK_TTL_MS: '600000' })
-    const children = await service.children()
+    const children = childrenOf(service.pid)
     service.stopReading()
     await scheduleLarge(fleet, 500, 0)
     await until('a write hangs', async () => (await leftOf(fleet)) > 0)
@@ -206,16 +201,16 @@ describe('the end of several processes', () => {
     service.signal('SIGTERM')
     service.readOn()
     expect(await service.end('SIGTERM')).toBe(1)
-    await until('none is left', () => !children.some(isThere))
+    await until('none is left', () => !children.some(isRunning))
   })
 
   it('comes by itself when the first of them is killed', async () => {
     const { fleet, service } = await startProcesses(3)
-    const children = await service.children()
+    const children = childrenOf(service.pid)
     await scheduleLarge(fleet, 1_000, 500)
     await until('they are delivering', () => service.delivered.length > 100)
     service.signal('SIGKILL')
-    await until('none is left', () => !children.some(isThere), 5_000)
+    await until('none is left', () => !children.some(isRunning), 5_000)
   })
 
   it('comes with 1 and one line when standard output is closed', async () => {

@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { inject } from 'vitest'
@@ -19,8 +19,6 @@ export interface ConsoleLine {
 export interface Service {
   readonly url: string
   readonly pid: number
-  /** the process ids of what it has forked */
-  children(): Promise<number[]>
   /** every line of the log so far, messages left out */
   readonly log: readonly Record<string, unknown>[]
   /** every delivered message so far */
@@ -161,12 +159,6 @@ function runService({ env, clockErrorMs, hosts }: Required<ServiceOptions>) {
       return url
     },
     pid: child.pid ?? 0,
-    children: () =>
-      new Promise<number[]>((resolve) => {
-        execFile('pgrep', ['-P', String(child.pid)], (_none, stdout) =>
-          resolve(stdout.split('\n').filter(Boolean).map(Number)),
-        )
-      }),
     log,
     delivered,
     get: (path: string) => request(path, {}),

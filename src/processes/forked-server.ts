@@ -1,10 +1,8 @@
 import cluster from 'node:cluster'
 import type { Stdout } from '../deliver/stdout.ts'
 import type { Gathering } from './gathering.ts'
-import { type FromServer, type ToServer, toError } from './messages.ts'
+import { type FromServer, type Start, type ToServer, toError } from './messages.ts'
 import { createRelay } from './relay.ts'
-
-export type Start = Extract<ToServer, { type: 'start' }>
 
 export interface ForkOptions {
   readonly start: Start

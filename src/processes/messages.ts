@@ -51,6 +51,8 @@ export type FromServer =
   /** asks for what all servers have measured */
   | { readonly type: 'gather'; readonly id: number }
 
+export type Start = Extract<ToServer, { type: 'start' }>
+
 export function toReason(error: unknown): Reason {
   if (!(error instanceof Error)) return { message: String(error) }
   const { code } = error as NodeJS.ErrnoException

@@ -3,10 +3,8 @@ import { createLogger, createTerminalFormat } from '../logger.ts'
 import type { Measured } from '../prometheus.ts'
 import { type Server, startServer } from '../server.ts'
 import { sleep } from '../sleep.ts'
-import { type FromServer, type ToServer, toReason } from './messages.ts'
+import { type FromServer, type Start, type ToServer, toReason } from './messages.ts'
 import { createRelayedStdout } from './relayed-stdout.ts'
-
-type Start = Extract<ToServer, { type: 'start' }>
 
 /** How long a stop waits for a start that is still under way, and for the last lines to be written. */
 const START_ENDS_WITHIN_MS = 3_000

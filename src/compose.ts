@@ -14,7 +14,7 @@ import { webhookTargetProblems } from './deliver/webhook-target.ts'
 import { parseApiKeys } from './http/api-keys.ts'
 import type { HealthCheck } from './http/health.routes.ts'
 import type { Destination } from './message.ts'
-import { createMetrics } from './prometheus.ts'
+import { createMetrics, type Gather } from './prometheus.ts'
 import { createLeases } from './pull/leases.ts'
 import { createReadiness } from './readiness.ts'
 import type { RedisConnection } from './redis/connect.ts'
@@ -50,6 +50,8 @@ export interface Foundations {
   readonly clock: RedisClock
   readonly shardBook: ShardBook
   readonly checkHealth: HealthCheck
+  /** where several processes are one service: what all of them have measured */
+  readonly gatherMeasured?: Gather | undefined
 }
 
 /** Puts one server together from its parts; starts none of them. */
@@ -60,7 +62,10 @@ export async function compose(foundations: Foundations) {
   const scriptsOptions = scriptsOptionsOf(foundations)
   const scripts = createScripts(client, scriptsOptions)
   const messageScripts = createMessageScripts(client, scriptsOptions)
-  const { metrics, expose } = createMetrics({ totals: () => totals(messageScripts, shardBook.all) })
+  const { metrics, expose, measured } = createMetrics({
+    totals: () => totals(messageScripts, shardBook.all),
+    gather: foundations.gatherMeasured,
+  })
   const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
 
   const serverId = randomBytes(9).toString('base64url')
@@ -146,7 +151,7 @@ export async function compose(foundations: Foundations) {
     claimLoop.wakeAll()
     leases.wakeAll()
   }
-  return { app, claimLoop, roster, sender, shardWatch, wake, wakeAll }
+  return { app, claimLoop, roster, sender, shardWatch, wake, wakeAll, measured }
 }
 
 function scriptsOptionsOf({ config, shardBook }: Foundations): ScriptsOptions {

@@ -22,6 +22,7 @@ const wholeNumber = (minimum: number, maximum: number, description: string) =>
 const ConfigSchema = Type.Object({
   HOST: Type.String({ minLength: 1, description: 'the address to listen on' }),
   PORT: wholeNumber(0, 65_535, 'the port to listen on (0 picks one)'),
+  PROCESSES: wholeNumber(1, 256, 'servers behind that port, a process each'),
   REDIS_URL: Type.Optional(Type.String({ description: REDIS_URL_FORMS })),
   ALLOW_EVICTION: Type.Boolean({ description: 'true or false' }),
   API_KEYS: Type.Optional(Type.String({ description: API_KEYS_FORM })),
@@ -78,6 +79,7 @@ const CLUSTER_SHARDS = 16
 const DEFAULTS: Readonly<Record<string, string>> = {
   HOST: '127.0.0.1',
   PORT: '3000',
+  PROCESSES: '1',
   ALLOW_EVICTION: 'false',
   ALLOW_OPEN: 'false',
   RATE_LIMIT_PER_MINUTE: '0',

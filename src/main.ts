@@ -1,15 +1,17 @@
+import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
 import { type Config, readConfig } from './config.ts'
 import { createConsole } from './deliver/console.ts'
 import { createStdout } from './deliver/stdout.ts'
 import { createLogger, createTerminalFormat } from './logger.ts'
+import { startProcesses } from './processes/primary.ts'
+import { runServerProcess } from './processes/server-process.ts'
 import { type EmbeddedRedis, startEmbeddedRedis } from './redis/embedded.ts'
-import { parseRedisUrl } from './redis/url.ts'
+import { parseRedisUrl, type RedisTarget } from './redis/url.ts'
 import { type Server, startServer } from './server.ts'
+import { trapSignals } from './signals.ts'
 import { sleep } from './sleep.ts'
 
-/** npm passes on a terminal's Ctrl-C that the process has had already: the same signal this soon is one. */
-const SAME_KEYSTROKE_MS = 100
 /** How long a stop waits for a start that is still under way, and for the reader of the last lines. */
 const START_ENDS_WITHIN_MS = 3_000
 const LAST_LINES_MS = 500
@@ -33,7 +35,8 @@ async function run(config: Config): Promise<void> {
   const logger = createLogger(stdout, config.LOG_LEVEL, format)
   const stopping = new AbortController()
   let embedded: EmbeddedRedis | undefined
-  let server: Server | undefined
+  let lastFailure: unknown
+  let server: Pick<Server, 'stop'> | undefined
 
   const start = async () => {
     if (config.REDIS_URL === undefined) {
@@ -44,17 +47,20 @@ async function run(config: Config): Promise<void> {
       })
     }
     if (stopping.signal.aborted) return
-    server = await startServer({
-      config,
-      target:
-        embedded === undefined
-          ? parseRedisUrl(config.REDIS_URL ?? '')
-          : { kind: 'socket', path: embedded.socketPath, db: 0, tls: false },
-      console: createConsole(stdout, { format, onBroken: giveUp }),
-      logger,
-      onUnfit: giveUp,
-      onAway: () => void bringRedisBack(),
-    })
+    const target: RedisTarget =
+      embedded === undefined
+        ? parseRedisUrl(config.REDIS_URL ?? '')
+        : { kind: 'socket', path: embedded.socketPath, db: 0, tls: false }
+    const shared = { config, target, logger, onAway: () => void bringRedisBack() }
+    if (config.PROCESSES > 1) {
+      const forTerminal = format !== undefined
+      const { signal } = stopping
+      const processes = startProcesses({ ...shared, stdout, forTerminal, onGiveUp: giveUp, stopping: signal })
+      server = processes
+      return processes.listening
+    }
+    const console = createConsole(stdout, { format, onBroken: giveUp })
+    server = await startServer({ ...shared, console, onUnfit: giveUp })
   }
 
   const stop = async (graceMs: number) => {
@@ -67,7 +73,8 @@ async function run(config: Config): Promise<void> {
 
   /** What cannot go on ends in order, as others can. */
   function giveUp(error: Error): void {
-    stop(config.SHUTDOWN_GRACE_MS).then(() => refuse(error), refuse)
+    if (stopping.signal.aborted) return
+    stop(config.SHUTDOWN_GRACE_MS).then(() => refuse(explain(error, config)), refuse)
   }
 
   /** An embedded Redis that died is started again, until it runs. */
@@ -76,13 +83,15 @@ async function run(config: Config): Promise<void> {
       try {
         return await embedded.ensureRunning()
       } catch (error) {
-        logger.error(error instanceof Error ? error.message : String(error))
+        // Several servers may have missed it, and then share the attempt.
+        if (error !== lastFailure) logger.error(error instanceof Error ? error.message : String(error))
+        lastFailure = error
         await sleep(RESTART_REDIS_EVERY_MS, stopping.signal)
       }
     }
   }
 
-  trapSignals((signal) => {
+  trapSignals(process.env.npm_lifecycle_event !== undefined, (signal) => {
     logger.info(`${signal}: stopping`)
     stop(config.SHUTDOWN_GRACE_MS).then(() => process.exit(0), refuse)
   })
@@ -95,23 +104,6 @@ async function run(config: Config): Promise<void> {
     await embedded?.stop()
     throw explain(error, config)
   }
-}
-
-/** The first signal stops in order, a second one ends the process at once. */
-function trapSignals(onFirst: (signal: NodeJS.Signals) => void): void {
-  const underNpm = process.env.npm_lifecycle_event !== undefined
-  let first: { signal: NodeJS.Signals; at: number } | undefined
-  const trap = (signal: NodeJS.Signals) => {
-    if (first === undefined) {
-      first = { signal, at: performance.now() }
-      onFirst(signal)
-      return
-    }
-    const isEcho = underNpm && signal === first.signal && performance.now() - first.at < SAME_KEYSTROKE_MS
-    if (!isEcho) process.exit(1)
-  }
-  process.on('SIGTERM', trap)
-  process.on('SIGINT', trap)
 }
 
 /** An address that cannot be listened on is a setting to change. */
@@ -129,8 +121,12 @@ function explain(error: unknown, { HOST, PORT }: Config): unknown {
   return error
 }
 
-try {
-  await run(readConfig(process.env))
-} catch (error) {
-  await refuse(error)
+if (cluster.isPrimary) {
+  try {
+    await run(readConfig(process.env))
+  } catch (error) {
+    await refuse(error)
+  }
+} else {
+  runServerProcess()
 }

@@ -1,4 +1,12 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import {
+  AggregatorRegistry,
+  Counter,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client'
 import type { DestinationType, Metrics } from './metrics.ts'
 import { processMetrics } from './process-metrics.ts'
 import { withinTime } from './redis/within-time.ts'
@@ -10,11 +18,19 @@ export interface Exposition {
   readonly text: string
 }
 
+/** What one process has measured, as it may be told to another. */
+export type Measured = readonly MetricObjectWithValues<MetricValue<string>>[]
+
+/** Asks for what every process of this service has measured, this one included. */
+export type Gather = () => Promise<readonly Measured[]>
+
 export interface PrometheusOptions {
   /** counts by state, asked for at every scrape */
   readonly totals: () => Promise<Totals>
   /** how long a scrape waits for them, ms */
   readonly withinMs?: number
+  /** absent where this process is the whole service */
+  readonly gather?: Gather | undefined
 }
 
 /** Whoever scrapes gives up after some seconds, and without these there is still much to say. */
@@ -34,23 +50,43 @@ const BATCH_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000]
  * is there from the start, with 0: a counter that appears with its first event hides that event from `rate()`.
  *
  * @returns `metrics` for the rooms to report to, and `expose`, which never rejects; while Redis does not answer it
- *   leaves out what only Redis knows, as an old count would look like a true one
+ *   leaves out what only Redis knows, as an old count would look like a true one. `measured` is what this process has
+ *   to tell where there are several: then `expose` answers for all of them, and once for what only Redis knows
  */
-export function createMetrics({ totals, withinMs = TOTALS_WITHIN_MS }: PrometheusOptions): {
+export function createMetrics({ totals, withinMs = TOTALS_WITHIN_MS, gather }: PrometheusOptions): {
   readonly metrics: Metrics
   expose(): Promise<Exposition>
+  measured(): Promise<Measured>
 } {
   const registry = new Registry()
-  const ofProcess = processMetrics()
+  const metrics = recordInto(registry)
+  const ofHere = Registry.merge([registry, processMetrics()])
+  const ofAll = async () => (gather === undefined ? ofHere : sum(await gather()))
   return {
-    metrics: recordInto(registry),
+    metrics,
     async expose() {
-      const counted = await withinTime(totals(), withinMs).then(gaugesOf, () => new Registry())
-      const all = Registry.merge([registry, counted, ofProcess])
+      const [counted, measured] = await Promise.all([
+        withinTime(totals(), withinMs).then(gaugesOf, () => new Registry()),
+        ofAll(),
+      ])
+      const all = Registry.merge([measured, counted])
       return { contentType: all.contentType, text: await all.metrics() }
     },
+    measured: () => ofHere.getMetricsAsJSON(),
   }
 }
+
+/** Sums; of what has no sum, such as a percentile, the mean, and of versions the first. */
+const sum = (measured: readonly Measured[]): Registry => AggregatorRegistry.aggregate([...measured])
+
+/** @returns what only ever grows, of both together: of a process that is gone the rest is no more */
+export async function addTotals(one: Measured, other: Measured): Promise<Measured> {
+  const both = await sum([one, other]).getMetricsAsJSON()
+  // A registry answers the names of types, though it is declared to answer their numbers.
+  return both.filter(({ type }) => GROWING.has(String(type)))
+}
+
+const GROWING: ReadonlySet<string> = new Set(['counter', 'histogram'])
 
 function recordInto(registry: Registry): Metrics {
   const registers = [registry]

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { compose } from './compose.ts'
 import { type Config, isLoopback } from './config.ts'
 import type { Destination } from './deliver/deliver.ts'
+import type { Gather, Measured } from './prometheus.ts'
 import { connect, connectToHear } from './redis/connect.ts'
 import { createRedisClock } from './redis/redis-clock.ts'
 import { checkRequirements, pingRedis, UnfitRedisError } from './redis/requirements.ts'
@@ -23,11 +24,15 @@ export interface ServerOptions {
   readonly onUnfit: (error: UnfitRedisError) => void
   /** told when Redis went away */
   readonly onAway?: () => void
+  /** where several processes are one service: what all of them have measured */
+  readonly gatherMeasured?: Gather
 }
 
 export interface Server {
   /** where it listens, e.g. http://127.0.0.1:3000 */
   readonly url: string
+  /** what it and its process have measured so far */
+  measured(): Promise<Measured>
   /**
    * Accepts and claims no more, finishes what is claimed within the grace, hands back the rest.
    * @returns once nothing of it is running
@@ -54,7 +59,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const whyNot = watch.whyNot()
     if (whyNot !== undefined) throw new Error(whyNot)
   }
-  const { app, claimLoop, roster, sender, shardWatch, wake, wakeAll } = await compose({
+  const { app, claimLoop, roster, sender, shardWatch, wake, wakeAll, measured } = await compose({
     ...{ ...options, connection, clock, shardBook, checkHealth },
   })
   listenForWakes(wakeConnection, config.NAMESPACE, wake, wakeAll)
@@ -82,6 +87,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     sayWhoMayComeIn(options)
     return {
       url,
+      measured,
       async stop({ graceMs }) {
         const left = roster.stop()
         shardWatch.stop()

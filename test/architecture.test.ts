@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 
 /** Which rooms each room may import from, besides itself and the files at the top of src. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  processes: ['deliver', 'redis'],
   http: ['schedule', 'pull'],
   pull: ['claim', 'redis', 'settle'],
   schedule: ['redis'],

@@ -6,6 +6,7 @@ describe('the settings', () => {
     expect(readConfig({})).toEqual({
       HOST: '127.0.0.1',
       PORT: 3000,
+      PROCESSES: 1,
       ALLOW_EVICTION: false,
       ALLOW_OPEN: false,
       RATE_LIMIT_PER_MINUTE: 0,
@@ -55,6 +56,10 @@ describe('the settings', () => {
     expect(read).toThrow(
       /^PORT is "-1"; allowed: [^;]+; LOCK_TTL_MS is "1e4"; .*; CLAIM_BATCH is "0"; .*; ROLES is "api,api"; [^\n]+$/,
     )
+  })
+
+  it.each(['0', '257', '2.0', '-1', 'auto'])('PROCESSES=%j is refused', (PROCESSES) => {
+    expect(() => readConfig({ PROCESSES })).toThrow(/^PROCESSES is "[^"]+"; allowed: .* from 1 to 256$/)
   })
 
   it.each(['3000 ', '0x10', '1.5', '١'])('PORT=%j is no number', (PORT) => {

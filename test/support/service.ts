@@ -18,6 +18,7 @@ export interface ConsoleLine {
 
 export interface Service {
   readonly url: string
+  readonly pid: number
   /** every line of the log so far, messages left out */
   readonly log: readonly Record<string, unknown>[]
   /** every delivered message so far */
@@ -157,6 +158,7 @@ function runService({ env, clockErrorMs, hosts }: Required<ServiceOptions>) {
     get url() {
       return url
     },
+    pid: child.pid ?? 0,
     log,
     delivered,
     get: (path: string) => request(path, {}),

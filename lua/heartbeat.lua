@@ -1,15 +1,16 @@
 #!lua flags=allow-oom
--- heartbeat: say that a server is alive, or that it leaves, and learn who else is.
+-- heartbeat: say that a server is alive, or that it leaves, and learn who else is where that is asked.
 --
 -- KEYS[1]  servers  hash  server id -> "<last heard of, epoch ms> <description>"
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  server_id        string   "" only to read
 -- ARGV[3]  description      string   "" to leave
 -- ARGV[4]  gone_after_ms    integer  a server not heard of for this long is forgotten
+-- ARGV[5]  look             1 to learn who is alive, else 0
 --
--- Returns  {now, id, description, ...}: Redis's clock, and the servers that are alive
--- Writes   this server's entry; forgets those gone
--- Cost     O(n), n = servers
+-- Returns  {now, id, description, ...}: Redis's clock, and the servers that are alive if asked
+-- Writes   this server's entry; forgets those gone when it looks at all
+-- Cost     O(1), or O(n) to look, n = servers
 --@include lib/clock.lua
 
 local servers = KEYS[1]
@@ -22,6 +23,7 @@ elseif server_id ~= "" then
   redis.call("HDEL", servers, server_id)
 end
 local alive = { now }
+if ARGV[5] == "0" then return alive end
 local all = redis.call("HGETALL", servers)
 for i = 1, #all, 2 do
   local heard_at, text = string.match(all[i + 1], "^(%d+) (.*)$")

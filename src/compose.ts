@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import { createClaimLoop } from './claim/claim-loop.ts'
 import { createDispatcher } from './claim/dispatcher.ts'
+import { createDuty } from './claim/duty.ts'
 import { createHostSlots } from './claim/host-slots.ts'
 import { createLockKeeper } from './claim/lock-keeper.ts'
 import type { Config } from './config.ts'
@@ -34,9 +35,9 @@ import { forecast, oldestLateMs, streams, totals } from './schedule/overview.ts'
 import { createRoster } from './schedule/roster.ts'
 import { createScheduler } from './schedule/scheduler.ts'
 import { createSelector } from './schedule/selector.ts'
-import type { ShardBook } from './schedule/shard-book.ts'
 import { createShardWatch } from './schedule/shard-watch.ts'
 import { createSettleQueue } from './settle/settle-queue.ts'
+import type { ShardBook } from './shard-book.ts'
 import { VERSION } from './version.ts'
 
 const ROSTER_WITHIN_MS = 300
@@ -79,15 +80,20 @@ export async function compose(foundations: Foundations) {
   const settleQueue = createSettleQueue({ scripts, logger, metrics }, ending.signal)
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
+  const duty = createDuty(serverId)
   let claims = 0
   const claimLoop = createClaimLoop({
-    ...{ scripts, clock, console, dispatcher, slots, logger, metrics, shardBook, lockMs, ending },
+    ...{ scripts, clock, console, dispatcher, slots, duty, logger, metrics, shardBook, lockMs, ending },
     limit: config.CLAIM_BATCH,
     nextToken: () => `${serverId}:${++claims}`,
   })
   const leases = createLeases({ scripts, clock, shardBook, logger, metrics })
   const self = { id: serverId, roles: config.ROLES, version: VERSION }
-  const roster = createRoster(messageScripts, self, slots.wereFull, clock)
+  const roster = createRoster({
+    ...{ scripts: messageScripts, self, fullHosts: slots.wereFull, clock },
+    onLook: (servers) =>
+      duty.record(servers.filter(({ roles }) => roles.includes('worker')).map(({ id }) => id)),
+  })
   const raise = createRaiseShards(client, scriptsOptions)
   const shardWatch = createShardWatch({ raise, shardBook, clock })
   shardBook.onGrow(() => logger.info({ shards: shardBook.all }, 'the number of shards was raised'))

@@ -1,3 +1,5 @@
+import { fnv1a } from './fnv.ts'
+
 const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const TIME_DIGITS = 7
 const COUNTER_DIGITS = 4
@@ -58,7 +60,5 @@ export function parseServerMadeId(id: string): { shard: number; createdAt: numbe
 
 /** The shard of a client-made id: FNV-1a over its characters, which are ASCII. */
 export function shardOfClientId(id: string, shards: number): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < id.length; i += 1) hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193)
-  return (hash >>> 0) % shards
+  return fnv1a(id) % shards
 }

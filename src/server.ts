@@ -8,7 +8,7 @@ import { createRedisClock } from './redis/redis-clock.ts'
 import { checkRequirements, pingRedis, UnfitRedisError } from './redis/requirements.ts'
 import { describeTarget, type RedisTarget } from './redis/url.ts'
 import { listenForWakes } from './redis/wake-listener.ts'
-import { createShardBook } from './schedule/shard-book.ts'
+import { createShardBook } from './shard-book.ts'
 import { sleep } from './sleep.ts'
 import { type RedisWatch, watchRedis } from './watch-redis.ts'
 

@@ -1,9 +1,10 @@
 import { laneOfQueue } from '../redis/keys.ts'
-import type { ShardBook } from '../schedule/shard-book.ts'
+import type { ShardBook } from '../shard-book.ts'
 import { sleep } from '../sleep.ts'
 import { type Alarm, createAlarm } from './alarm.ts'
 import { type ClaimDeps, claimOnce, type Pass } from './claim-once.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { Duty } from './duty.ts'
 import type { HostSlots } from './host-slots.ts'
 import { createTrouble } from './trouble.ts'
 
@@ -39,6 +40,7 @@ export interface ClaimLoop {
 export interface ClaimLoopDeps extends ClaimDeps {
   readonly dispatcher: Dispatcher
   readonly slots: HostSlots
+  readonly duty: Duty
   readonly shardBook: Pick<ShardBook, 'all' | 'onGrow'>
   /** messages for the console per claim, and for streams */
   readonly limit: number
@@ -50,15 +52,18 @@ export interface ClaimLoopDeps extends ClaimDeps {
  * One loop a shard. Each is in one of three states:
  *
  * - claiming   a claim call is under way; while it finds more than it may take, the next one follows at once
- * - sleeping   until the next due message, a wake, or the poll, whichever is first
+ * - sleeping   until the next due message, a wake, or the poll, whichever is first; where another server is on duty, a
+ *              little longer
  * - backing off after a call that failed, longer each time, logged at the first and at the recovery
  *
  * Deliveries and settlements run beside it. While the console has BATCHES_IN_FLIGHT of them, or has just taken nothing
  * of a batch, only messages for others are claimed.
  */
 export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
-  const { shardBook, logger, slots, dispatcher, ending } = deps
+  const { shardBook, logger, slots, duty, dispatcher, ending } = deps
   const alarms: Alarm[] = []
+  /** for each shard, how long what is due there is left to the server on duty; another time after each pass */
+  const asides: number[] = []
   /** shards that wait for a slot to become free */
   const heldBack = new Set<number>()
   /** shards that wait for another's claim to be answered, in order: one goes on after each, or all would meet again */
@@ -133,7 +138,10 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       if (pass.settled !== null) follow(pass.settled)
       // A slot that became free while the claim was under way is none that it knew of.
       if (heldBack.has(shard) && slots.freed() !== freedBefore) continue
-      if (pass.nextDueInMs !== 0) await alarm.wait(nextWaitMs(pass, shardBook.all))
+      duty.found(shard, pass.lateMs)
+      const asideMs = duty.asideMs(shard)
+      asides[shard] = asideMs
+      if (pass.nextDueInMs !== 0) await alarm.wait(nextWaitMs(pass, { shards: shardBook.all, asideMs }))
     }
     await Promise.all(inFlight)
   }
@@ -147,7 +155,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       // Those who wait for a queue's messages are told by others.
       if (lane.startsWith(laneOfQueue(''))) return
       if (slots.isFull(lane)) heldBack.add(shard)
-      else alarms[shard]?.ringIn(inMs)
+      else alarms[shard]?.ringIn(inMs + (asides[shard] ?? 0))
     },
     wakeAll() {
       for (const alarm of alarms) alarm.ringIn(0)
@@ -175,12 +183,12 @@ const NO_SLOTS = { slots: 0, hostSlots: 0, reserve: 0, lanes: new Map<string, nu
 const backoffMs = (failures: number): number =>
   Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 10), LONGEST_BACKOFF_MS) * (0.75 + Math.random() / 2)
 
-/** Sleep until the next message is due or the next claim expires, but never longer than the poll. */
+/** Sleep until the next message is due or the next claim expires, and `asideMs` more, but never longer than the poll. */
 export function nextWaitMs(
   { nextDueInMs, expiryInMs }: Pick<Pass, 'nextDueInMs' | 'expiryInMs'>,
-  shards: number,
+  { shards, asideMs }: { shards: number; asideMs: number },
   random = Math.random(),
 ): number {
   const poll = POLL_MS * shards * (1 - POLL_JITTER + 2 * POLL_JITTER * random)
-  return Math.min(nextDueInMs ?? poll, expiryInMs ?? poll, poll)
+  return Math.min((nextDueInMs ?? poll) + asideMs, (expiryInMs ?? poll) + asideMs, poll)
 }

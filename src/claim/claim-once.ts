@@ -32,6 +32,8 @@ export interface Pass {
   readonly expiryInMs: number | null
   /** something is due that there was no slot for */
   readonly heldBack: boolean
+  /** by how many ms the latest of what was claimed was late; 0 where nothing was */
+  readonly lateMs: number
   /**
    * Null when nothing for the console was claimed. Else it resolves, never rejects, when all of that is delivered and
    * settled: to whether the console took anything at all. One that takes nothing should be left alone for a while.
@@ -78,7 +80,11 @@ export async function claimOnce(
     batch.length + spoilt.length === 0
       ? null
       : deliverAndSettle(deps, { shard, batch, spoilt, now, startBy, lockEndsAt: sentAt + lockMs }, signal)
-  return { nextDueInMs, expiryInMs, heldBack, settled }
+  const lateMs = claims.reduce(
+    (most, { attemptDueAt }) => Math.max(most, now - attemptDueAt),
+    Math.max(0, ...reply.moved),
+  )
+  return { nextDueInMs, expiryInMs, heldBack, lateMs, settled }
 }
 
 interface Work {

@@ -1,4 +1,4 @@
-import type { ShardBook } from '../schedule/shard-book.ts'
+import type { ShardBook } from '../shard-book.ts'
 import { LONGEST_TIMER_MS } from '../sleep.ts'
 
 /** One claim in one shard on behalf of a worker. */

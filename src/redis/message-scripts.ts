@@ -149,11 +149,13 @@ export interface MessageScripts {
   streams(shard: number): Promise<string[]>
   /**
    * @param self this server, with a description to stay and null to leave; null only reads
-   * @returns Redis's clock, and the servers alive, id to description
+   * @param look whether to learn who is alive, which costs the more the more there are
+   * @returns Redis's clock, and the servers alive, id to description; none without a look
    * @see lua/heartbeat.lua
    */
   heartbeat(
     self: { id: string; description: string | null } | null,
+    look: boolean,
   ): Promise<{ now: number; alive: Map<string, string> }>
 }
 
@@ -309,8 +311,14 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
       }
     },
 
-    async heartbeat(self) {
-      const args = [clockOffsetMs(), self?.id ?? '', self?.description ?? '', SERVER_GONE_AFTER_MS]
+    async heartbeat(self, look) {
+      const args = [
+        clockOffsetMs(),
+        self?.id ?? '',
+        self?.description ?? '',
+        SERVER_GONE_AFTER_MS,
+        look ? 1 : 0,
+      ]
       const [now, ...reply] = (await heartbeat(serversKeyOf(namespace), ...args)).map(String)
       const alive = new Map<string, string>()
       for (let i = 0; i < reply.length; i += 2) alive.set(reply[i] ?? '', reply[i + 1] ?? '')

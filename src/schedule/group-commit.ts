@@ -6,7 +6,7 @@ import type { Metrics } from '../metrics.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
 import type { ScheduleEntry, ScheduleWord, Scripts } from '../redis/scripts.ts'
 import { ANSWER_WITHIN_MS, withinTime } from '../redis/within-time.ts'
-import type { Place } from './shard-book.ts'
+import type { Place } from '../shard-book.ts'
 import { createShardTurns } from './shard-turns.ts'
 
 /** One script call takes this much at most, which keeps it to a few milliseconds. */

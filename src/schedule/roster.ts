@@ -1,6 +1,13 @@
 import { type MessageScripts, SERVER_GONE_AFTER_MS } from '../redis/message-scripts.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
 
+const BEAT_MS = SERVER_GONE_AFTER_MS / 3
+/**
+ * So many servers may look at the others at every beat. Where there are more each looks less often, so that what Redis
+ * does for all their looks together grows with their number and not with its square.
+ */
+const LOOK_AT_EVERY_BEAT = 50
+
 export interface ServerInfo {
   readonly id: string
   /** epoch ms */
@@ -20,47 +27,58 @@ export interface Roster {
   servers(): Promise<ServerInfo[]>
 }
 
-/**
- * @param fullHosts asked at every beat
- * @param clock told of Redis's at every beat, so that it does not drift while nothing else is going on
- */
-export function createRoster(
-  scripts: Pick<MessageScripts, 'heartbeat'>,
-  self: Omit<ServerInfo, 'startedAt' | 'fullHosts'>,
-  fullHosts: () => readonly string[],
-  clock: RedisClock,
-): Roster {
+export interface RosterDeps {
+  readonly scripts: Pick<MessageScripts, 'heartbeat'>
+  readonly self: Omit<ServerInfo, 'startedAt' | 'fullHosts'>
+  /** asked at every beat */
+  readonly fullHosts: () => readonly string[]
+  /** told of Redis's at every beat, so that it does not drift while nothing else is going on */
+  readonly clock: RedisClock
+  /** told now and then who is alive, this server included */
+  readonly onLook: (servers: readonly ServerInfo[]) => void
+}
+
+export function createRoster({ scripts, self, fullHosts, clock, onLook }: RosterDeps): Roster {
   let timer: NodeJS.Timeout | undefined
   let startedAt = 0
+  let known = 1
+  let beatsSinceLook = Number.POSITIVE_INFINITY
   const { id, ...description } = self
-  const say = (text: string | null) => scripts.heartbeat({ id, description: text })
+
+  async function beat(): Promise<void> {
+    beatsSinceLook += 1
+    const look = beatsSinceLook * LOOK_AT_EVERY_BEAT >= known
+    const text = JSON.stringify({ ...description, startedAt, fullHosts: fullHosts() })
+    const { now, alive } = await scripts.heartbeat({ id, description: text }, look)
+    clock.observe(now)
+    if (!look || timer === undefined) return
+    beatsSinceLook = 0
+    known = alive.size
+    onLook(toServers(alive))
+  }
   // A beat that fails is made good by the next; that Redis is away others have logged.
-  const beat = () =>
-    void say(JSON.stringify({ ...description, startedAt, fullHosts: fullHosts() })).then(
-      ({ now }) => clock.observe(now),
-      () => undefined,
-    )
+  const beatSafely = () => void beat().catch(() => undefined)
 
   return {
     start() {
       if (timer !== undefined) return
       startedAt = clock.now()
-      beat()
-      timer = setInterval(beat, SERVER_GONE_AFTER_MS / 3)
+      timer = setInterval(beatSafely, BEAT_MS)
+      beatSafely()
     },
     async stop() {
       if (timer === undefined) return
       clearInterval(timer)
       timer = undefined
-      await say(null).catch(() => undefined)
+      await scripts.heartbeat({ id, description: null }, false).catch(() => undefined)
     },
-    async servers() {
-      const { alive } = await scripts.heartbeat(null)
-      return [...alive].map(([serverId, text]) => ({
-        fullHosts: [], // of an older version
-        ...(JSON.parse(text) as Omit<ServerInfo, 'id' | 'fullHosts'>),
-        id: serverId,
-      }))
-    },
+    servers: async () => toServers((await scripts.heartbeat(null, true)).alive),
   }
 }
+
+const toServers = (alive: ReadonlyMap<string, string>): ServerInfo[] =>
+  [...alive].map(([id, text]) => ({
+    fullHosts: [], // of an older version
+    ...(JSON.parse(text) as Omit<ServerInfo, 'id' | 'fullHosts'>),
+    id,
+  }))

@@ -12,9 +12,9 @@ import {
 import { parseServerMadeId } from '../message-id.ts'
 import type { FoundMessage, MessageScripts } from '../redis/message-scripts.ts'
 import { ANSWER_WITHIN_MS } from '../redis/within-time.ts'
+import type { ShardBook } from '../shard-book.ts'
 import type { GroupCommit } from './group-commit.ts'
 import { type ForgottenMessage, type Message, toMessage } from './message-view.ts'
-import type { ShardBook } from './shard-book.ts'
 
 /** While the number of shards changes, a message whose shard changes with it asks again after this where it goes. */
 const FIRST_ASK_MS = 25

@@ -1,6 +1,6 @@
 import type { MessageScripts, Position, State } from '../redis/message-scripts.ts'
+import type { ShardBook } from '../shard-book.ts'
 import { precedes } from './listing.ts'
-import type { ShardBook } from './shard-book.ts'
 
 /** One script call works on this many messages at most, whatever the number in all. */
 const CALL_MESSAGES = 500

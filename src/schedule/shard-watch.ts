@@ -1,7 +1,7 @@
 import type { RedisClock } from '../redis/redis-clock.ts'
 import { refuseFewerShards } from '../redis/requirements.ts'
 import type { RaiseShards } from '../redis/shard-counts.ts'
-import type { ShardBook } from './shard-book.ts'
+import type { ShardBook } from '../shard-book.ts'
 
 const LOOK_EVERY_MS = 2_500
 

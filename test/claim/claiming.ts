@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { onTestFinished } from 'vitest'
 import { type ClaimLoop, createClaimLoop } from '../../src/claim/claim-loop.ts'
 import { createDispatcher } from '../../src/claim/dispatcher.ts'
+import { createDuty } from '../../src/claim/duty.ts'
 import { createHostSlots, type HostSlots } from '../../src/claim/host-slots.ts'
 import { createLockKeeper } from '../../src/claim/lock-keeper.ts'
 import type { BreakOffSignal } from '../../src/deliver/break-off.ts'
@@ -9,8 +10,8 @@ import type { Delivery, Destination, Outcome } from '../../src/deliver/deliver.t
 import { encodeRecordBody } from '../../src/message.ts'
 import { createRedisClock } from '../../src/redis/redis-clock.ts'
 import type { ClaimRoom, ScheduleEntry, Scripts } from '../../src/redis/scripts.ts'
-import type { ShardBook } from '../../src/schedule/shard-book.ts'
 import { createSettleQueue } from '../../src/settle/settle-queue.ts'
+import type { ShardBook } from '../../src/shard-book.ts'
 import type { ScriptWorld } from '../support/script-world.ts'
 import { bookOf } from '../support/shards.ts'
 import { type NotedMetrics, noteMetrics } from './noted-metrics.ts'
@@ -153,6 +154,7 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
       clock: createRedisClock(),
       dispatcher,
       slots,
+      duty: createDuty('test'),
       logger,
       metrics,
       shardBook,

@@ -290,8 +290,9 @@ describe('group commit, where one of several shards fails', () => {
     // The next turn's own shard, and that of the client's id: both share a call.
     down = ((calls[0]?.shard ?? 0) + 1) % SHARDS
     const id = [...'abcdefgh'].find((name) => shardOfClientId(name, SHARDS) === down) ?? ''
-    const own = { id, due: { at: dueAt }, future: true, body: encodeRecordBody('"x"', {}, 'print') }
-    const [bound, free] = await Promise.allSettled([commit.add(own), commit.add(draft(dueAt))])
+    const body = encodeRecordBody('"x"', {}, 'print')
+    const ofClient: Draft = { ...draft(dueAt), own: { id, shard: down, closesAt: dueAt }, body }
+    const [bound, free] = await Promise.allSettled([commit.add(ofClient), commit.add(draft(dueAt))])
     expect(bound).toMatchObject({ reason: { code: 'STORE_UNAVAILABLE' } })
     expect(free.status).toBe('fulfilled')
     expect(calls[1]?.ids).toHaveLength(2)

@@ -9,7 +9,7 @@ import { keysOf, type ShardKeys } from '../../src/redis/keys.ts'
 import { createRedisClock } from '../../src/redis/redis-clock.ts'
 import { pingRedis } from '../../src/redis/requirements.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
-import { createShardBook } from '../../src/schedule/shard-book.ts'
+import { createShardBook } from '../../src/shard-book.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
 

@@ -1,5 +1,5 @@
 import type { ShardCount } from '../../src/redis/shard-counts.ts'
-import { createShardBook, type ShardBook } from '../../src/schedule/shard-book.ts'
+import { createShardBook, type ShardBook } from '../../src/shard-book.ts'
 
 /** A book of so many shards, all in use, after fewer of them before. */
 export function bookOf(shards: number, before: readonly number[] = []): ShardBook {

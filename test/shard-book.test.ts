@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { createIdMaker, shardOfClientId } from '../../src/message-id.ts'
-import { RAISED_AFTER_MS } from '../../src/redis/shard-counts.ts'
-import { createShardBook } from '../../src/schedule/shard-book.ts'
+import { createIdMaker, shardOfClientId } from '../src/message-id.ts'
+import { RAISED_AFTER_MS } from '../src/redis/shard-counts.ts'
+import { createShardBook } from '../src/shard-book.ts'
 
 const IDS = Array.from({ length: 200 }, (_, i) => `message-${i}`)
 const T = 1_795_487_896_890

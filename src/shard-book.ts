@@ -1,5 +1,5 @@
-import { parseServerMadeId, shardOfClientId } from '../message-id.ts'
-import { RAISED_AFTER_MS, type ShardCount, type ShardCounts } from '../redis/shard-counts.ts'
+import { parseServerMadeId, shardOfClientId } from './message-id.ts'
+import { RAISED_AFTER_MS, type ShardCount, type ShardCounts } from './redis/shard-counts.ts'
 
 /**
  * An old number ends when the new one begins, by the clock of the Redis that stores; the new one is used so much later,

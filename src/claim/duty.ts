@@ -1,0 +1,63 @@
+import { fnv1a } from '../fnv.ts'
+
+/** What all others together, be they many or few, look into a shard that is not theirs: about once in so long. */
+const LOOK_FOR_OTHERS_MS = 100
+/** Messages that are found to have waited so long are too many for the one on duty, or it is no more. */
+const LATE_MS = 50
+const HELP_MS = 5_000
+
+/**
+ * Which server claims a shard's messages at the moment they are due. If all that deliver woke for each message, it would
+ * cost a claim for every server there is; so for each shard one is on duty, and the others look a little later whether
+ * there is something left. They look after a random time, the longer the more of them there are, so that whatever their
+ * number somebody has looked after a tenth of a second or two. Whoever finds messages late helps: claims, for a while,
+ * at the moment they are due.
+ *
+ * Who is on duty follows from who is alive, by rendezvous hashing: servers that know of the same others agree, and when
+ * one comes or goes only its own shards change hands. While they do not agree, a shard has two on duty, or none and is
+ * looked into late.
+ */
+export interface Duty {
+  /** Takes over who is alive and delivers, by id. Until then this server is on duty everywhere. */
+  record(workers: readonly string[]): void
+  /** @returns for how long to leave what is due in a shard to others, ms: 0 on duty and while helping, else random */
+  asideMs(shard: number): number
+  /** Takes note of by how many ms the latest message that was just claimed in a shard was late. */
+  found(shard: number, lateMs: number): void
+}
+
+export function createDuty(self: string, random: () => number = Math.random): Duty {
+  let others: readonly string[] = []
+  const mine = new Map<number, boolean>()
+  const helpUntil = new Map<number, number>()
+
+  function isMine(shard: number): boolean {
+    let answer = mine.get(shard)
+    if (answer === undefined) {
+      const own = weightOf(self, shard)
+      answer = others.every((other) => weightOf(other, shard) < own)
+      mine.set(shard, answer)
+    }
+    return answer
+  }
+
+  return {
+    record(workers) {
+      others = workers.filter((id) => id !== self)
+      mine.clear()
+    },
+    asideMs(shard) {
+      if (isMine(shard) || (helpUntil.get(shard) ?? 0) > performance.now()) return 0
+      return 2 * LOOK_FOR_OTHERS_MS * others.length * random()
+    },
+    found(shard, lateMs) {
+      if (lateMs > LATE_MS && !isMine(shard)) helpUntil.set(shard, performance.now() + HELP_MS)
+    },
+  }
+}
+
+/** The spread of FNV is in its low bits, and servers are compared by the high ones first. */
+const weightOf = (id: string, shard: number): number => {
+  const hash = fnv1a(`${id}:${shard}`)
+  return Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 0
+}

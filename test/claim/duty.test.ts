@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest'
+import { createDuty } from '../../src/claim/duty.ts'
+
+const SHARDS = Array.from({ length: 64 }, (_, shard) => shard)
+
+/** Each server's idea of who is on duty, by shard. */
+function dutiesOf(ids: readonly string[], random = () => 0.5) {
+  return ids.map((id) => {
+    const duty = createDuty(id, random)
+    duty.record(ids)
+    return duty
+  })
+}
+
+describe('of servers that know of each other', () => {
+  it('exactly one is on duty in each shard, and each in about as many', () => {
+    const ids = ['k2Jd9sLq0aXz', '10OcBAkvP43w', 'Zt5-x_Qe77Lm', 'aaaaaaaaaaaa']
+    const duties = dutiesOf(ids)
+    const shares = new Map<number, number>()
+    for (const shard of SHARDS) {
+      const on = duties.flatMap((duty, i) => (duty.asideMs(shard) === 0 ? [i] : []))
+      expect(on).toHaveLength(1)
+      shares.set(on[0] ?? -1, (shares.get(on[0] ?? -1) ?? 0) + 1)
+    }
+    for (const share of shares.values()) expect(share).toBeGreaterThan(5)
+    expect(shares.size).toBe(4)
+  })
+
+  it('only the shards of the one that goes change hands', () => {
+    const [a, b] = dutiesOf(['a', 'b', 'c'])
+    const before = SHARDS.map((shard) => [a, b].map((duty) => duty?.asideMs(shard) === 0))
+    for (const duty of [a, b]) duty?.record(['a', 'b'])
+    for (const shard of SHARDS) {
+      const now = [a, b].map((duty) => duty?.asideMs(shard) === 0)
+      if (before[shard]?.includes(true)) expect(now).toEqual(before[shard])
+      else expect(now.filter(Boolean)).toHaveLength(1)
+    }
+  })
+
+  it('those that are not on duty look the later the more of them there are', () => {
+    const ids = Array.from({ length: 11 }, (_, i) => `server-${i}`)
+    const asides = dutiesOf(ids).map((duty) => duty.asideMs(0))
+    expect(asides.filter((ms) => ms === 0)).toHaveLength(1)
+    expect(asides.filter((ms) => ms === 1_000)).toHaveLength(10)
+  })
+})
+
+it('is on duty everywhere as long as it knows of nobody else', () => {
+  const duty = createDuty('a', () => 0.5)
+  expect(SHARDS.map((shard) => duty.asideMs(shard))).toEqual(SHARDS.map(() => 0))
+  duty.record(['a'])
+  expect(SHARDS.map((shard) => duty.asideMs(shard))).toEqual(SHARDS.map(() => 0))
+})
+
+it('helps where it finds messages late, and there only', () => {
+  const [a, b] = dutiesOf(['a', 'b'])
+  const ofOthers = SHARDS.filter((shard) => a?.asideMs(shard) !== 0)
+  const [first = -1, second = -1] = ofOthers
+  a?.found(first, 51)
+  a?.found(second, 50)
+  expect(a?.asideMs(first)).toBe(0)
+  expect(a?.asideMs(second)).toBe(100)
+  expect(b?.asideMs(first)).toBe(0)
+})

@@ -1,5 +1,6 @@
 import { getEventListeners, setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import { Cluster } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { SchedulerError } from '../../src/errors.ts'
 import { connect } from '../../src/redis/connect.ts'
@@ -34,9 +35,13 @@ async function hearWakes(w: ScriptWorld, leases: ReturnType<typeof pullingOn>['l
   onTestFinished(() => connection.close())
   await connection.waitUntilReady(10_000)
   listenForWakes(connection, w.namespace, leases.wake, () => undefined)
+  // On a cluster the node that it listens to is any of them.
+  const nodes = w.client instanceof Cluster ? w.client.nodes('master') : [w.client]
   await until('it listens', async () => {
-    const [, count] = (await w.client.call('PUBSUB', 'NUMSUB', `${w.namespace}:wake`)) as [string, number]
-    return Number(count) === 1
+    const replies = await Promise.all(
+      nodes.map((node) => node.call('PUBSUB', 'NUMSUB', `${w.namespace}:wake`)),
+    )
+    return replies.some((reply) => Number((reply as [string, number])[1]) === 1)
   })
 }
 

@@ -78,10 +78,17 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
 
 const SLOTS = 16_384
 
+export interface TestClusterOptions {
+  readonly redisServer?: string
+  readonly args?: readonly string[]
+}
+
 /** A Redis Cluster of three masters, each a child process. */
-export async function startCluster(): Promise<{ url: string; stop(): Promise<void> }> {
-  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000']
-  const nodes = await Promise.all([1, 2, 3].map(() => startRedis({ args })))
+export async function startCluster(
+  options: TestClusterOptions = {},
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', ...(options.args ?? [])]
+  const nodes = await Promise.all([1, 2, 3].map(() => startRedis({ ...options, args })))
   const [first] = nodes
   for (const [i, node] of nodes.entries()) {
     const from = Math.floor((i * SLOTS) / nodes.length)
@@ -114,7 +121,7 @@ export async function clearNamespace(client: Redis | Cluster, namespace: string)
 }
 
 /** A port that nothing listens on, with room for a cluster's bus 10,000 above it. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000)
     const server = createServer()

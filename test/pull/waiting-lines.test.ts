@@ -166,6 +166,18 @@ describe('who waits', () => {
     expect(watched.afterMs).toBeLessThan(4_000)
   })
 
+  it('in one of many shards has what another worker’s lock held, soon after it has ended', async () => {
+    const w = world()
+    const { claim } = pullingOn(w, { shards: 16 })
+    const theirs = pullingOn(w, { shards: 16 })
+    await w.scripts.schedule(15, [pullEntry('a', await w.now())])
+    expect(idsOf(await theirs.claim('jobs', { lockMs: 1_000 }))).toEqual(['a'])
+    const from = performance.now()
+    expect(await claim('jobs', { waitMs: 15_000 })).toMatchObject([{ id: 'a', attempt: 2 }])
+    // In turn the looks would come there after 16 s.
+    expect(performance.now() - from).toBeLessThan(6_000)
+  })
+
   it('is not kept from the messages of one shard by a backlog in another', async () => {
     const w = world()
     const due = (await w.now()) - 60_000

@@ -1,18 +1,46 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 import { engineAnswers } from './test/support/engine.ts'
+import { FIGURES, NO_REDIS_SERVER, NO_SHARED_REDIS, OWN_REDIS, WITHOUT_REDIS } from './test/support/parts.ts'
 
 /** The image can be tried only where a container engine runs; elsewhere its test is no part of the suite. */
 const withImage = await engineAnswers()
-if (!withImage) console.log('no container engine answers: test/image is not part of this run')
+const exclude = [...configDefaults.exclude, ...(withImage ? [] : ['test/image/**'])]
+
+const ofOwnRedis = (name: string, include: string[]) => ({
+  extends: true as const,
+  test: {
+    ...{ name, include, exclude },
+    provide: { redisUrl: NO_SHARED_REDIS },
+    globalSetup: ['test/support/server-setup.ts'],
+  },
+})
 
 export default defineConfig({
   test: {
-    globalSetup: ['test/support/global-setup.ts'],
-    include: ['test/**/*.test.ts'],
-    exclude: [...configDefaults.exclude, ...(withImage ? [] : ['test/image/**'])],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // Tests start servers and Redis processes of their own: more at once than cores would only time each other out.
     maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          ...{ name: 'without-redis', include: WITHOUT_REDIS, exclude },
+          provide: { redisUrl: NO_SHARED_REDIS, redisServer: NO_REDIS_SERVER },
+          globalSetup: ['test/support/image-setup.ts'],
+        },
+      },
+      ofOwnRedis('own-redis', OWN_REDIS),
+      ofOwnRedis('figures', FIGURES),
+      {
+        extends: true,
+        test: {
+          name: 'shared-redis',
+          include: ['test/**/*.test.ts'],
+          exclude: [...exclude, ...WITHOUT_REDIS, ...OWN_REDIS, ...FIGURES],
+          globalSetup: ['test/support/server-setup.ts', 'test/support/shared-setup.ts'],
+        },
+      },
+    ],
   },
 })

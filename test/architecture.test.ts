@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { FIGURES, OWN_REDIS, WITHOUT_REDIS } from './support/parts.ts'
 
 /** Which rooms each room may import from, besides itself and the files at the top of src. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -44,5 +45,21 @@ describe('the source tree', () => {
       ({ path, text }) => text.includes('process.env') && !path.startsWith('setup/'),
     )
     expect(readers.map(({ path }) => path)).toEqual(['main.ts'])
+  })
+})
+
+describe('the tests', () => {
+  const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test.ts'))
+    .map((path) => `test/${path}`)
+  const patterns = [...WITHOUT_REDIS, ...OWN_REDIS, ...FIGURES]
+  const isNamedBy = (file: string, pattern: string) =>
+    new RegExp(`^${pattern.replaceAll('.', '\\.').replaceAll('*', '[^/]*')}$`).test(file)
+
+  it('that stand in a list of parts.ts stand there once, and are there', () => {
+    const wrong = patterns.filter((pattern) => !files.some((file) => isNamedBy(file, pattern)))
+    expect(wrong).toEqual([])
+    const twice = files.filter((file) => patterns.filter((pattern) => isNamedBy(file, pattern)).length > 1)
+    expect(twice).toEqual([])
   })
 })

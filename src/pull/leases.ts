@@ -115,7 +115,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
       metrics.deliveryStarted('pull', reply.now - claim.attemptDueAt)
       claimed.push({ lease, shard, release: returned(claim, secret) })
     }
-    return { claimed, nextDueInMs: reply.nextDueInMs }
+    return { ...reply, claimed }
   }
 
   /** What nobody has been told of goes back at once; should that fail, its locks run out. */
@@ -144,7 +144,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
         scripts.claim(shard, { token: makeSecret(), lockMs: LOOK_LOCK_MS, room }),
       )
       noteClaim(deps, shard, reply)
-      return reply.nextDueInMs
+      return reply
     },
   })
 

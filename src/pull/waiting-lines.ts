@@ -6,18 +6,23 @@ export type ClaimIn<T> = (
   shard: number,
   lane: string,
   order: { limit: number; lockMs: number },
-) => Promise<{ claimed: readonly T[]; nextDueInMs: number | null }>
+) => Promise<{ claimed: readonly T[] } & Seen>
+
+/** What a claim tells of its shard. */
+export interface Seen {
+  /** ms until the next message of the lanes asked about is due; null for none */
+  readonly nextDueInMs: number | null
+  /** ms until the first lock ends, whoever holds it and whatever for; null for none */
+  readonly expiryInMs: number | null
+}
 
 export interface WaitingLinesDeps<T> {
   readonly shardBook: Pick<ShardBook, 'all' | 'onGrow'>
   readonly claimIn: ClaimIn<T>
   /** Takes back what was claimed for a worker who has gone meanwhile. */
   readonly putBack: (claimed: readonly T[]) => void
-  /**
-   * Asks once in one shard for the next message of any of these lanes.
-   * @returns ms until it is due; null for none
-   */
-  readonly look: (shard: number, lanes: readonly string[]) => Promise<number | null>
+  /** Asks once in one shard for the next message of any of these lanes. */
+  readonly look: (shard: number, lanes: readonly string[]) => Promise<Seen>
 }
 
 /**
@@ -71,6 +76,9 @@ export function createWaitingLines<T>({
   const lines = new Map<string, Line<T>>()
   let looking: NodeJS.Timeout | undefined
   let nextLook = 0
+  let looks = 0
+  /** for each shard when its first lock ends, as last heard of, monotonic ms */
+  const lockEndsAt = new Map<number, number>()
   let joined = 0
 
   /** Gives what is due to those who wait, first come first served, with one claim at a time. */
@@ -87,7 +95,8 @@ export function createWaitingLines<T>({
       // What is heard from here on is newer than the claim's answer.
       line.dueAt[shard] = Number.POSITIVE_INFINITY
       try {
-        const { claimed, nextDueInMs } = await claimIn(shard, line.lane, waiter.order)
+        const { claimed, nextDueInMs, expiryInMs } = await claimIn(shard, line.lane, waiter.order)
+        noteLocks(shard, expiryInMs)
         if (nextDueInMs !== null) soon(line, shard, nextDueInMs)
         if (claimed.length === 0) continue
         if (line.waiters.has(waiter)) waiter.resolve(claimed)
@@ -121,10 +130,31 @@ export function createWaitingLines<T>({
     looking = undefined
   }
 
-  async function lookOnce(): Promise<void> {
+  function noteLocks(shard: number, expiryInMs: number | null): void {
+    if (expiryInMs === null) lockEndsAt.delete(shard)
+    else lockEndsAt.set(shard, performance.now() + expiryInMs)
+  }
+
+  /**
+   * Nobody publishes that a lock has ended, and in turn many shards would take long to come to that one: every other
+   * look goes where one has ended as far as is known, the longest ago first.
+   */
+  function shardToLookInto(): number {
+    looks += 1
+    const ended = [...lockEndsAt].filter(([, at]) => at <= performance.now()).sort(([, a], [, b]) => a - b)
+    const [first] = ended
+    if (first !== undefined && looks % 2 === 0) return first[0]
     const shard = nextLook
     nextLook = (nextLook + 1) % shardBook.all
-    const inMs = await look(shard, [...lines.keys()]).catch(() => null)
+    return shard
+  }
+
+  async function lookOnce(): Promise<void> {
+    const shard = shardToLookInto()
+    const seen = await look(shard, [...lines.keys()]).catch(() => null)
+    if (seen === null) return
+    noteLocks(shard, seen.expiryInMs)
+    const inMs = seen.nextDueInMs
     if (inMs === null) return
     // Whose it is the look does not tell. If none of them knows of it yet, each has to see for itself.
     const knownBy = performance.now() + inMs + SAME_WITHIN_MS

@@ -1,6 +1,7 @@
-import { Redis } from 'ioredis'
 import { expect, inject, it, onTestFinished } from 'vitest'
+import { connect } from '../../src/redis/connect.ts'
 import { keysOf } from '../../src/redis/keys.ts'
+import { parseRedisUrl } from '../../src/redis/url.ts'
 import { startFleet } from '../support/fleet.ts'
 import { answerWith, hang, openReceiver } from '../support/receiver.ts'
 import { until } from '../support/until.ts'
@@ -42,10 +43,12 @@ it('a receiver that never ends its answers has no more connections than are allo
 
 it('a console that nobody reads keeps nothing from streams and webhooks', async () => {
   const receiver = await openReceiver(answerWith(204))
-  const fleet = await startFleet({ size: 1, env: ALLOWED })
+  const fleet = await startFleet({ size: 1, env: { ...ALLOWED, SHARDS: '1' } })
   const [server] = fleet.servers
-  const client = new Redis(inject('redisUrl'), { protocol: 2 })
-  onTestFinished(() => client.disconnect())
+  const connection = connect(parseRedisUrl(inject('redisUrl')))
+  onTestFinished(() => connection.close())
+  await connection.waitUntilReady(10_000)
+  const { client } = connection
   const keys = keysOf(0, fleet.namespace)
 
   server?.stopReading()

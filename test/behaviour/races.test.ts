@@ -104,7 +104,7 @@ async function changeAtRandomElsewhere(redisUrl: string, namespace: string, plan
 
 it('cancelling and rescheduling while servers claim: what was answered is what happens', async () => {
   const COUNT = 4_000
-  const fleet = await startFleet({ size: 2 })
+  const fleet = await startFleet({ size: 2, env: { SHARDS: '1' } })
   const redisUrl = inject('redisUrl')
   const connection = connect(parseRedisUrl(redisUrl))
   onTestFinished(() => connection.close())

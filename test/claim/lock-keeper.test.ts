@@ -55,8 +55,8 @@ describe('a lock that is kept', () => {
   it('lasts for as long as it is kept, in its key and in the claimed set, and ends when it is let go', async () => {
     const w = world()
     const { keep, noted } = keeperOn(w)
-    const kept = (await claim(w, 3)).map((delivery) => keep(delivery))
     const from = performance.now()
+    const kept = (await claim(w, 3)).map((delivery) => keep(delivery, from + LOCK_MS))
     const lockOf = (id: string) => w.client.pttl(w.keys.lockPrefix + id)
     while (performance.now() - from < 2.5 * LOCK_MS) {
       expect(await lockOf('m0')).toBeGreaterThan(0)

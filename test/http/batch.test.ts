@@ -31,7 +31,7 @@ const LIMIT = 2_048
 const BATCH_LIMIT = 1_048_576
 const world = useApp({ BODY_LIMIT_BYTES: String(LIMIT), BATCH_BODY_LIMIT_BYTES: String(BATCH_LIMIT) })
 
-const stored = () => world().client.hlen(world().keys.messages)
+const stored = () => world().stored()
 const postText = (text: string, type = 'application/json') =>
   world().app.inject({ method: 'POST', url: PATH, headers: { 'content-type': type }, payload: text })
 const postBatch = async (messages: unknown[]) => {
@@ -54,7 +54,7 @@ const later = (payload: unknown) => ({ delay: '2h', payload })
 const laterLine = (payload: unknown) => `${JSON.stringify(later(payload))}\n`
 const payloads = async (results: readonly Result[]) => {
   const records = await Promise.all(
-    results.map(({ id = '' }) => world().client.hget(world().keys.messages, id)),
+    results.map(({ id = '' }) => world().client.hget(world().keysFor(id).messages, id)),
   )
   return records.map((record) => JSON.parse(record?.slice(record.indexOf('\n') + 1) ?? 'null') as unknown)
 }

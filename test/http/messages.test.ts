@@ -200,7 +200,7 @@ describe('POST /v1/messages', () => {
       expect(answer).toMatchObject(problem(400))
       expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/)
       expect(answer.body.errors).toContainEqual({ path, message: expect.stringMatching(message) })
-      expect(await world().client.hlen(world().keys.messages)).toBe(0)
+      expect(await world().stored()).toBe(0)
     },
   )
 
@@ -210,7 +210,7 @@ describe('POST /v1/messages', () => {
       const { status, body } = await post({ payload: 1, destination })
       expect(status).toBe(400)
       expect(body.errors).toEqual([{ path: `/destination${path}`, message: expect.stringMatching(message) }])
-      expect(await world().client.hlen(world().keys.messages)).toBe(0)
+      expect(await world().stored()).toBe(0)
     },
   )
 
@@ -488,7 +488,8 @@ describe('messages that are large', () => {
   })
 
   it('do not hide behind one that was spoilt', async () => {
-    const { client, keys } = world()
+    const { client, keysFor } = world()
+    const keys = keysFor('a')
     await post({ id: 'a', delay: '1h', payload: 1 })
     await client.hset(keys.messages, 'spoilt', '5 x\n')
     await client.zadd(keys.scheduled, Date.now() + 1_000, 'spoilt')
@@ -514,7 +515,7 @@ describe('many at once', () => {
     expect(
       (await send('POST', '/v1/messages/cancel', { ids: ['m1100', 'm1100', 'm0', 'none'] })).body,
     ).toEqual({ cancelled: 1, claimed: 0 })
-    expect(await world().client.zcard(world().keys.scheduled)).toBe(99)
+    expect(await world().stored()).toBe(99)
   })
 
   it.each([3_600_000, -1_800_000])(
@@ -533,7 +534,11 @@ describe('many at once', () => {
         ),
       )
       expect((await send('POST', '/v1/messages/shift', { tag: 't', byMs })).body).toEqual({ shifted: 1_100 })
-      const scores = await world().client.zrange(world().keys.scheduled, '0', '-1', 'WITHSCORES')
+      const { client, shards } = world()
+      const scores = (
+        await Promise.all(shards.map((keys) => client.zrange(keys.scheduled, '0', '-1', 'WITHSCORES')))
+      ).flat()
+      expect(scores).toHaveLength(2 * 1_100)
       for (let i = 0; i < scores.length; i += 2)
         expect(Number(scores[i + 1])).toBe(due(Number(scores[i]?.slice(1))) + byMs)
       expect((await send('GET', '/v1/messages/m7')).body).toMatchObject({

@@ -361,7 +361,8 @@ describe('every route answers as the document says', () => {
   }
   /** As a server does that begins to deliver it. */
   const claim = async (id: string) => {
-    const { client, keys } = world()
+    const { client } = world()
+    const keys = world().keysFor(id)
     await client.zrem(keys.scheduled, id)
     await client.zadd(keys.claimed, Date.now() + 60_000, id)
     await client.set(keys.lockPrefix + id, 'another server', 'PX', 60_000)
@@ -526,10 +527,11 @@ describe('every route answers as the document says', () => {
   })
 
   it('when something is wrong on our side', async () => {
-    const { client, keys } = world()
+    const { client, shards } = world()
     // No set and no hash: every script and every count stumbles over it.
-    for (const key of [keys.scheduled, keys.claimed, keys.dead, keys.messages])
-      await client.set(key, 'broken')
+    for (const { scheduled, claimed, dead, messages } of shards) {
+      for (const key of [scheduled, claimed, dead, messages]) await client.set(key, 'broken')
+    }
     for (const [name] of withStatus(500)) {
       if (`${name} 500` in NOT_PROVOKED || OF_QUEUES_AND_DEAD.test(name)) continue
       // By id, since what is found by tag is not looked for among the messages.

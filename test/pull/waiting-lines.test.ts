@@ -1,5 +1,6 @@
 import { getEventListeners, setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import { Cluster } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { SchedulerError } from '../../src/errors.ts'
 import { connect } from '../../src/redis/connect.ts'
@@ -35,9 +36,13 @@ async function hearWakes(w: ScriptWorld, leases: ReturnType<typeof pullingOn>['l
   onTestFinished(() => connection.close())
   await connection.waitUntilReady(10_000)
   listenForWakes(connection, w.namespace, leases.wake, () => undefined)
+  // On a cluster the node that it listens to is any of them.
+  const nodes = w.client instanceof Cluster ? w.client.nodes('master') : [w.client]
   await until('it listens', async () => {
-    const [, count] = (await w.client.call('PUBSUB', 'NUMSUB', `${w.namespace}:wake`)) as [string, number]
-    return Number(count) === 1
+    const replies = await Promise.all(
+      nodes.map((node) => node.call('PUBSUB', 'NUMSUB', `${w.namespace}:wake`)),
+    )
+    return replies.some((reply) => Number((reply as [string, number])[1]) === 1)
   })
 }
 
@@ -175,6 +180,18 @@ describe('who waits', () => {
     expect(idsOf(await answer)).toEqual(['a'])
     await w.scripts.schedule(1, [pullEntry('b', await w.now())])
     expect(idsOf(await claim('jobs'))).toEqual(['b'])
+  })
+
+  it('in one of many shards has what another worker’s lock held, soon after it has ended', async () => {
+    const w = world()
+    const { claim } = pullingOn(w, { shardBook: bookOf(16) })
+    const theirs = pullingOn(w, { shardBook: bookOf(16) })
+    await w.scripts.schedule(15, [pullEntry('a', await w.now())])
+    expect(idsOf(await theirs.claim('jobs', { lockMs: 1_000 }))).toEqual(['a'])
+    const from = performance.now()
+    expect(await claim('jobs', { waitMs: 15_000 })).toMatchObject([{ id: 'a', attempt: 2 }])
+    // In turn the looks would come there after 16 s.
+    expect(performance.now() - from).toBeLessThan(6_000)
   })
 
   it('is not kept from the messages of one shard by a backlog in another', async () => {

@@ -18,8 +18,12 @@ export interface TestApp {
   readonly app: FastifyInstance
   readonly client: RedisConnection['client']
   readonly namespace: string
-  /** of shard 0 */
-  readonly keys: ShardKeys
+  /** of every shard: on a cluster there are many, unless a test says SHARDS */
+  readonly shards: readonly ShardKeys[]
+  /** of the shard that a message with this id is in, be it there or not */
+  keysFor(id: string): ShardKeys
+  /** how many messages there are, whatever their state, finished ones left out */
+  stored(): Promise<number>
   /** what was delivered, once the claim loop runs */
   readonly delivered: string[]
   startClaiming(): void
@@ -36,7 +40,9 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
   afterAll(() => connection.close())
   beforeEach(async () => {
     const namespace = freshNamespace()
-    const config = readConfig({ ...env, NAMESPACE: namespace })
+    const config = readConfig({ REDIS_URL: inject('redisUrl'), ...env, NAMESPACE: namespace })
+    const shards = Array.from({ length: config.SHARDS }, (_, shard) => keysOf(shard, namespace))
+    const { client } = connection
     const delivered: string[] = []
     const console: Destination = {
       async deliver(batch) {
@@ -45,22 +51,28 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
       },
     }
     const clock = createRedisClock()
+    const shardBook = createShardBook(config.SHARDS, clock.now)
     const { app, claimLoop, roster, shardWatch } = await compose({
       config,
       console,
       logger: pino({ level: 'silent' }),
       connection,
       clock,
-      shardBook: createShardBook(config.SHARDS, clock.now),
+      shardBook,
       checkHealth: () => pingRedis(connection.client, connection.whyAway),
     })
     await shardWatch.look()
     shardWatch.start()
     world = {
       app,
-      client: connection.client,
+      client,
       namespace,
-      keys: keysOf(0, namespace),
+      shards,
+      keysFor: (id) => keysOf(shardBook.shardsOf(id)[0] ?? 0, namespace),
+      async stored() {
+        const counts = await Promise.all(shards.map(({ messages }) => client.hlen(messages)))
+        return counts.reduce((sum, count) => sum + count, 0)
+      },
       delivered,
       startClaiming() {
         roster.start()

@@ -1,5 +1,7 @@
 import { inject, onTestFinished } from 'vitest'
+import { readConfig } from '../../src/config.ts'
 import { type Destination, encodeRecordBody } from '../../src/message.ts'
+import { shardOfClientId } from '../../src/message-id.ts'
 import { connect } from '../../src/redis/connect.ts'
 import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
@@ -12,6 +14,8 @@ import { until } from './until.ts'
 /** Several servers that are one scheduler. */
 export interface Fleet {
   readonly namespace: string
+  /** how many shards its servers have, unless one is told otherwise */
+  readonly shards: number
   readonly servers: readonly Service[]
   /** Starts one more. */
   add(options?: ServiceOptions): Promise<Service>
@@ -43,6 +47,7 @@ export async function startFleet({
   env = {},
 }: FleetOptions): Promise<Fleet> {
   const namespace = freshNamespace()
+  const { SHARDS: shards } = readConfig({ REDIS_URL: redisUrl, ...env })
   const servers: Service[] = []
   const connection = connect(parseRedisUrl(redisUrl))
   onTestFinished(async () => {
@@ -71,13 +76,15 @@ export async function startFleet({
       rule: 'any' as const,
       body: encodeRecordBody(JSON.stringify(payload ?? `message ${i}`), options),
     }))
-    await scripts.schedule(0, entries)
+    const inShard = (shard: number) => entries.filter(({ id }) => shardOfClientId(id, shards) === shard)
+    await Promise.all(Array.from({ length: shards }, (_, shard) => scripts.schedule(shard, inShard(shard))))
     return entries.map(({ id }) => id)
   }
 
   const delivered = () => servers.flatMap((server) => server.delivered)
   return {
     namespace,
+    shards,
     servers,
     add,
     schedule,

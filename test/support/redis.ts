@@ -54,7 +54,13 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
       ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, ...durable, ...args],
       { stdio: 'ignore' },
     )
-    await until('redis-server answers', async () => (await client.ping()) === 'PONG')
+    const ended = once(child, 'exit').then(() => {
+      throw new Error(`redis-server on port ${port} has ended`)
+    })
+    const answers = until('redis-server answers', async () => (await client.ping()) === 'PONG')
+    // Whichever comes later is nobody's business any more.
+    for (const each of [ended, answers]) each.catch(() => undefined)
+    await Promise.race([answers, ended])
   }
   const kill = async () => {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
@@ -156,10 +162,13 @@ export async function clearNamespace(client: Redis | Cluster, namespace: string)
   }
 }
 
-/** A port that nothing listens on, with room for a cluster's bus 10,000 above it. */
+/**
+ * A port that nothing listens on, with room for a cluster's bus 10,000 above it: both lie below those that systems give
+ * to connections, of which there are many during tests.
+ */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const port = 10_000 + Math.floor(Math.random() * 10_000)
     const server = createServer()
     const free = await new Promise<boolean>((resolve) => {
       server.once('error', () => resolve(false))

@@ -22,15 +22,26 @@ export interface TestSentinels {
 const NAME = 'carillon'
 const QUORUM = 2
 
-/** A master, its replica, and three sentinels that take a master for dead that has not answered for half a second. */
-export async function startSentinels(): Promise<TestSentinels> {
-  const nodes = [await startRedis(), await startRedis()] as const
+export interface TestSentinelsOptions {
+  readonly redisServer?: string
+  /** how long a master may be silent before it is taken for dead; half a second unless given */
+  readonly downAfterMs?: number
+}
+
+/** A master, its replica, and three sentinels, each a child process. */
+export async function startSentinels({
+  redisServer = inject('redisServer'),
+  downAfterMs = 500,
+}: TestSentinelsOptions = {}): Promise<TestSentinels> {
+  const nodes = [await startRedis({ redisServer }), await startRedis({ redisServer })] as const
   const [master, replica] = nodes
   await replica.client.replicaof('127.0.0.1', master.port)
   await until('the replica is in step', async () =>
     (await replica.client.info('replication')).includes('master_link_status:up'),
   )
-  const sentinels = await Promise.all([1, 2, 3].map(() => startSentinel(master.port)))
+  const sentinels = await Promise.all(
+    [1, 2, 3].map(() => startSentinel(redisServer, downAfterMs, master.port)),
+  )
   const [first] = sentinels
   const call = async (...args: string[]) => first?.client.call('SENTINEL', ...args)
   await until('the sentinels know each other and the replica', async () => {
@@ -57,7 +68,7 @@ export async function startSentinels(): Promise<TestSentinels> {
   }
 }
 
-async function startSentinel(masterPort: number) {
+async function startSentinel(redisServer: string, downAfterMs: number, masterPort: number) {
   const dir = await mkdtemp(join(tmpdir(), 'carillon-sentinel-'))
   const port = await freePort()
   const file = join(dir, 'sentinel.conf')
@@ -66,11 +77,11 @@ async function startSentinel(masterPort: number) {
     'bind 127.0.0.1',
     `dir ${dir}`,
     `sentinel monitor ${NAME} 127.0.0.1 ${masterPort} ${QUORUM}`,
-    `sentinel down-after-milliseconds ${NAME} 500`,
+    `sentinel down-after-milliseconds ${NAME} ${downAfterMs}`,
     `sentinel failover-timeout ${NAME} 5000`,
   ]
   await writeFile(file, `${lines.join('\n')}\n`)
-  const child: ChildProcess = spawn(inject('redisServer'), [file, '--sentinel'], { stdio: 'ignore' })
+  const child: ChildProcess = spawn(redisServer, [file, '--sentinel'], { stdio: 'ignore' })
   const client = new Redis({ port, protocol: 2, retryStrategy: () => 20, maxRetriesPerRequest: null })
   client.on('error', () => undefined)
   await until('a sentinel answers', async () => (await client.ping()) === 'PONG')

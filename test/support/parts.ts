@@ -1,0 +1,51 @@
+/**
+ * The test files by the Redis that they meet, so that a run against another kind of Redis can leave out what does not
+ * depend on it. A file that stands in no list is one of the shared Redis. None can stand in the wrong one unnoticed:
+ * where a part does not have a Redis, tests are given a text in the place of its address that nothing can work with.
+ */
+
+/** Those that meet no Redis, or, as that of the image, another one than the tests' */
+export const WITHOUT_REDIS = [
+  'test/architecture.test.ts',
+  'test/claim/alarm.test.ts',
+  'test/claim/host-slots.test.ts',
+  'test/config.test.ts',
+  'test/deliver/*.test.ts',
+  'test/http/api-keys.test.ts',
+  'test/http/auth.test.ts',
+  'test/http/dead.test.ts',
+  'test/http/destinations.test.ts',
+  'test/http/limits.test.ts',
+  'test/http/metrics.test.ts',
+  'test/http/queues.test.ts',
+  'test/http/ready.test.ts',
+  'test/http/stats.test.ts',
+  'test/http/time.test.ts',
+  'test/image/*.test.ts',
+  'test/message.test.ts',
+  'test/prometheus.test.ts',
+  'test/pull/lease-token.test.ts',
+  'test/redis/lua.test.ts',
+  'test/redis/url.test.ts',
+  'test/setup/*.test.ts',
+]
+
+/** Those that start every Redis they meet, as most do that kill it: the same ones whatever is shared */
+export const OWN_REDIS = [
+  'test/behaviour/crashes.test.ts',
+  'test/behaviour/delivery-faults.test.ts',
+  'test/readiness.test.ts',
+  'test/redis/cluster.test.ts',
+  'test/redis/embedded.test.ts',
+]
+
+/** Of those, the ones that measure this project at a size or a speed, which takes time and depends on no release */
+export const FIGURES = [
+  'test/behaviour/hanging-host.test.ts',
+  'test/behaviour/import.test.ts',
+  'test/behaviour/listing.test.ts',
+]
+
+export const NO_SHARED_REDIS =
+  'none: test/support/parts.ts has this test among those without the shared Redis'
+export const NO_REDIS_SERVER = 'none: test/support/parts.ts has this test among those without a Redis'

@@ -1,0 +1,44 @@
+import { execFileSync } from 'node:child_process'
+import { findRedisServer, readVersion } from '../../src/setup/redis-server.js'
+
+/** Which Redis the tests meet: servers of one release, or a cluster or sentinels of whatever server is found. */
+export type RedisKind =
+  | 'any'
+  | 'cluster'
+  | 'sentinel'
+  | { readonly label: 'Redis' | 'Valkey'; readonly major: number; readonly image: string }
+
+const NAME = 'CARILLON_TEST_REDIS'
+
+/**
+ * Reads CARILLON_TEST_REDIS.
+ * @throws TypeError for what names no kind, lest a run that tries nothing new passes as one that does
+ */
+export function readRedisKind(text = ''): RedisKind {
+  if (text === '') return 'any'
+  if (text === 'cluster' || text === 'sentinel') return text
+  const [, product, major] = /^(redis|valkey):([1-9]\d*)$/.exec(text) ?? []
+  if (product === undefined)
+    throw new TypeError(
+      `${NAME} is "${text}"; allowed: redis:7, redis:8, valkey:8 and the like, cluster, sentinel`,
+    )
+  return product === 'redis'
+    ? { label: 'Redis', major: Number(major), image: text }
+    : { label: 'Valkey', major: Number(major), image: `valkey/${text}` }
+}
+
+/**
+ * The redis-server that tests start which have to kill one.
+ * @throws Error when one release is asked for and the server that is found is of another
+ */
+export async function findServerOf(kind: RedisKind): Promise<string> {
+  const path = await findRedisServer({ cacheDir: '.cache', log: console.log })
+  if (typeof kind === 'string') return path
+  const found = readVersion(execFileSync(path, ['--version'], { encoding: 'utf8' }))
+  if (found?.label !== kind.label || Number.parseInt(found.version, 10) !== kind.major) {
+    const wanted = `${kind.label} ${kind.major}`
+    const there = `${path} is ${found?.label} ${found?.version}`
+    throw new Error(`${NAME} asks for ${wanted}, but ${there}: put a server of ${wanted} on PATH`)
+  }
+  return path
+}

@@ -1,0 +1,66 @@
+import { GenericContainer, Wait } from 'testcontainers'
+import type { TestProject } from 'vitest/node'
+import { engineAnswers } from './engine.ts'
+import { startCluster, startRedis } from './redis.ts'
+import { type RedisKind, readRedisKind } from './redis-kind.ts'
+import { startSentinels } from './sentinels.ts'
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** the Redis that tests share, each in a namespace of its own */
+    redisUrl: string
+  }
+}
+
+interface SharedRedis {
+  readonly url: string
+  /** in words, for the log */
+  readonly from: string
+  stop(): Promise<void>
+}
+
+const PORT = 6379
+
+/** The shared Redis: of the kind that CARILLON_TEST_REDIS names, else the one of REDIS_URL, else a Redis 8 or what is found. */
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const kind = readRedisKind(process.env.CARILLON_TEST_REDIS)
+  const { url, from, stop } = await startShared(kind, project.getProvidedContext().redisServer)
+  console.log(`tests share ${from}`)
+  project.provide('redisUrl', url)
+  return stop
+}
+
+async function startShared(kind: RedisKind, redisServer: string): Promise<SharedRedis> {
+  if (kind === 'cluster') {
+    // What a busy machine holds up for a while must not count as a master that died.
+    const cluster = await startCluster({ redisServer, args: ['--cluster-node-timeout', '15000'] })
+    return { ...cluster, from: `a cluster of three masters, child processes of ${redisServer}` }
+  }
+  if (kind === 'sentinel') {
+    // What a busy machine holds up for a while must not count as a master that died.
+    const sentinels = await startSentinels({ redisServer, downAfterMs: 30_000 })
+    return { ...sentinels, from: `a master that three sentinels name, child processes of ${redisServer}` }
+  }
+  if (kind === 'any' && process.env.REDIS_URL) {
+    return { url: process.env.REDIS_URL, from: 'the Redis of REDIS_URL', stop: async () => {} }
+  }
+  if (await engineAnswers()) return startContainer(kind === 'any' ? 'redis:8' : kind.image)
+  const redis = await startRedis({ redisServer })
+  return { ...redis, from: `a child process of ${redisServer}` }
+}
+
+async function startContainer(image: string): Promise<SharedRedis> {
+  const container = await new GenericContainer(image)
+    .withCommand([
+      image.startsWith('valkey/') ? 'valkey-server' : 'redis-server',
+      ...['--appendonly', 'yes', '--appendfsync', 'always', '--save', ''],
+    ])
+    .withExposedPorts(PORT)
+    .withWaitStrategy(Wait.forLogMessage('Ready to accept connections'))
+    .start()
+  return {
+    url: `redis://${container.getHost()}:${container.getMappedPort(PORT)}`,
+    from: `a container of ${image}`,
+    stop: async () => void (await container.stop()),
+  }
+}

@@ -54,7 +54,10 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
       ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, ...durable, ...args],
       { stdio: 'ignore' },
     )
-    await until('redis-server answers', async () => (await client.ping()) === 'PONG')
+    const ended = once(child, 'exit').then(() => {
+      throw new Error(`redis-server on port ${port} ended at its start`)
+    })
+    await until('redis-server answers', async () => (await Promise.race([client.ping(), ended])) === 'PONG')
   }
   const kill = async () => {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
@@ -156,15 +159,19 @@ export async function clearNamespace(client: Redis | Cluster, namespace: string)
   }
 }
 
-/** A port that nothing listens on, with room for a cluster's bus 10,000 above it. */
+const BUS_ABOVE = 10_000
+
+/** A port that nothing uses, and for a cluster's bus the one above it: both below those that connections are given. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
-    const server = createServer()
-    const free = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-    })
-    if (free) return port
+    const port = 12_000 + Math.floor(Math.random() * 10_000)
+    if ((await isFree(port)) && (await isFree(port + BUS_ABOVE))) return port
   }
 }
+
+const isFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })

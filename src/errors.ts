@@ -36,3 +36,7 @@ export class SchedulerError extends Error {
     this.perhapsDone = options.perhapsDone ?? false
   }
 }
+
+/** Whether what was asked certainly was not done, for the moment. */
+export const isRefused = (error: unknown): boolean =>
+  error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE' && !error.perhapsDone

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { type NoteDeps, noteClaim } from '../claim/note-claim.ts'
+import { isRefused } from '../errors.ts'
 import { decodeRecord } from '../message.ts'
 import { laneOfQueue } from '../redis/keys.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
@@ -154,14 +155,18 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
     const first = nextShard
     const shards = shardBook.all
     nextShard = (nextShard + 1) % shards
+    let failure: unknown
     for (let i = 0; i < shards && found.length < order.limit && !signal.aborted; i += 1) {
       const limit = order.limit - found.length
       try {
         found.push(...(await claimIn((first + i) % shards, lane, { ...order, limit })).claimed)
       } catch (error) {
-        if (found.length === 0) throw error
+        failure = error
+        // Of a cluster's shards others may work, but whoever asks waits for one that says nothing only once.
+        if (!isRefused(error)) break
       }
     }
+    if (found.length === 0 && failure !== undefined) throw failure
     if (!signal.aborted) return found
     putBack(found)
     return []

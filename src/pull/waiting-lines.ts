@@ -1,3 +1,4 @@
+import { isRefused } from '../errors.ts'
 import type { ShardBook } from '../shard-book.ts'
 import { LONGEST_TIMER_MS } from '../sleep.ts'
 
@@ -63,6 +64,8 @@ interface Line<T> {
   readonly waiters: Set<Waiter<T>>
   /** for each shard when its next message is due, monotonic ms; Infinity for never as far as is known */
   readonly dueAt: number[]
+  /** shards that refused the last claim */
+  readonly refusing: Set<number>
   claiming: boolean
   timer?: NodeJS.Timeout
 }
@@ -97,12 +100,16 @@ export function createWaitingLines<T>({
       try {
         const { claimed, nextDueInMs, expiryInMs } = await claimIn(shard, line.lane, waiter.order)
         noteLocks(shard, expiryInMs)
+        line.refusing.delete(shard)
         if (nextDueInMs !== null) soon(line, shard, nextDueInMs)
         if (claimed.length === 0) continue
         if (line.waiters.has(waiter)) waiter.resolve(claimed)
         else putBack(claimed)
       } catch (error) {
         soon(line, shard, LOOK_MS)
+        if (isRefused(error)) line.refusing.add(shard)
+        // One lost master of a cluster turns nobody away from what the other shards may bring.
+        if (isRefused(error) && line.refusing.size < shardBook.all) continue
         waiter.reject(error)
       }
       line.waiters.delete(waiter)
@@ -173,7 +180,7 @@ export function createWaitingLines<T>({
       const shards = shardBook.all
       const dueAt = Array.from({ length: shards }, (_, shard) => ((shard + joined) % shards) - shards)
       joined += 1
-      line = { lane, waiters: new Set(), dueAt, claiming: false }
+      line = { lane, waiters: new Set(), dueAt, refusing: new Set(), claiming: false }
       lines.set(lane, line)
       looking ??= setInterval(() => void lookOnce(), LOOK_MS)
     }

@@ -13,6 +13,8 @@ import { createShardTurns } from './shard-turns.ts'
 const CALL_MESSAGES = 1_000
 const CALL_CHARACTERS = 4_194_304
 const FIRST_RETRY_MS = 25
+/** A shard that has not answered for so long may be on a master that hangs: those who come meanwhile go elsewhere. */
+const SLOW_MS = 300
 
 export interface Draft {
   /** the client's id and where it goes; without it, one is made */
@@ -180,6 +182,7 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
     let attempt = entries
     for (let wait = FIRST_RETRY_MS; ; wait *= 2) {
       const sentAt = performance.now()
+      const slow = setTimeout(() => turns.failed(shard), SLOW_MS)
       try {
         const { words, headInMs, now } = await withinTime(scripts.schedule(shard, attempt), answerBy - sentAt)
         metrics.scheduled(words.filter((word) => word === 'scheduled').length, performance.now() - sentAt)
@@ -197,6 +200,8 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
           repeated = true
           attempt = entries.map(asRepeated)
         }
+      } finally {
+        clearTimeout(slow)
       }
       await delay(wait)
     }

@@ -95,3 +95,32 @@ describe('a master that is gone without a replica', () => {
     }
   }, 90_000)
 })
+
+describe('a master that hangs', () => {
+  it('holds up few of those who schedule, and delivers what it holds when it goes on', async () => {
+    const { cluster, fleet } = await start({ args: ['--cluster-require-full-coverage', 'no'] })
+    const load = startLoad(() => fleet.servers)
+    await load.untilAccepted(300)
+    const victim = await cluster.masterOf(keysOf(0, fleet.namespace).messages)
+    const stoppedAt = Date.now()
+    victim.signal('SIGSTOP')
+    await load.untilAccepted(400)
+    victim.signal('SIGCONT')
+    await load.untilAccepted(200)
+    await load.stop()
+    expect(strangeAnswers(load)).toEqual([])
+    const during = load.answers.filter(({ sentAt, isOwnId }) => sentAt > stoppedAt + 500 && !isOwnId)
+    const slow = during.filter(
+      ({ status, sentAt, answeredAt }) => status !== 201 || answeredAt - sentAt > 600,
+    )
+    expect(slow.length).toBeLessThan(during.length / 8)
+
+    await fleet.untilDelivered(idsOf(load.accepted()), 30_000)
+    const lines = fleet.delivered()
+    expect(lines.filter(({ lateMs, seenAt, dueAt }) => lateMs < 0 || seenAt < dueAt)).toEqual([])
+    for (const [id, times] of Object.entries(repeated(lines))) {
+      const attempts = lines.flatMap((line) => (line.messageId === id ? [line.attempt] : []))
+      expect(new Set(attempts).size).toBe(times)
+    }
+  }, 60_000)
+})

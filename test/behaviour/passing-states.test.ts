@@ -89,7 +89,7 @@ describe('a Redis that refuses for now', () => {
       )
     }
     const { redis, post, othersThan503, stored } = await start(
-      { args: ['--cluster-enabled', 'yes'] },
+      { args: ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000'] },
       takeSlots,
     )
     await redis.client.call('CLUSTER', 'DELSLOTSRANGE', 0, 16_383)

@@ -348,6 +348,38 @@ describe('while Redis is away', () => {
   })
 })
 
+describe('while one shard is away', () => {
+  const withoutShard0 = (w: ScriptWorld): Scripts => ({
+    ...w.scripts,
+    async claim(shard, args) {
+      if (shard === 0) throw new SchedulerError('STORE_UNAVAILABLE', 'away')
+      return w.scripts.claim(shard, args)
+    },
+  })
+
+  it('who comes has what the others hold', async () => {
+    const w = world()
+    for (let i = 0; i < 6; i += 1) await w.scripts.schedule(1, [pullEntry(`m${i}`, await w.now())])
+    const { claim } = pullingOn(w, { shards: 3, scripts: withoutShard0(w) })
+    const has: string[] = []
+    for (const waitMs of [0, 0, 0, 5_000, 5_000, 5_000]) {
+      has.push(...idsOf(await claim('jobs', { limit: 1, waitMs })))
+    }
+    expect(has.sort()).toEqual(['m0', 'm1', 'm2', 'm3', 'm4', 'm5'])
+  })
+
+  it('who waits has what comes in the others, but is not told that there is nothing in any', async () => {
+    const w = world()
+    const { leases, claim, claims } = pullingOn(w, { shards: 3, scripts: withoutShard0(w) })
+    const waits = claim('jobs', { waitMs: 10_000 })
+    await until('it has looked everywhere', () => new Set(claims.map(({ shard }) => shard)).size === 3)
+    await w.scripts.schedule(2, [pullEntry('a', await w.now())])
+    leases.wake(2, 0, laneOfQueue('jobs'))
+    expect(idsOf(await waits)).toEqual(['a'])
+    await expect(claim('jobs')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+  })
+})
+
 describe('nothing is left behind', () => {
   it('of those who waited: no listener on their signal, no timer', async () => {
     const w = world()

@@ -8,6 +8,7 @@
 export const WITHOUT_REDIS = [
   'test/architecture.test.ts',
   'test/claim/alarm.test.ts',
+  'test/claim/duty.test.ts',
   'test/claim/host-slots.test.ts',
   'test/config.test.ts',
   'test/deliver/*.test.ts',
@@ -32,8 +33,13 @@ export const WITHOUT_REDIS = [
 
 /** Those that start every Redis they meet, as most do that kill it: the same ones whatever is shared */
 export const OWN_REDIS = [
+  'test/behaviour/cluster-faults.test.ts',
   'test/behaviour/crashes.test.ts',
   'test/behaviour/delivery-faults.test.ts',
+  'test/behaviour/passing-states.test.ts',
+  'test/behaviour/resharding.test.ts',
+  'test/behaviour/sentinel.test.ts',
+  'test/behaviour/side-by-side.test.ts',
   'test/readiness.test.ts',
   'test/redis/cluster.test.ts',
   'test/redis/embedded.test.ts',

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import { createClaimLoop } from './claim/claim-loop.ts'
@@ -71,6 +72,7 @@ export async function compose(foundations: Foundations) {
 
   const serverId = randomBytes(9).toString('base64url')
   const ending = new AbortController()
+  setMaxListeners(0, ending.signal) // each batch on its way out listens, of any number of shards
   const slots = createHostSlots({
     total: config.DELIVERY_CONCURRENCY,
     perHost: config.HOST_CONCURRENCY,

@@ -157,6 +157,9 @@ end
 
 local recovered = recover()
 local trimmed = trim_dead(graves, now)
+-- Most calls find neither streams nor hosts, and ask once whether there are any.
+if redis.call("EXISTS", due_set(due, "stream")) == 0 then stream_limit = 0 end
+local any_hosts = host_slots > 0 and redis.call("EXISTS", due.hosts) == 1
 local stream_count = 0
 if stream_limit > 0 then
   stream_count = take("stream", stream_limit)
@@ -177,7 +180,7 @@ local function is_alone()
   end
   return others <= 1
 end
-if host_slots == 0 or is_alone() then reserve = 0 end
+if not any_hosts or is_alone() then reserve = 0 end
 
 -- room_of(lane): how many may be taken of it. The last slots are not given to those first who have many already: a host
 -- that hangs would soon have them all, and whoever comes after would wait for its time-outs. (Dynamic thresholds,
@@ -209,7 +212,7 @@ local function consider(head)
 end
 
 local held_back = 0
-if host_slots > 0 then
+if any_hosts then
   local first = 0
   while slots > 0 and bytes <= REPLY_BYTES do
     local page = hosts_from(first)
@@ -219,7 +222,7 @@ if host_slots > 0 then
     first = first + LANES_AT_ONCE
     if #page < 2 * LANES_AT_ONCE or tonumber(page[#page]) > now then break end
   end
-else
+elseif host_slots == 0 then
   for i = FIRST_LANE, #ARGV, 2 do
     if bytes <= REPLY_BYTES then take_of(ARGV[i]) end
   end
@@ -230,7 +233,7 @@ for _, lane in ipairs(touched) do index_lane(due, lane) end
 -- one waits for a slot and not for a time.
 if limit > 0 then consider(head_due(due.scheduled)) end
 if stream_limit > 0 then consider(head_due(due_set(due, "stream"))) end
-if host_slots > 0 then
+if any_hosts then
   local first, found = 0, false
   while not found do
     local page = hosts_from(first)
@@ -252,7 +255,7 @@ if host_slots > 0 then
     if #page < 2 * LANES_AT_ONCE then break end
     first = first + LANES_AT_ONCE
   end
-else
+elseif host_slots == 0 then
   for i = FIRST_LANE, #ARGV, 2 do consider(head_due(due_set(due, ARGV[i]))) end
 end
 
@@ -356,7 +359,8 @@ in_slices(locked, 2, function(first, last)
 end)
 
 forget_finished()
-if history.max > 0 or redis.call("EXISTS", history.entries) == 1 then trim_history(history, now) end
+-- While messages are delivered to a console or over HTTP, acknowledge does it.
+if (#finished > 0 or returned == 0) and redis.call("EXISTS", history.entries) == 1 then trim_history(history, now) end
 local first_claim = returned > 0 and redis.call("INCRBY", claims, returned) - returned + 1 or 0
 local next_expiry = head_due(claimed)
 local expiry_in = next_expiry and math.max(0, next_expiry - now) or ""

@@ -28,8 +28,10 @@ export interface Draft {
 
 export interface Committed {
   readonly id: string
-  /** Redis's clock when it was stored, epoch ms */
-  readonly now: number
+  /** when it will be delivered, epoch ms */
+  readonly dueAt: number
+  /** by Redis's clock, epoch ms; for an id that was made here as that clock was last heard of, which the id tells, too */
+  readonly createdAt: number
   /** a message of this id and content was there already */
   readonly duplicate: boolean
   /** it was not stored: the number of shards has changed, and its id may belong in another one by now */
@@ -107,23 +109,27 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
   }
 
   async function commit(shard: number, batch: readonly Pending[]): Promise<void> {
-    const createdAt = clock.now()
+    const madeAt = clock.now()
     const entries = batch.map(({ draft: { own, due, future, body } }): ScheduleEntry => {
       if (own !== undefined) return { id: own.id, closesAt: own.closesAt, due, rule: 'client', body }
-      return { id: ids.next(shard, createdAt), due, rule: future ? 'future' : 'any', body }
+      return { id: ids.next(shard, madeAt), due, rule: future ? 'future' : 'any', body }
     })
-    const free = batch.filter(({ draft: { own } }) => own === undefined)
-    const canLeave = () => free.length > 0 && turns.hasOther(shard)
+    const isFree = ({ draft: { own } }: Pending) => own === undefined
+    const canLeave = () => turns.hasOther(shard) && batch.some(isFree)
     try {
       const answer = await scheduleUntilAnswered(shard, entries, batch[0]?.enteredAt ?? 0, canLeave)
       if (answer === 'leave') {
-        const bound = batch.filter(({ draft: { own } }) => own !== undefined)
+        const bound = batch.filter((pending) => !isFree(pending))
         if (bound.length > 0) void commit(shard, bound)
-        return void commit(turns.next(), free)
+        return void commit(turns.next(), batch.filter(isFree))
       }
       const { words, now, repeated } = answer
       for (const [i, pending] of batch.entries()) {
-        settle(pending, { id: entries[i]?.id ?? '', word: words[i] ?? 'exists', now, repeated })
+        const { own, due } = pending.draft
+        const dueAt = 'at' in due ? due.at : now + due.inMs
+        const createdAt = own === undefined ? madeAt : now
+        const stored = { id: entries[i]?.id ?? '', dueAt, createdAt, duplicate: false }
+        settle(pending, stored, words[i] ?? 'exists', repeated)
       }
     } catch (error) {
       for (const { reject } of batch) reject(error as Error)
@@ -132,23 +138,25 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
 
   function settle(
     { draft, resolve, reject }: Pending,
-    { id, word, now, repeated }: { id: string; word: ScheduleWord; now: number; repeated: boolean },
+    stored: Committed,
+    word: ScheduleWord,
+    repeated: boolean,
   ): void {
     switch (word) {
       case 'scheduled':
-        resolve({ id, now, duplicate: false })
+        resolve(stored)
         break
       case 'exists':
         // If the call was repeated, this is our own message. If not, another server made the same id in the
         // same millisecond, and ours is stored under a new one.
-        if (repeated) resolve({ id, now, duplicate: false })
+        if (repeated) resolve(stored)
         else add(draft).then(resolve, reject)
         break
       case 'duplicate':
-        resolve({ id, now, duplicate: true })
+        resolve({ ...stored, duplicate: true })
         break
       case 'moved':
-        resolve({ id, now, duplicate: false, moved: true })
+        resolve({ ...stored, moved: true })
         break
       case 'past':
         reject(

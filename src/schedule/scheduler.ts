@@ -9,7 +9,6 @@ import {
   fingerprintOf,
   type MessageOptions,
 } from '../message.ts'
-import { parseServerMadeId } from '../message-id.ts'
 import type { FoundMessage, MessageScripts } from '../redis/message-scripts.ts'
 import { ANSWER_WITHIN_MS } from '../redis/within-time.ts'
 import type { ShardBook } from '../shard-book.ts'
@@ -134,31 +133,34 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     return shards[0] ?? 0
   }
 
+  /** Where an id of the client's belongs may change while this asks, as shards may be added. */
+  async function scheduleOwn(id: string, message: NewMessage): Promise<Scheduled> {
+    const { due, payload, options = {}, future = false } = message
+    const fingerprint = fingerprintOf(due, payload, options)
+    const body = encodeRecordBody(JSON.stringify(payload), options, fingerprint)
+    const giveUpAt = performance.now() + ANSWER_WITHIN_MS
+    for (let wait = FIRST_ASK_MS; ; wait *= 2) {
+      const place = shardBook.placeFor(id)
+      if (place !== undefined) {
+        const { shard, others, closesAt } = place
+        if (await isKnownIn(others, id, fingerprint)) {
+          return { id, dueAt: 0, createdAt: 0, duplicate: true }
+        }
+        const stored = await groupCommit.add({ own: { id, shard, closesAt }, due, future, body })
+        if (!stored.moved) return stored
+      }
+      if (performance.now() + wait >= giveUpAt) {
+        throw new SchedulerError('STORE_UNAVAILABLE', 'how many shards there are is not known just now')
+      }
+      await delay(wait)
+    }
+  }
+
   return {
-    async schedule({ id, due, payload, options = {}, future = false }) {
-      const text = JSON.stringify(payload)
-      if (id === undefined) {
-        const stored = await groupCommit.add({ due, future, body: encodeRecordBody(text, options) })
-        return scheduled(stored, due)
-      }
-      const fingerprint = fingerprintOf(due, payload, options)
-      const body = encodeRecordBody(text, options, fingerprint)
-      const giveUpAt = performance.now() + ANSWER_WITHIN_MS
-      for (let wait = FIRST_ASK_MS; ; wait *= 2) {
-        const place = shardBook.placeFor(id)
-        if (place !== undefined) {
-          const { shard, others, closesAt } = place
-          if (await isKnownIn(others, id, fingerprint)) {
-            return { id, dueAt: 0, createdAt: 0, duplicate: true }
-          }
-          const stored = await groupCommit.add({ own: { id, shard, closesAt }, due, future, body })
-          if (!stored.moved) return scheduled(stored, due)
-        }
-        if (performance.now() + wait >= giveUpAt) {
-          throw new SchedulerError('STORE_UNAVAILABLE', 'how many shards there are is not known just now')
-        }
-        await delay(wait)
-      }
+    schedule(message) {
+      const { id, due, payload, options, future = false } = message
+      if (id !== undefined) return scheduleOwn(id, message)
+      return groupCommit.add({ due, future, body: encodeRecordBody(JSON.stringify(payload), options) })
     },
 
     async find(id) {
@@ -197,14 +199,6 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       if (word !== 'cancelled' && word !== 'other') throw refusal(word)
     },
   }
-}
-
-function scheduled(
-  { id, now, duplicate }: { id: string; now: number; duplicate: boolean },
-  due: Due,
-): Scheduled {
-  const createdAt = parseServerMadeId(id)?.createdAt ?? now
-  return { id, dueAt: 'at' in due ? due.at : now + due.inMs, createdAt, duplicate }
 }
 
 const notFound = () => new SchedulerError('MESSAGE_NOT_FOUND', 'no message has this id')

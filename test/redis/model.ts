@@ -209,7 +209,8 @@ export class Model {
         reply.claimed.push(id)
       }
     }
-    this.trim(now)
+    // What is only claimed adds nothing to the history; acknowledging it will.
+    if (reply.claimed.length === 0 || reply.moved.length + reply.dropped > 0) this.trim(now)
     return { ...reply, trimmed, ...this.next(room, now) }
   }
 

@@ -16,10 +16,12 @@ import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { batch } from './batch/batch.js'
+import { drain } from './drain/drain.js'
 import { drawNewest } from './frame/chart.js'
 import { table, tableOf } from './frame/figures.js'
 import { describeMachine, machineText } from './frame/machine.js'
 import { http } from './http/http.js'
+import { late } from './late/late.js'
 import { memory } from './memory/memory.js'
 import { servers } from './servers/servers.js'
 import { webhook } from './webhook/webhook.js'
@@ -42,7 +44,7 @@ import { webhook } from './webhook/webhook.js'
  * Each measures something.
  * @satisfies {Record<string, (options: Options) => Promise<Measured>>}
  */
-const PARTS = { http, batch, memory, servers, webhook }
+const PARTS = { http, batch, drain, late, memory, servers, webhook }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RESULTS = fileURLToPath(new URL('results', import.meta.url))

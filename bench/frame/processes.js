@@ -46,13 +46,15 @@ function own(child) {
   return child
 }
 
+/** @typedef {number | import('node:stream').Writable} Output a descriptor or what has one, for a process to write to */
+
 /**
  * Runs a program. What it says on standard output is to be read by the caller.
  *
  * @param {string} file
  * @param {readonly string[]} args
- * @param {{ cwd?: string, env?: Record<string, string | undefined>, silent?: boolean, stdout?: number }} [options]
- *   `stdout` is a descriptor that it goes to instead
+ * @param {{ cwd?: string, env?: Record<string, string | undefined>, silent?: boolean, stdout?: Output }} [options]
+ *   `stdout` is where it goes instead
  */
 export function start(file, args, { cwd, env = process.env, silent = false, stdout: to } = {}) {
   const stdout = silent ? 'ignore' : (to ?? 'pipe')
@@ -64,11 +66,16 @@ export function start(file, args, { cwd, env = process.env, silent = false, stdo
  *
  * @param {URL} module
  * @param {readonly string[]} args
+ * @param {{ stdout?: Output, reads?: boolean }} [options] whether it reads what is written to `input`; where its standard
+ *   output goes, if not where the bench's goes
  */
-export function startHelper(module, args = []) {
-  const child = own(fork(module, args, { execArgv: [] }))
+export function startHelper(module, args = [], { stdout = process.stdout, reads = false } = {}) {
+  const stdin = reads ? 'pipe' : 'ignore'
+  const child = own(fork(module, args, { execArgv: [], stdio: [stdin, stdout, 'inherit', 'ipc'] }))
   return {
     pid: pidOf(child),
+    /** for other processes to write to; null unless it reads */
+    input: child.stdin,
     /**
      * @template T
      * @param {object} request

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { alive, end, pidOf, start, within } from './processes.js'
+import { freePort } from './redis.js'
 
 const START_WITHIN_MS = 20_000
 const LOOK_EVERY_MS = 20
@@ -20,7 +21,8 @@ const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
  *
  * @param {string} checkout
  * @param {Record<string, string>} settings
- * @param {{ stdoutTo?: string }} [options] the file its standard output goes to, rather than to the bench
+ * @param {{ stdoutTo?: string | import('node:stream').Writable }} [options] the file, or the process, that its standard
+ *   output goes to, rather than to the bench
  */
 export async function startService(checkout, settings, { stdoutTo } = {}) {
   const env = { PORT: '0', WEBHOOK_SECRETS: SECRET, ...settings }
@@ -68,13 +70,16 @@ export const startPeer = (file, settings) =>
 
 /**
  * @param {string[]} args of node
- * @param {{ cwd?: string, env: Record<string, string>, stdoutTo?: string | undefined }} options
+ * @param {{ cwd?: string, env: Record<string, string>, stdoutTo?: string | import('node:stream').Writable | undefined }} options
  */
-async function startServer(args, { cwd, env, stdoutTo }) {
-  const fd = stdoutTo === undefined ? undefined : openSync(stdoutTo, 'w')
+async function startServer(args, { cwd, env: given, stdoutTo }) {
+  // What goes to another process is not read here, so the port has to be known before.
+  const env = typeof stdoutTo === 'object' ? { ...given, PORT: String(await freePort()) } : given
+  const fd = typeof stdoutTo === 'string' ? openSync(stdoutTo, 'w') : undefined
   const child = start(process.execPath, args, {
     ...{ env: { PATH: process.env.PATH, ...env } },
     ...(cwd === undefined ? {} : { cwd }),
+    ...(typeof stdoutTo === 'object' ? { stdout: stdoutTo } : {}),
     ...(fd === undefined ? {} : { stdout: fd }),
   })
   if (fd !== undefined) closeSync(fd)
@@ -85,7 +90,8 @@ async function startServer(args, { cwd, env, stdoutTo }) {
   })
   warned.catch(() => undefined)
   if (child.stdout !== null) createInterface(child.stdout).on('line', (line) => read(line, log))
-  else if (stdoutTo !== undefined) void readUntilListening(stdoutTo, log, child)
+  else if (typeof stdoutTo === 'string') void readUntilListening(stdoutTo, log, child)
+  else void askUntilListening(`http://127.0.0.1:${env.PORT}`, log, child)
   const [url] = await within(START_WITHIN_MS, 'the server to listen', alive(child, listening))
   return {
     url: String(url),
@@ -94,7 +100,7 @@ async function startServer(args, { cwd, env, stdoutTo }) {
      * @template T
      * @param {Promise<T>} promise
      * @returns {Promise<T>} rejects when the server ends before, or warns (which is not seen where its standard output
-     *   goes to a file): what is measured makes it do neither
+     *   goes elsewhere): what is measured makes it do neither
      */
     well: (promise) => alive(child, Promise.race([promise, warned])),
     stop: () => end(child),
@@ -128,4 +134,13 @@ async function readUntilListening(file, log, child) {
     await sleep(LOOK_EVERY_MS)
   }
   await handle.close()
+}
+
+/** @type {(url: string, log: EventEmitter, child: import('node:child_process').ChildProcess) => Promise<void>} */
+async function askUntilListening(url, log, child) {
+  while (child.exitCode === null) {
+    const answer = await fetch(`${url}/ready`).catch(() => undefined)
+    if (answer?.ok) return void log.emit('listening', url)
+    await sleep(LOOK_EVERY_MS)
+  }
 }

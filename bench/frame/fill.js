@@ -1,0 +1,69 @@
+// @ts-check
+
+const BATCH = 2_000
+/** Requests under way for each server: while one waits for Redis, the server reads the next. */
+const AT_ONCE = 2
+
+/**
+ * Stores messages over HTTP as fast as may be: the same few again and again, of which a request is made once.
+ *
+ * @param {readonly string[]} urls servers that share the work
+ * @param {readonly object[]} messages as POST /v1/messages takes them; without ids, so that none is like another
+ * @param {number} count how many to store in all
+ */
+export async function fill(urls, messages, count) {
+  const size = Math.min(BATCH, count)
+  const bodies = /** @type {string[]} */ ([])
+  for (let i = 0; i < messages.length; i += size) bodies.push(bodyOf(messages, i, size))
+  let left = count
+  const line = async (/** @type {string} */ url) => {
+    for (let i = 0; left > 0; i += 1) {
+      const some = Math.min(size, left)
+      left -= some
+      const whole = some === size ? bodies[i % bodies.length] : undefined
+      const response = await fetch(`${url}/v1/messages/batch`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: whole ?? bodyOf(messages, 0, some),
+      })
+      const text = await response.text()
+      const stored = text.split('"status":201').length - 1
+      if (stored !== some) {
+        throw new Error(`of ${some} messages ${stored} were stored: ${response.status} ${text.slice(0, 200)}`)
+      }
+    }
+  }
+  await Promise.all(urls.flatMap((url) => Array.from({ length: AT_ONCE }, () => line(url))))
+}
+
+/** @type {(messages: readonly object[], from: number, count: number) => string} */
+const bodyOf = (messages, from, count) =>
+  JSON.stringify({
+    messages: Array.from({ length: count }, (_, i) => messages[(from + i) % messages.length]),
+  })
+
+const FIRST_MS_PER_MESSAGE = 0.05
+const SPARE_MS = 1_000
+
+/**
+ * Chooses when messages are to be due: a moment after all of them are stored, which is known from the last time.
+ */
+export function createLead() {
+  let msPerMessage = FIRST_MS_PER_MESSAGE
+  /**
+   * @param {number} count
+   * @param {(at: number) => Promise<void>} store stores as many, none due before `at`
+   * @returns {Promise<number>} `at`, epoch ms
+   * @throws {Error} when it took longer
+   */
+  return async (count, store) => {
+    const beganAt = Date.now()
+    const at = beganAt + SPARE_MS + Math.ceil(count * msPerMessage)
+    await store(at)
+    const tookMs = Date.now() - beganAt
+    if (Date.now() > at - 100)
+      throw new Error(`messages were due before all of them were stored: ${tookMs} ms`)
+    msPerMessage = (2 * tookMs) / count
+    return at
+  }
+}

@@ -20,6 +20,7 @@ import { drain } from './drain/drain.js'
 import { drawNewest } from './frame/chart.js'
 import { table, tableOf } from './frame/figures.js'
 import { describeMachine, machineText } from './frame/machine.js'
+import { herd } from './herd/herd.js'
 import { http } from './http/http.js'
 import { late } from './late/late.js'
 import { memory } from './memory/memory.js'
@@ -44,7 +45,7 @@ import { webhook } from './webhook/webhook.js'
  * Each measures something.
  * @satisfies {Record<string, (options: Options) => Promise<Measured>>}
  */
-const PARTS = { http, batch, drain, late, memory, servers, webhook }
+const PARTS = { http, batch, drain, late, memory, servers, herd, webhook }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RESULTS = fileURLToPath(new URL('results', import.meta.url))

@@ -81,15 +81,16 @@ export async function drainPeer({ redis, client, worker, queue }, { count, concu
 }
 
 /**
- * @param {() => Promise<number>} left
+ * @param {() => Promise<number>} left messages
+ * @param {number} withinMs
  * @returns {Promise<number>} when there were none, epoch ms
  */
-async function untilNone(left) {
+export async function untilNone(left, withinMs = PASS_WITHIN_MS) {
   const none = async () => {
     while ((await left()) > 0) await sleep(LOOK_EVERY_MS)
     return Date.now()
   }
-  return within(PASS_WITHIN_MS, 'the last message', none())
+  return within(withinMs, 'the last message', none())
 }
 
 /**

@@ -7,7 +7,7 @@ import { lateService, lateTimers, randomTimetable, startTimers } from './latenes
 /** @typedef {import('./lateness.js').Pass} Pass */
 
 const RATES = [1_000, 10_000]
-const SECONDS = 5
+const SECONDS = 4
 const TARGETS = { p50: { atMost: 1.5 }, p99: { atMost: 2 } }
 
 /**

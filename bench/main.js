@@ -6,6 +6,7 @@
 //   npm run bench -- --rounds n --seconds n --messages n    rounds of each, seconds of load, webhooks in a round
 //   npm run bench -- http --also DIR                    another built checkout too, in turn with this one
 //   npm run bench -- http --quiet                       leaves out rounds that other programs have disturbed
+//   npm run bench -- growth --huge                      with 10 million messages pending, too
 //   npm run bench -- --chart                            measures nothing, and draws from the newest results of each part
 //
 // Prints one table over all parts; what it was made from is written to bench/results/. Needs `npm run build` done, which
@@ -20,6 +21,7 @@ import { drain } from './drain/drain.js'
 import { drawNewest } from './frame/chart.js'
 import { table, tableOf } from './frame/figures.js'
 import { describeMachine, machineText } from './frame/machine.js'
+import { growth } from './growth/growth.js'
 import { herd } from './herd/herd.js'
 import { http } from './http/http.js'
 import { late } from './late/late.js'
@@ -33,6 +35,7 @@ import { webhook } from './webhook/webhook.js'
  * @property {number} seconds of load in a round, where a part has it go on for a time
  * @property {number} messages in a round, where a part has a number of them
  * @property {boolean} quiet
+ * @property {boolean} huge with the level of growth that takes minutes to store
  * @property {{ name: string, path: string }[]} checkouts this one first
  *
  * @typedef {object} Measured
@@ -45,7 +48,7 @@ import { webhook } from './webhook/webhook.js'
  * Each measures something.
  * @satisfies {Record<string, (options: Options) => Promise<Measured>>}
  */
-const PARTS = { http, batch, drain, late, memory, servers, herd, webhook }
+const PARTS = { http, batch, drain, late, memory, servers, growth, herd, webhook }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RESULTS = fileURLToPath(new URL('results', import.meta.url))
@@ -58,6 +61,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string', default: '3' },
     messages: { type: 'string', default: '10000' },
     quiet: { type: 'boolean', default: false },
+    huge: { type: 'boolean', default: false },
     chart: { type: 'boolean', default: false },
     also: { type: 'string', multiple: true, default: [] },
   },
@@ -85,6 +89,7 @@ async function main() {
     seconds: wholeNumber('seconds', values.seconds),
     messages: wholeNumber('messages', values.messages),
     quiet: values.quiet,
+    huge: values.huge,
     checkouts: [
       { name: 'Carillon', path: ROOT },
       ...values.also.map((path) => ({ name: `Carillon, ${basename(resolve(path))}`, path: resolve(path) })),

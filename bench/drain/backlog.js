@@ -31,7 +31,14 @@ const STREAM = 'bench'
  */
 export async function drainService({ redis, client, console, service, lead }, { count, to }) {
   const destination = to === 'stream' ? { type: to, name: STREAM } : { type: to }
-  const at = await lead(count, (at) => fill([service.url], [{ at, payload: PAYLOAD, destination }], count))
+  const at = await lead(
+    count,
+    (at) => fill([service.url], [{ at, payload: PAYLOAD, destination }], count),
+    async (at) => {
+      await untilNone(() => dueIn(client, at))
+      await Promise.all([console.take(), client.del(streamKey(STREAM))])
+    },
+  )
   await sleep(at - Date.now() - 30)
   const callsBefore = await redis.calls()
   const meter = startMeter({ sender: service.pid, redis: redis.pid })

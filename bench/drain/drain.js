@@ -50,11 +50,19 @@ export async function drain({ rounds, quiet, checkouts }) {
   const rows = ours.flatMap(({ name, to, passes }) =>
     to === undefined
       ? []
-      : compared({
-          ...{ part: 'drain', what: `a backlog of ${whole(count)} to ${name}`, unit: 'messages/s' },
-          ...{ figures: rateOf(passes), target: TO_REACH[to] },
-          beside: { name: beside?.name ?? '', figures: rateOf(beside?.passes ?? []) },
-        }),
+      : [
+          compared({
+            ...{ part: 'drain', what: `a backlog of ${whole(count)} to ${name}`, unit: 'messages/s' },
+            ...{ figures: rateOf(passes), target: TO_REACH[to] },
+            beside: { name: beside?.name ?? '', figures: rateOf(beside?.passes ?? []) },
+          }),
+          // Which depends less on how busy the machine is.
+          compared({
+            ...{ part: 'drain', what: `the same to ${name}, CPU of server and Redis`, unit: 'µs each' },
+            figures: cpuOf(passes),
+            beside: { name: beside?.name ?? '', figures: cpuOf(beside?.passes ?? []) },
+          }),
+        ],
   )
   const raw = { count, redis: peer.redis.version, tried, subjects: named }
   return { raw, rows, details: [HEADINGS, ...named.map(detailsOf)] }
@@ -95,6 +103,9 @@ const tell = ({ perSecond, senderCpuUs, redisCpuUs, othersCores }) =>
 
 /** @param {Pass[]} passes */
 const rateOf = (passes) => passes.map(({ perSecond }) => perSecond)
+
+/** @param {Pass[]} passes */
+const cpuOf = (passes) => passes.map(({ senderCpuUs, redisCpuUs }) => senderCpuUs + redisCpuUs)
 
 const HEADINGS = ['drain', 'to', 'messages/s', 'CPU µs each: sender', 'Redis', 'others, cores']
 

@@ -103,3 +103,20 @@ export async function dueIn(client, at) {
 
 /** @param {string} name of a stream */
 export const streamKey = (name) => `${KEYS}stream:${name}`
+
+const FORGET_AT_ONCE = 1_000
+
+/**
+ * Takes messages for the console away as if they had never been.
+ *
+ * @param {import('ioredis').Redis} client
+ * @param {number} at when they are due, epoch ms
+ */
+export async function forget(client, at) {
+  const scheduled = `${KEYS}scheduled_messages`
+  for (;;) {
+    const ids = await client.zrangebyscore(scheduled, at, at, 'LIMIT', 0, FORGET_AT_ONCE)
+    if (ids.length === 0) return
+    await Promise.all([client.zrem(scheduled, ...ids), client.hdel(`${KEYS}messages`, ...ids)])
+  }
+}

@@ -66,7 +66,14 @@ export async function startServers(checkout, count) {
 export async function stampede({ redis, client, servers, urls, prober, lead }, count) {
   // They are to be stored soon; how safely is looked at from when they are due.
   await client.config('SET', 'appendfsync', 'everysec')
-  const at = await lead(count, (at) => fill(urls, [{ at, payload: PAYLOAD }], count))
+  const at = await lead(
+    count,
+    (at) => fill(urls, [{ at, payload: PAYLOAD }], count),
+    async (at) => {
+      await untilNone(() => dueIn(client, at), PASS_WITHIN_MS)
+      for (const { console } of servers) await console.take()
+    },
+  )
   await client.config('SET', 'appendfsync', 'always')
   await redis.watchSlow(NOTED_US)
   await client.config('SET', 'slowlog-max-len', MOST_NOTED)

@@ -45,8 +45,10 @@ export function randomTimetable(perSecond, seconds) {
 export async function lateService({ service, redis, reader, lead }, { offsets }) {
   const count = offsets.length
   await reader.reset()
-  const at = await lead(count, (at) =>
-    service.schedule(offsets.map((offset) => ({ at: at + offset, payload: PAYLOAD }))),
+  const at = await lead(
+    count,
+    (at) => service.schedule(offsets.map((offset) => ({ at: at + offset, payload: PAYLOAD }))),
+    () => discard(reader, count),
   )
   return measure({ pid: service.pid, redis, reader }, { at, count }, service.well)
 }
@@ -61,10 +63,20 @@ export async function lateService({ service, redis, reader, lead }, { offsets })
 export async function lateTimers({ process, redis, reader, lead }, { offsets }) {
   const count = offsets.length
   await reader.reset()
-  const at = await lead(count, async (at) => {
-    await process.ask({ dueAt: offsets.map((offset) => at + offset), payload: PAYLOAD }, ANSWER_WITHIN_MS)
-  })
+  const at = await lead(
+    count,
+    async (at) => {
+      await process.ask({ dueAt: offsets.map((offset) => at + offset), payload: PAYLOAD }, ANSWER_WITHIN_MS)
+    },
+    () => discard(reader, count),
+  )
   return measure({ pid: process.pid, redis, reader }, { at, count }, (promise) => promise)
+}
+
+/** @type {(reader: import('../frame/subject.js').Reader, count: number) => Promise<void>} */
+async function discard(reader, count) {
+  await reader.until(count, READ_WITHIN_MS)
+  await reader.reset()
 }
 
 /**

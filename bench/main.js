@@ -120,7 +120,7 @@ async function measure(parts, options) {
   }
   const undisturbed = options.quiet ? ' at most, undisturbed ones' : ''
   console.log(
-    `${tableOf(rows)}\n\nmedians of ${options.rounds} rounds${undisturbed}, memory and servers of 1; all figures: ${RESULTS}\n`,
+    `${tableOf(rows)}\n\nmedians of ${options.rounds} rounds${undisturbed}, growth of 3 at most, herd of 2, memory and servers of 1; all figures: ${RESULTS}\n`,
   )
 }
 

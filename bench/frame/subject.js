@@ -120,3 +120,23 @@ export async function forget(client, at) {
     await Promise.all([client.zrem(scheduled, ...ids), client.hdel(`${KEYS}messages`, ...ids)])
   }
 }
+
+const LOOKUPS_AT_ONCE = 10_000
+
+/**
+ * Has the hash tables of Redis finish what they have begun. One that has become too small (as at 1,048,576 entries) is
+ * moved into a larger one bit by bit, with each of the next million look-ups: what is measured meanwhile, by chance, is
+ * slower than both before and after.
+ *
+ * @param {import('ioredis').Redis} client
+ * @param {number} entries that they have had at most
+ */
+export async function settleTables(client, entries) {
+  const script = `for _ = 1, ${LOOKUPS_AT_ONCE} do
+    redis.call('HEXISTS', KEYS[1], '')
+    redis.call('ZSCORE', KEYS[2], '')
+  end`
+  for (let left = 2 * entries; left > 0; left -= LOOKUPS_AT_ONCE) {
+    await client.eval(script, 2, `${KEYS}messages`, `${KEYS}scheduled_messages`)
+  }
+}

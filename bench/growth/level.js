@@ -4,7 +4,7 @@ import { fill } from '../frame/fill.js'
 import { load } from '../frame/load.js'
 import { startMeter } from '../frame/meter.js'
 import { within } from '../frame/processes.js'
-import { forget, startReadSubject } from '../frame/subject.js'
+import { forget, settleTables, startReadSubject } from '../frame/subject.js'
 
 const DAY_MS = 86_400_000
 const CONNECTIONS = 256
@@ -12,6 +12,8 @@ const CONNECTIONS = 256
 const TIMES = 40_000
 /** What the pending hold, 100 bytes as JSON. */
 const PAYLOAD = 'p'.repeat(98)
+/** What is stored besides, and taken out again before anything is measured: more than is added meanwhile. */
+const PASSING = 250_000
 const REWRITTEN_WITHIN_MS = 600_000
 const LOOK_EVERY_MS = 50
 
@@ -31,6 +33,10 @@ export async function startLevel(checkout, pending) {
     payload: PAYLOAD,
   }))
   await service.well(fill([service.url], messages, pending))
+  const passingAt = Date.now() + 2 * 365 * DAY_MS
+  await service.well(fill([service.url], [{ at: passingAt, payload: PAYLOAD }], PASSING))
+  await forget(client, passingAt)
+  await settleTables(client, pending + PASSING)
   await client.config('SET', 'appendonly', 'yes')
   const rewritten = async () => {
     let info = ''

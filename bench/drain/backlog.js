@@ -26,19 +26,20 @@ const STREAM = 'bench'
  * Lets one server empty a backlog that becomes due in one moment, all of it stored before.
  *
  * @param {import('../frame/subject.js').Subject} subject which may hold other messages, due much later
- * @param {{ count: number, to: 'console' | 'stream' }} backlog
+ * @param {{ count: number, to: 'console' | 'stream' }} backlog of so many at least
  * @returns {Promise<Pass>}
  */
-export async function drainService({ redis, client, console, service, lead }, { count, to }) {
+export async function drainService({ redis, client, console, service, lead }, { count: wanted, to }) {
   const destination = to === 'stream' ? { type: to, name: STREAM } : { type: to }
   const at = await lead(
-    count,
-    (at) => fill([service.url], [{ at, payload: PAYLOAD, destination }], count),
+    wanted,
+    (at) => fill([service.url], [{ at, payload: PAYLOAD, destination }], wanted),
     async (at) => {
       await untilNone(() => dueIn(client, at))
       await Promise.all([console.take(), client.del(streamKey(STREAM))])
     },
   )
+  const count = await dueIn(client, at)
   await sleep(at - Date.now() - 30)
   const callsBefore = await redis.calls()
   const meter = startMeter({ sender: service.pid, redis: redis.pid })

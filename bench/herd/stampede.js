@@ -60,20 +60,21 @@ export async function startServers(checkout, count) {
  * Lets all of them deliver messages that are due in the same millisecond.
  *
  * @param {Awaited<ReturnType<typeof startServers>>} all
- * @param {number} count
+ * @param {number} wanted so many at least
  * @returns {Promise<Pass>}
  */
-export async function stampede({ redis, client, servers, urls, prober, lead }, count) {
+export async function stampede({ redis, client, servers, urls, prober, lead }, wanted) {
   // They are to be stored soon; how safely is looked at from when they are due.
   await client.config('SET', 'appendfsync', 'everysec')
   const at = await lead(
-    count,
-    (at) => fill(urls, [{ at, payload: PAYLOAD }], count),
+    wanted,
+    (at) => fill(urls, [{ at, payload: PAYLOAD }], wanted),
     async (at) => {
       await untilNone(() => dueIn(client, at), PASS_WITHIN_MS)
       for (const { console } of servers) await console.take()
     },
   )
+  const count = await dueIn(client, at)
   await client.config('SET', 'appendfsync', 'always')
   await redis.watchSlow(NOTED_US)
   await client.config('SET', 'slowlog-max-len', MOST_NOTED)

@@ -42,7 +42,7 @@
 --
 -- Returns  {now, next_in, expiry_in, held_back, recovered, dropped, died, trimmed, first_claim, moved, late, ..., id, due,
 --          record, attempts, ...}
---            now          Redis's clock, epoch ms
+--            now          Redis's clock, epoch ms, with a fraction; the times below are from the whole ms
 --            next_in      ms until the next message that this caller could have is due, 0 if one is; "" for none
 --            expiry_in    ms until the next claim expires unless it is extended; "" when there is none
 --            held_back    1 when something is due that there is no slot for, else 0
@@ -55,7 +55,8 @@
 --            moved        how many were moved into streams, followed by how late each was, ms
 --            due          when this attempt was due, epoch ms (a retry's own time)
 --            attempts     "<failures> <recoveries>", "" when there was neither
--- Writes   locks and claimed entries for what it returns; expired claims go back to their lane; stream entries.
+-- Writes   locks and claimed entries for what it returns; publishes "help <shard>" when it leaves some of what is due, so
+--          that other servers come; expired claims go back to their lane; stream entries.
 --          A due id without a record is forgotten. One that another lock holds is parked in claimed until that lock
 --          ends: never returned, never lost.
 -- Cost     O((n + r + l) log S), n = claimed now, r = recovered (500 at most), l = full lanes named
@@ -77,7 +78,7 @@ local claimed, messages, attempts = KEYS[2], KEYS[3], KEYS[4]
 local due = { scheduled = KEYS[1], laned = KEYS[9], hosts = KEYS[10], queues = KEYS[11] }
 local history = { entries = KEYS[6], delivered = KEYS[7], dropped = KEYS[8] }
 local failures, claims = KEYS[12], KEYS[13]
-local now = redis_now(tonumber(ARGV[1]))
+local now, exact_now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard = ARGV[2], ARGV[3]
 local lock_prefix, tag_prefix, seen_prefix = ARGV[4], ARGV[5], ARGV[6]
 local streams = { names = KEYS[14], prefix = ARGV[7] }
@@ -361,9 +362,10 @@ end)
 forget_finished()
 -- While messages are delivered to a console or over HTTP, acknowledge does it.
 if (#finished > 0 or returned == 0) and redis.call("EXISTS", history.entries) == 1 then trim_history(history, now) end
+if next_in == 0 and moved + returned > 0 then redis.call("PUBLISH", wake_channel, "help " .. shard) end
 local first_claim = returned > 0 and redis.call("INCRBY", claims, returned) - returned + 1 or 0
 local next_expiry = head_due(claimed)
 local expiry_in = next_expiry and math.max(0, next_expiry - now) or ""
-reply[1], reply[2], reply[3], reply[4], reply[5] = now, next_in or "", expiry_in, held_back, recovered
+reply[1], reply[2], reply[3], reply[4], reply[5] = exact_now, next_in or "", expiry_in, held_back, recovered
 reply[6], reply[7], reply[8], reply[9], reply[10] = dropped, died, trimmed, first_claim, moved
 return reply

@@ -24,7 +24,7 @@
 --            body  the record without its due time
 --
 -- Returns  {now, head, position, word, position, word, ...}
---            now       Redis's clock, epoch ms
+--            now       Redis's clock, epoch ms, with a fraction; the times below are from the whole ms
 --            head      ms until the next message for a server if this call brought it, else ""
 --            position  of a message that was not stored, from 1
 --            word      "exists": its server-made id is known; "past": its rule is "future" and due has come;
@@ -47,7 +47,7 @@ local messages = KEYS[2]
 local due_sets = { scheduled = KEYS[1], laned = KEYS[6], hosts = KEYS[7], queues = KEYS[8] }
 local streams = { names = KEYS[9] }
 local history = { entries = KEYS[3], delivered = KEYS[4], dropped = KEYS[5] }
-local now = redis_now(tonumber(ARGV[1]))
+local now, exact_now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 -- with_creation_time(body): a server-made id tells when it was made; for others the record does.
@@ -71,7 +71,7 @@ local ids = {}
 for i = FIRST, #ARGV, WIDTH do ids[#ids + 1] = ARGV[i] end
 local stored = values_of(messages, ids)
 
-local places, records, new, reply, read = {}, {}, {}, { now, "" }, options_reader()
+local places, records, new, reply, read = {}, {}, {}, { exact_now, "" }, options_reader()
 for nth = 1, #ids do
   local id, at = ids[nth], FIRST + (nth - 1) * WIDTH
   local due, rule, body = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]

@@ -62,7 +62,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const { app, claimLoop, roster, sender, shardWatch, wake, wakeAll, measured } = await compose({
     ...{ ...options, connection, clock, shardBook, checkHealth },
   })
-  listenForWakes(wakeConnection, config.NAMESPACE, wake, wakeAll)
+  listenForWakes(wakeConnection, config.NAMESPACE, { onWake: wake, onHelp: claimLoop.help, onGap: wakeAll })
 
   const closeRedis = async () => {
     await Promise.all([connection.close(), wakeConnection.close(), sender.close()])

@@ -3,6 +3,7 @@ import type { ShardBook } from '../shard-book.ts'
 import { sleep } from '../sleep.ts'
 import { type Alarm, createAlarm } from './alarm.ts'
 import { type ClaimDeps, claimOnce, type Pass } from './claim-once.ts'
+import { createCompanion } from './companion.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Duty } from './duty.ts'
 import type { HostSlots } from './host-slots.ts'
@@ -26,6 +27,8 @@ export interface ClaimLoop {
   start(): void
   /** Looks for due messages of a shard in `inMs` at the latest. @param lane in which one becomes due, "" for the main due set */
   wake(shard: number, inMs: number, lane?: string): void
+  /** More is due in a shard than one claim takes: helps whoever is there. */
+  help(shard: number): void
   /** Looks at once, everywhere: Redis is back. */
   wakeAll(): void
   /** A slot has become free: looks where messages were held back for want of one. */
@@ -94,6 +97,8 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
   async function run(shard: number): Promise<void> {
     const alarm = alarms[shard] ?? createAlarm()
     const inFlight = new Set<Promise<boolean>>()
+    const companion = createCompanion()
+    const claimDeps = { ...deps, beforeSettling: companion.wait }
     let failures = 0
     let refusals = 0
     let consoleFrom = 0
@@ -123,7 +128,9 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       try {
         const { limit } = deps
         const room = { limit: forConsole ? limit : 0, streamLimit: limit, ...(offer?.room ?? NO_SLOTS) }
-        pass = await claimOnce(deps, shard, room, ending.signal)
+        const claiming = claimOnce(claimDeps, shard, room, ending.signal)
+        companion.sent()
+        pass = await claiming
         trouble.works(shard)
         failures = 0
       } catch (error) {
@@ -141,7 +148,10 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       duty.found(shard, pass.lateMs)
       const asideMs = duty.asideMs(shard)
       asides[shard] = asideMs
-      if (pass.nextDueInMs !== 0) await alarm.wait(nextWaitMs(pass, { shards: shardBook.all, asideMs }))
+      if (pass.nextDueInMs === 0) continue
+      const waitMs = nextWaitMs(pass, { shards: shardBook.all, asideMs })
+      companion.expect(waitMs)
+      await alarm.wait(waitMs)
     }
     await Promise.all(inFlight)
   }
@@ -156,6 +166,10 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       if (lane.startsWith(laneOfQueue(''))) return
       if (slots.isFull(lane)) heldBack.add(shard)
       else alarms[shard]?.ringIn(inMs + (asides[shard] ?? 0))
+    },
+    help(shard) {
+      const inMs = duty.called(shard)
+      if (inMs !== null) alarms[shard]?.ringIn(inMs)
     },
     wakeAll() {
       for (const alarm of alarms) alarm.ringIn(0)

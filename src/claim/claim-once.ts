@@ -21,6 +21,8 @@ export interface ClaimDeps {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly lockMs: number
+  /** asked before so many messages for the console are settled: resolves when that is to be done */
+  readonly beforeSettling?: (count: number) => Promise<void>
   /** unique to every call, over all servers */
   readonly nextToken: () => string
 }
@@ -58,7 +60,8 @@ export async function claimOnce(
   // From before the call: the lock can end no earlier than this tells.
   const sentAt = performance.now()
   const reply = await scripts.claim(shard, { token, lockMs, room })
-  const { claims, now, nextDueInMs, expiryInMs, heldBack } = reply
+  const { claims, now, gone, expiryInMs, heldBack } = reply
+  const nextDueInMs = reply.nextDueInMs === null ? null : Math.max(0, reply.nextDueInMs - gone)
   clock.observe(now)
   noteClaim(deps, shard, reply)
 
@@ -103,6 +106,7 @@ async function deliverAndSettle(deps: ClaimDeps, work: Work, signal: AbortSignal
   const settlements = batch.map(
     (delivery, i): Settlement => ({ delivery, outcome: outcomes[i] ?? { kind: 'returned' } }),
   )
+  await deps.beforeSettling?.(settlements.length)
   await settle(deps, shard, [...settlements, ...spoilt], () => lockEndsAt, signal)
   return outcomes.length === 0 || outcomes.some(({ kind }) => kind !== 'returned')
 }

@@ -5,13 +5,15 @@ const LOOK_FOR_OTHERS_MS = 100
 /** Messages that are found to have waited so long are too many for the one on duty, or it is no more. */
 const LATE_MS = 50
 const HELP_MS = 5_000
+/** Those who are called come one after the other, so far apart. */
+const COME_APART_MS = 0.2
 
 /**
  * Which server claims a shard's messages at the moment they are due. If all that deliver woke for each message, it would
  * cost a claim for every server there is; so for each shard one is on duty, and the others look a little later whether
  * there is something left. They look after a random time, the longer the more of them there are, so that whatever their
- * number somebody has looked after a tenth of a second or two. Whoever finds messages late helps: claims, for a while,
- * at the moment they are due.
+ * number somebody has looked after a tenth of a second or two. Whoever finds messages late, or is called because more
+ * are due than one claim takes, helps: claims, for a while, at the moment they are due.
  *
  * Who is on duty follows from who is alive, by rendezvous hashing: servers that know of the same others agree, and when
  * one comes or goes only its own shards change hands. While they do not agree, a shard has two on duty, or none and is
@@ -24,6 +26,8 @@ export interface Duty {
   asideMs(shard: number): number
   /** Takes note of by how many ms the latest message that was just claimed in a shard was late. */
   found(shard: number, lateMs: number): void
+  /** Helps in a shard in which more is due than one claim takes. @returns how soon to come, ms; null when it is there */
+  called(shard: number): number | null
 }
 
 export function createDuty(self: string, random: () => number = Math.random): Duty {
@@ -41,17 +45,25 @@ export function createDuty(self: string, random: () => number = Math.random): Du
     return answer
   }
 
+  const isThere = (shard: number) => isMine(shard) || (helpUntil.get(shard) ?? 0) > performance.now()
+  const help = (shard: number) => void helpUntil.set(shard, performance.now() + HELP_MS)
+
   return {
     record(workers) {
       others = workers.filter((id) => id !== self)
       mine.clear()
     },
     asideMs(shard) {
-      if (isMine(shard) || (helpUntil.get(shard) ?? 0) > performance.now()) return 0
+      if (isThere(shard)) return 0
       return 2 * LOOK_FOR_OTHERS_MS * others.length * random()
     },
     found(shard, lateMs) {
-      if (lateMs > LATE_MS && !isMine(shard)) helpUntil.set(shard, performance.now() + HELP_MS)
+      if (lateMs > LATE_MS && !isMine(shard)) help(shard)
+    },
+    called(shard) {
+      if (isThere(shard)) return null
+      help(shard)
+      return COME_APART_MS * others.length * random()
     },
   }
 }

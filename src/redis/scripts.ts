@@ -34,10 +34,12 @@ export type ScheduleWord = 'scheduled' | (typeof REFUSALS)[number]
 export interface ScheduleReply {
   /** one per entry, in order */
   readonly words: ScheduleWord[]
-  /** ms until the next message if an entry became it */
+  /** ms until the next message if an entry became it, from `now` on */
   readonly headInMs: number | null
   /** Redis's clock, epoch ms */
   readonly now: number
+  /** how much of the ms that `now` tells had gone: with it a wait is not up to 1 ms too long */
+  readonly gone: number
 }
 
 export interface Claim {
@@ -73,6 +75,8 @@ export interface ClaimReply {
   readonly claims: readonly Claim[]
   /** Redis's clock at the claim, epoch ms */
   readonly now: number
+  /** how much of the ms that `now` tells had gone: with it a wait is not up to 1 ms too long */
+  readonly gone: number
   /** ms until the next message that there would be room for is due; null when none is scheduled */
   readonly nextDueInMs: number | null
   /** ms until the next claim expires, be it whose it may, unless it is extended; null when there is none */
@@ -175,7 +179,7 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
       const [now, head, ...refused] = await schedule(...args)
       const words = new Array<ScheduleWord>(entries.length).fill('scheduled')
       for (let i = 0; i < refused.length; i += 2) words[Number(refused[i]) - 1] = refusal(refused[i + 1])
-      return { words, headInMs: numberOrNull(head), now: Number(now) }
+      return { words, headInMs: numberOrNull(head), ...wholeAndGone(now) }
     },
 
     async claim(shard, { token, lockMs, room }) {
@@ -204,7 +208,7 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
       }
       return {
         claims,
-        now: Number(now),
+        ...wholeAndGone(now),
         nextDueInMs: numberOrNull(nextDueIn),
         expiryInMs: numberOrNull(expiryIn),
         heldBack: heldBack === 1,
@@ -255,6 +259,12 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
       return (await extend(...args)).map(String)
     },
   }
+}
+
+/** @param exact epoch ms with a fraction, as text: as one number its fraction would not be exact */
+function wholeAndGone(exact: unknown): { now: number; gone: number } {
+  const [whole, thousandths = 0] = String(exact).split('.')
+  return { now: Number(whole), gone: Number(thousandths) / 1_000 }
 }
 
 function whenOf(release: Release): number {

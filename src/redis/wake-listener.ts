@@ -1,23 +1,30 @@
 import type { RedisConnection } from './connect.ts'
 import { wakeChannelOf } from './keys.ts'
 
+export interface WakeListeners {
+  /** a message became the first one of its lane in a shard, due in so many ms */
+  readonly onWake: (shard: number, inMs: number, lane: string) => void
+  /** more is due in a shard than one claim takes */
+  readonly onHelp: (shard: number) => void
+  /** it hears anew, and may have missed something */
+  readonly onGap: () => void
+}
+
 /**
- * Hears what scripts publish when a message became the first one of its lane in its shard.
+ * Hears what scripts publish. What is published while its connection is away is missed.
  *
  * @param connection of its own, as a subscribed connection does nothing else
- * @param onWake called with the shard, the ms until that message is due, and its lane. What is published while this
- *   connection is away is missed.
- * @param onGap called when it hears anew, and may have missed something
  */
 export function listenForWakes(
   connection: RedisConnection,
   namespace: string,
-  onWake: (shard: number, inMs: number, lane: string) => void,
-  onGap: () => void,
+  { onWake, onHelp, onGap }: WakeListeners,
 ): void {
   const { client } = connection
   const channel = wakeChannelOf(namespace)
   client.on('message', (_channel: string, text: string) => {
+    const [, wanting] = /^help (\d+)$/.exec(text) ?? []
+    if (wanting !== undefined) return onHelp(Number(wanting))
     const match = /^(\d+) (\d+) (.*)$/.exec(text)
     if (match !== null) onWake(Number(match[1]), Number(match[2]), match[3] ?? '')
   })

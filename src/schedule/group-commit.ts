@@ -192,11 +192,14 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
       const sentAt = performance.now()
       const slow = setTimeout(() => turns.failed(shard), SLOW_MS)
       try {
-        const { words, headInMs, now } = await withinTime(scripts.schedule(shard, attempt), answerBy - sentAt)
+        const { words, headInMs, now, gone } = await withinTime(
+          scripts.schedule(shard, attempt),
+          answerBy - sentAt,
+        )
         metrics.scheduled(words.filter((word) => word === 'scheduled').length, performance.now() - sentAt)
         clock.observe(now)
         turns.works(shard)
-        if (headInMs !== null) onHead(shard, headInMs)
+        if (headInMs !== null) onHead(shard, Math.max(0, headInMs - gone))
         return { words, now, repeated }
       } catch (error) {
         const passing = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'

@@ -62,3 +62,12 @@ it('helps where it finds messages late, and there only', () => {
   expect(a?.asideMs(second)).toBe(100)
   expect(b?.asideMs(first)).toBe(0)
 })
+
+it('comes soon when it is called, and once', () => {
+  const [a, b] = dutiesOf(['a', 'b'])
+  const shard = SHARDS.find((each) => a?.asideMs(each) !== 0) ?? -1
+  expect(b?.called(shard)).toBe(null)
+  expect(a?.called(shard)).toBe(0.1)
+  expect(a?.called(shard)).toBe(null)
+  expect(a?.asideMs(shard)).toBe(0)
+})

@@ -35,7 +35,11 @@ async function hearWakes(w: ScriptWorld, leases: ReturnType<typeof pullingOn>['l
   const connection = connect(parseRedisUrl(inject('redisUrl')))
   onTestFinished(() => connection.close())
   await connection.waitUntilReady(10_000)
-  listenForWakes(connection, w.namespace, leases.wake, () => undefined)
+  listenForWakes(connection, w.namespace, {
+    onWake: leases.wake,
+    onHelp: () => undefined,
+    onGap: () => undefined,
+  })
   // On a cluster the node that it listens to is any of them.
   const nodes = w.client instanceof Cluster ? w.client.nodes('master') : [w.client]
   await until('it listens', async () => {

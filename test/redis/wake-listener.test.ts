@@ -15,14 +15,14 @@ it('hears from another node of a cluster once its own is lost, and tells that it
   let gaps = 0
   const connection = connectToHear(parseRedisUrl(cluster.url))
   onTestFinished(() => connection.close())
-  listenForWakes(
-    connection,
-    namespace,
-    (...wake) => void heard.push(wake),
-    () => {
+  const helped: number[] = []
+  listenForWakes(connection, namespace, {
+    onWake: (...wake) => void heard.push(wake),
+    onHelp: (shard) => void helped.push(shard),
+    onGap() {
       gaps += 1
     },
-  )
+  })
   await until('it listens', () => gaps === 1)
 
   const listeners = async ({ client }: TestRedis) => Number((await client.pubsub('NUMSUB', channel))[1])
@@ -30,6 +30,9 @@ it('hears from another node of a cluster once its own is lost, and tells that it
   const lost = cluster.masters[counts.indexOf(1)]
   const [other] = cluster.masters.filter((node) => node !== lost)
   await other?.client.publish(channel, '3 250 webhook:https://a.example')
+  await other?.client.publish(channel, 'help 7')
+  await until('it hears a call for help', () => helped.length === 1)
+  expect(helped).toEqual([7])
   await until('it hears what another node is told', () => heard.length === 1)
 
   await lost?.kill()

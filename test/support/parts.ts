@@ -8,6 +8,7 @@
 export const WITHOUT_REDIS = [
   'test/architecture.test.ts',
   'test/claim/alarm.test.ts',
+  'test/claim/companion.test.ts',
   'test/claim/duty.test.ts',
   'test/claim/host-slots.test.ts',
   'test/config.test.ts',

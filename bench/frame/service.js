@@ -5,7 +5,7 @@ import { open } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { alive, end, pidOf, start, within } from './processes.js'
+import { alive, end, NODE_FLAGS, pidOf, start, within } from './processes.js'
 import { freePort } from './redis.js'
 
 const START_WITHIN_MS = 20_000
@@ -76,7 +76,7 @@ async function startServer(args, { cwd, env: given, stdoutTo }) {
   // What goes to another process is not read here, so the port has to be known before.
   const env = typeof stdoutTo === 'object' ? { ...given, PORT: String(await freePort()) } : given
   const fd = typeof stdoutTo === 'string' ? openSync(stdoutTo, 'w') : undefined
-  const child = start(process.execPath, args, {
+  const child = start(process.execPath, [...NODE_FLAGS, ...args], {
     ...{ env: { PATH: process.env.PATH, ...env } },
     ...(cwd === undefined ? {} : { cwd }),
     ...(typeof stdoutTo === 'object' ? { stdout: stdoutTo } : {}),

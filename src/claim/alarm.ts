@@ -1,5 +1,8 @@
 import { LONGEST_TIMER_MS } from '../sleep.ts'
 
+/** So little is waited for without a timer, which would take up to a whole ms more. */
+const TURNING_MS = 0.3
+
 /** A wait that can be cut short: the earliest time anybody asked for wins. */
 export interface Alarm {
   /** Ends the current wait, or the next one if none is running, in `ms` at the latest. */
@@ -16,14 +19,25 @@ export function createAlarm(): Alarm {
   let immediate: NodeJS.Immediate | undefined
   let finish: (() => void) | undefined
 
-  /** Timers are set for the time left, from a monotonic clock, and so never in the past of another. */
+  function ring(): void {
+    if (performance.now() < ringAt) arm()
+    else finish?.()
+  }
+
+  /**
+   * Timers go by whole ms, and may come a little early where the event loop turned in between. What is too short for one is
+   * spent turning the loop, which costs a core little as it is rare that so little is left.
+   */
   function arm(): void {
     clearTimeout(timer)
     clearImmediate(immediate)
-    const left = Math.ceil(ringAt - performance.now())
-    // A timer would take a millisecond at least.
-    if (left <= 0) immediate = setImmediate(() => finish?.())
-    else timer = setTimeout(() => finish?.(), Math.min(Math.max(0, left), LONGEST_TIMER_MS))
+    const left = ringAt - performance.now()
+    if (left <= TURNING_MS) {
+      immediate = setImmediate(ring)
+      return
+    }
+    const ms = left % 1 <= TURNING_MS ? Math.floor(left) : Math.ceil(left)
+    timer = setTimeout(ring, Math.min(ms, LONGEST_TIMER_MS))
   }
 
   return {

@@ -1,4 +1,4 @@
-import { write } from 'node:fs'
+import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { LONGEST_TIMER_MS } from '../sleep.ts'
 
@@ -38,12 +38,13 @@ export interface Stdout {
 /** @param fd 1 for standard output; tests take another */
 export function createStdout(fd = 1): Stdout {
   const queue: Chunk[] = []
+  const atOnce = openAtOnce(fd)
   let running: Promise<void> | undefined
 
   async function run(): Promise<void> {
     await undefined // never ends before its caller has put it into `running`
     for (let chunk = queue.shift(); chunk !== undefined; chunk = queue.shift()) {
-      chunk.settle(isTooLate(chunk) ? 'not begun' : await writeWhole(fd, chunk))
+      chunk.settle(isTooLate(chunk) ? 'not begun' : await writeWhole(fd, atOnce, chunk))
     }
     running = undefined
   }
@@ -87,9 +88,33 @@ export function createStdout(fd = 1): Stdout {
   }
 }
 
-async function writeWhole(fd: number, chunk: Chunk): Promise<WriteResult> {
+/**
+ * A pipe once more, as one that never blocks: what it has room for is written in the same breath, which saves a turn
+ * through the runtime's threads, a tenth of a millisecond. Others than pipes have no such end: a disk blocks whatever is asked.
+ *
+ * @returns undefined where there is none, as on systems that cannot open what is open anew
+ */
+function openAtOnce(fd: number): number | undefined {
+  try {
+    if (!fstatSync(fd).isFIFO()) return undefined
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK)
+  } catch {
+    return undefined
+  }
+}
+
+/** @returns how many bytes went out without waiting; 0 also where that cannot be, and the patient way tells why */
+function writeAtOnce(fd: number, bytes: Buffer): number {
+  try {
+    return writeSync(fd, bytes)
+  } catch {
+    return 0
+  }
+}
+
+async function writeWhole(fd: number, atOnce: number | undefined, chunk: Chunk): Promise<WriteResult> {
   const bytes = Buffer.from(chunk.text)
-  let offset = 0
+  let offset = atOnce === undefined ? 0 : writeAtOnce(atOnce, bytes)
   while (offset < bytes.length) {
     try {
       const { bytesWritten } = await writeTo(fd, bytes, offset, bytes.length - offset)

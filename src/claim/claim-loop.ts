@@ -126,7 +126,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       heldBack.delete(shard)
       let pass: Pass
       try {
-        const { limit } = deps
+        const limit = duty.share(deps.limit)
         const room = { limit: forConsole ? limit : 0, streamLimit: limit, ...(offer?.room ?? NO_SLOTS) }
         const claiming = claimOnce(claimDeps, shard, room, ending.signal)
         companion.sent()

@@ -1,18 +1,20 @@
 import { fnv1a } from '../fnv.ts'
 
 /** What all others together, be they many or few, look into a shard that is not theirs: about once in so long. */
-const LOOK_FOR_OTHERS_MS = 100
+const LOOK_FOR_OTHERS_MS = 150
 /** Messages that are found to have waited so long are too many for the one on duty, or it is no more. */
 const LATE_MS = 50
 const HELP_MS = 5_000
 /** Those who are called come one after the other, so far apart. */
 const COME_APART_MS = 0.2
+/** Fewer messages a claim would cost more than they help. */
+const FEWEST = 100
 
 /**
  * Which server claims a shard's messages at the moment they are due. If all that deliver woke for each message, it would
  * cost a claim for every server there is; so for each shard one is on duty, and the others look a little later whether
  * there is something left. They look after a random time, the longer the more of them there are, so that whatever their
- * number somebody has looked after a tenth of a second or two. Whoever finds messages late, or is called because more
+ * number somebody has looked after two or three tenths of a second. Whoever finds messages late, or is called because more
  * are due than one claim takes, helps: claims, for a while, at the moment they are due.
  *
  * Who is on duty follows from who is alive, by rendezvous hashing: servers that know of the same others agree, and when
@@ -24,6 +26,13 @@ export interface Duty {
   record(workers: readonly string[]): void
   /** @returns for how long to leave what is due in a shard to others, ms: 0 on duty and while helping, else random */
   asideMs(shard: number): number
+  /**
+   * Where many claim, each takes fewer at a time: Redis does one call after the other, and what else is asked of it waits
+   * behind a call of each.
+   *
+   * @param most messages a claim of this server alone would take @returns how many to claim
+   */
+  share(most: number): number
   /** Takes note of by how many ms the latest message that was just claimed in a shard was late. */
   found(shard: number, lateMs: number): void
   /** Helps in a shard in which more is due than one claim takes. @returns how soon to come, ms; null when it is there */
@@ -57,6 +66,7 @@ export function createDuty(self: string, random: () => number = Math.random): Du
       if (isThere(shard)) return 0
       return 2 * LOOK_FOR_OTHERS_MS * others.length * random()
     },
+    share: (most) => Math.min(most, Math.max(FEWEST, Math.ceil(most / (others.length + 1)))),
     found(shard, lateMs) {
       if (lateMs > LATE_MS && !isMine(shard)) help(shard)
     },

@@ -41,7 +41,7 @@ describe('of servers that know of each other', () => {
     const ids = Array.from({ length: 11 }, (_, i) => `server-${i}`)
     const asides = dutiesOf(ids).map((duty) => duty.asideMs(0))
     expect(asides.filter((ms) => ms === 0)).toHaveLength(1)
-    expect(asides.filter((ms) => ms === 1_000)).toHaveLength(10)
+    expect(asides.filter((ms) => ms === 1_500)).toHaveLength(10)
   })
 })
 
@@ -59,7 +59,7 @@ it('helps where it finds messages late, and there only', () => {
   a?.found(first, 51)
   a?.found(second, 50)
   expect(a?.asideMs(first)).toBe(0)
-  expect(a?.asideMs(second)).toBe(100)
+  expect(a?.asideMs(second)).toBe(150)
   expect(b?.asideMs(first)).toBe(0)
 })
 
@@ -70,4 +70,12 @@ it('comes soon when it is called, and once', () => {
   expect(a?.called(shard)).toBe(0.1)
   expect(a?.called(shard)).toBe(null)
   expect(a?.asideMs(shard)).toBe(0)
+})
+
+it('takes a smaller share of what is due the more servers there are, but not for many small claims', () => {
+  const [alone] = dutiesOf(['a'])
+  const [ofThree] = dutiesOf(['a', 'b', 'c'])
+  const [ofTwenty] = dutiesOf(Array.from({ length: 20 }, (_, i) => `s${i}`))
+  expect([alone, ofThree, ofTwenty].map((duty) => duty?.share(500))).toEqual([500, 167, 100])
+  expect(ofTwenty?.share(30)).toBe(30)
 })

@@ -1,6 +1,13 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 import { engineAnswers } from './test/support/engine.ts'
-import { FIGURES, NO_REDIS_SERVER, NO_SHARED_REDIS, OWN_REDIS, WITHOUT_REDIS } from './test/support/parts.ts'
+import {
+  FIGURES,
+  NO_REDIS_SERVER,
+  NO_SHARED_REDIS,
+  OWN_REDIS,
+  PROCESSES,
+  WITHOUT_REDIS,
+} from './test/support/parts.ts'
 
 /** The image can be tried only where a container engine runs; elsewhere its test is no part of the suite. */
 const withImage = await engineAnswers()
@@ -12,6 +19,14 @@ const ofOwnRedis = (name: string, include: string[]) => ({
     ...{ name, include, exclude },
     provide: { redisUrl: NO_SHARED_REDIS },
     globalSetup: ['test/support/server-setup.ts'],
+  },
+})
+
+const ofSharedRedis = (name: string, include: string[], others: string[]) => ({
+  extends: true as const,
+  test: {
+    ...{ name, include, exclude: [...exclude, ...others] },
+    globalSetup: ['test/support/server-setup.ts', 'test/support/shared-setup.ts'],
   },
 })
 
@@ -32,15 +47,12 @@ export default defineConfig({
       },
       ofOwnRedis('own-redis', OWN_REDIS),
       ofOwnRedis('figures', FIGURES),
-      {
-        extends: true,
-        test: {
-          name: 'shared-redis',
-          include: ['test/**/*.test.ts'],
-          exclude: [...exclude, ...WITHOUT_REDIS, ...OWN_REDIS, ...FIGURES],
-          globalSetup: ['test/support/server-setup.ts', 'test/support/shared-setup.ts'],
-        },
-      },
+      ofSharedRedis('processes', PROCESSES, []),
+      ofSharedRedis(
+        'shared-redis',
+        ['test/**/*.test.ts'],
+        [...WITHOUT_REDIS, ...OWN_REDIS, ...FIGURES, ...PROCESSES],
+      ),
     ],
   },
 })

@@ -92,9 +92,12 @@ export async function compose(foundations: Foundations) {
   const leases = createLeases({ scripts, clock, shardBook, logger, metrics })
   const self = { id: serverId, roles: config.ROLES, version: VERSION }
   const roster = createRoster({
-    ...{ scripts: messageScripts, self, fullHosts: slots.wereFull, clock },
-    onLook: (servers) =>
-      duty.record(servers.filter(({ roles }) => roles.includes('worker')).map(({ id }) => id)),
+    ...{ scripts: messageScripts, self, clock },
+    state: () => ({ fullHosts: slots.wereFull(), stuck: claimLoop.isStuck() }),
+    onLook(servers) {
+      const workers = servers.filter(({ roles, stuck }) => roles.includes('worker') && !stuck)
+      duty.record(workers.map(({ id }) => id))
+    },
   })
   const raise = createRaiseShards(client, scriptsOptions)
   const shardWatch = createShardWatch({ raise, shardBook, clock })

@@ -9,7 +9,6 @@ import { parseRedisUrl, REDIS_URL_FORMS } from './redis/url.ts'
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 const ROLES = ['api', 'worker'] as const
-export type Role = (typeof ROLES)[number]
 
 const wholeNumber = (minimum: number, maximum: number, description: string) =>
   Type.Integer({

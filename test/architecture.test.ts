@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { FIGURES, OWN_REDIS, WITHOUT_REDIS } from './support/parts.ts'
+import { FIGURES, OWN_REDIS, PROCESSES, WITHOUT_REDIS } from './support/parts.ts'
 
 /** Which rooms each room may import from, besides itself and the files at the top of src. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -52,7 +52,7 @@ describe('the tests', () => {
   const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.test.ts'))
     .map((path) => `test/${path}`)
-  const patterns = [...WITHOUT_REDIS, ...OWN_REDIS, ...FIGURES]
+  const patterns = [...WITHOUT_REDIS, ...OWN_REDIS, ...FIGURES, ...PROCESSES]
   const isNamedBy = (file: string, pattern: string) =>
     new RegExp(`^${pattern.replaceAll('.', '\\.').replaceAll('*', '[^/]*')}$`).test(file)
 

@@ -29,6 +29,8 @@ export interface ClaimLoop {
   wake(shard: number, inMs: number, lane?: string): void
   /** More is due in a shard than one claim takes: helps whoever is there. */
   help(shard: number): void
+  /** Whether the console has taken nothing of the last batch for any shard. */
+  isStuck(): boolean
   /** Looks at once, everywhere: Redis is back. */
   wakeAll(): void
   /** A slot has become free: looks where messages were held back for want of one. */
@@ -71,6 +73,8 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
   const heldBack = new Set<number>()
   /** shards that wait for another's claim to be answered, in order: one goes on after each, or all would meet again */
   const stoodBack = new Set<number>()
+  /** shards of whose last batch the console took nothing */
+  const stuck = new Set<number>()
   const trouble = createTrouble(logger)
   const stopping = new AbortController()
   const loops: Promise<void>[] = []
@@ -108,6 +112,8 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       void settled.then((taken) => {
         inFlight.delete(settled)
         refusals = taken ? 0 : refusals + 1
+        if (taken) stuck.delete(shard)
+        else stuck.add(shard)
         const waitMs = taken ? 0 : backoffMs(refusals)
         consoleFrom = performance.now() + waitMs
         if (!taken || inFlight.size === BATCHES_IN_FLIGHT - 1) alarm.ringIn(waitMs)
@@ -126,7 +132,8 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       heldBack.delete(shard)
       let pass: Pass
       try {
-        const limit = duty.share(deps.limit)
+        // What the console then takes nothing of waits with it: one message is enough to try.
+        const limit = refusals > 0 ? 1 : duty.share(deps.limit)
         const room = { limit: forConsole ? limit : 0, streamLimit: limit, ...(offer?.room ?? NO_SLOTS) }
         const claiming = claimOnce(claimDeps, shard, room, ending.signal)
         companion.sent()
@@ -171,6 +178,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       const inMs = duty.called(shard)
       if (inMs !== null) alarms[shard]?.ringIn(inMs)
     },
+    isStuck: () => stuck.size > 0,
     wakeAll() {
       for (const alarm of alarms) alarm.ringIn(0)
     },

@@ -19,8 +19,10 @@ export interface Companion {
 export function createCompanion(): Companion {
   let expectedAt = Number.POSITIVE_INFINITY
   let held: (() => void)[] = []
+  let timer: NodeJS.Timeout | undefined
 
   function release(): void {
+    clearTimeout(timer)
     const all = held
     held = []
     for (const go of all) go()
@@ -35,7 +37,7 @@ export function createCompanion(): Companion {
       const leftMs = expectedAt - performance.now()
       if (count > FEW || leftMs <= 0 || leftMs > HOLD_MS) return
       await new Promise<void>((resolve) => {
-        if (held.length === 0) setTimeout(release, HOLD_MS)
+        if (held.length === 0) timer = setTimeout(release, HOLD_MS)
         held.push(resolve)
       })
     },

@@ -4,7 +4,9 @@ import { fnv1a } from '../fnv.ts'
 const LOOK_FOR_OTHERS_MS = 150
 /** Messages that are found to have waited so long are too many for the one on duty, or it is no more. */
 const LATE_MS = 50
-const HELP_MS = 5_000
+/** Who was right to help helps for longer the next time, as whoever is on duty may hang, or have a console that nobody reads. */
+const FIRST_HELP_MS = 5_000
+const LONGEST_HELP_MS = 300_000
 /** Those who are called come one after the other, so far apart. */
 const COME_APART_MS = 0.2
 /** Fewer messages a claim would cost more than they help. */
@@ -22,7 +24,10 @@ const FEWEST = 100
  * looked into late.
  */
 export interface Duty {
-  /** Takes over who is alive and delivers, by id. Until then this server is on duty everywhere. */
+  /**
+   * Takes over who is alive and delivers, by id; one whose own console takes nothing is not among them, though it may be
+   * this server. Until then it is on duty everywhere.
+   */
   record(workers: readonly string[]): void
   /** @returns for how long to leave what is due in a shard to others, ms: 0 on duty and while helping, else random */
   asideMs(shard: number): number
@@ -41,26 +46,37 @@ export interface Duty {
 
 export function createDuty(self: string, random: () => number = Math.random): Duty {
   let others: readonly string[] = []
+  let isOneOfThem = true
   const mine = new Map<number, boolean>()
-  const helpUntil = new Map<number, number>()
+  const helping = new Map<number, { until: number; ms: number }>()
 
   function isMine(shard: number): boolean {
     let answer = mine.get(shard)
     if (answer === undefined) {
       const own = weightOf(self, shard)
-      answer = others.every((other) => weightOf(other, shard) < own)
+      answer = others.length === 0 || (isOneOfThem && others.every((other) => weightOf(other, shard) < own))
       mine.set(shard, answer)
     }
     return answer
   }
 
-  const isThere = (shard: number) => isMine(shard) || (helpUntil.get(shard) ?? 0) > performance.now()
-  const help = (shard: number) => void helpUntil.set(shard, performance.now() + HELP_MS)
+  const helps = (shard: number) => (helping.get(shard)?.until ?? 0) > performance.now()
+  const isThere = (shard: number) => isMine(shard) || helps(shard)
+
+  function help(shard: number): void {
+    const before = helping.get(shard)?.ms ?? FIRST_HELP_MS / 2
+    const ms = helps(shard) ? before : Math.min(before * 2, LONGEST_HELP_MS)
+    helping.set(shard, { until: performance.now() + ms, ms })
+  }
 
   return {
     record(workers) {
+      const same = others.length === workers.length - 1 && others.every((id) => workers.includes(id))
+      if (same && isOneOfThem) return
       others = workers.filter((id) => id !== self)
+      isOneOfThem = others.length < workers.length
       mine.clear()
+      helping.clear()
     },
     asideMs(shard) {
       if (isThere(shard)) return 0

@@ -6,6 +6,8 @@ const writeTo = promisify(write)
 
 /** A full pipe says EAGAIN when its other end made it non-blocking; ask again after this. */
 const FULL_PIPE_WAIT_MS = 5
+/** So soon the end of our own, which never blocks, is asked again for room. */
+const NO_ROOM_WAIT_MS = 1
 
 interface Chunk {
   readonly text: string
@@ -103,18 +105,29 @@ function openAtOnce(fd: number): number | undefined {
   }
 }
 
-/** @returns how many bytes went out without waiting; 0 also where that cannot be, and the patient way tells why */
-function writeAtOnce(fd: number, bytes: Buffer): number {
+/** @returns how many bytes there was room for; undefined where it fails for another reason, which the patient way tells */
+function writeAtOnce(fd: number, bytes: Buffer): number | undefined {
   try {
     return writeSync(fd, bytes)
-  } catch {
-    return 0
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? 0 : undefined
   }
 }
 
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
 async function writeWhole(fd: number, atOnce: number | undefined, chunk: Chunk): Promise<WriteResult> {
   const bytes = Buffer.from(chunk.text)
-  let offset = atOnce === undefined ? 0 : writeAtOnce(atOnce, bytes)
+  let offset = 0
+  // A write that waits in a thread has begun, and can be withdrawn no more: as long as there is no room, none does.
+  while (atOnce !== undefined && offset === 0 && bytes.length > 0) {
+    const written = writeAtOnce(atOnce, bytes)
+    if (written === undefined) break
+    offset = written
+    if (offset > 0) break
+    if (isTooLate(chunk)) return 'not begun'
+    await pause(NO_ROOM_WAIT_MS)
+  }
   while (offset < bytes.length) {
     try {
       const { bytesWritten } = await writeTo(fd, bytes, offset, bytes.length - offset)
@@ -123,7 +136,7 @@ async function writeWhole(fd: number, atOnce: number | undefined, chunk: Chunk):
       const failure = error as NodeJS.ErrnoException // what fs.write rejects with
       if (failure.code !== 'EAGAIN') return failure
       if (offset === 0 && isTooLate(chunk)) return 'not begun'
-      await new Promise((resolve) => setTimeout(resolve, FULL_PIPE_WAIT_MS))
+      await pause(FULL_PIPE_WAIT_MS)
     }
   }
   return 'written'

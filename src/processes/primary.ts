@@ -47,6 +47,8 @@ export interface Processes extends Pick<Server, 'stop'> {
 /** Starts `PROCESSES` servers behind one port and keeps that many running. */
 export function startProcesses(options: ProcessesOptions): Processes {
   const { config, target, forTerminal, logger, onGiveUp, stopping } = options
+  // Each server accepts for itself: what node's own distribution has handed to one that dies just then would hang, open here.
+  cluster.schedulingPolicy = cluster.SCHED_NONE
   // A log line of node's own would otherwise tear one of ours.
   cluster.setupPrimary({ serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const gathering = createGathering()

@@ -67,6 +67,8 @@ interface Line<T> {
   /** shards that refused the last claim */
   readonly refusing: Set<number>
   claiming: boolean
+  /** where it claims just now; what a look sees there is perhaps just what is being claimed */
+  claimingIn: number | null
   timer?: NodeJS.Timeout
 }
 
@@ -97,6 +99,7 @@ export function createWaitingLines<T>({
       if (waiter === undefined || dueAt > performance.now()) break
       // What is heard from here on is newer than the claim's answer.
       line.dueAt[shard] = Number.POSITIVE_INFINITY
+      line.claimingIn = shard
       try {
         const { claimed, nextDueInMs, expiryInMs } = await claimIn(shard, line.lane, waiter.order)
         noteLocks(shard, expiryInMs)
@@ -115,6 +118,7 @@ export function createWaitingLines<T>({
       line.waiters.delete(waiter)
     }
     line.claiming = false
+    line.claimingIn = null
     if (line.waiters.size === 0) forget(line)
     else arm(line)
   }
@@ -166,7 +170,7 @@ export function createWaitingLines<T>({
     // Whose it is the look does not tell. If none of them knows of it yet, each has to see for itself.
     const knownBy = performance.now() + inMs + SAME_WITHIN_MS
     const all = [...lines.values()]
-    if (all.some((line) => (line.dueAt[shard] ?? 0) <= knownBy)) return
+    if (all.some((line) => line.claimingIn === shard || (line.dueAt[shard] ?? 0) <= knownBy)) return
     for (const line of all) {
       soon(line, shard, inMs)
       arm(line)
@@ -180,7 +184,7 @@ export function createWaitingLines<T>({
       const shards = shardBook.all
       const dueAt = Array.from({ length: shards }, (_, shard) => ((shard + joined) % shards) - shards)
       joined += 1
-      line = { lane, waiters: new Set(), dueAt, refusing: new Set(), claiming: false }
+      line = { lane, waiters: new Set(), dueAt, refusing: new Set(), claiming: false, claimingIn: null }
       lines.set(lane, line)
       looking ??= setInterval(() => void lookOnce(), LOOK_MS)
     }

@@ -82,7 +82,10 @@ export const laneOfQueue = (queue: string): string => `pull:${queue}`
 export const laneOfUrl = (url: string): string =>
   `webhook:${(/^[a-z]+:\/\/[^/?#"\\]+/i.exec(url)?.[0] ?? '').replace(/[A-Z]+/g, (part) => part.toLowerCase())}`
 
-/** The channel on which scripts tell sleeping servers of a sooner message: `<shard> <in ms> <lane>`. */
+/**
+ * The channel on which scripts tell sleeping servers of a sooner message, `<shard> <in ms> <lane>`, and of more than one
+ * claim takes, `help <shard>`.
+ */
 export const wakeChannelOf = (namespace: string): string => `${namespace}:wake`
 
 /** string: every number of shards this scheduler has had, and from when on; see lua/shards.lua. */

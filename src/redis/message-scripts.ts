@@ -1,5 +1,4 @@
 import type { Cluster, Redis } from 'ioredis'
-import { SchedulerError } from '../errors.ts'
 import {
   type Argument,
   type Command,
@@ -9,7 +8,6 @@ import {
   oneOf,
   type ScriptsOptions,
 } from './define-script.ts'
-import { toSchedulerError } from './failures.ts'
 import { type ShardKeys, serversKeyOf, wakeChannelOf } from './keys.ts'
 import { withinTime } from './within-time.ts'
 
@@ -145,7 +143,7 @@ export interface MessageScripts {
     shard: number,
     args: { ids: readonly string[]; from: number | null; everyMs: number; before: number },
   ): Promise<{ lookedAt: number; from: number; unknown: string[]; headInMs: number | null }>
-  /** @returns the names of the streams of a shard */
+  /** @returns the names of the streams of a shard @see lua/streams.lua */
   streams(shard: number): Promise<string[]>
   /**
    * @param self this server, with a description to stay and null to leave; null only reads
@@ -172,6 +170,7 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
   const [find, list, range, cancel] = [define('find'), define('list'), define('range'), define('cancel')]
   const [reschedule, shift, forecast] = [define('reschedule'), define('shift'), define('forecast')]
   const [count, heartbeat, redrive] = [define('count'), define('heartbeat'), define('redrive')]
+  const streams = define('streams')
   const state = oneOf('find', [...STATES, 'unknown'])
   const cancelWord = oneOf('cancel', CANCEL_WORDS)
   const rescheduleWord = oneOf('reschedule', ['rescheduled', ...RESCHEDULE_REFUSALS])
@@ -304,11 +303,7 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
     },
 
     async streams(shard) {
-      try {
-        return await withinTime(client.smembers(keys(shard).streams))
-      } catch (error) {
-        throw error instanceof SchedulerError ? error : toSchedulerError('SMEMBERS', error)
-      }
+      return (await streams(keys(shard).streams)).map(String)
     },
 
     async heartbeat(self, look) {

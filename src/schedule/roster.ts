@@ -16,6 +16,8 @@ export interface ServerInfo {
   readonly version: string
   /** lanes of webhook hosts for which it has had no slot lately */
   readonly fullHosts: readonly string[]
+  /** its console takes nothing */
+  readonly stuck: boolean
 }
 
 /** The servers that are alive: each says so again and again, and says when it leaves. */
@@ -29,16 +31,16 @@ export interface Roster {
 
 export interface RosterDeps {
   readonly scripts: Pick<MessageScripts, 'heartbeat'>
-  readonly self: Omit<ServerInfo, 'startedAt' | 'fullHosts'>
-  /** asked at every beat */
-  readonly fullHosts: () => readonly string[]
+  readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version'>
+  /** how it does, asked at every beat */
+  readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck'>
   /** told of Redis's at every beat, so that it does not drift while nothing else is going on */
   readonly clock: RedisClock
   /** told now and then who is alive, this server included */
   readonly onLook: (servers: readonly ServerInfo[]) => void
 }
 
-export function createRoster({ scripts, self, fullHosts, clock, onLook }: RosterDeps): Roster {
+export function createRoster({ scripts, self, state, clock, onLook }: RosterDeps): Roster {
   let timer: NodeJS.Timeout | undefined
   let startedAt = 0
   let known = 1
@@ -48,7 +50,7 @@ export function createRoster({ scripts, self, fullHosts, clock, onLook }: Roster
   async function beat(): Promise<void> {
     beatsSinceLook += 1
     const look = beatsSinceLook * LOOK_AT_EVERY_BEAT >= known
-    const text = JSON.stringify({ ...description, startedAt, fullHosts: fullHosts() })
+    const text = JSON.stringify({ ...description, startedAt, ...state() })
     const { now, alive } = await scripts.heartbeat({ id, description: text }, look)
     clock.observe(now)
     if (!look || timer === undefined) return
@@ -77,8 +79,4 @@ export function createRoster({ scripts, self, fullHosts, clock, onLook }: Roster
 }
 
 const toServers = (alive: ReadonlyMap<string, string>): ServerInfo[] =>
-  [...alive].map(([id, text]) => ({
-    fullHosts: [], // of an older version
-    ...(JSON.parse(text) as Omit<ServerInfo, 'id' | 'fullHosts'>),
-    id,
-  }))
+  [...alive].map(([id, text]) => ({ ...(JSON.parse(text) as Omit<ServerInfo, 'id'>), id }))

@@ -1,10 +1,12 @@
 import { request } from 'node:http'
-import { Redis } from 'ioredis'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
-import { keysOf } from '../../src/redis/keys.ts'
+import { connect } from '../../src/redis/connect.ts'
+import { createMessageScripts } from '../../src/redis/message-scripts.ts'
+import { parseRedisUrl } from '../../src/redis/url.ts'
 import { type Fleet, repeated, startFleet } from '../support/fleet.ts'
 import { childrenOf, isRunning } from '../support/processes.ts'
 import { startRedis } from '../support/redis.ts'
+import { SETTINGS } from '../support/retention.ts'
 import { refusedStart, type Service } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -41,11 +43,14 @@ const askAnew = (url: string, body?: unknown) =>
 const said = ({ log }: Service, words: RegExp) => log.filter(({ msg }) => words.test(String(msg)))
 
 const leftOf = async ({ namespace }: Fleet) => {
-  const client = new Redis(inject('redisUrl'), { protocol: 2 })
+  const connection = connect(parseRedisUrl(inject('redisUrl')))
   try {
-    return await client.hlen(keysOf(0, namespace).messages)
+    await connection.waitUntilReady(10_000)
+    const scripts = createMessageScripts(connection.client, { ...SETTINGS, namespace })
+    const { scheduled, claimed } = await scripts.count(0)
+    return scheduled + claimed
   } finally {
-    client.disconnect()
+    await connection.close()
   }
 }
 
@@ -138,6 +143,35 @@ describe('one of several processes', () => {
     )
     expect(lines.length).toBe(1)
     await until('it is at work', async () => (await countOf(service)) >= 3)
+  })
+
+  it('that is killed leaves no request without an end', async () => {
+    const { service } = await startProcesses(3)
+    let asking = true
+    const ends: string[] = []
+    const client = async () => {
+      while (asking) {
+        const from = performance.now()
+        const end = await askAnew(`${service.url}/live`).then(
+          String,
+          ({ code }: { code?: string }) => code ?? '?',
+        )
+        ends.push(performance.now() - from < 1_900 ? end : `${end}, hung`)
+      }
+    }
+    const clients = Promise.all(Array.from({ length: 16 }, client))
+    for (let round = 0; round < 4; round += 1) {
+      const before = childrenOf(service.pid)
+      process.kill(before[0] ?? 0, 'SIGKILL')
+      await until('another is forked', () => {
+        const now = childrenOf(service.pid)
+        return now.length === 3 && !now.includes(before[0] ?? 0)
+      })
+    }
+    asking = false
+    await clients
+    expect(ends.length).toBeGreaterThan(100)
+    expect(ends.filter((end) => end.includes('hung') || end.includes('ABORT'))).toEqual([])
   })
 
   it('that is told to stop finishes its work, repeats nothing, and is followed by another', async () => {

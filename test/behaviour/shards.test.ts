@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { Cluster } from 'ioredis'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import type { MessageReply } from '../../src/http/v1/message.schemas.ts'
 import { shardOfClientId } from '../../src/message-id.ts'
@@ -24,7 +25,15 @@ async function client() {
   const connection = connect(parseRedisUrl(inject('redisUrl')))
   onTestFinished(() => connection.close())
   await connection.waitUntilReady(10_000)
-  return connection.client
+  const { client } = connection
+  const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+  await until('all its nodes answer', () =>
+    Promise.all(nodes.map((node) => node.ping())).then(
+      () => true,
+      () => false,
+    ),
+  )
+  return client
 }
 
 /** Every id that is listed, page by page; `between` is done after each page but the last. */

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { createDuty } from '../../src/claim/duty.ts'
 
 const SHARDS = Array.from({ length: 64 }, (_, shard) => shard)
@@ -78,4 +78,34 @@ it('takes a smaller share of what is due the more servers there are, but not for
   const [ofTwenty] = dutiesOf(Array.from({ length: 20 }, (_, i) => `s${i}`))
   expect([alone, ofThree, ofTwenty].map((duty) => duty?.share(500))).toEqual([500, 167, 100])
   expect(ofTwenty?.share(30)).toBe(30)
+})
+
+it('helps for longer each time it was right to, as the one on duty may never be well again', () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const [a] = dutiesOf(['a', 'b'])
+  const shard = SHARDS.find((each) => a?.asideMs(each) !== 0) ?? -1
+  for (const ms of [5_000, 10_000, 20_000]) {
+    a?.found(shard, 60)
+    vi.advanceTimersByTime(ms - 1)
+    expect(a?.asideMs(shard)).toBe(0)
+    vi.advanceTimersByTime(1)
+    expect(a?.asideMs(shard)).toBe(150)
+  }
+  // Who comes or goes may be who was not well.
+  a?.record(['a', 'b', 'c'])
+  const theirs = SHARDS.find((each) => a?.asideMs(each) !== 0) ?? -1
+  a?.found(theirs, 60)
+  vi.advanceTimersByTime(5_000)
+  expect(a?.asideMs(theirs)).toBeGreaterThan(0)
+})
+
+it('is on duty nowhere while its own console takes nothing and others are there', () => {
+  const duty = createDuty('a', () => 0.5)
+  duty.record(['b', 'c'])
+  expect(SHARDS.filter((shard) => duty.asideMs(shard) === 0)).toEqual([])
+  duty.record([])
+  expect(SHARDS.filter((shard) => duty.asideMs(shard) !== 0)).toEqual([])
+  duty.record(['a', 'b'])
+  expect(SHARDS.filter((shard) => duty.asideMs(shard) === 0).length).toBeGreaterThan(10)
 })

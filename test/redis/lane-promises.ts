@@ -644,6 +644,20 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         stop()
       })
 
+      it('calls for help when a server leaves some of what is due, and not for a worker that pulls', async () => {
+        const w = world()
+        for (const id of ['a', 'b']) await put(w, id, { due: { at: 1 } })
+        for (const id of ['q1', 'q2']) await put(w, id, { due: { at: 1 }, options: toQueue() })
+        const { heard, stop } = await listen(w)
+        expect((await claim(w, { ...workerRoom('q'), slots: 1 })).claims).toHaveLength(1)
+        expect(await heard()).toEqual([])
+        expect((await claim(w, { limit: 1 })).claims).toHaveLength(1)
+        expect(await heard()).toEqual(['help'])
+        expect((await claim(w, { limit: 1 })).claims).toHaveLength(1)
+        expect(await heard()).toEqual([])
+        stop()
+      })
+
       it('tells of the first message of each lane, by whatever it got there, and not otherwise', async () => {
         const w = world()
         const { heard, stop } = await listen(w)

@@ -53,6 +53,13 @@ export const FIGURES = [
   'test/behaviour/listing.test.ts',
 ]
 
+/** Those of the shared Redis that are about processes, signals and roles, which takes long and is the same for every kind */
+export const PROCESSES = [
+  'test/behaviour/process.test.ts',
+  'test/behaviour/processes.test.ts',
+  'test/behaviour/roles.test.ts',
+]
+
 export const NO_SHARED_REDIS =
   'none: test/support/parts.ts has this test among those without the shared Redis'
 export const NO_REDIS_SERVER = 'none: test/support/parts.ts has this test among those without a Redis'

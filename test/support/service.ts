@@ -56,7 +56,7 @@ export interface ServiceOptions {
 }
 
 /** What `npm start` gives node. */
-const START = (
+export const START = (
   JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { start: string } }
 ).scripts.start
   .split(' ')

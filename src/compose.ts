@@ -82,7 +82,7 @@ export async function compose(foundations: Foundations) {
   const settleQueue = createSettleQueue({ scripts, logger, metrics }, ending.signal)
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
-  const duty = createDuty(serverId)
+  const duty = createDuty(serverId, () => shardBook.all)
   let claims = 0
   const claimLoop = createClaimLoop({
     ...{ scripts, clock, console, dispatcher, slots, duty, logger, metrics, shardBook, lockMs, ending },

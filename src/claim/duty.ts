@@ -1,7 +1,11 @@
 import { fnv1a } from '../fnv.ts'
 
-/** What all others together, be they many or few, look into a shard that is not theirs: about once in so long. */
+/**
+ * What all others together, be they many or few, look into a shard that is not theirs: about once in so long, and half as
+ * often where there are many shards.
+ */
 const LOOK_FOR_OTHERS_MS = 150
+const MANY_SHARDS = 16
 /** Messages that are found to have waited so long are too many for the one on duty, or it is no more. */
 const LATE_MS = 50
 /** Who was right to help helps for longer the next time, as whoever is on duty may hang, or have a console that nobody reads. */
@@ -16,7 +20,7 @@ const FEWEST = 100
  * Which server claims a shard's messages at the moment they are due. If all that deliver woke for each message, it would
  * cost a claim for every server there is; so for each shard one is on duty, and the others look a little later whether
  * there is something left. They look after a random time, the longer the more of them there are, so that whatever their
- * number somebody has looked after two or three tenths of a second. Whoever finds messages late, or is called because more
+ * number somebody has looked after some tenths of a second. Whoever finds messages late, or is called because more
  * are due than one claim takes, helps: claims, for a while, at the moment they are due.
  *
  * Who is on duty follows from who is alive, by rendezvous hashing: servers that know of the same others agree, and when
@@ -44,7 +48,8 @@ export interface Duty {
   called(shard: number): number | null
 }
 
-export function createDuty(self: string, random: () => number = Math.random): Duty {
+/** @param shards how many there are */
+export function createDuty(self: string, shards: () => number, random: () => number = Math.random): Duty {
   let others: readonly string[] = []
   let isOneOfThem = true
   const mine = new Map<number, boolean>()
@@ -80,7 +85,8 @@ export function createDuty(self: string, random: () => number = Math.random): Du
     },
     asideMs(shard) {
       if (isThere(shard)) return 0
-      return 2 * LOOK_FOR_OTHERS_MS * others.length * random()
+      const apartMs = shards() < MANY_SHARDS ? LOOK_FOR_OTHERS_MS : 2 * LOOK_FOR_OTHERS_MS
+      return 2 * apartMs * others.length * random()
     },
     share: (most) => Math.min(most, Math.max(FEWEST, Math.ceil(most / (others.length + 1)))),
     found(shard, lateMs) {

@@ -154,7 +154,7 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
       clock: createRedisClock(),
       dispatcher,
       slots,
-      duty: createDuty('test'),
+      duty: createDuty('test', () => shardBook.all),
       logger,
       metrics,
       shardBook,

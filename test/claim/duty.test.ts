@@ -6,7 +6,7 @@ const SHARDS = Array.from({ length: 64 }, (_, shard) => shard)
 /** Each server's idea of who is on duty, by shard. */
 function dutiesOf(ids: readonly string[], random = () => 0.5) {
   return ids.map((id) => {
-    const duty = createDuty(id, random)
+    const duty = createDuty(id, () => 8, random)
     duty.record(ids)
     return duty
   })
@@ -45,8 +45,25 @@ describe('of servers that know of each other', () => {
   })
 })
 
+it('looks half as often into each of many shards', () => {
+  const aside = [1, 8, 16, 64].map((shards) => {
+    const duty = createDuty(
+      'a',
+      () => shards,
+      () => 0.5,
+    )
+    duty.record(['b', 'c'])
+    return duty.asideMs(0)
+  })
+  expect(aside).toEqual([300, 300, 600, 600])
+})
+
 it('is on duty everywhere as long as it knows of nobody else', () => {
-  const duty = createDuty('a', () => 0.5)
+  const duty = createDuty(
+    'a',
+    () => 8,
+    () => 0.5,
+  )
   expect(SHARDS.map((shard) => duty.asideMs(shard))).toEqual(SHARDS.map(() => 0))
   duty.record(['a'])
   expect(SHARDS.map((shard) => duty.asideMs(shard))).toEqual(SHARDS.map(() => 0))
@@ -101,7 +118,11 @@ it('helps for longer each time it was right to, as the one on duty may never be 
 })
 
 it('is on duty nowhere while its own console takes nothing and others are there', () => {
-  const duty = createDuty('a', () => 0.5)
+  const duty = createDuty(
+    'a',
+    () => 8,
+    () => 0.5,
+  )
   duty.record(['b', 'c'])
   expect(SHARDS.filter((shard) => duty.asideMs(shard) === 0)).toEqual([])
   duty.record([])

@@ -69,7 +69,7 @@ async function scheduleLarge(fleet: Fleet, count: number, overMs: number): Promi
 }
 
 describe('several processes behind one port', () => {
-  it('share its connections, one after the other', async () => {
+  it('share its connections', async () => {
     const env = { PROCESSES: '3', RATE_LIMIT_PER_MINUTE: '1' }
     const [service] = (await startFleet({ size: 1, env })).servers as [Service]
     const ask = () => askAnew(`${service.url}/v1/messages/none`)

@@ -93,7 +93,7 @@ const COMPARED = [
     of: ({ drain }) => drain.map(({ perSecond }) => perSecond),
   },
   {
-    ...{ what: 'a backlog to the console, CPU of server and Redis', unit: 'µs each', target: TIME },
+    ...{ what: 'CPU a message to the console', unit: 'µs each', target: TIME },
     of: ({ drain }) => drain.map(({ senderCpuUs, redisCpuUs }) => senderCpuUs + redisCpuUs),
   },
   {

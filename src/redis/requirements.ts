@@ -135,12 +135,6 @@ export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFact
   }
 }
 
-/** @returns Redis's clock, epoch ms */
-export async function readRedisClock(client: Redis | Cluster): Promise<number> {
-  const [seconds, microseconds] = (await asking('time', client.time())).map(Number)
-  return (seconds ?? 0) * 1_000 + Math.floor((microseconds ?? 0) / 1_000)
-}
-
 const HEALTHY_WITHIN_MS = 1_000
 
 async function pingAny(client: Redis | Cluster): Promise<unknown> {

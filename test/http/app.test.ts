@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { connect as openSocket } from 'node:net'
 import { Cluster } from 'ioredis'
 import { describe, expect, it } from 'vitest'
-import { readRedisClock } from '../../src/redis/requirements.ts'
 import { useApp } from '../support/app.ts'
+import { readRedisClock } from '../support/redis-time.ts'
 
 const world = useApp()
 

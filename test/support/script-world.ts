@@ -4,11 +4,11 @@ import { encodeRecordBody } from '../../src/message.ts'
 import { connect, type RedisConnection } from '../../src/redis/connect.ts'
 import { keysOf, type ShardKeys } from '../../src/redis/keys.ts'
 import { createMessageScripts, type MessageScripts } from '../../src/redis/message-scripts.ts'
-import { readRedisClock } from '../../src/redis/requirements.ts'
 import { createScripts, type ScheduleEntry, type Scripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
+import { readRedisClock } from './redis-time.ts'
 import { SETTINGS } from './retention.ts'
 
 /** The scripts on a real Redis, with a clock that a test can move. */

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { expect, inject, it, onTestFinished } from 'vitest'
 import { connect } from '../../src/redis/connect.ts'
-import { keysOf } from '../../src/redis/keys.ts'
+import { keysOf, wakeChannelOf } from '../../src/redis/keys.ts'
 import { createMessageScripts, type MessageScripts } from '../../src/redis/message-scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { repeated, startFleet } from '../support/fleet.ts'
@@ -46,7 +46,7 @@ async function changeAtRandom(scripts: MessageScripts, plan: Plan): Promise<Answ
   const change = async (loop: number) => {
     for (let round = 0; Date.now() < endAt; round += 1) {
       const id = pick()
-      if (Math.random() < 0.4) {
+      if (Math.random() < 0.02) {
         const [word = 'unknown'] = await scripts.cancel(0, {
           ids: [id],
           ifMatch: '',
@@ -56,7 +56,8 @@ async function changeAtRandom(scripts: MessageScripts, plan: Plan): Promise<Answ
         continue
       }
       const payload = `${name}:${loop}:${round}`
-      const inMs = Math.floor(Math.random() * 600)
+      // Often so soon that it is due while it is still picked.
+      const inMs = Math.floor(Math.random() ** 2 * 600)
       const reply = await scripts.reschedule(0, {
         id,
         // Some only what nobody else has changed before.
@@ -118,12 +119,17 @@ it('cancelling and rescheduling while servers claim: what was answered is what h
   const gapMs = 1
   const ids = await fleet.schedule(COUNT, (i) => firstDueAt + i * gapMs)
   const plan = { ids, firstDueAt, gapMs, loops: 4, startAt: firstDueAt - 100 }
+  // Only the one on duty would claim what is due now, as long as it keeps up: the other is called to help, again and again,
+  // as it forgets the call once it hears of a server that came.
+  const help = setInterval(() => connection.client.publish(wakeChannelOf(fleet.namespace), 'help 0'), 50)
+  onTestFinished(() => clearInterval(help))
   const answers = (
     await Promise.all([
       changeAtRandom(scripts, { ...plan, name: 'here' }),
       changeAtRandomElsewhere(redisUrl, fleet.namespace, { ...plan, name: 'there' }),
     ])
   ).flat()
+  clearInterval(help)
 
   const of = (word: string) => answers.filter((answer) => answer.word === word)
   const cancelled = new Set(of('cancelled').map(({ id }) => id))
@@ -162,16 +168,9 @@ it('cancelling and rescheduling while servers claim: what was answered is what h
   })
   expect(wrong).toEqual([])
 
-  // The race was one: either side has often won, from either process. A message is claimed only for the millisecond or two
-  // that its line takes, so the less the faster the machine is.
-  for (const [word, least] of Object.entries({
-    cancelled: 20,
-    rescheduled: 20,
-    finished: 20,
-    version: 20,
-    claimed: 1,
-  })) {
-    expect([word, of(word).length >= least]).toEqual([word, true])
+  // The race was one: either side has often won, from either process.
+  for (const word of ['cancelled', 'rescheduled', 'finished', 'version', 'claimed']) {
+    expect([word, of(word).length >= 20]).toEqual([word, true])
   }
   const senders = new Set(of('rescheduled').map(({ payload }) => payload?.split(':')[0]))
   expect(senders).toEqual(new Set(['here', 'there']))

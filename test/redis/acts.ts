@@ -209,7 +209,7 @@ export async function listen(w: ScriptWorld): Promise<Listener> {
   await new Promise((resolve) => listener.once('ready', resolve))
   await listener.subscribe(channel)
   listener.on('message', (_channel: string, text: string) => texts.push(text))
-  return {
+  const wakes: Listener = {
     async heard() {
       // Published by the same node, and so in order: once the marker is here, so is all that went before.
       await w.client.eval("redis.call('PUBLISH', ARGV[1], 'marker')", 1, w.keys.scheduled, channel)
@@ -224,6 +224,9 @@ export async function listen(w: ScriptWorld): Promise<Listener> {
     },
     stop: () => listener.disconnect(),
   }
+  // From another node of a cluster, what was published before may come only now.
+  await wakes.heard()
+  return wakes
 }
 
 /** Asserts, around each of some steps, that what lies in the keys belongs together. */

@@ -30,12 +30,18 @@ const ofSharedRedis = (name: string, include: string[], others: string[]) => ({
   },
 })
 
+/** Runs when all other parts have, a file at a time: what measures is not to be measured beside anything. */
+const alone = (project: ReturnType<typeof ofOwnRedis>) => ({
+  ...project,
+  test: { ...project.test, maxWorkers: 1, sequence: { groupOrder: 1 } },
+})
+
 export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // Tests start servers and Redis processes of their own: more at once than cores would only time each other out.
-    maxWorkers: 2,
+    // Most tests wait, for what falls due or for a process that starts.
+    maxWorkers: 3,
     projects: [
       {
         extends: true,
@@ -46,7 +52,7 @@ export default defineConfig({
         },
       },
       ofOwnRedis('own-redis', OWN_REDIS),
-      ofOwnRedis('figures', FIGURES),
+      alone(ofOwnRedis('figures', FIGURES)),
       ofSharedRedis('processes', PROCESSES, []),
       ofSharedRedis(
         'shared-redis',

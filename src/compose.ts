@@ -76,7 +76,7 @@ export async function compose(foundations: Foundations) {
   const slots = createHostSlots({
     total: config.DELIVERY_CONCURRENCY,
     perHost: config.HOST_CONCURRENCY,
-    onFree: () => claimLoop.wakeHeldBack(),
+    onFree: () => claimLoop.slotFreed(),
   })
   const sender = createWebhookSender({ secrets: secretsOf(foundations), allow, now: clock.now })
   const settleQueue = createSettleQueue({ scripts, logger, metrics }, ending.signal)

@@ -7,6 +7,7 @@ import { createCompanion } from './companion.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Duty } from './duty.ts'
 import type { HostSlots } from './host-slots.ts'
+import { createSlotTurns } from './slot-turns.ts'
 import { createTrouble } from './trouble.ts'
 
 /**
@@ -34,7 +35,7 @@ export interface ClaimLoop {
   /** Looks at once, everywhere: Redis is back. */
   wakeAll(): void
   /** A slot has become free: looks where messages were held back for want of one. */
-  wakeHeldBack(): void
+  slotFreed(): void
   /**
    * Claims no more, lets deliveries finish for `graceMs`, hands back the rest. Safe before start and twice.
    * @returns once nothing is running any more, or what is cannot be ended
@@ -69,10 +70,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
   const alarms: Alarm[] = []
   /** for each shard, how long what is due there is left to the server on duty; another time after each pass */
   const asides: number[] = []
-  /** shards that wait for a slot to become free */
-  const heldBack = new Set<number>()
-  /** shards that wait for another's claim to be answered, in order: one goes on after each, or all would meet again */
-  const stoodBack = new Set<number>()
+  const turns = createSlotTurns(slots, (shard) => alarms[shard]?.ringIn(0))
   /** shards of whose last batch the console took nothing */
   const stuck = new Set<number>()
   const trouble = createTrouble(logger)
@@ -88,15 +86,6 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
   }
   shardBook.onGrow(keepUp)
   keepUp()
-
-  function close(offer: ReturnType<HostSlots['open']>): void {
-    if (offer === undefined) return
-    offer.close()
-    const [shard] = stoodBack
-    if (shard === undefined) return
-    stoodBack.delete(shard)
-    alarms[shard]?.ringIn(0)
-  }
 
   async function run(shard: number): Promise<void> {
     const alarm = alarms[shard] ?? createAlarm()
@@ -125,33 +114,26 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       // This wait may have been ended early, or have been forgotten at the reset.
       if (performance.now() < consoleFrom) alarm.ringIn(consoleFrom - performance.now())
       const forConsole = inFlight.size < BATCHES_IN_FLIGHT && performance.now() >= consoleFrom
-      const offer = slots.open()
-      if (offer === undefined) stoodBack.add(shard)
-      else stoodBack.delete(shard)
-      const freedBefore = slots.freed()
-      heldBack.delete(shard)
+      const turn = turns.open(shard)
       let pass: Pass
       try {
         // What the console then takes nothing of waits with it: one message is enough to try.
         const limit = refusals > 0 ? 1 : duty.share(deps.limit)
-        const room = { limit: forConsole ? limit : 0, streamLimit: limit, ...(offer?.room ?? NO_SLOTS) }
+        const room = { limit: forConsole ? limit : 0, streamLimit: limit, ...turn.room }
         const claiming = claimOnce(claimDeps, shard, room, ending.signal)
         companion.sent()
         pass = await claiming
         trouble.works(shard)
         failures = 0
       } catch (error) {
-        close(offer)
+        turn.failed()
         trouble.failed(shard, error)
         failures += 1
         await alarm.wait(backoffMs(failures))
         continue
       }
-      if (pass.heldBack) heldBack.add(shard)
-      close(offer)
+      turn.answered(pass)
       if (pass.settled !== null) follow(pass.settled)
-      // A slot that became free while the claim was under way is none that it knew of.
-      if (heldBack.has(shard) && slots.freed() !== freedBefore) continue
       duty.found(shard, pass.lateMs)
       const asideMs = duty.asideMs(shard)
       asides[shard] = asideMs
@@ -171,7 +153,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
     wake(shard, inMs, lane = '') {
       // Those who wait for a queue's messages are told by others.
       if (lane.startsWith(laneOfQueue(''))) return
-      if (slots.isFull(lane)) heldBack.add(shard)
+      if (slots.isFull(lane)) turns.holdBack(shard)
       else alarms[shard]?.ringIn(inMs + (asides[shard] ?? 0))
     },
     help(shard) {
@@ -182,9 +164,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
     wakeAll() {
       for (const alarm of alarms) alarm.ringIn(0)
     },
-    wakeHeldBack() {
-      for (const shard of heldBack) alarms[shard]?.ringIn(0)
-    },
+    slotFreed: () => turns.freed(),
     async stop({ graceMs }) {
       stopping.abort()
       for (const alarm of alarms) alarm.ringIn(0)
@@ -199,8 +179,6 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
     },
   }
 }
-
-const NO_SLOTS = { slots: 0, hostSlots: 0, reserve: 0, lanes: new Map<string, number>() }
 
 const backoffMs = (failures: number): number =>
   Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 10), LONGEST_BACKOFF_MS) * (0.75 + Math.random() / 2)

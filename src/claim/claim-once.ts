@@ -34,6 +34,8 @@ export interface Pass {
   readonly expiryInMs: number | null
   /** something is due that there was no slot for */
   readonly heldBack: boolean
+  /** how many deliveries were set going that have a slot each */
+  readonly dispatched: number
   /** by how many ms the latest of what was claimed was late; 0 where nothing was */
   readonly lateMs: number
   /**
@@ -68,6 +70,7 @@ export async function claimOnce(
   const startBy = sentAt + lockMs * START_WITHIN
   const batch: Delivery[] = []
   const spoilt: Settlement[] = []
+  let dispatched = 0
   for (const claim of claims) {
     const delivery = toDelivery(claim, shard, token, now)
     if (delivery === null) {
@@ -76,8 +79,10 @@ export async function claimOnce(
         delivery: unreadable(claim, shard, token),
         outcome: unreadableOutcome(claim.number, now),
       })
-    } else if (delivery.target.type === 'webhook') dispatcher.dispatch(delivery, startBy, sentAt + lockMs)
-    else batch.push(delivery)
+    } else if (delivery.target.type === 'webhook') {
+      dispatcher.dispatch(delivery, startBy, sentAt + lockMs)
+      dispatched += 1
+    } else batch.push(delivery)
   }
   const settled =
     batch.length + spoilt.length === 0
@@ -87,7 +92,7 @@ export async function claimOnce(
     (most, { attemptDueAt }) => Math.max(most, now - attemptDueAt),
     Math.max(0, ...reply.moved),
   )
-  return { nextDueInMs, expiryInMs, heldBack, lateMs, settled }
+  return { nextDueInMs, expiryInMs, heldBack, dispatched, lateMs, settled }
 }
 
 interface Work {

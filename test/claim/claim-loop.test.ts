@@ -172,9 +172,11 @@ describe('several shards', () => {
     c.loop.start()
     await until('all are sent', () => c.sent.length === 300)
     expect(performance.now() - from).toBeLessThan(10_000)
-    // Those of the shard that came first did not come all before those of the others.
-    const shards = c.sent.slice(0, 150).map(({ delivery }) => delivery.shard)
-    expect(new Set(shards).size).toBe(SHARDS)
+    // They take turns: halfway, each has had about a quarter of it.
+    const halfway = c.sent.slice(0, 150).map(({ delivery }) => delivery.shard)
+    for (let shard = 0; shard < SHARDS; shard += 1) {
+      expect(halfway.filter((each) => each === shard).length).toBeGreaterThan(20)
+    }
     expect(c.most.inAll).toBeLessThanOrEqual(5)
     expect(c.most.toOne).toBeLessThanOrEqual(2)
     expect(c.offersAtOnce()).toBe(1)

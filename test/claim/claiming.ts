@@ -143,7 +143,7 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
   }
 
   const ending = new AbortController()
-  const slots = createHostSlots({ total, perHost, onFree: () => loop.wakeHeldBack() })
+  const slots = createHostSlots({ total, perHost, onFree: () => loop.slotFreed() })
   const settleQueue = createSettleQueue({ scripts, logger, metrics }, ending.signal)
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)

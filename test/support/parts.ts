@@ -11,6 +11,7 @@ export const WITHOUT_REDIS = [
   'test/claim/companion.test.ts',
   'test/claim/duty.test.ts',
   'test/claim/host-slots.test.ts',
+  'test/claim/slot-turns.test.ts',
   'test/config.test.ts',
   'test/deliver/*.test.ts',
   'test/http/api-keys.test.ts',

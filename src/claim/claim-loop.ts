@@ -132,8 +132,9 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
         await alarm.wait(backoffMs(failures))
         continue
       }
-      turn.answered(pass)
+      const isNext = turn.answered(pass)
       if (pass.settled !== null) follow(pass.settled)
+      if (isNext) continue
       duty.found(shard, pass.lateMs)
       const asideMs = duty.asideMs(shard)
       asides[shard] = asideMs

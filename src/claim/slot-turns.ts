@@ -20,7 +20,8 @@ export interface SlotTurns {
 export interface SlotTurn {
   /** what it may take from hosts' lanes: nothing while another one is told of free slots */
   readonly room: Pick<ClaimRoom, 'slots' | 'hostSlots' | 'reserve' | 'lanes'>
-  answered(pass: Pick<Pass, 'heldBack' | 'dispatched'>): void
+  /** @returns whether it is its shard's turn again */
+  answered(pass: Pick<Pass, 'heldBack' | 'dispatched'>): boolean
   /** Its shard is not called before it claims again by itself. */
   failed(): void
 }
@@ -36,13 +37,16 @@ export function createSlotTurns(slots: HostSlots, call: (shard: number) => void)
   const claiming = new Set<number>()
   let isOffered = false
 
-  function next(): void {
-    if (isOffered || !slots.areLeft()) return
-    for (const shard of waiting) {
-      if (claiming.has(shard)) continue
-      call(shard)
-      return
-    }
+  /** @returns the shard whose turn it is, if it is any's */
+  function next(): number | undefined {
+    if (isOffered || !slots.areLeft()) return undefined
+    for (const shard of waiting) if (!claiming.has(shard)) return shard
+    return undefined
+  }
+
+  function callNext(): void {
+    const shard = next()
+    if (shard !== undefined) call(shard)
   }
 
   return {
@@ -71,18 +75,24 @@ export function createSlotTurns(slots: HostSlots, call: (shard: number) => void)
           }
           // It knew nothing of a slot that has become free meanwhile.
           if (heldBack.has(shard) && slots.freed() !== freedBefore) waiting.add(shard)
-          next()
+          const isNext = next() === shard
+          if (!isNext) callNext()
+          return isNext
         },
         failed() {
           close()
-          next()
+          callNext()
         },
       }
     },
-    holdBack: (shard) => void heldBack.add(shard),
+    holdBack(shard) {
+      heldBack.add(shard)
+      // A claim under way may have looked before.
+      if (claiming.has(shard)) waiting.add(shard)
+    },
     freed() {
       for (const shard of heldBack) waiting.add(shard)
-      next()
+      callNext()
     },
   }
 }

@@ -20,7 +20,7 @@ function turnsAt({ total, busy, perHost = total }: { total: number; busy: number
     const { room } = turn
     const count = Math.min(due, room.slots, room.lanes.get('host') ?? room.hostSlots)
     take(count)
-    turn.answered({ heldBack: due > count, dispatched: count })
+    expect(turn.answered({ heldBack: due > count, dispatched: count })).toBe(false)
     return count
   }
   return {
@@ -126,8 +126,8 @@ describe('free slots', () => {
     const turn = t.turns.open(0)
     t.free()
     expect(t.calledNow()).toEqual([])
-    turn.answered(FULL)
-    expect(t.calledNow()).toEqual([0])
+    expect(turn.answered(FULL)).toBe(true)
+    expect(t.calledNow()).toEqual([])
   })
 
   it('lead to none where nothing is held back any more', () => {
@@ -139,6 +139,18 @@ describe('free slots', () => {
     t.free()
     expect(t.calledNow()).toEqual([])
     t.turns.holdBack(0)
+    t.free()
+    expect(t.calledNow()).toEqual([0])
+  })
+})
+
+describe('a message for a full host', () => {
+  it('that falls due while its shard is claimed from, perhaps too late for it, has the shard look again', () => {
+    const t = turnsAt({ total: 4, busy: 3 })
+    const turn = t.turns.open(0)
+    t.turns.holdBack(0)
+    expect(turn.answered(NOTHING_DUE)).toBe(true)
+    t.turns.open(0).answered(FULL)
     t.free()
     expect(t.calledNow()).toEqual([0])
   })
@@ -161,8 +173,8 @@ describe('a shard', () => {
     expect(t.calledNow()).toEqual([1])
     t.look(1, 0)
     expect(t.calledNow()).toEqual([])
-    hanging.answered(NOTHING_DUE)
-    expect(t.calledNow()).toEqual([0])
+    expect(hanging.answered(NOTHING_DUE)).toBe(true)
+    expect(t.calledNow()).toEqual([])
   })
 
   it('whose claim failed is not called before it claims again by itself', () => {

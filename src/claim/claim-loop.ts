@@ -154,8 +154,11 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
     wake(shard, inMs, lane = '') {
       // Those who wait for a queue's messages are told by others.
       if (lane.startsWith(laneOfQueue(''))) return
+      const alarm = alarms[shard]
+      // A shard that this server does not know of yet.
+      if (alarm === undefined) return
       if (slots.isFull(lane)) turns.holdBack(shard)
-      else alarms[shard]?.ringIn(inMs + (asides[shard] ?? 0))
+      else alarm.ringIn(inMs + (asides[shard] ?? 0))
     },
     help(shard) {
       const inMs = duty.called(shard)

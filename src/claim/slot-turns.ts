@@ -33,7 +33,9 @@ export function createSlotTurns(slots: HostSlots, call: (shard: number) => void)
   /** shards that had something due for which there was no slot, whoever got one last at the end */
   const heldBack = new Set<number>()
   /** shards that have not looked since a slot became free, or met another's claim, in turn */
-  const waiting = new Set<number>()
+  let waiting = new Set<number>()
+  /** shards that have looked in vain, and were then first once more */
+  const secondLook = new Set<number>()
   const claiming = new Set<number>()
   let isOffered = false
 
@@ -51,7 +53,9 @@ export function createSlotTurns(slots: HostSlots, call: (shard: number) => void)
 
   return {
     open(shard) {
-      const offer = slots.open()
+      // Whoever claims one batch for the console after the other would else be there first each time.
+      const due = next()
+      const offer = due === undefined || due === shard ? slots.open() : undefined
       const freedBefore = slots.freed()
       claiming.add(shard)
       if (offer === undefined) waiting.add(shard)
@@ -64,17 +68,25 @@ export function createSlotTurns(slots: HostSlots, call: (shard: number) => void)
         isOffered = false
         offer.close()
       }
+      const note = ({ heldBack: isHeldBack, dispatched }: Pick<Pass, 'heldBack' | 'dispatched'>) => {
+        if (!isHeldBack || dispatched > 0) heldBack.delete(shard)
+        if (isHeldBack) heldBack.add(shard)
+        // It knew nothing of a slot that has become free meanwhile.
+        const cameTooSoon = isHeldBack && slots.freed() !== freedBefore
+        if (cameTooSoon && dispatched === 0 && !secondLook.has(shard)) {
+          secondLook.add(shard)
+          waiting = new Set([shard, ...waiting])
+        } else {
+          secondLook.delete(shard)
+          if (cameTooSoon) waiting.add(shard)
+        }
+      }
       return {
         room: offer?.room ?? NO_SLOTS,
         answered(pass) {
           claiming.delete(shard)
           close()
-          if (offer !== undefined) {
-            if (!pass.heldBack || pass.dispatched > 0) heldBack.delete(shard)
-            if (pass.heldBack) heldBack.add(shard)
-          }
-          // It knew nothing of a slot that has become free meanwhile.
-          if (heldBack.has(shard) && slots.freed() !== freedBefore) waiting.add(shard)
+          if (offer !== undefined) note(pass)
           const isNext = next() === shard
           if (!isNext) callNext()
           return isNext
@@ -91,7 +103,7 @@ export function createSlotTurns(slots: HostSlots, call: (shard: number) => void)
       if (claiming.has(shard)) waiting.add(shard)
     },
     freed() {
-      for (const shard of heldBack) waiting.add(shard)
+      for (const shard of heldBack) if (!claiming.has(shard)) waiting.add(shard)
       callNext()
     },
   }

@@ -130,6 +130,47 @@ describe('free slots', () => {
     expect(t.calledNow()).toEqual([])
   })
 
+  it('are looked for once more, and no oftener, by who came a moment too soon', () => {
+    const t = turnsAt({ total: 3, busy: 3 })
+    for (const shard of [0, 1]) t.look(shard, 9)
+    t.free()
+    expect(t.calledNow()).toEqual([0])
+    for (const isAgain of [true, false]) {
+      const turn = t.turns.open(0)
+      t.free()
+      expect(turn.answered(FULL)).toBe(isAgain)
+    }
+    expect(t.calledNow()).toEqual([1])
+    t.look(1, 1)
+    expect(t.calledNow()).toEqual([0])
+    const later = t.turns.open(0)
+    t.turns.open(1).answered(NOTHING_DUE)
+    t.free()
+    expect(later.answered(FULL)).toBe(true)
+  })
+
+  it('that come too late for one who got some are for the next', () => {
+    const t = turnsAt({ total: 2, busy: 2 })
+    for (const shard of [0, 1]) t.look(shard, 9)
+    t.free()
+    const turn = t.turns.open(0)
+    t.take(1)
+    t.free()
+    expect(turn.answered({ heldBack: true, dispatched: 1 })).toBe(false)
+    expect(t.calledNow()).toEqual([0, 1])
+  })
+
+  it('are for whose turn it is, also when another claims just then', () => {
+    const t = turnsAt({ total: 2, busy: 2 })
+    t.look(0, 9)
+    t.free()
+    expect(t.calledNow()).toEqual([0])
+    const backlog = t.turns.open(1)
+    expect(backlog.room.slots).toBe(0)
+    expect(t.look(0, 9)).toBe(1)
+    backlog.answered(NOTHING_DUE)
+  })
+
   it('lead to none where nothing is held back any more', () => {
     const t = turnsAt({ total: 2, busy: 2 })
     t.look(0, 1)
@@ -139,8 +180,13 @@ describe('free slots', () => {
     t.free()
     expect(t.calledNow()).toEqual([])
     t.turns.holdBack(0)
+    t.look(1, 0)
+    expect(t.calledNow()).toEqual([])
     t.free()
     expect(t.calledNow()).toEqual([0])
+    const turn = t.turns.open(0)
+    t.free()
+    expect(turn.answered(NOTHING_DUE)).toBe(false)
   })
 })
 
@@ -186,7 +232,10 @@ describe('a shard', () => {
     expect(t.calledNow()).toEqual([1])
     const again = t.turns.open(0)
     expect(again.room.slots).toBe(2)
+    t.turns.open(3).answered(NOTHING_DUE)
     again.failed()
+    expect(t.calledNow()).toEqual([3])
+    expect(t.look(3, 1)).toBe(1)
     t.look(1, 0)
     expect(t.calledNow()).toEqual([])
   })

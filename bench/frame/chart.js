@@ -9,8 +9,8 @@ import { machineText } from './machine.js'
  * @typedef {{ part: string, machine: ReturnType<typeof import('./machine.js').describeMachine>, rows: Row[] }} Result
  */
 
-const WIDTH = 860
-const BARS_AT = 300
+const WIDTH = 890
+const BARS_AT = 330
 const LONGEST_BAR = 290
 const BAR = 11
 const LINE = 16

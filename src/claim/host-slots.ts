@@ -17,8 +17,8 @@ export interface HostSlots {
   take(lane: string): void
   free(lane: string): void
   isFull(lane: string): boolean
-  /** Whether any delivery may begin, whoever it goes to. */
-  areLeft(): boolean
+  /** Whether there is a slot, for whichever host, that no claim under way has been told of. */
+  areToBeHad(): boolean
   /** How often a slot has become free: whether one has since can be told by it. */
   freed(): number
   /** @returns the lanes that were full at some time since this was last asked */
@@ -71,7 +71,7 @@ export function createHostSlots({ total, perHost, onFree }: HostSlotsOptions): H
       onFree()
     },
     isFull,
-    areLeft: () => inUse < total,
+    areToBeHad: () => !isOpen && inUse < total,
     freed: () => freed,
     wereFull() {
       const found = [...full]

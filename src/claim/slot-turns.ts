@@ -37,11 +37,10 @@ export function createSlotTurns(slots: HostSlots, call: (shard: number) => void)
   /** shards that have looked in vain, and were then first once more */
   const secondLook = new Set<number>()
   const claiming = new Set<number>()
-  let isOffered = false
 
   /** @returns the shard whose turn it is, if it is any's */
   function next(): number | undefined {
-    if (isOffered || !slots.areLeft()) return undefined
+    if (!slots.areToBeHad()) return undefined
     for (const shard of waiting) if (!claiming.has(shard)) return shard
     return undefined
   }
@@ -59,15 +58,7 @@ export function createSlotTurns(slots: HostSlots, call: (shard: number) => void)
       const freedBefore = slots.freed()
       claiming.add(shard)
       if (offer === undefined) waiting.add(shard)
-      else {
-        isOffered = true
-        waiting.delete(shard)
-      }
-      const close = () => {
-        if (offer === undefined) return
-        isOffered = false
-        offer.close()
-      }
+      else waiting.delete(shard)
       const note = ({ heldBack: isHeldBack, dispatched }: Pick<Pass, 'heldBack' | 'dispatched'>) => {
         if (!isHeldBack || dispatched > 0) heldBack.delete(shard)
         if (isHeldBack) heldBack.add(shard)
@@ -85,14 +76,14 @@ export function createSlotTurns(slots: HostSlots, call: (shard: number) => void)
         room: offer?.room ?? NO_SLOTS,
         answered(pass) {
           claiming.delete(shard)
-          close()
+          offer?.close()
           if (offer !== undefined) note(pass)
           const isNext = next() === shard
           if (!isNext) callNext()
           return isNext
         },
         failed() {
-          close()
+          offer?.close()
           callNext()
         },
       }

@@ -1,4 +1,5 @@
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { LONGEST_TIMER_MS } from '../sleep.ts'
 
@@ -114,19 +115,18 @@ function writeAtOnce(fd: number, bytes: Buffer): number | undefined {
   }
 }
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-
 async function writeWhole(fd: number, atOnce: number | undefined, chunk: Chunk): Promise<WriteResult> {
   const bytes = Buffer.from(chunk.text)
   let offset = 0
   // A write that waits in a thread has begun, and can be withdrawn no more: as long as there is no room, none does.
-  while (atOnce !== undefined && offset === 0 && bytes.length > 0) {
+  while (atOnce !== undefined && bytes.length > 0) {
     const written = writeAtOnce(atOnce, bytes)
-    if (written === undefined) break
-    offset = written
-    if (offset > 0) break
+    if (written !== 0) {
+      offset = written ?? 0
+      break
+    }
     if (isTooLate(chunk)) return 'not begun'
-    await pause(NO_ROOM_WAIT_MS)
+    await delay(NO_ROOM_WAIT_MS)
   }
   while (offset < bytes.length) {
     try {
@@ -136,7 +136,7 @@ async function writeWhole(fd: number, atOnce: number | undefined, chunk: Chunk):
       const failure = error as NodeJS.ErrnoException // what fs.write rejects with
       if (failure.code !== 'EAGAIN') return failure
       if (offset === 0 && isTooLate(chunk)) return 'not begun'
-      await pause(FULL_PIPE_WAIT_MS)
+      await delay(FULL_PIPE_WAIT_MS)
     }
   }
   return 'written'

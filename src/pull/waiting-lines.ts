@@ -66,8 +66,7 @@ interface Line<T> {
   readonly dueAt: number[]
   /** shards that refused the last claim */
   readonly refusing: Set<number>
-  claiming: boolean
-  /** where it claims just now; what a look sees there is perhaps just what is being claimed */
+  /** where it claims just now, if anywhere; what a look sees there is perhaps just what is being claimed */
   claimingIn: number | null
   timer?: NodeJS.Timeout
 }
@@ -89,8 +88,7 @@ export function createWaitingLines<T>({
   /** Gives what is due to those who wait, first come first served, with one claim at a time. */
   async function serve(line: Line<T>): Promise<void> {
     clearTimeout(line.timer)
-    if (line.claiming) return
-    line.claiming = true
+    if (line.claimingIn !== null) return
     for (;;) {
       const [waiter] = line.waiters
       // The one that has been due for longest, so that a backlog in one shard keeps nobody from the others.
@@ -117,7 +115,6 @@ export function createWaitingLines<T>({
       }
       line.waiters.delete(waiter)
     }
-    line.claiming = false
     line.claimingIn = null
     if (line.waiters.size === 0) forget(line)
     else arm(line)
@@ -184,7 +181,7 @@ export function createWaitingLines<T>({
       const shards = shardBook.all
       const dueAt = Array.from({ length: shards }, (_, shard) => ((shard + joined) % shards) - shards)
       joined += 1
-      line = { lane, waiters: new Set(), dueAt, refusing: new Set(), claiming: false, claimingIn: null }
+      line = { lane, waiters: new Set(), dueAt, refusing: new Set(), claimingIn: null }
       lines.set(lane, line)
       looking ??= setInterval(() => void lookOnce(), LOOK_MS)
     }
@@ -194,7 +191,7 @@ export function createWaitingLines<T>({
   shardBook.onGrow(() => {
     for (const line of lines.values()) {
       while (line.dueAt.length < shardBook.all) line.dueAt.push(0)
-      if (!line.claiming) arm(line)
+      if (line.claimingIn === null) arm(line)
     }
   })
 
@@ -207,7 +204,7 @@ export function createWaitingLines<T>({
           end()
           if (!line.waiters.delete(waiter)) return
           resolve([])
-          if (line.waiters.size === 0 && !line.claiming) forget(line)
+          if (line.waiters.size === 0 && line.claimingIn === null) forget(line)
         }
         const timer = setTimeout(leave, waitMs)
         signal.addEventListener('abort', leave)
@@ -234,12 +231,12 @@ export function createWaitingLines<T>({
       const line = lines.get(lane)
       if (line === undefined || shard >= line.dueAt.length) return
       soon(line, shard, inMs)
-      if (!line.claiming) arm(line)
+      if (line.claimingIn === null) arm(line)
     },
     wakeAll() {
       for (const line of lines.values()) {
         line.dueAt.fill(0)
-        if (!line.claiming) arm(line)
+        if (line.claimingIn === null) arm(line)
       }
     },
   }

@@ -1,0 +1,142 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, connect as open, type Socket } from 'node:net'
+
+/** The direction in which bytes travel through a proxy: what clients send, and what they are answered. */
+export type Direction = 'requests' | 'replies'
+
+/** A TCP proxy in front of one server, which breaks what passes through it as networks do. */
+export interface FaultyProxy {
+  readonly port: number
+  /** how many connections it has cut so far */
+  readonly cuts: number
+  /** Cuts every connection at once, as a restart of the server or `CLIENT KILL` does. */
+  cut(): void
+  /**
+   * Cuts each connection, present or future, once a random number of further bytes has passed in either direction.
+   * The bytes before the cut are handed on, so that requests and replies arrive in part.
+   *
+   * @param mostBytes the highest number of bytes, in each direction; null ends it
+   */
+  cutAtRandom(mostBytes: number | null): void
+  /** Holds back what travels in a direction, both unless given; connections stay open. */
+  stall(direction?: Direction): void
+  /** Hands on what was held back, and all that comes. */
+  flow(): void
+  /** Hands on every piece so much later, ms, in each direction. */
+  delay(ms: number): void
+  /** Accepts connections only to cut them, until `accept`. Those there are stay. */
+  refuse(): void
+  accept(): void
+  /** Cuts all connections and stops listening; safe to call twice. */
+  stop(): Promise<void>
+}
+
+interface Pipe {
+  readonly direction: Direction
+  readonly from: Socket
+  readonly to: Socket
+  readonly held: Buffer[]
+  /** bytes until the cut */
+  left: number
+}
+
+/**
+ * Starts a proxy on a free port of the loopback address.
+ *
+ * @param targetPort where the server listens on 127.0.0.1; read anew for every connection, as a server may move
+ */
+export async function startFaultyProxy(targetPort: number | (() => number)): Promise<FaultyProxy> {
+  const pairs = new Set<readonly [Pipe, Pipe]>()
+  const stalled = new Set<Direction>()
+  let mostBytes: number | null = null
+  let delayMs = 0
+  let refusing = false
+  let cuts = 0
+
+  const bytesUntilCut = () =>
+    mostBytes === null ? Number.POSITIVE_INFINITY : Math.floor(Math.random() * mostBytes)
+
+  function cutPair(pair: readonly [Pipe, Pipe]): void {
+    if (!pairs.delete(pair)) return
+    cuts += 1
+    for (const { from } of pair) from.destroy()
+  }
+
+  function handOn(pipe: Pipe, pair: readonly [Pipe, Pipe], bytes: Buffer): void {
+    if (!pairs.has(pair)) return
+    if (stalled.has(pipe.direction)) return void pipe.held.push(bytes)
+    if (bytes.length < pipe.left) {
+      pipe.left -= bytes.length
+      pipe.to.write(bytes)
+      return
+    }
+    // The last bytes are to arrive before the connection breaks.
+    pipe.to.write(bytes.subarray(0, pipe.left), () => cutPair(pair))
+    pipe.left = 0
+  }
+
+  const server = createServer((client) => {
+    client.on('error', () => undefined)
+    if (refusing) return void client.destroy()
+    const upstream = open(typeof targetPort === 'number' ? targetPort : targetPort(), '127.0.0.1')
+    const pipe = (direction: Direction, from: Socket, to: Socket): Pipe => ({
+      ...{ direction, from, to, held: [], left: bytesUntilCut() },
+    })
+    const pair = [pipe('requests', client, upstream), pipe('replies', upstream, client)] as const
+    pairs.add(pair)
+    for (const each of pair) {
+      each.from.setNoDelay(true)
+      each.from.on('error', () => undefined)
+      each.from.on('data', (bytes: Buffer) => {
+        if (delayMs === 0) handOn(each, pair, bytes)
+        else setTimeout(handOn, delayMs, each, pair, bytes)
+      })
+      // What one end closes the other end has lost: nothing is cut then, as there is nothing left to cut.
+      each.from.on('close', () => {
+        pairs.delete(pair)
+        each.to.destroy()
+      })
+    }
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    get cuts() {
+      return cuts
+    },
+    cut() {
+      for (const pair of [...pairs]) cutPair(pair)
+    },
+    cutAtRandom(most) {
+      mostBytes = most
+      for (const pair of pairs) for (const pipe of pair) pipe.left = bytesUntilCut()
+    },
+    stall(direction) {
+      for (const each of direction === undefined ? (['requests', 'replies'] as const) : [direction])
+        stalled.add(each)
+    },
+    flow() {
+      stalled.clear()
+      for (const pair of [...pairs]) {
+        for (const pipe of pair) for (const bytes of pipe.held.splice(0)) handOn(pipe, pair, bytes)
+      }
+    },
+    delay(ms) {
+      delayMs = ms
+    },
+    refuse() {
+      refusing = true
+    },
+    accept() {
+      refusing = false
+    },
+    async stop() {
+      const closed = server.listening ? once(server, 'close') : undefined
+      server.close()
+      for (const pair of [...pairs]) cutPair(pair)
+      await closed
+    },
+  }
+}

@@ -1,23 +1,32 @@
 import { getHeapStatistics } from 'node:v8'
 import { normalizeIP, fastifyRateLimit as rateLimit } from '@fastify/rate-limit'
-import { fastifyUnderPressure as underPressure } from '@fastify/under-pressure'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { sendFailure } from './error-mapper.plugin.ts'
+import { createHeapWatch } from './heap-watch.ts'
+import { createInHand } from './in-hand.ts'
 
 /** From where on new requests are turned away. */
 export interface PressureLimits {
-  /** how late the event loop may be on average over one look, ms */
-  readonly loopDelayMs: number
+  /** how many requests may be worked on at a time; long polls that wait are left out */
+  readonly requests: number
   /** how much may be in use on V8's heap, garbage not yet collected included, bytes */
   readonly heapBytes: number
-  /** how often to look, ms */
+  /** how long one look at the heap holds, ms */
   readonly everyMs: number
 }
 
+const { heap_size_limit: HEAP_LIMIT } = getHeapStatistics()
+/** What a request and its connection take, body and answer left out: some 20 KiB, and as much again in garbage. */
+const REQUEST_BYTES = 49_152
+const MOST_REQUESTS = 4_096
+
 /**
- * - The loop: `/health` gives Redis a second, and so do most who ask for it; at half of that being late, more requests
- *   would only make a server that still works look dead. It is a mean, so one large batch is not taken for overload.
+ * The measure is what is in hand, never how late the event loop is: that is late too when the machine is busy with
+ * something else, and turning away the only request there is would help nobody.
+ *
+ * - Requests: as many as are still answered within the second that `/health` has, also on a slow machine, and fewer
+ *   where the heap is so small that they alone would fill it.
  * - The heap: half of V8's own limit, which follows the machine's or container's memory and --max-old-space-size. V8
  *   ends a process that uses four fifths of its old generation and cannot free any; the limit counts the young one in,
  *   and requests that arrive between two looks need room too. Seen: with 128 MB of old space, dead at 115 MB, while
@@ -25,9 +34,9 @@ export interface PressureLimits {
  *   itself by it might never take another request.
  */
 export const PRESSURE_LIMITS: PressureLimits = {
-  loopDelayMs: 500,
-  heapBytes: Math.floor(getHeapStatistics().heap_size_limit / 2),
-  everyMs: 1_000,
+  requests: Math.min(MOST_REQUESTS, Math.floor(HEAP_LIMIT / 4 / REQUEST_BYTES)),
+  heapBytes: Math.floor(HEAP_LIMIT / 2),
+  everyMs: 250,
 }
 
 export interface LimitsOptions {
@@ -36,12 +45,19 @@ export interface LimitsOptions {
   readonly pressure?: PressureLimits
 }
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Says that from now on this request only waits, and is no work in hand; idempotent. */
+    leaveHand?: (() => void) | undefined
+  }
+}
+
 /** Paths that say whether this server is well. Those who ask must hear it above all when it is not. */
 const NEVER_LIMITED: ReadonlySet<string> = new Set(['/health', '/ready', '/live', '/metrics'])
 const isNeverLimited = ({ routeOptions }: FastifyRequest) => NEVER_LIMITED.has(routeOptions.url ?? '')
 
 const MINUTE_MS = 60_000
-/** The next look may see another picture. */
+/** A request in hand takes far less than a second. */
 const OVERLOADED = {
   status: 503,
   detail: 'the server has more to do than it can; try again',
@@ -55,14 +71,24 @@ const OVERLOADED = {
  */
 export const limits = fp<LimitsOptions>(
   async (app, { perMinute, pressure = PRESSURE_LIMITS }) => {
-    await app.register(underPressure, {
-      maxEventLoopDelay: pressure.loopDelayMs,
-      maxHeapUsedBytes: pressure.heapBytes,
-      sampleInterval: pressure.everyMs,
-      // Awaited until it is sent: the plugin goes on with the request afterwards, which Fastify skips only then.
-      pressureHandler: async (request, reply) => {
-        if (!isNeverLimited(request)) await sendFailure(request, reply, OVERLOADED)
-      },
+    const inHand = createInHand()
+    const isHeapFull = createHeapWatch(pressure.heapBytes, pressure.everyMs)
+    // A request that comes alone is served whatever the heap looks like: turned away, nothing would ever make V8 collect
+    // the garbage that fills it.
+    const isTooMuch = () => inHand.count >= pressure.requests || (inHand.count > 0 && isHeapFull())
+    app.decorateRequest('leaveHand', undefined)
+    app.addHook('onRequest', (request, reply, done) => {
+      if (isNeverLimited(request)) return done()
+      if (isTooMuch()) {
+        sendFailure(request, reply, OVERLOADED)
+        return
+      }
+      request.leaveHand = inHand.take(request.raw.socket)
+      done()
+    })
+    app.addHook('onResponse', (request, _reply, done) => {
+      request.leaveHand?.()
+      done()
     })
     if (perMinute === 0) return
 

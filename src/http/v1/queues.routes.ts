@@ -72,6 +72,7 @@ export const queueRoutes: FastifyPluginAsyncTypebox<QueueRoutesOptions> = async 
       reply.raw.once('close', () => gone.abort())
       if (reply.raw.destroyed || closing) gone.abort()
       waiting.add(gone)
+      if (waitMs > 0) request.leaveHand?.()
       try {
         const claimed = gone.signal.aborted
           ? []

@@ -8,6 +8,9 @@ import {
   PROCESSES,
   WITHOUT_REDIS,
 } from './test/support/parts.ts'
+import { startRun } from './test/support/run.js'
+
+startRun()
 
 /** The image can be tried only where a container engine runs; elsewhere its test is no part of the suite. */
 const withImage = await engineAnswers()
@@ -38,6 +41,7 @@ const alone = (project: ReturnType<typeof ofOwnRedis>) => ({
 
 export default defineConfig({
   test: {
+    setupFiles: ['test/support/leaves-nothing.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // Most tests wait, for what falls due or for a process that starts.

@@ -1,6 +1,5 @@
 // @ts-check
-// The processes of a benchmark. All are children of this one, and none outlives it in order or in disorder, save when
-// this one is killed with kill -9.
+// The processes of a benchmark. All are children of this one, and none outlives it, however it ends.
 
 import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -8,6 +7,7 @@ import { readFileSync, rmSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { ofRun, startRun } from '../../test/support/run.js'
 
 /** @typedef {import('node:child_process').ChildProcess} ChildProcess */
 
@@ -21,6 +21,7 @@ export const NODE_FLAGS = ['--max-semi-space-size=64']
 /** What Linux counts the CPU time of processes in. */
 const TICKS_PER_SECOND = 100
 
+startRun()
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
   for (const folder of temporary)
@@ -60,7 +61,9 @@ function own(child) {
  */
 export function start(file, args, { cwd, env = process.env, silent = false, stdout: to } = {}) {
   const stdout = silent ? 'ignore' : (to ?? 'pipe')
-  return own(spawn(file, args, { env, stdio: ['ignore', stdout, 'inherit'], ...(cwd ? { cwd } : {}) }))
+  return own(
+    spawn(file, args, { env: ofRun(env), stdio: ['ignore', stdout, 'inherit'], ...(cwd ? { cwd } : {}) }),
+  )
 }
 
 /**

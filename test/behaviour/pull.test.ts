@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { json } from 'node:stream/consumers'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { startChild } from '../support/children.ts'
 import { type Fleet, startFleet } from '../support/fleet.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import type { Service } from '../support/service.ts'
@@ -112,10 +112,9 @@ async function work({ url, queue, batches }: Plan): Promise<void> {
 /** Starts a worker in a process of its own. */
 function startWorker(plan: Plan) {
   const code = `${work.toString()}; await work(${JSON.stringify(plan)})`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
+  const child = startChild(process.execPath, ['--input-type=module', '-e', code], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  onTestFinished(() => void child.kill('SIGKILL'))
   const lines: WorkerLine[] = []
   let rest = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {

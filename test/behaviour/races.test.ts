@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { expect, inject, it, onTestFinished } from 'vitest'
 import { connect } from '../../src/redis/connect.ts'
 import { keysOf, wakeChannelOf } from '../../src/redis/keys.ts'
 import { createMessageScripts, type MessageScripts } from '../../src/redis/message-scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
+import { startChild } from '../support/children.ts'
 import { repeated, startFleet } from '../support/fleet.ts'
 import { SETTINGS } from '../support/retention.ts'
 import { until } from '../support/until.ts'
@@ -91,10 +91,9 @@ async function changeAtRandomElsewhere(redisUrl: string, namespace: string, plan
     await connection.close()
     process.stdout.write(JSON.stringify(answers))`
   const args = [redisUrl, { ...SETTINGS, namespace }, plan].map((arg) => JSON.stringify(arg))
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code, ...args], {
+  const child = startChild(process.execPath, ['--input-type=module', '-e', code, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  onTestFinished(() => void child.kill('SIGKILL'))
   let text = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     text += chunk

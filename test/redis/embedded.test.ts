@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -23,6 +23,7 @@ import {
   startEmbeddedRedis,
 } from '../../src/redis/embedded.ts'
 import { openLocked } from '../../src/setup/lock.js'
+import { startChild } from '../support/children.ts'
 
 vi.setConfig({ testTimeout: 20_000 }) // the first run on a machine fetches redis-server
 
@@ -128,7 +129,7 @@ function connect({ socketPath }: Pick<EmbeddedRedis, 'socketPath'>, connectionNa
 
 /** A service in a process of its own, leading a process group as in a terminal, once its Redis answers. */
 async function otherService(): Promise<{ process: ChildProcess; socketPath: string }> {
-  const service = spawn(process.execPath, [join(compiled, 'service.js'), dataDir, CACHE], {
+  const service = startChild(process.execPath, [join(compiled, 'service.js'), dataDir, CACHE], {
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
   })
@@ -286,7 +287,7 @@ it('wakes a redis-server that was stopped by a signal', async () => {
 function keeper(): ChildProcess {
   mkdirSync(dataDir, { recursive: true })
   const fd = openLocked(join(dataDir, 'redis.pid'))
-  const child = spawn('sleep', ['60'], { stdio: ['ignore', 'ignore', 'ignore', fd] })
+  const child = startChild('sleep', ['60'], { stdio: ['ignore', 'ignore', 'ignore', fd] })
   children.push(child)
   if (fd !== undefined) closeSync(fd)
   writeFileSync(join(dataDir, 'redis.pid'), String(child.pid))

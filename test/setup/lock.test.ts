@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openLocked, withLock } from '../../src/setup/lock.js'
+import { startChild } from '../support/children.ts'
 
 const LOCK_MODULE = new URL('../../src/setup/lock.js', import.meta.url).href
 let folder: string
@@ -22,7 +23,7 @@ afterEach(() => {
 /** Another process that runs `code` with `withLock` in reach. */
 function otherProcess(code: string): ChildProcess {
   const script = `import { withLock } from ${JSON.stringify(LOCK_MODULE)}\n${code}`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+  const child = startChild(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   children.push(child)
@@ -107,7 +108,7 @@ describe('openLocked', () => {
     const file = join(folder, 'held')
     const fd = openLocked(file)
     if (fd === undefined) return expect.unreachable('nobody holds it')
-    const keeper = spawn('sleep', ['60'], { stdio: ['ignore', 'ignore', 'ignore', fd] })
+    const keeper = startChild('sleep', ['60'], { stdio: ['ignore', 'ignore', 'ignore', fd] })
     children.push(keeper)
     closeSync(fd)
     expect(openLocked(file)).toBeUndefined()

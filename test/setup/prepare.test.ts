@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import {
@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest'
+import { startChild } from '../support/children.ts'
 
 vi.setConfig({ testTimeout: 20_000 }) // npm takes a second or two, on a slow machine more
 
@@ -101,7 +102,7 @@ const write = (file: string, content: string) => writeFileSync(join(project, fil
 const builds = () => text('builds.log').split('\n').length - 1
 
 function start(env: NodeJS.ProcessEnv = {}, options: string[] = []): ChildProcess & { said: string } {
-  const child = spawn(process.execPath, [...options, 'src/setup/prepare.js'], {
+  const child = startChild(process.execPath, [...options, 'src/setup/prepare.js'], {
     cwd: project,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'inherit', 'pipe'],

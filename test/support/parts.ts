@@ -45,6 +45,7 @@ export const OWN_REDIS = [
   'test/readiness.test.ts',
   'test/redis/cluster.test.ts',
   'test/redis/embedded.test.ts',
+  'test/suite/leaves-nothing.test.ts',
 ]
 
 /** Of those, the ones that measure this project at a size or a speed, which takes time and depends on no release */

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Cluster, Redis } from 'ioredis'
 import { inject } from 'vitest'
+import { endChild, startChild } from './children.ts'
+import { whenTestEnds } from './owner.ts'
 import { until } from './until.ts'
 
 export interface TestRedis {
@@ -26,7 +28,7 @@ export interface TestRedisOptions {
   readonly args?: readonly string[]
 }
 
-/** A redis-server of the test's own, with every write on disk before it is answered. */
+/** A redis-server of the test's own, with every write on disk before it is answered; it ends with the test at the latest. */
 export async function startRedis({ redisServer, args = [] }: TestRedisOptions = {}): Promise<TestRedis> {
   const binary = redisServer ?? inject('redisServer')
   const dir = await mkdtemp(join(tmpdir(), 'carillon-test-'))
@@ -49,7 +51,7 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
   client.on('error', () => undefined)
 
   const start = async () => {
-    child = spawn(
+    child = startChild(
       binary,
       ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, ...durable, ...args],
       { stdio: 'ignore' },
@@ -63,11 +65,14 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
     await Promise.race([answers, ended])
   }
   const kill = async () => {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const gone = once(child, 'exit')
-    child.kill('SIGKILL')
-    await gone
+    if (child !== undefined) await endChild(child)
   }
+  const stop = async () => {
+    client.disconnect()
+    await kill()
+    await rm(dir, { recursive: true, force: true })
+  }
+  whenTestEnds(stop)
   await start()
   return {
     url: `redis://127.0.0.1:${port}`,
@@ -76,11 +81,7 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
     kill,
     start,
     signal: (signal) => void child?.kill(signal),
-    async stop() {
-      client.disconnect()
-      await kill()
-      await rm(dir, { recursive: true, force: true })
-    },
+    stop,
   }
 }
 

@@ -1,10 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { inject } from 'vitest'
+import { endChild, startChild } from './children.ts'
+import { whenTestEnds } from './owner.ts'
 import { freePort, startRedis, type TestRedis } from './redis.ts'
 import { until } from './until.ts'
 
@@ -81,18 +81,17 @@ async function startSentinel(redisServer: string, downAfterMs: number, masterPor
     `sentinel failover-timeout ${NAME} 5000`,
   ]
   await writeFile(file, `${lines.join('\n')}\n`)
-  const child: ChildProcess = spawn(redisServer, [file, '--sentinel'], { stdio: 'ignore' })
+  const child = startChild(redisServer, [file, '--sentinel'], { stdio: 'ignore' })
   const client = new Redis({ port, protocol: 2, retryStrategy: () => 20, maxRetriesPerRequest: null })
   client.on('error', () => undefined)
+  whenTestEnds(() => client.disconnect())
   await until('a sentinel answers', async () => (await client.ping()) === 'PONG')
   return {
     port,
     client,
     async stop() {
       client.disconnect()
-      const gone = once(child, 'exit')
-      child.kill('SIGKILL')
-      await gone
+      await endChild(child)
       await rm(dir, { recursive: true, force: true })
     },
   }

@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { inject } from 'vitest'
 import type { MessageReply } from '../../src/http/v1/message.schemas.ts'
+import { startChild } from './children.ts'
 import { readSamples } from './prometheus.ts'
 import { until } from './until.ts'
 
@@ -85,7 +85,7 @@ const moreHosts = (hosts: Readonly<Record<string, string>>) =>
     }
     syncBuiltinESMExports()`)}`
 
-/** Runs `node dist/main.js` on a port of its own and waits until it listens. */
+/** Runs `node dist/main.js` on a port of its own and waits until it listens; it ends with the test at the latest. */
 export async function startService({
   env = {},
   clockErrorMs = 0,
@@ -121,7 +121,7 @@ function runService({ env, clockErrorMs, hosts }: Required<ServiceOptions>) {
     ...(clockErrorMs === 0 ? [] : ['--import', wrongClock(clockErrorMs)]),
     ...(Object.keys(hosts).length === 0 ? [] : ['--import', moreHosts(hosts)]),
   ]
-  const child = spawn(process.execPath, [...preload, ...START], {
+  const child = startChild(process.execPath, [...preload, ...START], {
     env: { PATH: process.env.PATH, PORT: '0', REDIS_URL: inject('redisUrl'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -11,6 +11,7 @@ import { parseRedisUrl, type RedisTarget } from './redis/url.ts'
 import { type Server, startServer } from './server.ts'
 import { trapSignals } from './signals.ts'
 import { sleep } from './sleep.ts'
+import { stopOnUnexpectedErrors } from './unexpected.ts'
 
 /** How long a stop waits for a start that is still under way, and for the reader of the last lines. */
 const START_ENDS_WITHIN_MS = 3_000
@@ -63,7 +64,12 @@ async function run(config: Config): Promise<void> {
     server = await startServer({ ...shared, console, onUnfit: giveUp })
   }
 
-  const stop = async (graceMs: number) => {
+  let stopped: Promise<void> | undefined
+  const stop = (graceMs: number) => {
+    stopped ??= stopAll(graceMs)
+    return stopped
+  }
+  const stopAll = async (graceMs: number) => {
     stopping.abort()
     await Promise.race([started.catch(() => undefined), sleep(START_ENDS_WITHIN_MS, never)])
     await server?.stop({ graceMs })
@@ -93,7 +99,14 @@ async function run(config: Config): Promise<void> {
 
   trapSignals(process.env.npm_lifecycle_event !== undefined, (signal) => {
     logger.info(`${signal}: stopping`)
-    stop(config.SHUTDOWN_GRACE_MS).then(() => process.exit(0), refuse)
+    // Whoever has begun to stop it already decides how it ends.
+    if (stopped !== undefined) return
+    stop(config.SHUTDOWN_GRACE_MS).then(() => process.exit(), refuse)
+  })
+  stopOnUnexpectedErrors({
+    logger,
+    graceMs: config.SHUTDOWN_GRACE_MS,
+    stop: () => stop(config.SHUTDOWN_GRACE_MS),
   })
   const started = start()
   try {

@@ -3,6 +3,7 @@ import { createLogger, createTerminalFormat } from '../logger.ts'
 import type { Measured } from '../prometheus.ts'
 import { type Server, startServer } from '../server.ts'
 import { sleep } from '../sleep.ts'
+import { stopOnUnexpectedErrors } from '../unexpected.ts'
 import { type FromServer, type Start, type ToServer, toReason } from './messages.ts'
 import { createRelayedStdout } from './relayed-stdout.ts'
 
@@ -24,12 +25,14 @@ export function runServerProcess(): void {
   let graceAtSignalMs = 0
   let server: Server | undefined
   let started: Promise<void> | undefined
-  let isStopping = false
+  let stopped: Promise<void> | undefined
 
   async function start({ config, target, forTerminal, quietly }: Start): Promise<void> {
     graceAtSignalMs = config.SHUTDOWN_GRACE_MS
     const format = forTerminal ? await createTerminalFormat() : undefined
-    const logger = createLogger(stdout, quietly ? 'silent' : config.LOG_LEVEL, format)
+    const logger = createLogger(stdout, quietly ? 'fatal' : config.LOG_LEVEL, format)
+    const { SHUTDOWN_GRACE_MS: graceMs } = config
+    stopOnUnexpectedErrors({ logger, graceMs, stop: () => stop(graceMs) })
     const giveUp = (error: Error) => send({ type: 'give up', reason: toReason(error) })
     server = await startServer({
       config,
@@ -51,16 +54,19 @@ export function runServerProcess(): void {
 
   /** A start that fails while it is to be stopped is no failure. */
   function end(error: unknown): void {
-    if (!isStopping) send({ type: 'unable', reason: toReason(error) }, () => process.exit(1))
+    if (stopped === undefined) send({ type: 'unable', reason: toReason(error) }, () => process.exit(1))
   }
 
-  async function stop(graceMs: number): Promise<void> {
-    if (isStopping) return
-    isStopping = true
+  function stop(graceMs: number): Promise<void> {
+    stopped ??= stopAll(graceMs)
+    return stopped
+  }
+
+  async function stopAll(graceMs: number): Promise<void> {
     await Promise.race([started?.catch(() => undefined), sleep(START_ENDS_WITHIN_MS, never)])
     await server?.stop({ graceMs })
     await Promise.race([stdout.drain(), sleep(LAST_LINES_MS, never)])
-    process.exit(0)
+    process.exit()
   }
 
   function take(message: ToServer): void {
@@ -76,7 +82,11 @@ export function runServerProcess(): void {
         stdout.settled(message)
         break
       case 'measure':
-        void server?.measured().then((measured) => send({ type: 'measured', id: message.id, measured }))
+        // One that cannot tell stands in the sum with what it last told.
+        server
+          ?.measured()
+          .then((measured) => send({ type: 'measured', id: message.id, measured }))
+          .catch(() => undefined)
         break
       case 'gathered':
         gatherers.get(message.id)?.(message.measured)

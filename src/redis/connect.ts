@@ -86,6 +86,8 @@ function sharedOptions(target: RedisTarget) {
     keepAlive: 5_000,
     socketTimeout: SILENT_SOCKET_MS,
     autoResendUnfulfilledCommands: false,
+    // Nobody holds the promise of a subscription that the client makes itself: one that fails would end the process.
+    autoResubscribe: false,
     maxRetriesPerRequest: 0,
     reconnectOnError: leaveReplicas(),
     ...(target.tls ? { tls: {} } : {}),

@@ -28,7 +28,7 @@ export function listenForWakes(
     const match = /^(\d+) (\d+) (.*)$/.exec(text)
     if (match !== null) onWake(Number(match[1]), Number(match[2]), match[3] ?? '')
   })
-  // ioredis subscribes again by itself after every reconnection, once the first time succeeded.
+  // After every reconnection. One that fails has lost its connection, and the next follows.
   const subscribe = () => {
     client.subscribe(channel).then(onGap, () => undefined)
   }

@@ -18,6 +18,11 @@ export interface FaultyProxy {
    * @param mostBytes the highest number of bytes, in each direction; null ends it
    */
   cutAtRandom(mostBytes: number | null): void
+  /**
+   * Cuts each connection on which a client sends bytes that match, before they are handed on; null ends it. A command of
+   * a few hundred bytes comes in one piece.
+   */
+  cutOn(pattern: RegExp | null): void
   /** Holds back what travels in a direction, both unless given; connections stay open. */
   stall(direction?: Direction): void
   /** Hands on what was held back, and all that comes. */
@@ -51,6 +56,7 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
   let mostBytes: number | null = null
   let delayMs = 0
   let refusing = false
+  let forbidden: RegExp | null = null
   let cuts = 0
 
   const bytesUntilCut = () =>
@@ -64,6 +70,8 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
 
   function handOn(pipe: Pipe, pair: readonly [Pipe, Pipe], bytes: Buffer): void {
     if (!pairs.has(pair)) return
+    const isRequest = pipe.direction === 'requests'
+    if (isRequest && forbidden?.test(bytes.toString('latin1'))) return void cutPair(pair)
     if (stalled.has(pipe.direction)) return void pipe.held.push(bytes)
     if (bytes.length < pipe.left) {
       pipe.left -= bytes.length
@@ -112,6 +120,9 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
     cutAtRandom(most) {
       mostBytes = most
       for (const pair of pairs) for (const pipe of pair) pipe.left = bytesUntilCut()
+    },
+    cutOn(pattern) {
+      forbidden = pattern
     },
     stall(direction) {
       for (const each of direction === undefined ? (['requests', 'replies'] as const) : [direction])

@@ -37,6 +37,7 @@ export const WITHOUT_REDIS = [
 export const OWN_REDIS = [
   'test/behaviour/cluster-faults.test.ts',
   'test/behaviour/crashes.test.ts',
+  'test/behaviour/cut-connections.test.ts',
   'test/behaviour/delivery-faults.test.ts',
   'test/behaviour/passing-states.test.ts',
   'test/behaviour/resharding.test.ts',
@@ -60,6 +61,7 @@ export const PROCESSES = [
   'test/behaviour/process.test.ts',
   'test/behaviour/processes.test.ts',
   'test/behaviour/roles.test.ts',
+  'test/behaviour/unexpected-errors.test.ts',
 ]
 
 export const NO_SHARED_REDIS =

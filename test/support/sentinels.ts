@@ -26,12 +26,15 @@ export interface TestSentinelsOptions {
   readonly redisServer?: string
   /** how long a master may be silent before it is taken for dead; half a second unless given */
   readonly downAfterMs?: number
+  /** given the port of the master, answers the one at which sentinels and clients are to find it */
+  readonly behind?: (port: number) => Promise<number>
 }
 
 /** A master, its replica, and three sentinels, each a child process. */
 export async function startSentinels({
   redisServer = inject('redisServer'),
   downAfterMs = 500,
+  behind = async (port) => port,
 }: TestSentinelsOptions = {}): Promise<TestSentinels> {
   const nodes = [await startRedis({ redisServer }), await startRedis({ redisServer })] as const
   const [master, replica] = nodes
@@ -39,9 +42,8 @@ export async function startSentinels({
   await until('the replica is in step', async () =>
     (await replica.client.info('replication')).includes('master_link_status:up'),
   )
-  const sentinels = await Promise.all(
-    [1, 2, 3].map(() => startSentinel(redisServer, downAfterMs, master.port)),
-  )
+  const knownAt = await behind(master.port)
+  const sentinels = await Promise.all([1, 2, 3].map(() => startSentinel(redisServer, downAfterMs, knownAt)))
   const [first] = sentinels
   const call = async (...args: string[]) => first?.client.call('SENTINEL', ...args)
   await until('the sentinels know each other and the replica', async () => {

@@ -4,6 +4,7 @@ import type { AllowList } from './addresses.ts'
 import type { BreakOffSignal } from './break-off.ts'
 import { type Connect, createGuardedConnector } from './guarded-connector.ts'
 import type { LookupAll } from './guarded-lookup.ts'
+import { type ResponseHead, UnaskedUpgradeError, watchResponses } from './response-head.ts'
 
 export interface WebhookRequest {
   readonly method: Dispatcher.HttpMethod
@@ -21,6 +22,8 @@ export interface WebhookResponse {
   readonly retryAfter: string | undefined
   /** its beginning, as far as it has come */
   readonly body: string
+  /** why nothing but its status could be read */
+  readonly problem: Error | undefined
 }
 
 /** How a request ended; once there is a response, nothing that happens to the rest of it matters any more. */
@@ -49,7 +52,8 @@ export interface WebhookClient {
 const BODY_BYTES = 1_024
 /** How long the body of a 2xx, which nobody waits for, may take to set its connection free. */
 const DRAIN_MS = 1_000
-const HEADER_BYTES = 16_384
+/** Of more headers than this the status alone counts. */
+const HEADER_BYTES = 65_536
 /** As undici has it: a server that says nothing of its own often waits 5 s. A server's hint counts, less 2 s. */
 const IDLE_MS = 4_000
 /** Whatever a server promises: an idle connection to each of many hosts would use up what may be open at once. */
@@ -63,6 +67,8 @@ const GIVEN_UP = new Error('given up')
  */
 interface Line {
   socket?: Socket | undefined
+  /** of the socket, once it is connected */
+  head?: ResponseHead | undefined
 }
 
 interface LineOptions extends Dispatcher.DispatchOptions {
@@ -77,7 +83,11 @@ class LineClient extends Client {
     super(origin, {
       ...options,
       connect(to, callback) {
-        line.socket = connect(to, callback)
+        line.head = undefined
+        line.socket = connect(to, (...result) => {
+          if (result[1] !== null) line.head = watchResponses(result[1])
+          callback(...result)
+        })
       },
     })
     this.#line = line
@@ -111,6 +121,14 @@ export function createWebhookClient(allow: AllowList, lookup: LookupAll): Webhoo
     maxHeaderSize: HEADER_BYTES,
   })
 
+  function dispatch(options: LineOptions): void {
+    try {
+      agent.dispatch(options, options.exchange)
+    } catch (error) {
+      options.exchange.onResponseError(null, error as Error) // of undici's checks
+    }
+  }
+
   return {
     send: ({ origin, path, method, headers, body }, { timeoutMs, signal, onOver }) =>
       new Promise((resolve) => {
@@ -118,13 +136,10 @@ export function createWebhookClient(allow: AllowList, lookup: LookupAll): Webhoo
           onOver()
           return resolve({ kind: 'aborted' })
         }
-        const exchange = new Exchange({ timeoutMs, signal, settle: resolve, onOver })
+        const resend = () => dispatch(options)
+        const exchange = new Exchange({ timeoutMs, signal, settle: resolve, onOver, resend })
         const options: LineOptions = { origin, path, method, headers, body, exchange }
-        try {
-          agent.dispatch(options, exchange)
-        } catch (error) {
-          exchange.onResponseError(null, error as Error) // of undici's checks
-        }
+        dispatch(options)
       }),
     close: () => agent.destroy(),
   }
@@ -137,7 +152,17 @@ interface ExchangeOptions {
   readonly settle: (ending: Ending) => void
   /** told once when it does no more */
   readonly onOver: () => void
+  /** sends the same request over another connection */
+  readonly resend: () => void
 }
+
+/** How a connection ends that the receiver has closed, be it before our request or upon it. */
+const CLOSED: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
+/** Headers that are too many or cannot be read; of some, undici first sees that their length is not the body's. */
+const isOfHeaders = (error: Error): boolean =>
+  error instanceof errors.HTTPParserError ||
+  error instanceof errors.HeadersOverflowError ||
+  error instanceof errors.ResponseContentLengthMismatchError
 
 /** One request and its response, as undici tells of them. */
 class Exchange implements Dispatcher.DispatchHandler {
@@ -153,13 +178,15 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #signal: BreakOffSignal
   readonly #settle: (ending: Ending) => void
   readonly #onOver: () => void
+  readonly #resend: () => void
   readonly #abort = () => this.#giveUp({ kind: 'aborted' })
 
-  constructor({ timeoutMs, signal, settle, onOver }: ExchangeOptions) {
+  constructor({ timeoutMs, signal, settle, onOver, resend }: ExchangeOptions) {
     this.#endsAt = performance.now() + timeoutMs
     this.#signal = signal
     this.#settle = settle
     this.#onOver = onOver
+    this.#resend = resend
     this.#timer = setTimeout(timeOut, timeoutMs, this)
     signal.addEventListener('abort', this.#abort)
   }
@@ -171,6 +198,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     // Given up while it waited for a connection.
     if (this.#isOver) controller.abort(GIVEN_UP)
+    else this.line?.head?.begin()
   }
 
   onResponseStart(
@@ -179,7 +207,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     headers: Record<string, string | string[] | undefined>,
   ): void {
     if (status < 200) return
-    this.#head = { status, location: first(headers.location), retryAfter: first(headers['retry-after']) }
+    const { location, 'retry-after': retryAfter } = headers
+    this.#head = { status, location: first(location), retryAfter: first(retryAfter), problem: undefined }
     if (status >= 300) return
     this.#tell()
     // Most often the end came with the beginning, and there is nothing to wait for.
@@ -204,11 +233,34 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#abort()
       return
     }
-    // Whoever asked for no upgrade gets this status from a server gone wrong only; undici makes an error of it.
-    if (error.message === 'bad upgrade') {
-      this.#head = { status: 101, location: undefined, retryAfter: undefined }
+    if (this.#head === undefined && this.#isStale(error)) {
+      queueMicrotask(() => this.#again()) // not before undici is done with the connection
+      return
     }
+    this.#head ??= this.#headDespite(error)
     this.#finish({ kind: 'error', error })
+  }
+
+  /**
+   * The receiver had closed the connection, idle since the request before, and ours crossed that on its way: an attempt
+   * that has failed at nothing. It is made over another connection, the last of them a new one, as HTTP allows for
+   * requests that say by an id whether they are the same (RFC 9110, 9.2.2).
+   */
+  #isStale(error: Error): boolean {
+    const head = this.line?.head
+    return head !== undefined && head.requests > 1 && !head.hasBegun && CLOSED.has(codeOf(error))
+  }
+
+  #again(): void {
+    if (!this.#isOver) this.#resend()
+  }
+
+  /** What a receiver has decided counts, though the headers after it make no sense. */
+  #headDespite(error: Error): Omit<WebhookResponse, 'body'> | undefined {
+    const status = this.line?.head?.status
+    if (status === undefined) return undefined
+    if (!(error instanceof UnaskedUpgradeError) && !isOfHeaders(error)) return undefined
+    return { status, location: undefined, retryAfter: undefined, problem: error }
   }
 
   /** What is left of a response that is told of already has a little time only. */
@@ -246,6 +298,8 @@ class Exchange implements Dispatcher.DispatchHandler {
 }
 
 const timeOut = (exchange: Exchange): void => exchange.timeOut()
+
+const codeOf = (error: Error): string => (error as NodeJS.ErrnoException).code ?? ''
 
 const first = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value[0] : value

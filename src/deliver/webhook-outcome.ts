@@ -36,12 +36,16 @@ export function judge(ending: Ending, attempt: Attempt, now: number): Outcome {
 }
 
 function judgeResponse(
-  { status, location, retryAfter, body }: WebhookResponse,
+  { status, location, retryAfter, body, problem }: WebhookResponse,
   attempt: Attempt,
   now: number,
 ): Outcome {
   if (status >= 200 && status < 300) return { kind: 'delivered' }
-  const report = { ...attempt, status, ...(body === '' ? {} : { body }) }
+  const report = {
+    ...{ ...attempt, status },
+    ...(problem === undefined ? {} : { error: oneLine(describe(problem), LONGEST_ERROR) }),
+    ...(body === '' ? {} : { body }),
+  }
   const reason = `status ${status}`
   if (RETRIED.has(status) || (status >= 500 && status < 600)) {
     const retryAfterMs = retryAfter === undefined ? undefined : parseRetryAfter(retryAfter, now)

@@ -5,64 +5,12 @@ import net, { type AddressInfo, type LookupFunction, Socket } from 'node:net'
 import tls from 'node:tls'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { parseAllowList } from '../../src/deliver/addresses.ts'
-import type { Delivery, Outcome } from '../../src/deliver/deliver.ts'
+import type { Outcome } from '../../src/deliver/deliver.ts'
 import type { LookupAll } from '../../src/deliver/guarded-lookup.ts'
-import { createWebhookSender } from '../../src/deliver/webhook.ts'
-import { parseWebhookSecrets } from '../../src/deliver/webhook-secrets.ts'
-import type { WebhookTarget } from '../../src/message.ts'
 import { VERSION } from '../../src/version.ts'
-import { type Answer, answerWith, hang, openReceiver } from '../support/receiver.ts'
+import { answerWith, hang, openReceiver } from '../support/receiver.ts'
 import { until } from '../support/until.ts'
-
-const never = new AbortController().signal
-
-/** A sender that may reach this machine, unless told otherwise; closes with the test. */
-function openSender({
-  secrets = '',
-  allow = '127.0.0.1',
-  now = Date.now,
-  lookup,
-}: {
-  secrets?: string
-  allow?: string
-  now?: () => number
-  lookup?: LookupAll
-} = {}) {
-  const sender = createWebhookSender({
-    secrets: parseWebhookSecrets(secrets),
-    allow: parseAllowList(allow),
-    now,
-    ...(lookup === undefined ? {} : { lookup }),
-  })
-  onTestFinished(() => sender.close())
-  return sender
-}
-
-const delivery = (
-  url: string,
-  target: Partial<WebhookTarget> = {},
-  rest: Partial<Delivery> = {},
-): Delivery => ({
-  id: 'order-1',
-  shard: 0,
-  token: 'token',
-  claim: 17,
-  dueAt: Date.UTC(2030, 0, 2, 3, 4, 5, 6),
-  attemptDueAt: Date.UTC(2030, 0, 2, 3, 5),
-  lateMs: 12,
-  attempt: 3,
-  payload: '{"text":"grüße 🔔"}',
-  target: { type: 'webhook', url, ...target },
-  ...rest,
-})
-
-/** Sends one message to a receiver that answers so. */
-async function sendTo(answer: Answer, target: Partial<WebhookTarget> = {}) {
-  const receiver = await openReceiver(answer)
-  const outcome = await openSender().send(delivery(receiver.url, target), never)
-  return { outcome, receiver }
-}
+import { delivery, never, openSender, sendTo } from './sending.ts'
 
 /** What is kept of an attempt, where a test is not about it. */
 const attempt = { at: expect.any(Number), claim: 17, durationMs: expect.any(Number) }
@@ -264,20 +212,6 @@ describe('a response', () => {
     expect(outcome).toEqual({ kind: 'failed', reason: 'status 429', report: { ...attempt, status: 429 } })
   })
 
-  it('comes after early hints', async () => {
-    const { outcome } = await sendTo((response) => {
-      response.writeEarlyHints({ link: '</style.css>; rel=preload' }, () => response.writeHead(410).end())
-    })
-    expect(outcome).toMatchObject({ kind: 'rejected', reason: 'status 410' })
-  })
-
-  it('of 101, which nobody asked for, is not tried again', async () => {
-    const { outcome } = await sendTo((_response, _request, socket) => {
-      socket.end('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n')
-    })
-    expect(outcome).toMatchObject({ kind: 'rejected', reason: 'status 101', report: { status: 101 } })
-  })
-
   it('acknowledges as soon as its headers are there, whatever becomes of its body', async () => {
     const { outcome } = await sendTo((response, _request, socket) => {
       read('headers').then(() => socket.resetAndDestroy())
@@ -453,18 +387,6 @@ describe('no response', () => {
       'is not HTTP',
       (socket: Socket) => socket.end('SSH-2.0-OpenSSH_9.9\r\n'),
       /^Response does not match the HTTP\/1.1 protocol/,
-    ],
-    [
-      'has headers without end',
-      (socket: Socket) => {
-        socket.write('HTTP/1.1 200 OK\r\n')
-        const more = () => {
-          while (socket.write('x-more: 0123456789abcdef\r\n'.repeat(64)));
-          socket.once('drain', more)
-        }
-        more()
-      },
-      /^UND_ERR_HEADERS_OVERFLOW/,
     ],
   ])('that %s is a network error', async (_what, answer, error) => {
     const { outcome } = await sendTo((_response, _request, socket) => void answer(socket))

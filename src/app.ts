@@ -13,9 +13,11 @@ import { errorMapper, sendFailure } from './http/error-mapper.plugin.ts'
 import { toFailure } from './http/failure.ts'
 import { type HealthCheck, healthRoutes } from './http/health.routes.ts'
 import { homeRoutes } from './http/home.routes.ts'
+import type { Authority } from './http/hosts.ts'
 import { limits } from './http/limits.plugin.ts'
 import { answerExpectations, answerMalformed } from './http/malformed.ts'
 import { type MetricsRoutesOptions, metricsRoutes } from './http/metrics.routes.ts'
+import { origins } from './http/origins.plugin.ts'
 import { type ReadyCheck, readyRoutes } from './http/ready.routes.ts'
 import { type ApiDeps, api } from './http/v1/api.ts'
 import { validatorCompiler } from './http/validation.ts'
@@ -28,6 +30,12 @@ export interface AppDeps {
   readonly exposeMetrics: MetricsRoutesOptions['exposeMetrics']
   /** who may come in; none lets everybody in */
   readonly keys: readonly ApiKey[]
+  /** whether, without keys, it is served under any name that is asked for */
+  readonly allowOpen?: boolean
+  /** names that it has besides those of this machine */
+  readonly allowedHosts?: readonly Authority[]
+  /** origins whose pages may use it, as browsers write them */
+  readonly corsOrigins?: readonly string[]
   /** requests a key, or else an address, may make in a minute; 0 and absent mean any number */
   readonly perMinute?: number
   readonly logger: FastifyBaseLogger
@@ -40,6 +48,9 @@ export async function buildApp({
   checkReady,
   exposeMetrics,
   keys,
+  allowOpen = false,
+  allowedHosts = [],
+  corsOrigins = [],
   perMinute = 0,
   logger,
 }: AppDeps): Promise<FastifyInstance> {
@@ -70,6 +81,8 @@ export async function buildApp({
   })
   app.removeContentTypeParser('text/plain') // or a wrong type would be told off for its content
   await app.register(errorMapper) // first, so that every later scope inherits it
+  const checkHosts = keys.length === 0 && !allowOpen
+  await app.register(origins, { checkHosts, allowedHosts, corsOrigins }) // before anything is told, even of keys
   await app.register(auth, { keys }) // before all that reads a body, and before the limits, which go by key
   await app.register(limits, { perMinute })
   await app.register(docs) // before all routes that it is to describe

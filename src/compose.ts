@@ -15,6 +15,7 @@ import { parseWebhookSecrets } from './deliver/webhook-secrets.ts'
 import { webhookTargetProblems } from './deliver/webhook-target.ts'
 import { parseApiKeys } from './http/api-keys.ts'
 import type { HealthCheck } from './http/health.routes.ts'
+import { parseAllowedHosts, parseCorsOrigins } from './http/hosts.ts'
 import type { Destination } from './message.ts'
 import { createMetrics, type Gather } from './prometheus.ts'
 import { createLeases } from './pull/leases.ts'
@@ -149,7 +150,10 @@ export async function compose(foundations: Foundations) {
     checkHealth,
     checkReady,
     exposeMetrics: expose,
-    keys: config.API_KEYS === undefined ? [] : parseApiKeys(config.API_KEYS),
+    keys: parseApiKeys(config.API_KEYS ?? ''),
+    allowOpen: config.ALLOW_OPEN,
+    allowedHosts: parseAllowedHosts(config.ALLOWED_HOSTS ?? ''),
+    corsOrigins: parseCorsOrigins(config.CORS_ORIGINS ?? ''),
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     logger,
   })

@@ -4,6 +4,7 @@ import { Value } from '@sinclair/typebox/value'
 import { parseAllowList, WEBHOOK_ALLOW_FORM } from './deliver/addresses.ts'
 import { parseWebhookSecrets, WEBHOOK_SECRETS_FORM } from './deliver/webhook-secrets.ts'
 import { API_KEYS_FORM, parseApiKeys } from './http/api-keys.ts'
+import { ALLOWED_HOSTS_FORM, CORS_ORIGINS_FORM, parseAllowedHosts, parseCorsOrigins } from './http/hosts.ts'
 import { DEFAULT_RETRY } from './message.ts'
 import { parseRedisUrl, REDIS_URL_FORMS } from './redis/url.ts'
 
@@ -26,6 +27,8 @@ const ConfigSchema = Type.Object({
   ALLOW_EVICTION: Type.Boolean({ description: 'true or false' }),
   API_KEYS: Type.Optional(Type.String({ description: API_KEYS_FORM })),
   ALLOW_OPEN: Type.Boolean({ description: 'true or false' }),
+  ALLOWED_HOSTS: Type.Optional(Type.String({ description: ALLOWED_HOSTS_FORM })),
+  CORS_ORIGINS: Type.Optional(Type.String({ description: CORS_ORIGINS_FORM })),
   RATE_LIMIT_PER_MINUTE: wholeNumber(0, 1_000_000_000, 'requests a minute for each key (0 for any number)'),
   NAMESPACE: Type.String({
     pattern: '^[A-Za-z0-9._-]{1,64}$',
@@ -180,6 +183,10 @@ function problemWith(name: string, text: string): string | undefined {
       return redisUrlProblem(text)
     case 'API_KEYS':
       return problemOf(() => parseApiKeys(text))
+    case 'ALLOWED_HOSTS':
+      return problemOf(() => parseAllowedHosts(text))
+    case 'CORS_ORIGINS':
+      return problemOf(() => parseCorsOrigins(text))
     case 'WEBHOOK_SECRETS':
       return problemOf(() => parseWebhookSecrets(text))
     case 'WEBHOOK_ALLOW':

@@ -92,6 +92,18 @@ describe('the settings', () => {
       expect(readConfig({ HOST, ALLOW_OPEN: 'true' }).ALLOW_OPEN).toBe(true)
     })
 
+    it.each([
+      ['ALLOWED_HOSTS', 'carillon.internal,[fd00::1]:3000', 'http://carillon.internal'],
+      ['CORS_ORIGINS', 'https://app.example.com', '*'],
+    ])('take %s=%s, and refuse %s in one line that names it', (name, right, wrong) => {
+      expect(readConfig({ [name]: right })).toMatchObject({ [name]: right })
+      expect(readConfig({ [name]: '' })).toEqual(readConfig({}))
+      expect(() => readConfig({ [name]: wrong })).toThrow(ConfigError)
+      expect(() => readConfig({ [name]: wrong })).toThrow(
+        new RegExp(`^${name} is "[^\\n]+; allowed: [^\\n]+$`),
+      )
+    })
+
     it('name what is wrong with a key, and no part of it', () => {
       const read = () => readConfig({ API_KEYS: `${API_KEYS},ops:${HASH}x:write`, HOST: '0.0.0.0' })
       expect(read).toThrow(

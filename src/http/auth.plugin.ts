@@ -1,7 +1,7 @@
-import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { type ApiKey, findApiKey, type Scope } from './api-keys.ts'
 import { sendFailure } from './error-mapper.plugin.ts'
+import { isReading, readsOpenPath } from './open-paths.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -9,10 +9,6 @@ declare module 'fastify' {
     apiKey: string | undefined
   }
 }
-
-/** What may be read without a key. A route is behind the door unless it is named here or lies below the reference. */
-const OPEN_PATHS: ReadonlySet<string> = new Set(['/', '/health', '/ready', '/live', '/openapi.json', '/docs'])
-const OPEN_BELOW = '/docs/'
 
 /**
  * Asks for a key at the door, before the body is read: GET and HEAD need the scope `read`, every other method `write`.
@@ -24,7 +20,7 @@ export const auth = fp<{ keys: readonly ApiKey[] }>(
     if (keys.length === 0) return
 
     app.addHook('onRequest', (request, reply, done) => {
-      if (isOpen(request)) return done()
+      if (readsOpenPath(request)) return done()
       const presented = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
       const key = presented === undefined ? undefined : findApiKey(keys, presented)
       if (key === undefined) {
@@ -48,12 +44,3 @@ export const auth = fp<{ keys: readonly ApiKey[] }>(
 )
 
 const scopeFor = (method: string): Scope => (isReading(method) ? 'read' : 'write')
-const isReading = (method: string) => method === 'GET' || method === 'HEAD'
-
-function isOpen({ method, routeOptions, url }: FastifyRequest): boolean {
-  if (!isReading(method)) return false
-  // The route that was matched, since no spelling of a path can pass for another one then. Where none was, the path
-  // itself will do: there is nothing behind it but a 404.
-  const path = routeOptions.url ?? url.split('?', 1)[0] ?? ''
-  return OPEN_PATHS.has(path) || path.startsWith(OPEN_BELOW)
-}

@@ -107,5 +107,5 @@ export function toProblem({ status, detail, code, errors, members }: Failure) {
   }
 }
 
-/** Whether a path belongs to the API whose failures are problems. */
-export const isApiPath = (url: string): boolean => /^\/v1(?:[/?]|$)/.test(url)
+/** Whether a request's target, a path or a whole URL, belongs to the API whose failures are problems. */
+export const isApiPath = (url: string): boolean => /^(?:https?:\/\/[^/]+)?\/v1(?:[/?]|$)/.test(url)

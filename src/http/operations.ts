@@ -67,7 +67,7 @@ const COMMON: readonly [status: number, description: string, detail: string, hea
   ],
   [
     403,
-    'the key has not the scope that this needs',
+    'the key has not the scope that this needs, the Host is not served, or a page of another site asks',
     'authorization: the key shop has no scope write, which POST needs',
     {},
   ],
@@ -402,6 +402,6 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
         },
       },
     },
-    failures: failures('Plain', [429, 503]),
+    failures: failures('Plain', [403, 429, 503]),
   },
 }

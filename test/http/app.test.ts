@@ -121,10 +121,10 @@ describe('GET /health', () => {
 
 describe('GET /', () => {
   it('is a page that says what this is and how to use it', async () => {
-    const answer = await world().app.inject({ url: '/', headers: { host: 'example.test:3000' } })
+    const answer = await world().app.inject({ url: '/', headers: { host: 'carillon.localhost:3000' } })
     expect(answer.statusCode).toBe(200)
     expect(answer.headers['content-type']).toBe('text/html; charset=utf-8')
-    expect(answer.body).toContain('http://example.test:3000/echoAtTime')
+    expect(answer.body).toContain('http://carillon.localhost:3000/echoAtTime')
   })
 
   it('takes nothing into the page that could be markup', async () => {

@@ -605,11 +605,19 @@ describe('at the door every route answers as the document says', () => {
   })
 
   it('to a key without the scope', async () => {
-    for (const [name] of withStatus(403)) {
+    for (const [name] of withStatus(401)) {
       const { key } = name.startsWith('GET') ? writer : reader
       const headers = { authorization: `Bearer ${key}` }
       expectAsDocumented(name, 403, await send({ app }, name, { headers }))
     }
+  })
+
+  it('to a Host that is not served', async () => {
+    const keyless = await doorOnly({})
+    const headers = { host: 'rebound.example' }
+    for (const [name] of withStatus(403))
+      expectAsDocumented(name, 403, await send({ app: keyless }, name, { headers }))
+    await keyless.close()
   })
 
   it('and lets everybody read the document and the reference', async () => {

@@ -201,7 +201,7 @@ describe('a long poll', () => {
     const { port } = new URL(await app.listen({ port: 0 }))
     const socket = connect(Number(port), '127.0.0.1')
     const answer = text(socket)
-    const request = `POST /v1/queues/mails/claim HTTP/1.1\r\nhost: it\r\ncontent-type: application/json\r\n`
+    const request = `POST /v1/queues/mails/claim HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n`
     const poll = `${request}content-length: ${WAIT.length}\r\n\r\n${WAIT}`
     socket.write(poll)
     await until('it waits', () => leases.signals.length === 1)

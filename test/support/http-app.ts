@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
-import { buildApp } from '../../src/app.ts'
+import { type AppDeps, buildApp } from '../../src/app.ts'
 import type { ApiDeps } from '../../src/http/v1/api.ts'
 
 /** The HTTP side alone, on whatever of its dependencies a test brings; for what no Redis has a part in. */
-export const httpApp = (api: Partial<ApiDeps>): Promise<FastifyInstance> =>
+export const httpApp = (api: Partial<ApiDeps>, rest: Partial<AppDeps> = {}): Promise<FastifyInstance> =>
   buildApp({
     // A test reaches only what it brings the dependencies of.
     api: {
@@ -20,4 +20,5 @@ export const httpApp = (api: Partial<ApiDeps>): Promise<FastifyInstance> =>
     checkReady: async () => undefined,
     exposeMetrics: async () => ({ contentType: 'text/plain', text: '' }),
     logger: pino({ level: 'silent' }),
+    ...rest,
   })

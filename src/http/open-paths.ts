@@ -1,0 +1,21 @@
+import type { FastifyRequest } from 'fastify'
+
+/** What may be read without a key. A route is behind the door unless it is named here or lies below the reference. */
+const OPEN_PATHS: ReadonlySet<string> = new Set(['/', '/health', '/ready', '/live', '/openapi.json', '/docs'])
+const OPEN_BELOW = '/docs/'
+
+export const isReading = (method: string): boolean => method === 'GET' || method === 'HEAD'
+
+/** Whether a request reads one of the pages that are open to all. */
+export function readsOpenPath(request: FastifyRequest): boolean {
+  if (!isReading(request.method)) return false
+  const path = pathOf(request)
+  return OPEN_PATHS.has(path) || path.startsWith(OPEN_BELOW)
+}
+
+/**
+ * The route that was matched, since no spelling of a path can pass for another one then. Where none was, the path itself
+ * will do: there is nothing behind it but a 404.
+ */
+export const pathOf = ({ routeOptions, url }: FastifyRequest): string =>
+  routeOptions.url ?? url.split('?', 1)[0] ?? ''

@@ -87,6 +87,14 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise
   }
 }
 
+/** @returns the socket of the redis-server that runs on `dataDir`; undefined where none answers. It starts none. */
+export async function findEmbeddedRedis(dataDir: string): Promise<string | undefined> {
+  const place = await realpath(dataDir).catch(() => undefined)
+  if (place === undefined) return undefined
+  const socketPath = await socketPathFor(place)
+  return (await probe(socketPath)) === 'ready' ? socketPath : undefined
+}
+
 /** Runs under the lock. Each turn asks the socket, and starts a server where nobody listens and nobody holds redis.pid. */
 async function bringUp(
   place: Place,

@@ -1,5 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { defineScript, type ScriptsOptions } from './define-script.ts'
+import { toSchedulerError } from './failures.ts'
 import { shardCountsKeyOf } from './keys.ts'
 import { withinTime } from './within-time.ts'
 
@@ -41,6 +42,18 @@ export function createRaiseShards(
     const reply = shards(shardCountsKeyOf(namespace), clockOffsetMs(), count, RAISED_AFTER_MS)
     const [now, counts] = await withinTime(reply)
     return { now: Number(now), counts: parseShardCounts(String(counts)) }
+  }
+}
+
+/** @returns the numbers as Redis has recorded them, undefined for none that can be read @throws as toSchedulerError says */
+export type ReadShardCounts = () => Promise<readonly ShardCount[] | undefined>
+
+export function createReadShardCounts(client: Redis | Cluster, namespace: string): ReadShardCounts {
+  return async () => {
+    const text = await client.get(shardCountsKeyOf(namespace)).catch((error: unknown) => {
+      throw toSchedulerError('get', error)
+    })
+    return text !== null && /^\d{1,4}(,\d{1,4}(@\d{1,15})?)*$/.test(text) ? parseShardCounts(text) : undefined
   }
 }
 

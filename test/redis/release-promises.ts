@@ -315,7 +315,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         expect([await find(w, 'b'), await find(w, 'e')]).toEqual([before, other])
         expect(await w.lockOf('e')).toBe(second.token)
         expect(Object.keys(await w.client.hgetall(w.keys.attempts)).sort()).toEqual(['a', 'c', 'd'])
-        await checkKeys(w)
+        await checkKeys(w, w.shard, ['claim-without-lock'])
       })
 
       it('of a message whose policy was spoilt is as by default, and harms no other', async () => {

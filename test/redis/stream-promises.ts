@@ -171,7 +171,7 @@ export function describeStreams(kind: string, redisUrl: () => string, shard: num
         ...{ state: 'dead', score: reply.now, attempts: '', failures: 'not a stream' },
       })
       expect(await stateOf(w, 'wrong too')).toBe('dead')
-      await checkKeys(w)
+      await checkKeys(w, w.shard, ['wrong-type'])
       expect(await w.client.get(`${w.keys.streamPrefix}text`)).toBe('something else')
       await w.client.del(`${w.keys.streamPrefix}text`)
       await redrive(w, ['wrong'])

@@ -21,6 +21,8 @@ export interface ScriptWorld {
   readonly keys: ShardKeys
   /** Redis's clock, as the scripts see it */
   now(): Promise<number>
+  /** how far the scripts' clock has been moved, ms */
+  clockOffsetMs(): number
   /** Moves the scripts' clock on without waiting. */
   pass(ms: number): void
   entry(id: string, dueAt: number, rule?: ScheduleEntry['rule']): ScheduleEntry
@@ -50,6 +52,7 @@ export function useScripts(redisUrl: () => string, shard = 0, settings = SETTING
       shard,
       keys,
       now: async () => (await readRedisClock(client)) + offset,
+      clockOffsetMs: () => offset,
       pass(ms) {
         offset += ms
       },

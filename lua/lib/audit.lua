@@ -1,0 +1,194 @@
+-- What holds of the keys of a shard between any two calls, written once: the auditor reports what breaks it, and a repair
+-- asks again before it writes. Needs lib/wake.lua, lib/lanes.lua, lib/record.lua and lib/streams.lua.
+-- shard = { now, scheduled, laned, hosts, queues, claimed, dead, messages, attempts, failures, history, delivered, dropped,
+--   streams, claims, lock_prefix, tag_prefix, seen_prefix }: the names of its keys, and Redis's clock.
+-- Each check calls add(kind, name, detail) for what it finds; the kinds are told in src/audit/kinds.ts.
+
+-- The lock key of a claim may end a little before the score says, as a script takes time.
+local LOCK_SLACK_MS, LAST_MS = 1000, 253402300799999
+
+local known_json = {}
+
+-- is_json(text): whether it is a JSON object, remembered for the texts that many messages share.
+local function is_json(text)
+  if known_json[text] == nil then
+    local readable, value = pcall(cjson.decode, text)
+    known_json[text] = readable and type(value) == "table"
+  end
+  return known_json[text]
+end
+
+-- is_record(record): whether the scripts and the servers can read it, its payload apart.
+local function is_record(record)
+  local due, after = string.match(record, "^(%d+)([\n{])")
+  if not due or tonumber(due) > LAST_MS then return false end
+  if after == "\n" then return true end
+  local text = options_text(record)
+  local readable, options = pcall(cjson.decode, text)
+  if not text or not readable or type(options) ~= "table" then return false end
+  for _, letter in ipairs({ "d", "r" }) do
+    local value = options[letter]
+    if value ~= nil and not (type(value) == "string" and is_json(value)) then return false end
+  end
+  return true
+end
+
+local there = {}
+
+-- score_in(key, id): its score as text, false for none. Whether the key is there is asked once a call.
+local function score_in(key, id)
+  if there[key] == nil then there[key] = redis.call("EXISTS", key) == 1 end
+  return there[key] and redis.call("ZSCORE", key, id)
+end
+
+-- places_of(shard, id, options): {main, stream, lane, claimed, dead}: its score in each of the sets that hold messages,
+-- false where it is not, lane being that of the host or queue that its options name.
+local function places_of(shard, id, options)
+  local lane = lane_of(options)
+  return {
+    main = score_in(shard.scheduled, id), stream = score_in(due_set(shard, "stream"), id),
+    lane = is_indexed(lane) and score_in(due_set(shard, lane), id),
+    claimed = score_in(shard.claimed, id), dead = score_in(shard.dead, id),
+  }
+end
+
+-- has_lock(shard, id): whether a claim of it is held.
+local function has_lock(shard, id)
+  return redis.call("EXISTS", shard.lock_prefix .. id) == 1
+end
+
+local PLACES = { "main", "stream", "lane", "claimed", "dead" }
+
+local function check_tags(shard, id, options, due, places, add)
+  for _, tag in ipairs(options and options.t or {}) do
+    local listed = redis.pcall("ZSCORE", shard.tag_prefix .. tag, id)
+    if type(listed) == "table" then
+      add("wrong-type", "tag " .. tag, "holds no sorted set")
+    elseif places.dead and not (due or places.claimed) then
+      if listed then add("tag-index", id, "a dead letter is listed under " .. tag) end
+    elseif (due or places.claimed) and not listed then
+      add("tag-index", id, "not listed under " .. tag)
+    elseif due and not places.claimed and listed ~= due then
+      add("tag-index", id, "listed under " .. tag .. " at " .. listed .. ", due at " .. due)
+    end
+  end
+end
+
+-- check_message(shard, id, record, add): all that holds of a message that has a record.
+local function check_message(shard, id, record, add)
+  local readable = is_record(record)
+  if not readable then add("unreadable-record", id, string.sub(record, 1, 80)) end
+  local options = options_of(record)
+  local lane, places, found = lane_of(options), places_of(shard, id, options), {}
+  local laned = score_in(shard.laned, id)
+  for _, place in ipairs(PLACES) do
+    if places[place] then found[#found + 1] = place end
+  end
+  -- What is in a lane that cannot be told from its record is known by the index alone.
+  if not readable and laned then found[#found + 1] = "lane" end
+  local due = places.lane or places.main or places.stream
+  if #found == 0 then add("no-state", id, "") end
+  if #found > 1 then add("several-states", id, table.concat(found, ", ")) end
+  if readable then
+    if #found == 1 and due and not (lane == "" and places.main or lane == "stream" and places.stream or places.lane) then
+      add("wrong-lane", id, "its record names " .. (lane == "" and "no lane" or lane))
+    end
+    if (laned or "none") ~= (places.lane or "none") then
+      add("lane-index", id, (laned or "not listed") .. " in the index, " .. (places.lane or "not there") .. " in its lane")
+    end
+    if due and tonumber(due) < tonumber(due_of(record)) then
+      add("early", id, "scheduled at " .. due .. ", due at " .. due_of(record))
+    end
+    local stream = stream_of(options)
+    if stream and redis.call("SISMEMBER", shard.streams, stream) == 0 then add("stream-unlisted", stream, "message " .. id) end
+  end
+  for _, place in ipairs(found) do
+    local score = tonumber(places[place] or 0)
+    if score < 0 or score > LAST_MS or score % 1 ~= 0 then add("bad-time", id, place .. " at " .. tostring(places[place])) end
+  end
+  if places.claimed and tonumber(places.claimed) > shard.now + LOCK_SLACK_MS and not has_lock(shard, id) then
+    add("claim-without-lock", id, "claimed until " .. places.claimed)
+  end
+  check_tags(shard, id, options, due, places, add)
+  if redis.call("HEXISTS", shard.history, id) == 1 then add("finished-and-stored", id, table.concat(found, ", ")) end
+end
+
+-- check_member(shard, set, id, add): what holds of a member of a set of messages, which check_message does not see.
+local function check_member(shard, set, id, add)
+  if redis.call("HEXISTS", shard.messages, id) == 0 then add("no-record", id, "in " .. set) end
+end
+
+-- check_in_lane(shard, lane, id, add): the same for a lane, whose messages must belong there.
+local function check_in_lane(shard, lane, id, add)
+  local record = redis.call("HGET", shard.messages, id)
+  if not record then
+    add("no-record", id, "in lane " .. lane)
+  elseif is_record(record) and lane_of(options_of(record)) ~= lane then
+    add("wrong-lane", id, "in lane " .. lane)
+  end
+end
+
+-- check_lane(shard, lane, add): the index of lanes has the due time of its first message.
+local function check_lane(shard, lane, add)
+  local head = redis.call("ZRANGE", due_set(shard, lane), 0, 0, "WITHSCORES")[2]
+  local index, other = shard.hosts, shard.queues
+  if string.sub(lane, 1, 5) == "pull:" then index, other = other, index end
+  local listed = redis.call("ZSCORE", index, lane)
+  if (listed or "none") ~= (head or "none") or redis.call("ZSCORE", other, lane) then
+    add("lane-head", lane, (listed or "not listed") .. " in the index, first due at " .. (head or "none"))
+  end
+end
+
+local function check_tagged(shard, tag, id, add)
+  local record = redis.call("HGET", shard.messages, id)
+  for _, own in ipairs(record and (options_of(record) or {}).t or {}) do
+    if own == tag then return end
+  end
+  add("tag-index", id, "listed under " .. tag .. ", which " .. (record and "it does not have" or "is left of a message that is gone"))
+end
+
+local function check_attempts(shard, id, counts, add)
+  if not string.match(counts, "^%d+ %d+$") then add("unreadable-entry", id, "attempts: " .. string.sub(counts, 1, 80)) end
+  if redis.call("HEXISTS", shard.messages, id) == 0 then add("orphan", id, "attempts") end
+end
+
+local function check_failures(shard, id, text, add)
+  if redis.call("HEXISTS", shard.messages, id) == 0 then add("orphan", id, "failures") end
+  local claims
+  for line in string.gmatch(text, "\n([^\n]*)") do
+    if not string.match(line, "^{.*}$") then add("unreadable-entry", id, "failures: " .. string.sub(line, 1, 80)) end
+    local claim = tonumber(string.match(line, '"claim":(%d+)'))
+    claims = claims or tonumber(redis.call("GET", shard.claims) or 0) or 0
+    if claim and claim > claims then add("counter", id, "claim " .. claim .. " of " .. claims) end
+  end
+end
+
+local function check_outcome(shard, id, entry, add)
+  local status, finished_at = string.match(entry, "^(%a+) (%d+) %d+ %d+ %d+\n")
+  if status ~= "delivered" and status ~= "dropped" then
+    return add("unreadable-entry", id, "history: " .. string.sub(entry, 1, 80))
+  end
+  local listed = redis.call("ZSCORE", shard[status], id)
+  if listed ~= finished_at then add("history-index", id, status .. " at " .. finished_at .. ", listed at " .. (listed or "none")) end
+  local other = status == "delivered" and "dropped" or "delivered"
+  if redis.call("ZSCORE", shard[other], id) then add("history-index", id, status .. ", and listed as " .. other) end
+end
+
+local function check_finished(shard, set, id, add)
+  if redis.call("HEXISTS", shard.history, id) == 0 then add("history-index", id, "listed as " .. set .. ", without an entry") end
+end
+
+local function check_lock(shard, id, add)
+  local ends_in = redis.call("PTTL", shard.lock_prefix .. id)
+  if ends_in == -1 then add("no-expiry", id, "lock") end
+  if ends_in ~= -2 and not redis.call("ZSCORE", shard.claimed, id) then add("lock-without-claim", id, "") end
+end
+
+local function check_seen(shard, id, add)
+  local key = shard.seen_prefix .. id
+  local text = redis.call("GET", key)
+  if not text then return end
+  if redis.call("PTTL", key) == -1 then add("no-expiry", id, "known id") end
+  if not string.match(text, "^%a+ .+$") then add("unreadable-entry", id, "known id: " .. string.sub(text, 1, 80)) end
+  if redis.call("HEXISTS", shard.messages, id) == 1 then add("finished-and-stored", id, "known id") end
+end

@@ -1,0 +1,147 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { SchedulerError } from '../errors.ts'
+import { type AuditScripts, COLLECTIONS, type FoundKey, type ShardKey } from '../redis/audit-scripts.ts'
+import type { ReadShardCounts } from '../redis/shard-counts.ts'
+import { type Finding, isKind } from './kinds.ts'
+
+/** A page is small enough to keep nobody waiting: of so many members, and of about so many bytes. */
+const MEMBERS_AT_ONCE = 200
+const BYTES_AT_ONCE = 1_048_576
+const FIRST_PAGE = 10
+const KEYS_AT_ONCE = 200
+/** A walk that Redis does not answer begins once more: a position means nothing to the Redis that takes over. */
+const TRIES = 20
+const BETWEEN_TRIES_MS = 250
+
+export interface AuditDeps {
+  readonly scripts: AuditScripts
+  readonly readShardCounts: ReadShardCounts
+  readonly onFinding: (finding: Finding) => void
+}
+
+/** What was looked at. */
+export interface Audited {
+  readonly keys: number
+  readonly messages: number
+  readonly shards: number
+}
+
+/**
+ * Looks at every key of a namespace, and tells of all that does not hold. It writes nothing, and holds no more than a
+ * page in memory. It may run beside servers that are busy: each message is looked at in one step, with all that belongs
+ * to it, so that what is on its way from one state to another is never found between them.
+ *
+ * A finding may be told more than once. What comes and goes during the audit may be seen or not.
+ *
+ * @throws SchedulerError STORE_UNAVAILABLE when Redis does not answer for a while
+ */
+export async function audit({ scripts, readShardCounts, onFinding }: AuditDeps): Promise<Audited> {
+  const shards = new Set<number>()
+  let keys = 0
+  let messages = 0
+
+  const tell = (shard: number | null, found: { kind: string; name: string; detail: string }) => {
+    if (!isKind(found.kind)) throw new TypeError(`no kind of finding: ${found.kind}`)
+    onFinding({ shard, kind: found.kind, name: found.name, detail: found.detail })
+  }
+
+  /** A key of another type than it must have makes every look at its shard fail, which is a finding and no end. */
+  async function looking(shard: number, what: string, look: () => Promise<void>): Promise<void> {
+    try {
+      await again(look)
+    } catch (error) {
+      if (error instanceof SchedulerError) throw error
+      tell(shard, { kind: 'not-audited', name: what, detail: (error as Error).message })
+    }
+  }
+
+  async function walkOnce(shard: number, collection: string, name: string): Promise<number> {
+    let cursor = '0'
+    let count = FIRST_PAGE
+    let lookedAt = 0
+    do {
+      const page = await scripts.checkPage(shard, { collection, name, cursor, count })
+      for (const found of page.findings) tell(shard, found)
+      cursor = page.cursor
+      lookedAt += page.lookedAt
+      const fitting = Math.floor((count * BYTES_AT_ONCE) / Math.max(1, page.bytes))
+      count = Math.max(1, Math.min(MEMBERS_AT_ONCE, 4 * count, fitting))
+    } while (cursor !== '0')
+    return lookedAt
+  }
+
+  const walk = (shard: number, collection: string, name = '') =>
+    looking(shard, name === '' ? collection : `${collection} ${name}`, async () => {
+      const lookedAt = await walkOnce(shard, collection, name)
+      if (collection === 'messages') messages += lookedAt
+    })
+
+  async function checkKeys(found: readonly FoundKey[]): Promise<void> {
+    const byShard = new Map<number, ShardKey[]>()
+    for (const { key, part } of found) {
+      if (part.of === 'nothing known') tell(null, { kind: 'unknown-key', name: key, detail: '' })
+      if (part.of !== 'shard') continue
+      const ofShard = byShard.get(part.shard) ?? []
+      byShard.set(part.shard, ofShard)
+      ofShard.push({ key, part })
+    }
+    for (const [shard, all] of byShard) {
+      shards.add(shard)
+      for (let first = 0; first < all.length; first += KEYS_AT_ONCE) {
+        const some = all.slice(first, first + KEYS_AT_ONCE)
+        await looking(shard, 'keys', async () => {
+          for (const each of await scripts.checkKeys(shard, some)) tell(shard, each)
+        })
+      }
+      for (const { part } of all) {
+        if (part.part === 'lane' || part.part === 'tag') await walk(shard, part.part, part.name)
+      }
+    }
+  }
+
+  await again(async () => {
+    keys = 0
+    for await (const found of scripts.keys()) {
+      keys += found.length
+      await checkKeys(found)
+    }
+  })
+  for (const shard of shards) for (const collection of COLLECTIONS) await walk(shard, collection)
+  await checkNamespace({ scripts, readShardCounts, shards, tell })
+  return { keys, messages, shards: shards.size }
+}
+
+interface OfNamespace extends Pick<AuditDeps, 'scripts' | 'readShardCounts'> {
+  readonly shards: ReadonlySet<number>
+  readonly tell: (shard: number | null, found: { kind: string; name: string; detail: string }) => void
+}
+
+async function checkNamespace({ scripts, readShardCounts, shards, tell }: OfNamespace): Promise<void> {
+  const counts = await again(readShardCounts)
+  if (counts === undefined) {
+    if (shards.size > 0) tell(null, { kind: 'shard-counts', name: 'number of shards', detail: '' })
+  } else {
+    const all = Math.max(...counts.map(({ count }) => count))
+    for (const shard of shards) {
+      if (shard < all) continue
+      tell(shard, { kind: 'unknown-shard', name: String(shard), detail: `${all} are recorded` })
+    }
+  }
+  const { entries } = await again(scripts.servers)
+  for (const [id, text] of entries) {
+    if (!/^\d+ \{.*\}$/.test(text))
+      tell(null, { kind: 'unreadable-server', name: id, detail: text.slice(0, 80) })
+  }
+}
+
+async function again<T>(act: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await act()
+    } catch (error) {
+      const isPassing = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
+      if (!isPassing || tries === TRIES) throw error
+    }
+    await delay(BETWEEN_TRIES_MS)
+  }
+}

@@ -1,0 +1,136 @@
+import { Cluster, type Redis } from 'ioredis'
+import { type Argument, defineScript, keyBook, type ScriptsOptions } from './define-script.ts'
+import { toSchedulerError } from './failures.ts'
+import { type KeyPart, keyReader, patternsOf } from './key-parts.ts'
+import { type ShardKeys, serversKeyOf } from './keys.ts'
+
+/** The collections of a shard, a page of which can be looked at; a lane's and a tag's are named besides. */
+export const COLLECTIONS = [
+  ...['messages', 'scheduled', 'stream', 'laned', 'claimed', 'dead', 'attempts', 'failures'],
+  ...['history', 'delivered', 'dropped', 'hosts', 'queues'],
+] as const
+
+/** Something that does not hold: its kind (see src/audit/kinds.ts), of which message or key, and how. */
+export interface RawFinding {
+  readonly kind: string
+  readonly name: string
+  readonly detail: string
+}
+
+export interface AuditPage {
+  /** where the next page begins; "0" at the end */
+  readonly cursor: string
+  readonly lookedAt: number
+  readonly bytes: number
+  readonly findings: readonly RawFinding[]
+}
+
+export interface FoundKey {
+  readonly key: string
+  readonly part: KeyPart
+}
+
+export type ShardKey = FoundKey & { readonly part: Extract<KeyPart, { of: 'shard' }> }
+
+/** What an auditor reads. Nothing here writes; each call looks at what it is about at one moment. */
+export interface AuditScripts {
+  /**
+   * All keys of the namespace, on a cluster of every master, a few at a time; a key may come twice.
+   *
+   * @throws SchedulerError as toSchedulerError says
+   */
+  keys(): AsyncIterable<readonly FoundKey[]>
+  /** @see lua/audit-keys.lua */
+  checkKeys(shard: number, keys: readonly ShardKey[]): Promise<RawFinding[]>
+  /** @see lua/audit-page.lua */
+  checkPage(
+    shard: number,
+    args: { collection: string; name: string; cursor: string; count: number },
+  ): Promise<AuditPage>
+  /** @returns each entry of the servers' hash, and Redis's clock in epoch ms */
+  servers(): Promise<{ now: number; entries: ReadonlyMap<string, string> }>
+}
+
+const KEYS_AT_ONCE = 1_000
+
+/** Defines the scripts on a client. Each rejects as defineScript says. */
+export function createAuditScripts(
+  client: Redis | Cluster,
+  { namespace, clockOffsetMs = () => 0 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
+): AuditScripts {
+  const keys = keyBook(namespace)
+  const [page, single] = [defineScript(client, 'audit-page'), defineScript(client, 'audit-keys')]
+  const readKey = keyReader(namespace)
+  const firstArgs = (k: ShardKeys): Argument[] => [
+    ...[
+      k.scheduled,
+      k.claimed,
+      k.dead,
+      k.messages,
+      k.attempts,
+      k.failures,
+      k.history,
+      k.delivered,
+      k.dropped,
+    ],
+    ...[k.laned, k.hosts, k.queues, k.claims, k.streams],
+    ...[clockOffsetMs(), k.lockPrefix, k.tagPrefix, k.seenPrefix],
+  ]
+
+  return {
+    async *keys() {
+      for (const node of client instanceof Cluster ? client.nodes('master') : [client]) {
+        for (const pattern of patternsOf(namespace)) {
+          let cursor = '0'
+          do {
+            const scan = node.scan(cursor, 'MATCH', pattern, 'COUNT', KEYS_AT_ONCE)
+            const [next, found] = await scan.catch((error: unknown) => {
+              throw toSchedulerError('scan', error)
+            })
+            cursor = next
+            if (found.length > 0) yield found.map((key) => ({ key, part: readKey(key) }))
+          } while (cursor !== '0')
+        }
+      }
+    },
+
+    async checkKeys(shard, found) {
+      const k = keys(shard)
+      const named = found.flatMap(({ key, part: { part, name, type } }) => [part, name, key, type])
+      return toFindings(await single(...firstArgs(k), k.streamPrefix, ...named))
+    },
+
+    async checkPage(shard, { collection, name, cursor, count }) {
+      const [next, lookedAt, bytes, ...rest] = await page(
+        ...[...firstArgs(keys(shard)), collection, name, cursor, count],
+      )
+      return {
+        ...{ cursor: String(next), lookedAt: Number(lookedAt), bytes: Number(bytes) },
+        findings: toFindings(rest),
+      }
+    },
+
+    async servers() {
+      try {
+        const key = serversKeyOf(namespace)
+        const [[seconds = 0, microseconds = 0], entries] = await Promise.all([
+          client.time(),
+          client.hgetall(key),
+        ])
+        const now = Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000) + clockOffsetMs()
+        return { now, entries: new Map(Object.entries(entries)) }
+      } catch (error) {
+        throw toSchedulerError('hgetall', error)
+      }
+    },
+  }
+}
+
+function toFindings(flat: readonly unknown[]): RawFinding[] {
+  const findings: RawFinding[] = []
+  for (let i = 0; i < flat.length; i += 3) {
+    const [kind, name, detail] = flat.slice(i, i + 3).map(String)
+    findings.push({ kind: kind ?? '', name: name ?? '', detail: detail ?? '' })
+  }
+  return findings
+}

@@ -1,0 +1,88 @@
+import { keysOf, type ShardKeys, serversKeyOf, shardCountsKeyOf } from './keys.ts'
+
+export type KeyType = 'zset' | 'hash' | 'string' | 'set' | 'stream'
+
+/** What each key of a shard holds, as `TYPE` names it; a name that ends in Prefix stands for many keys. */
+const TYPES: Readonly<Record<keyof ShardKeys, KeyType>> = {
+  scheduled: 'zset',
+  forStreams: 'zset',
+  laned: 'zset',
+  hosts: 'zset',
+  queues: 'zset',
+  claimed: 'zset',
+  dead: 'zset',
+  messages: 'hash',
+  attempts: 'hash',
+  failures: 'hash',
+  claims: 'string',
+  streams: 'set',
+  streamPrefix: 'stream',
+  lockPrefix: 'string',
+  tagPrefix: 'zset',
+  history: 'hash',
+  delivered: 'zset',
+  dropped: 'zset',
+  seenPrefix: 'string',
+}
+
+/** What a key of a namespace is for. */
+export type KeyPart =
+  | { readonly of: 'namespace' | 'nothing known' }
+  | {
+      readonly of: 'shard'
+      readonly shard: number
+      /** its name in ShardKeys without Prefix, or "lane" */
+      readonly part: string
+      /** what is behind its prefix; "" for a key without one */
+      readonly name: string
+      readonly type: KeyType
+    }
+
+interface Book {
+  readonly fixed: ReadonlyMap<string, readonly [part: string, KeyType]>
+  readonly prefixes: readonly (readonly [prefix: string, part: string, KeyType])[]
+}
+
+function bookOf(shard: number, namespace: string): Book {
+  const keys = keysOf(shard, namespace)
+  const names = Object.keys(TYPES) as (keyof ShardKeys)[]
+  const [prefixed, fixed] = [true, false].map((wanted) =>
+    names.filter((name) => name.endsWith('Prefix') === wanted),
+  )
+  return {
+    fixed: new Map(fixed?.map((name) => [keys[name], [name, TYPES[name]]])),
+    prefixes: [
+      ...(prefixed ?? []).map((name) => [keys[name], name.slice(0, -'Prefix'.length), TYPES[name]] as const),
+      [`${keys.scheduled}:`, 'lane', 'zset'],
+    ],
+  }
+}
+
+/** @returns a function that tells what a key of the namespace is for */
+export function keyReader(namespace: string): (key: string) => KeyPart {
+  const ofNamespace = new Set([shardCountsKeyOf(namespace), serversKeyOf(namespace)])
+  const books = new Map<number, Book>()
+  const shardOf = (key: string): number | undefined => {
+    const [, digits] = /^\{[^{}:]*:(0|[1-9]\d{0,8})\}:/.exec(key) ?? []
+    return digits === undefined ? undefined : Number(digits)
+  }
+  return (key) => {
+    if (ofNamespace.has(key)) return { of: 'namespace' }
+    const shard = shardOf(key)
+    if (shard === undefined) return { of: 'nothing known' }
+    let book = books.get(shard)
+    if (book === undefined) {
+      book = bookOf(shard, namespace)
+      books.set(shard, book)
+    }
+    const fixed = book.fixed.get(key)
+    if (fixed !== undefined) return { of: 'shard', shard, part: fixed[0], name: '', type: fixed[1] }
+    const found = book.prefixes.find(([prefix]) => key.startsWith(prefix))
+    if (found === undefined) return { of: 'nothing known' }
+    const [prefix, part, type] = found
+    return { of: 'shard', shard, part, name: key.slice(prefix.length), type }
+  }
+}
+
+/** The patterns that all keys of a namespace match, for SCAN; no namespace has a character that it reads otherwise. */
+export const patternsOf = (namespace: string): readonly string[] => [`{${namespace}:*`, `${namespace}:*`]

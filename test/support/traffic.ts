@@ -1,0 +1,101 @@
+import { onTestFinished } from 'vitest'
+import type { Service } from './service.ts'
+
+/** Messages of every kind, under way to every destination, while servers and connections fail. */
+export interface Traffic {
+  /** due time of each message that was accepted, by its id, and where it goes */
+  readonly accepted: ReadonlyMap<string, { readonly dueAt: number; readonly to: Where }>
+  /** ids that a worker has pulled and whose acknowledgement was confirmed */
+  readonly pulled: ReadonlySet<string>
+  /** Sends no more, pulls no more, and waits for what is on its way. */
+  stop(): Promise<void>
+}
+
+export type Where = 'console' | 'webhook' | 'failing webhook' | 'stream' | 'pull'
+
+const EVERY_MS = 10
+const AT_ONCE_MAX = 60
+const WITHIN_MS = 5_000
+const PLACES: readonly Where[] = ['console', 'webhook', 'failing webhook', 'stream', 'pull']
+
+/**
+ * Posts messages to servers in turn, one about every 10 ms, for each destination in turn: the console, a receiver
+ * (`/hook`, and `/fails` which it may refuse), a stream and a queue, from which it pulls; all have tags, and every third
+ * an id of the client's. Some are changed or cancelled. It ends with the test.
+ */
+export function startTraffic(servers: () => readonly Service[], receiverUrl: string): Traffic {
+  const accepted = new Map<string, { dueAt: number; to: Where }>()
+  const pulled = new Set<string>()
+  const underWay = new Set<Promise<void>>()
+  let count = 0
+
+  const destinationOf = (to: Where) => {
+    if (to === 'webhook') return { type: 'webhook', url: `${receiverUrl}/hook` }
+    if (to === 'failing webhook') return { type: 'webhook', url: `${receiverUrl}/fails` }
+    if (to === 'stream') return { type: 'stream', name: 'traffic' }
+    return to === 'pull' ? { type: 'pull', queue: 'traffic' } : { type: 'console' }
+  }
+
+  /** What fails, fails: servers and Redis are away now and then. */
+  const call = async <T>(method: string, path: string, body?: unknown) => {
+    const alive = servers().filter((server) => !server.hasEnded())
+    const server = alive[count % Math.max(1, alive.length)]
+    const signal = AbortSignal.timeout(WITHIN_MS)
+    return server?.call<T>(method, path, body, signal).catch(() => undefined)
+  }
+
+  async function post(): Promise<void> {
+    count += 1
+    const n = count
+    const to = PLACES[n % PLACES.length] ?? 'console'
+    const dueAt = Date.now() + Math.floor(Math.random() * 800)
+    const answer = await call<{ id: string }>('POST', '/v1/messages', {
+      ...{ payload: `message ${n}`, at: dueAt, tags: [`tag-${n % 3}`], destination: destinationOf(to) },
+      ...{ retry: { attempts: 4, minMs: 20, maxMs: 100 } },
+      ...(n % 3 === 0 ? { id: `traffic-${n}` } : {}),
+    })
+    if (answer?.status !== 201) return
+    const { id } = answer.body
+    if (n % 10 === 7) {
+      // It may be under way already, and then it is too late for this.
+      await call('PATCH', `/v1/messages/${id}`, { tags: ['changed'], at: dueAt + 50 })
+    }
+    if (n % 20 === 9) {
+      const cancelled = await call('DELETE', `/v1/messages/${id}`)
+      if (cancelled?.status !== 404 && cancelled?.status !== 409) return
+    }
+    accepted.set(id, { dueAt, to })
+  }
+
+  async function pull(): Promise<void> {
+    const answer = await call<{ messages: { id: string; token: string }[] }>(
+      'POST',
+      '/v1/queues/traffic/claim',
+      { limit: 20 },
+    )
+    const messages = answer?.status === 200 ? answer.body.messages : []
+    if (messages.length === 0) return
+    const settled = await call<{ acknowledged?: number; lost?: string[] }>(
+      'POST',
+      '/v1/queues/traffic/acknowledge',
+      { messages: messages.map(({ id, token }) => ({ id, token })) },
+    )
+    if (settled?.status !== 200) return
+    const lost = new Set(settled.body.lost ?? [])
+    for (const { id } of messages) if (!lost.has(id)) pulled.add(id)
+  }
+
+  const timer = setInterval(() => {
+    if (underWay.size >= AT_ONCE_MAX) return
+    const done: Promise<void> = (count % 8 === 5 ? Promise.all([post(), pull()]) : post())
+      .then(() => undefined)
+      .finally(() => underWay.delete(done))
+    underWay.add(done)
+  }, EVERY_MS)
+  const stop = async () => {
+    clearInterval(timer)
+    await Promise.all(underWay)
+  }
+  onTestFinished(stop)
+  return { accepted, pulled, stop }
+}

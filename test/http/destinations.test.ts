@@ -95,6 +95,22 @@ describe('a destination', () => {
     expect(checked).toEqual([])
   })
 
+  it.each([
+    { type: 'pull', queue: '.' },
+    { type: 'pull', queue: '..' },
+    { type: 'stream', name: '.' },
+    { type: 'stream', name: '..' },
+  ])('%j, which no path could name, is refused everywhere', async (destination) => {
+    const path = destination.type === 'pull' ? '/destination/queue' : '/destination/name'
+    const message = expect.stringMatching(/^must be a name of 1 to 128 .*\(but not \. or \.\.\)$/)
+    const refused = { status: 400, body: { errors: [{ path, message }] } }
+    expect(await send('POST', '/v1/messages', { payload: 1, destination })).toMatchObject(refused)
+    expect(await send('PATCH', '/v1/messages/a', { destination })).toMatchObject(refused)
+    const batch = await send('POST', '/v1/messages/batch', { messages: [{ payload: 1, destination }] })
+    expect(batch.body.results).toMatchObject([{ status: 400 }])
+    expect([scheduled.length, patches.length]).toEqual([0, 0])
+  })
+
   it('that the deliverer refuses is refused, with the field that is wrong, everywhere', async () => {
     const errors = [{ path: '/destination/url', message: 'must not be a private address' }]
     wrong = errors

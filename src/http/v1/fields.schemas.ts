@@ -44,17 +44,16 @@ export const DelayIn = (more: string) =>
   })
 export const Delay = DelayIn('counted from when Redis stores it')
 
-/** Of a stream or a queue. */
-export const NAME = {
-  pattern: '^[A-Za-z0-9._:-]{1,128}$',
-  description: 'a name of 1 to 128 of A-Z a-z 0-9 . _ : -',
-}
-
+/** What may be a part of a path: clients and proxies take . and .. for steps in it, and leave them out. */
 export const CLIENT_ID = '^(?!\\.{1,2}$)[A-Za-z0-9._:-]{1,128}$'
+const CLIENT_ID_WORDS = '1 to 128 of A-Z a-z 0-9 . _ : - (but not . or ..)'
+
+/** Of a stream or a queue. */
+export const NAME = { pattern: CLIENT_ID, description: `a name of ${CLIENT_ID_WORDS}` }
 
 export const Id = Type.String({
   pattern: CLIENT_ID,
-  description: '1 to 128 of A-Z a-z 0-9 . _ : - (but not . or ..)',
+  description: CLIENT_ID_WORDS,
   examples: ['invoice-4711-reminder'],
 })
 

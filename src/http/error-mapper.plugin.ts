@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { noteMethods } from './allowed-methods.ts'
 import { type Failure, isApiPath, toFailure, toPlainBody, toProblem } from './failure.ts'
 
 /** Answers a failure in the form that its path has: a problem under `/v1`, elsewhere the original service's. */
@@ -21,12 +22,14 @@ export const errorMapper = fp(
         request.log.error({ err: error, apiKey: request.apiKey }, 'a request failed')
       return sendFailure(request, reply, failure)
     })
+    const methodsOf = noteMethods(app)
     const notFound = (request: FastifyRequest, reply: FastifyReply) => {
-      const path = request.url.split('?')[0]
-      return sendFailure(request, reply, {
-        status: 404,
-        detail: `there is no ${request.method} ${path} here`,
-      })
+      const detail = `there is no ${request.method} ${request.url.split('?')[0]} here`
+      const methods = methodsOf(request.url)
+      if (methods.length === 0) return sendFailure(request, reply, { status: 404, detail })
+      const allow = methods.join(', ')
+      reply.header('allow', allow)
+      return sendFailure(request, reply, { status: 405, detail: `${detail}, only ${allow}` })
     }
     app.setNotFoundHandler(notFound)
     // Before its body is looked at: what is wrong with that does not matter where nothing is.

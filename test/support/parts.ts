@@ -20,6 +20,7 @@ export const WITHOUT_REDIS = [
   'test/http/destinations.test.ts',
   'test/http/limits.test.ts',
   'test/http/hosts.test.ts',
+  'test/http/methods.test.ts',
   'test/http/metrics.test.ts',
   'test/http/origins.test.ts',
   'test/http/queues.test.ts',

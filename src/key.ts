@@ -2,7 +2,7 @@ import { makeApiKey, parseApiKeys } from './http/api-keys.ts'
 
 const USAGE = `usage: npm run key -- NAME SCOPES
   NAME    tells this key from others: 1 to 64 of A-Z a-z 0-9 . _ -
-  SCOPES  read, write or read+write
+  SCOPES  any of read, write, pull and pull:QUEUE, joined by +, as read+write or pull:orders+pull:mails
 `
 
 /** Makes a key and prints both halves; neither is kept here. */

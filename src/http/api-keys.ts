@@ -1,8 +1,11 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { NAME } from './v1/fields.schemas.ts'
 
-const SCOPES = ['read', 'write'] as const
-/** What a key may do; neither includes the other. */
-export type Scope = (typeof SCOPES)[number]
+/**
+ * What a key may do; none includes another. `pull` is to lease messages of any queue, and to say what became of them,
+ * `pull:<queue>` the same for one.
+ */
+export type Scope = 'read' | 'write' | 'pull' | `pull:${string}`
 
 /** A key as the server knows it: all but the key itself. */
 export interface ApiKey {
@@ -13,7 +16,7 @@ export interface ApiKey {
 
 export const API_KEYS_FORM =
   'name:sha256:scopes, comma-separated; name is 1 to 64 of A-Z a-z 0-9 . _ -, sha256 the 64 hex digits of the ' +
-  'SHA-256 of the key, scopes read, write or read+write; `npm run key -- NAME write` makes one'
+  'SHA-256 of the key, scopes any of read, write, pull and pull:<queue>, joined by +; `npm run key -- NAME write` makes one'
 
 /** So that a scanner for secrets can tell a key that strayed into a repository or a log. */
 const KEY_PREFIX = 'carillon_'
@@ -37,19 +40,21 @@ export function parseApiKeys(text: string): readonly ApiKey[] {
   return keys
 }
 
+/** Splits at the first two colons, as the name of a queue may have some. */
 function parseEntry(entry: string, which: string): ApiKey {
-  const [name = '', sha256 = '', scopesText = '', ...more] = entry.split(':')
+  const [, name = '', sha256 = '', scopesText = ''] = /^([^:]*)(?::([^:]*)(?::(.*))?)?$/s.exec(entry) ?? []
   if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) throw new Error(`${which} has no name that is allowed`)
   if (!/^[0-9a-f]{64}$/i.test(sha256)) throw new Error(`${which} has no SHA-256 of 64 hex digits`)
-  const scopes = scopesText.split('+').filter(isScope)
-  const isWhole = scopes.length > 0 && scopes.join('+') === scopesText && more.length === 0
-  if (!isWhole || new Set(scopes).size !== scopes.length) {
-    throw new Error(`${which} has other scopes than read, write or read+write`)
-  }
+  const scopes = scopesText.split('+')
+  if (!scopes.every(isScope))
+    throw new Error(`${which} has other scopes than read, write, pull and pull:<queue>`)
+  if (new Set(scopes).size < scopes.length) throw new Error(`${which} has a scope twice`)
   return { name, sha256: Buffer.from(sha256, 'hex'), scopes }
 }
 
-const isScope = (word: string): word is Scope => SCOPES.some((scope) => scope === word)
+const QUEUE = new RegExp(NAME.pattern)
+const isScope = (word: string): word is Scope =>
+  /^(?:read|write|pull)$/.test(word) || (word.startsWith('pull:') && QUEUE.test(word.slice('pull:'.length)))
 
 /**
  * Finds the key that was presented. Every entry is compared, and each in constant time, so that the time it takes

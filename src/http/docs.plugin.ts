@@ -2,6 +2,7 @@ import { fastifySwagger as swagger } from '@fastify/swagger'
 import { fastifySwaggerUi as swaggerUi } from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 import { VERSION } from '../version.ts'
+import { scopeFor } from './auth.plugin.ts'
 import { COMMON_RESPONSES, HEADERS, type Json, OPERATIONS, type Operation } from './operations.ts'
 
 const DESCRIPTION = `Hand over a message and a time; at that time it is delivered by whichever server is up.
@@ -17,7 +18,7 @@ const DESCRIPTION = `Hand over a message and a time; at that time it is delivere
 Times in are ISO 8601 with an offset or Z, or epoch milliseconds; times out are ISO 8601 UTC with milliseconds.
 Failures under \`/v1\` are problems (RFC 9457, \`application/problem+json\`); everything else has the original service's
 plain form \`{"status":"error","message":"..."}\`. Where keys are set, send one as \`Authorization: Bearer\`: GET needs the
-scope \`read\`, everything else \`write\`; without one or with the wrong one the answer is 401 or 403.`
+scope \`read\`, what is about a queue \`pull\` or \`pull:<queue>\`, everything else \`write\`; without one or with the wrong one the answer is 401 or 403.`
 
 const TAGS = [
   { name: 'messages', description: 'the life of a message: schedule, look, change, cancel' },
@@ -59,10 +60,13 @@ export const docs = fp(
         tags: TAGS,
         components: {
           securitySchemes: {
-            key: { type: 'http', scheme: 'bearer', description: 'a key, where the service has keys' },
+            key: {
+              type: 'http',
+              scheme: 'bearer',
+              description: 'a key with this scope, where the service has keys',
+            },
           },
         },
-        security: [{}, { key: [] }],
       },
       stripBasePath: false,
       convertConstToEnum: false,
@@ -119,7 +123,9 @@ function complete(gathered: object): Json {
   for (const [path, operations] of Object.entries(document.paths)) {
     for (const [method, operation] of Object.entries(operations)) {
       const more = OPERATIONS[`${method.toUpperCase()} ${path}`]
-      if (more !== undefined) operations[method] = describe(operation, more)
+      if (more === undefined) continue
+      const security = [{}, { key: [scopeFor(method.toUpperCase(), path)] }]
+      operations[method] = describe({ security, ...operation }, more)
     }
   }
   Object.assign(document.components, { headers: HEADERS, responses: COMMON_RESPONSES })

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { fnv1a } from '../fnv.ts'
 
 /**
  * What proves a worker's lease: `<shard>.<leased at>.<late ms>.<claim>.<secret>`. Only the secret, which is in the lock, is
@@ -15,7 +16,20 @@ export interface LeaseToken {
 
 const TOKEN = /^(\d{1,4})\.(\d{1,15})\.(\d{1,15})\.(\d{1,15})\.([\w-]{22})$/
 
-export const makeSecret = (): string => randomBytes(16).toString('base64url')
+const SECRET_BYTES = 16
+/** of these, at the end: which lane the lease is of. As it is a part of the proof, nobody can change it. */
+const LANE_BYTES = 4
+
+/** 96 bits that nobody can guess, and what tells the lane. */
+export function makeSecret(lane: string): string {
+  const bytes = randomBytes(SECRET_BYTES)
+  bytes.writeUInt32BE(fnv1a(lane), SECRET_BYTES - LANE_BYTES)
+  return bytes.toString('base64url')
+}
+
+/** Whether a lease that holds is of that lane. */
+export const isOfLane = ({ secret }: LeaseToken, lane: string): boolean =>
+  Buffer.from(secret, 'base64url').readUInt32BE(SECRET_BYTES - LANE_BYTES) === fnv1a(lane)
 
 export const encodeLeaseToken = ({ shard, leasedAt, lateMs, claim, secret }: LeaseToken): string =>
   [shard, leasedAt, lateMs, claim, secret].join('.')

@@ -8,7 +8,7 @@ import type { Claim, Held, Release, Scripts } from '../redis/scripts.ts'
 import { withinTime } from '../redis/within-time.ts'
 import { noteTrimmed } from '../settle/settle.ts'
 import type { ShardBook } from '../shard-book.ts'
-import { decodeLeaseToken, encodeLeaseToken, type LeaseToken, makeSecret } from './lease-token.ts'
+import { decodeLeaseToken, encodeLeaseToken, isOfLane, type LeaseToken, makeSecret } from './lease-token.ts'
 import { createWaitingLines, type WaitingLines } from './waiting-lines.ts'
 
 /** A message that a worker has claimed over HTTP. All times are epoch ms. */
@@ -49,17 +49,22 @@ export interface Leases {
     args: { limit: number; lockMs: number; waitMs: number },
     signal: AbortSignal,
   ): Promise<Lease[]>
-  /** Ends deliveries that went well. @returns the ids of the leases that were lost, in the order of the refs */
-  acknowledge(refs: readonly LeaseRef[]): Promise<string[]>
+  /**
+   * Ends deliveries that went well.
+   *
+   * @param onlyOf the queue outside which all leases count as lost, as in all that follows; any queue if undefined
+   * @returns the ids of the leases that were lost, in the order of the refs
+   */
+  acknowledge(refs: readonly LeaseRef[], onlyOf?: string): Promise<string[]>
   /**
    * Ends deliveries that failed.
    *
    * @param delayMs until they may be claimed again; null for the wait of each message's retry policy
    * @returns the ids of the leases that were lost, in the order of the refs
    */
-  release(refs: readonly LeaseRef[], delayMs: number | null): Promise<string[]>
+  release(refs: readonly LeaseRef[], delayMs: number | null, onlyOf?: string): Promise<string[]>
   /** @param lockMs how long they hold from now @returns the ids of the leases that were lost, in the order of the refs */
-  extend(refs: readonly LeaseRef[], lockMs: number): Promise<string[]>
+  extend(refs: readonly LeaseRef[], lockMs: number, onlyOf?: string): Promise<string[]>
 }
 
 export interface LeasesDeps extends NoteDeps {
@@ -88,7 +93,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
 
   /** Claims in one shard. */
   async function claimIn(shard: number, lane: string, { limit, lockMs }: { limit: number; lockMs: number }) {
-    const secret = makeSecret()
+    const secret = makeSecret(lane)
     const room = { ...LOOK, slots: limit, lanes: new Map([[lane, limit]]) }
     const call = scripts.claim(shard, { token: secret, lockMs, room })
     const reply = await withinTime(call).catch((error: unknown) => {
@@ -142,7 +147,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
     async look(shard, lanes) {
       const room = { ...LOOK, lanes: new Map(lanes.map((lane) => [lane, 0])) }
       const reply = await withinTime(
-        scripts.claim(shard, { token: makeSecret(), lockMs: LOOK_LOCK_MS, room }),
+        scripts.claim(shard, { token: makeSecret(''), lockMs: LOOK_LOCK_MS, room }),
       )
       noteClaim(deps, shard, reply)
       return reply
@@ -175,6 +180,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
   /** Has `act` done by shard. @returns the ids of the leases that were lost, in the order of the refs */
   async function forEachShard(
     refs: readonly LeaseRef[],
+    onlyOf: string | undefined,
     act: (shard: number, held: readonly Proven[]) => Promise<readonly string[]>,
   ): Promise<string[]> {
     // A call names each id once: of two leases of one message, which of them holds is for two calls.
@@ -182,6 +188,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
     const callOf = refs.map((ref) => {
       const proof = decodeLeaseToken(ref.token)
       if (proof === undefined || proof.shard >= shardBook.all) return undefined
+      if (onlyOf !== undefined && !isOfLane(proof, laneOfQueue(onlyOf))) return undefined
       let call = calls.find(({ shard, held }) => shard === proof.shard && !held.has(ref.id))
       if (call === undefined) {
         call = { shard: proof.shard, held: new Map() }
@@ -213,8 +220,8 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
       return claimed.map(({ lease }) => lease)
     },
 
-    acknowledge: (refs) =>
-      forEachShard(refs, async (shard, held) => {
+    acknowledge: (refs, onlyOf) =>
+      forEachShard(refs, onlyOf, async (shard, held) => {
         const delivered = held.map(({ id, token, proof: { lateMs } }) => ({ id, token, lateMs }))
         const lost = await scripts.acknowledge(shard, delivered)
         metrics.delivered('pull', held.length - lost.length)
@@ -222,8 +229,8 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
         return lost
       }),
 
-    release: (refs, delayMs) =>
-      forEachShard(refs, async (shard, held) => {
+    release: (refs, delayMs, onlyOf) =>
+      forEachShard(refs, onlyOf, async (shard, held) => {
         const releases = held.map((each): Release => {
           const { id, token } = each
           const why = { reason: 'released', report: reportOf(each.proof, clock.now()) }
@@ -241,8 +248,8 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
         return lost
       }),
 
-    extend: (refs, lockMs) =>
-      forEachShard(refs, async (shard, held) => {
+    extend: (refs, lockMs, onlyOf) =>
+      forEachShard(refs, onlyOf, async (shard, held) => {
         const lost = await scripts.extend(shard, { held, lockMs })
         noteLost(lost.length)
         return lost

@@ -22,6 +22,11 @@ describe('API_KEYS', () => {
     expect(parseApiKeys(`ci:${A}:write+read`)[0]?.scopes).toEqual(['write', 'read'])
   })
 
+  it('is split at the first two colons, as a queue may have some in its name', () => {
+    const [key] = parseApiKeys(`ci:${A}:pull:eu:orders+read+pull+pull:a.b_c-d`)
+    expect(key?.scopes).toEqual(['pull:eu:orders', 'read', 'pull', 'pull:a.b_c-d'])
+  })
+
   it.each([
     ['an empty entry', `ci:${A}:read,`, 'entry 2 has no name that is allowed'],
     ['a name with a space', `c i:${A}:read`, 'entry 1 has no name that is allowed'],
@@ -29,11 +34,33 @@ describe('API_KEYS', () => {
     ['a key in place of its hash', 'ci:carillon_secret:read', 'entry 1 has no SHA-256 of 64 hex digits'],
     ['a hash that is cut off', `ci:${A.slice(1)}:read`, 'entry 1 has no SHA-256 of 64 hex digits'],
     ['parts in the wrong order', `${A}:ci:read`, 'entry 1 has no SHA-256 of 64 hex digits'],
-    ['no scopes', `ci:${A}`, 'entry 1 has other scopes than read, write or read+write'],
-    ['empty scopes', `ci:${A}:`, 'entry 1 has other scopes than read, write or read+write'],
-    ['an unknown scope', `ci:${A}:read+admin`, 'entry 1 has other scopes than read, write or read+write'],
-    ['a scope twice', `ci:${A}:read+read`, 'entry 1 has other scopes than read, write or read+write'],
-    ['a fourth part', `ci:${A}:read:${B}`, 'entry 1 has other scopes than read, write or read+write'],
+    ['no scopes', `ci:${A}`, 'entry 1 has other scopes than read, write, pull and pull:<queue>'],
+    ['empty scopes', `ci:${A}:`, 'entry 1 has other scopes than read, write, pull and pull:<queue>'],
+    [
+      'an unknown scope',
+      `ci:${A}:read+admin`,
+      'entry 1 has other scopes than read, write, pull and pull:<queue>',
+    ],
+    ['a scope twice', `ci:${A}:read+read`, 'entry 1 has a scope twice'],
+    ['a queue twice', `ci:${A}:pull:a+pull:a`, 'entry 1 has a scope twice'],
+    ['no queue', `ci:${A}:pull:`, 'entry 1 has other scopes than read, write, pull and pull:<queue>'],
+    ['the queue ..', `ci:${A}:pull:..`, 'entry 1 has other scopes than read, write, pull and pull:<queue>'],
+    [
+      'a queue no message can name',
+      `ci:${A}:pull:a b`,
+      'entry 1 has other scopes than read, write, pull and pull:<queue>',
+    ],
+    [
+      'a scope of another queue',
+      `ci:${A}:write:a`,
+      'entry 1 has other scopes than read, write, pull and pull:<queue>',
+    ],
+    ['a plus too many', `ci:${A}:read+`, 'entry 1 has other scopes than read, write, pull and pull:<queue>'],
+    [
+      'a fourth part',
+      `ci:${A}:read:${B}`,
+      'entry 1 has other scopes than read, write, pull and pull:<queue>',
+    ],
     ['a name twice', `ci:${A}:read,ci:${B}:write`, 'entries 1 and 2 have the same name'],
     ['a key twice', `x:${B}:read,a:${A}:read,b:${A}:write`, 'entries 2 and 3 are the same key'],
   ])('with %s is refused by its position, and without a word of what it holds', (_what, text, message) => {

@@ -9,18 +9,26 @@ import { errorMapper } from '../../src/http/error-mapper.plugin.ts'
 const reader = makeApiKey('reader', 'read')
 const writer = makeApiKey('writer', 'write')
 const both = makeApiKey('both', 'read+write')
+const puller = makeApiKey('puller', 'pull')
+const ordersOnly = makeApiKey('orders', 'pull:eu:orders+pull:mails')
 const stranger = makeApiKey('stranger', 'read+write')
 
 let app: FastifyInstance
 /** the key's name with each request that came through */
 let came: (string | undefined)[]
+/** the queue to which each of them is restricted */
+let queues: (string | undefined)[]
 
 async function build(entries: readonly string[]) {
   came = []
+  queues = []
   app = Fastify()
   await app.register(errorMapper)
   await app.register(auth, { keys: parseApiKeys(entries.join(',')) })
-  const handler = async ({ apiKey }: FastifyRequest) => ({ came: came.push(apiKey) })
+  const handler = async ({ apiKey, onlyQueue }: FastifyRequest) => ({
+    came: came.push(apiKey),
+    queues: queues.push(onlyQueue),
+  })
   app.get('/', handler)
   app.get('/health', handler)
   const others = [
@@ -32,6 +40,7 @@ async function build(entries: readonly string[]) {
     '/metrics',
     '/:any',
   ]
+  app.post('/v1/queues/:queue/claim', handler)
   for (const url of [...others, '/v1/messages/:id']) app.route({ method: ['GET', 'POST'], url, handler })
 }
 const ask = (method: 'GET' | 'HEAD' | 'POST' | 'PATCH', url: string, key?: string) =>
@@ -40,7 +49,7 @@ const ask = (method: 'GET' | 'HEAD' | 'POST' | 'PATCH', url: string, key?: strin
 afterEach(() => app.close())
 
 describe('with API_KEYS', () => {
-  beforeEach(() => build([reader.entry, writer.entry, both.entry]))
+  beforeEach(() => build([reader, writer, both, puller, ordersOnly].map(({ entry }) => entry)))
 
   it.each(['/', '/?x=1', '/health', '/%68ealth', '/docs', '/docs/static/logo.svg', '/openapi.json'])(
     'GET %s is open',
@@ -94,6 +103,51 @@ describe('with API_KEYS', () => {
   ] as const)('%s: $2 $3 answers $4', async (name, { key }, method, url, status) => {
     expect((await ask(method, url, key)).statusCode).toBe(status)
     expect(came).toEqual(status === 200 ? [name] : [])
+  })
+
+  it.each([
+    ['puller', puller, 'POST', 'any/claim', 200],
+    ['puller', puller, 'GET', 'any/claim', 405],
+    ['orders', ordersOnly, 'POST', 'mails/claim', 200],
+    ['orders', ordersOnly, 'POST', 'eu:orders/claim', 200],
+    ['orders', ordersOnly, 'POST', 'eu%3Aorders/claim', 200],
+    ['orders', ordersOnly, 'GET', 'mails/claim', 405],
+    ['orders', ordersOnly, 'GET', 'mails/nothing', 404],
+    ['orders', ordersOnly, 'POST', 'eu/claim', 403],
+    ['orders', ordersOnly, 'POST', 'orders/claim', 403],
+    ['orders', ordersOnly, 'POST', 'Mails/claim', 403],
+    ['orders', ordersOnly, 'POST', 'mails%2F..%2Fother/claim', 403],
+    ['orders', ordersOnly, 'GET', 'other/claim', 403],
+    ['both', both, 'POST', 'mails/claim', 403],
+    ['both', both, 'GET', 'mails/claim', 403],
+  ] as const)('%s: $2 of the queue $3 answers $4', async (name, { key }, method, url, status) => {
+    expect((await ask(method, `/v1/queues/${url}`, key)).statusCode).toBe(status)
+    expect(came).toEqual(status === 200 ? [name] : [])
+  })
+
+  it('a queue, however its path is spelt, is one that the key may pull from', async () => {
+    expect((await ask('POST', '/v1/%71ueues/mails/claim', both.key)).statusCode).toBe(403)
+    expect((await ask('POST', '/v1/%71ueues/%6dails/claim', ordersOnly.key)).statusCode).toBe(200)
+    expect((await ask('POST', '/v1/queues/mails/claim', puller.key)).statusCode).toBe(200)
+    expect(queues).toEqual(['mails', undefined])
+  })
+
+  it('a key for queues is for nothing else', async () => {
+    for (const { key } of [puller, ordersOnly]) {
+      expect((await ask('GET', '/v1/messages', key)).statusCode).toBe(403)
+      expect((await ask('POST', '/v1/messages', key)).statusCode).toBe(403)
+      expect((await ask('GET', '/metrics', key)).statusCode).toBe(403)
+    }
+    expect((await ask('POST', '/v1/queues/other/claim', ordersOnly.key)).json().detail).toBe(
+      'authorization: the key orders has no scope pull, nor pull:other, which this queue needs',
+    )
+  })
+
+  it('what a path is for is told only to who may ask there', async () => {
+    expect((await ask('PATCH', '/v1/messages')).headers).not.toHaveProperty('allow')
+    expect((await ask('PATCH', '/v1/messages', reader.key)).headers).not.toHaveProperty('allow')
+    const answer = await ask('PATCH', '/v1/messages', writer.key)
+    expect([answer.statusCode, answer.headers.allow]).toEqual([405, 'GET, HEAD, POST'])
   })
 
   it.each([

@@ -34,6 +34,7 @@ interface Operation {
   readonly summary?: string
   readonly description?: string
   readonly tags?: readonly string[]
+  readonly security?: readonly { readonly key?: readonly string[] }[]
   readonly parameters?: readonly (Media & { name: string; in: string; description?: string })[]
   readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, Media>> }
   readonly responses: Readonly<Record<string, Response | Ref>>
@@ -63,7 +64,7 @@ const ENDS_LEASES = /(acknowledge|release|extend)$/
 const OF_QUEUES_AND_DEAD = / \/v1\/(queues|dead)\b/
 const LATER = '2999-01-01T00:00:00.000Z'
 /** A lease that nobody has. */
-const NOT_HELD = { shard: 0, leasedAt: 1, lateMs: 0, claim: 1, secret: makeSecret() }
+const NOT_HELD = { shard: 0, leasedAt: 1, lateMs: 0, claim: 1, secret: makeSecret('mails') }
 const LOST = { messages: [{ id: 'it', token: encodeLeaseToken(NOT_HELD) }] }
 /** For each operation a request that is right, given a message "it". */
 const REQUESTS: Readonly<Record<string, { url: string; payload?: unknown }>> = {
@@ -302,6 +303,19 @@ describe('the document', () => {
       },
     })
     expect(document.components.schemas.Destination).not.toHaveProperty('anyOf')
+  })
+
+  it('says of every operation which scope a key needs for it', () => {
+    const scopes = operations.map(([name, { security = [] }]) => {
+      const [open, ...more] = security
+      expect(open, name).toEqual({}) // for a service without keys
+      return [name, ...more.flatMap(({ key }) => key)].join(' ')
+    })
+    expect(scopes).toContain('GET /health')
+    expect(scopes).toContain('GET /v1/stats read')
+    expect(scopes).toContain('POST /v1/messages write')
+    expect(scopes).toContain('DELETE /v1/dead write')
+    for (const each of scopes) expect(each.endsWith(' pull'), each).toBe(each.includes('/v1/queues/'))
   })
 
   it('says that a claim may come without a body, and what else must not', () => {

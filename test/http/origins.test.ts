@@ -8,7 +8,7 @@ import { parseAllowedHosts } from '../../src/http/hosts.ts'
 import type { Leases } from '../../src/pull/leases.ts'
 import { httpApp } from '../support/http-app.ts'
 
-const { key, entry } = makeApiKey('all', 'read+write')
+const { key, entry } = makeApiKey('all', 'read+write+pull')
 const keys = parseApiKeys(entry)
 
 /** With a count of the claims that came through. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { decodeLeaseToken, encodeLeaseToken, makeSecret } from '../../src/pull/lease-token.ts'
+import { decodeLeaseToken, encodeLeaseToken, isOfLane, makeSecret } from '../../src/pull/lease-token.ts'
 
 const lease = {
   shard: 3,
@@ -24,7 +24,7 @@ describe('the token of a lease', () => {
       lateMs: 253_402_300_799_999,
       claim: 1e14,
     }
-    const token = encodeLeaseToken({ ...largest, secret: makeSecret() })
+    const token = encodeLeaseToken({ ...largest, secret: makeSecret('pull:jobs') })
     expect(token.length).toBeLessThanOrEqual(200)
     expect(decodeLeaseToken(token)).toMatchObject({ ...largest, secret: expect.any(String) })
   })
@@ -50,8 +50,18 @@ describe('the token of a lease', () => {
   })
 })
 
-it('a secret is one that nobody can guess: 128 bits, never the same', () => {
-  const secrets = Array.from({ length: 1_000 }, makeSecret)
-  expect(new Set(secrets).size).toBe(1_000)
-  for (const secret of secrets) expect(secret).toMatch(/^[\w-]{22}$/)
+describe('a secret', () => {
+  it('is one that nobody can guess: 96 bits, never the same', () => {
+    const secrets = Array.from({ length: 1_000 }, () => makeSecret('pull:jobs'))
+    expect(new Set(secrets.map((secret) => secret.slice(0, 16))).size).toBe(1_000)
+    for (const secret of secrets) expect(secret).toMatch(/^[\w-]{22}$/)
+  })
+
+  it('tells the lane it was made for from others', () => {
+    const token = encodeLeaseToken({ ...lease, secret: makeSecret('pull:jobs') })
+    const proof = decodeLeaseToken(token) ?? lease
+    expect(isOfLane(proof, 'pull:jobs')).toBe(true)
+    for (const other of ['pull:job', 'pull:Jobs', 'pull:', ''])
+      expect(isOfLane(proof, other), other).toBe(false)
+  })
 })

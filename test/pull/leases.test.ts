@@ -296,6 +296,22 @@ describe('the end of a lease', () => {
     expect(await leases.acknowledge([of('a'), of('b')])).toEqual([])
   })
 
+  it('counts as lost outside the queue that whoever acts is restricted to', async () => {
+    const w = world()
+    const due = (await w.now()) - 5
+    await w.scripts.schedule(0, [pullEntry('a', due), pullEntry('b', due, 'other')])
+    const { leases, claimOne } = pullingOn(w)
+    const [a, b] = [await claimOne('jobs'), await claimOne('other')]
+    expect(await leases.acknowledge([a, b], 'third')).toEqual(['a', 'b'])
+    expect(await leases.release([b, a], null, 'third')).toEqual(['b', 'a'])
+    expect(await leases.extend([a, b], 60_000, 'jobs')).toEqual(['b'])
+    // What tells the queue is a part of the proof: changed, it proves nothing.
+    const swapped = { id: 'b', token: b.token.slice(0, -6) + a.token.slice(-6) }
+    expect(await leases.acknowledge([a, b, swapped], 'jobs')).toEqual(['b', 'b'])
+    expect(await left(w)).toBe(1)
+    expect(await leases.acknowledge([b], 'other')).toEqual([])
+  })
+
   it('of a thousand at once is one call a shard', async () => {
     const w = world()
     const ids = Array.from({ length: 1_000 }, (_, i) => `m${i}`)

@@ -97,7 +97,7 @@ export const queueRoutes: FastifyPluginAsyncTypebox<QueueRoutesOptions> = async 
     },
     async (request, reply) => {
       const refs = distinct(request.body.messages)
-      const lost = await leases.acknowledge(refs)
+      const lost = await leases.acknowledge(refs, request.onlyQueue)
       if (lost.length === refs.length) return allLost(request, reply, { acknowledged: 0, lost })
       return { acknowledged: refs.length - lost.length, lost }
     },
@@ -117,7 +117,11 @@ export const queueRoutes: FastifyPluginAsyncTypebox<QueueRoutesOptions> = async 
     async (request, reply) => {
       const { messages, delay } = request.body
       const refs = distinct(messages)
-      const lost = await leases.release(refs, delay === undefined ? null : delayOf(delay, now()))
+      const lost = await leases.release(
+        refs,
+        delay === undefined ? null : delayOf(delay, now()),
+        request.onlyQueue,
+      )
       if (lost.length === refs.length) return allLost(request, reply, { released: 0, lost })
       return { released: refs.length - lost.length, lost }
     },
@@ -137,7 +141,7 @@ export const queueRoutes: FastifyPluginAsyncTypebox<QueueRoutesOptions> = async 
     async (request, reply) => {
       const { messages, lockMs = options.lockMs } = request.body
       const refs = distinct(messages)
-      const lost = await leases.extend(refs, lockMs)
+      const lost = await leases.extend(refs, lockMs, request.onlyQueue)
       if (lost.length === refs.length) return allLost(request, reply, { extended: 0, lost })
       return { extended: refs.length - lost.length, lost }
     },

@@ -42,8 +42,10 @@ const alone = (project: ReturnType<typeof ofOwnRedis>) => ({
 export default defineConfig({
   test: {
     setupFiles: ['test/support/leaves-nothing.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Only what hangs is to run out of time, on whatever machine.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
+    expect: { poll: { timeout: 60_000, interval: 10 } },
     // Most tests wait, for what falls due or for a process that starts.
     maxWorkers: 3,
     projects: [

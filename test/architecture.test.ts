@@ -50,6 +50,15 @@ describe('the source tree', () => {
 })
 
 describe('the tests', () => {
+  it('start processes in one place, which sees to their end', () => {
+    const starters = readdirSync('test', { recursive: true, encoding: 'utf8' }).filter((path) =>
+      /import \{[^}]*\b(spawn|fork|exec)\b[^}]*\} from 'node:child_process'/.test(
+        path.endsWith('.ts') ? readFileSync(join('test', path), 'utf8') : '',
+      ),
+    )
+    expect(starters.sort()).toEqual(['suite/victim.ts', 'support/children.ts'])
+  })
+
   const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.test.ts'))
     .map((path) => `test/${path}`)

@@ -113,7 +113,7 @@ describe('with a Redis of its own', () => {
   beforeAll(async () => {
     redis = await startRedis({ args: ['--maxmemory', '1gb'] })
     connection = connect(parseRedisUrl(redis.url))
-    await connection.waitUntilReady(10_000)
+    await connection.waitUntilReady(60_000)
   })
   afterAll(async () => {
     await connection.close()
@@ -137,7 +137,7 @@ describe('with a Redis of its own', () => {
     await redis.client.config('SET', 'maxmemory', usedMemoryBytes)
     await redis.client.call('ACL', 'SETUSER', 'plain', 'on', '>secret', '~*', '+@all', '-info')
     const plain = connect(parseRedisUrl(`redis://plain:secret@127.0.0.1:${redis.port}`))
-    await plain.waitUntilReady(10_000)
+    await plain.waitUntilReady(60_000)
     await expect(readRedisFacts(plain.client)).rejects.toThrow(/NOPERM/)
     await readinessOn(plain)()
     await plain.close()

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { expect, inject, it, onTestFinished } from 'vitest'
@@ -6,6 +5,7 @@ import { connect } from '../../src/redis/connect.ts'
 import { keysOf } from '../../src/redis/keys.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { auditFindings } from '../support/audit.ts'
+import { startChild } from '../support/children.ts'
 import { startFleet } from '../support/fleet.ts'
 import { openReceiver } from '../support/receiver.ts'
 import type { Service } from '../support/service.ts'
@@ -14,13 +14,13 @@ import { startTraffic } from '../support/traffic.ts'
 async function connected(url = inject('redisUrl')) {
   const connection = connect(parseRedisUrl(url))
   onTestFinished(() => connection.close())
-  await connection.waitUntilReady(10_000)
+  await connection.waitUntilReady(60_000)
   return connection.client
 }
 
 /** Runs `npm run audit`, set-up apart. */
 async function runAudit(env: Readonly<Record<string, string>>, ...args: string[]) {
-  const child = spawn(process.execPath, ['dist/audit.js', ...args], {
+  const child = startChild(process.execPath, ['dist/audit.js', ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -47,7 +47,7 @@ it('a console that nobody reads keeps nothing from streams and webhooks', async 
   const [server] = fleet.servers
   const connection = connect(parseRedisUrl(inject('redisUrl')))
   onTestFinished(() => connection.close())
-  await connection.waitUntilReady(10_000)
+  await connection.waitUntilReady(60_000)
   const { client } = connection
   const keys = keysOf(0, fleet.namespace)
 

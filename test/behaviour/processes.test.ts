@@ -45,7 +45,7 @@ const said = ({ log }: Service, words: RegExp) => log.filter(({ msg }) => words.
 const leftOf = async ({ namespace }: Fleet) => {
   const connection = connect(parseRedisUrl(inject('redisUrl')))
   try {
-    await connection.waitUntilReady(10_000)
+    await connection.waitUntilReady(60_000)
     const scripts = createMessageScripts(connection.client, { ...SETTINGS, namespace })
     const { scheduled, claimed } = await scripts.count(0)
     return scheduled + claimed
@@ -91,7 +91,7 @@ describe('several processes behind one port', () => {
   it('deliver each message once, and tear no line, however long', async () => {
     const { fleet, service } = await startProcesses(3)
     const ids = await scheduleLarge(fleet, 3_000, 2_000) // a torn line is no JSON, which ends the test
-    await fleet.untilDelivered(ids, 60_000)
+    await fleet.untilDelivered(ids)
     await until('nothing is left', async () => (await leftOf(fleet)) === 0)
     expect(service.delivered.length).toBe(ids.length)
     expect(new Set(service.delivered.map(({ attempt }) => attempt))).toEqual(new Set([1]))
@@ -106,7 +106,7 @@ describe('several processes behind one port', () => {
       if ((await askAnew(`${service.url}/v1/messages`, { payload: i })) === 201) accepted += 1
     expect(accepted).toBeGreaterThan(3)
     const sum = 'carillon_delivered_total{destination="console"}'
-    await expect.poll(async () => (await service.metrics()).get(sum), { timeout: 15_000 }).toBe(accepted)
+    await expect.poll(async () => (await service.metrics()).get(sum)).toBe(accepted)
     const samples = await service.metrics()
     expect(samples.get('carillon_scheduled_total')).toBe(accepted)
     expect(samples.get('carillon_lateness_seconds_count{destination="console"}')).toBe(accepted)
@@ -134,7 +134,7 @@ describe('one of several processes', () => {
       return now.length === 3 && !now.includes(victim)
     })
     expect(await askAnew(`${service.url}/live`)).toBe(200)
-    await fleet.untilDelivered(await scheduling, 60_000)
+    await fleet.untilDelivered(await scheduling)
     const again = Object.keys(repeated(service.delivered))
     expect(again.length).toBeLessThanOrEqual(3 * 20)
     const lines = said(
@@ -244,7 +244,7 @@ describe('the end of several processes', () => {
     await scheduleLarge(fleet, 1_000, 500)
     await until('they are delivering', () => service.delivered.length > 100)
     service.signal('SIGKILL')
-    await until('none is left', () => !children.some(isRunning), 5_000)
+    await until('none is left', () => !children.some(isRunning))
   })
 
   it('comes with 1 and one line when standard output is closed', async () => {

@@ -86,7 +86,7 @@ async function changeAtRandomElsewhere(redisUrl: string, namespace: string, plan
     ${changeAtRandom.toString()}
     const [redisUrl, options, plan] = process.argv.slice(1).map((text) => JSON.parse(text))
     const connection = connect(parseRedisUrl(redisUrl))
-    await connection.waitUntilReady(10_000)
+    await connection.waitUntilReady(60_000)
     const answers = await changeAtRandom(createMessageScripts(connection.client, options), plan)
     await connection.close()
     process.stdout.write(JSON.stringify(answers))`
@@ -108,7 +108,7 @@ it('cancelling and rescheduling while servers claim: what was answered is what h
   const redisUrl = inject('redisUrl')
   const connection = connect(parseRedisUrl(redisUrl))
   onTestFinished(() => connection.close())
-  await connection.waitUntilReady(10_000)
+  await connection.waitUntilReady(60_000)
   const scripts = createMessageScripts(connection.client, {
     ...SETTINGS,
     namespace: fleet.namespace,

@@ -90,5 +90,5 @@ describe('shards that are moved between masters under load', () => {
       const node = await cluster.masterOf(messages)
       await until('nothing is left', async () => (await node.client.hkeys(messages)).join() === 'seed')
     }
-  }, 90_000)
+  })
 })

@@ -36,7 +36,7 @@ describe('ROLES=api', () => {
       const { body } = await api.call<{ servers: { roles: string[] }[] }>('GET', '/v1/stats')
       return body.servers.map((server) => server.roles.join()).sort()
     }
-    await expect.poll(roles, { timeout: 5_000 }).toEqual(['api', 'worker'])
+    await expect.poll(roles).toEqual(['api', 'worker'])
   })
 })
 

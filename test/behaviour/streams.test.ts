@@ -18,7 +18,7 @@ type Ask = (...command: (string | number)[]) => Promise<string[]>
 async function askWithLibrary(): Promise<Ask> {
   const connection = connect(parseRedisUrl(inject('redisUrl')))
   onTestFinished(() => connection.close())
-  await connection.waitUntilReady(10_000)
+  await connection.waitUntilReady(60_000)
   return async (command, ...args) => {
     const reply = await connection.client.call(String(command), ...args)
     return [reply].flat(5).map(String)

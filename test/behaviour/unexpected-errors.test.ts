@@ -31,7 +31,7 @@ async function startBusy(env: Readonly<Record<string, string>>) {
   await until('all processes are at work', async () => (await atWork()) === Number(env.PROCESSES ?? 1))
   const connection = connect(parseRedisUrl(inject('redisUrl')))
   onTestFinished(() => connection.close())
-  await connection.waitUntilReady(10_000)
+  await connection.waitUntilReady(60_000)
   const destination = { type: 'webhook', url: receiver.url }
   await server.call('POST', '/v1/messages', { delay: 0, payload: 1, destination })
   await until('the receiver has it', () => receiver.requests.length === 1)

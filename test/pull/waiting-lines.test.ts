@@ -34,7 +34,7 @@ function watch<T>(promise: Promise<T>) {
 async function hearWakes(w: ScriptWorld, leases: ReturnType<typeof pullingOn>['leases']): Promise<void> {
   const connection = connect(parseRedisUrl(inject('redisUrl')))
   onTestFinished(() => connection.close())
-  await connection.waitUntilReady(10_000)
+  await connection.waitUntilReady(60_000)
   listenForWakes(connection, w.namespace, {
     onWake: leases.wake,
     onHelp: () => undefined,

@@ -24,8 +24,7 @@ import {
 } from '../../src/redis/embedded.ts'
 import { openLocked } from '../../src/setup/lock.js'
 import { startChild } from '../support/children.ts'
-
-vi.setConfig({ testTimeout: 20_000 }) // the first run on a machine fetches redis-server
+import { until } from '../support/until.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const CACHE = join(ROOT, '.cache')
@@ -58,7 +57,7 @@ beforeAll(() => {
      setInterval(() => {}, 1000)
      process.stdout.write(socketPath)`,
   )
-}, 30_000)
+})
 
 afterAll(() => {
   rmSync(compiled, { recursive: true, force: true })
@@ -77,7 +76,7 @@ afterEach(async () => {
     const pid = holderOf(dir)
     if (pid !== undefined) {
       process.kill(pid, 'SIGKILL')
-      await vi.waitFor(() => expect(holderOf(dir)).toBeUndefined())
+      await until('it has ended', () => holderOf(dir) === undefined)
     }
   }
   for (const pid of livingIn(folder)) process.kill(pid, 'SIGKILL')

@@ -721,5 +721,5 @@ describe('the scripts, against a plain model in memory', () => {
       ...['rejected dead', 'returned released', 'failed lost'],
     ]
     expect(wanted.filter((word) => !seen.has(word))).toEqual([])
-  }, 60_000)
+  })
 })

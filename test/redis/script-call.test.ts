@@ -18,7 +18,7 @@ let node: TestRedis
 beforeAll(async () => {
   cluster = await startCluster({ args: ['--cluster-require-full-coverage', 'no'] })
   connection = connect(parseRedisUrl(cluster.url))
-  await connection.waitUntilReady(10_000)
+  await connection.waitUntilReady(60_000)
   scripts = createScripts(connection.client, { namespace, ...SETTINGS })
   node = await cluster.masterOf(messages)
 })

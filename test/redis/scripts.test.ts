@@ -25,7 +25,7 @@ describe('a full Redis', () => {
     const redis = await startRedis()
     const connection = connect(parseRedisUrl(redis.url))
     try {
-      await connection.waitUntilReady(5_000)
+      await connection.waitUntilReady(60_000)
       const scripts = createScripts(connection.client, { namespace: 'carillon', ...SETTINGS })
       const entry = (id: string) => ({ id, due: { at: 1 }, rule: 'any' as const, body: '\n"x"' })
       await scripts.schedule(0, [entry('a'), entry('b')])
@@ -50,7 +50,7 @@ describe('a full Redis with messages for others', () => {
     const redis = await startRedis()
     const connection = connect(parseRedisUrl(redis.url))
     try {
-      await connection.waitUntilReady(5_000)
+      await connection.waitUntilReady(60_000)
       let offset = 0
       const options = { namespace: 'carillon', ...SETTINGS, clockOffsetMs: () => offset }
       const scripts = createScripts(connection.client, options)
@@ -110,7 +110,7 @@ describe('a page of large messages', () => {
     const redis = await startRedis()
     const connection = connect(parseRedisUrl(redis.url))
     try {
-      await connection.waitUntilReady(5_000)
+      await connection.waitUntilReady(60_000)
       const options = { namespace: 'carillon', ...SETTINGS }
       const scripts = createScripts(connection.client, options)
       const body = `\n"${'x'.repeat(900_000)}"`
@@ -140,7 +140,7 @@ describe('a Redis that is away', () => {
   it('fails every call at once, in words a caller can act on', async () => {
     const redis = await startRedis()
     const connection = connect(parseRedisUrl(redis.url))
-    await connection.waitUntilReady(5_000)
+    await connection.waitUntilReady(60_000)
     const scripts = createScripts(connection.client, { namespace: 'carillon', ...SETTINGS })
     await redis.stop()
     const failure = await scripts.acknowledge(0, delivered('t', 'a')).catch((error: unknown) => error)

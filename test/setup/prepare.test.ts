@@ -19,8 +19,6 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest'
 import { startChild } from '../support/children.ts'
 
-vi.setConfig({ testTimeout: 20_000 }) // npm takes a second or two, on a slow machine more
-
 const SETUP = fileURLToPath(new URL('../../src/setup', import.meta.url))
 
 /**
@@ -73,7 +71,7 @@ beforeAll(() => {
   cpSync(bare, ready, { recursive: true })
   execFileSync(process.execPath, ['src/setup/prepare.js'], { cwd: ready, stdio: 'pipe' })
   rmSync(join(ready, 'builds.log'))
-}, 20_000)
+})
 
 beforeEach(() => {
   project = mkdtempSync(join(tmpdir(), 'carillon-project-'))
@@ -121,16 +119,19 @@ async function prepare(env?: NodeJS.ProcessEnv, options?: string[]) {
   return { code, signal, said: running.said.split('\n').filter((line: string) => line !== '') }
 }
 
+/** What hangs is to fail, on whatever machine. */
+const WAIT = { timeout: 60_000 }
+
 /** Resolves with the compiler's pid once it stands still in the midst of its work. */
 async function compilerHolds(): Promise<number> {
   const holding = () => Number(/^\d+$/.exec(text('holding'))?.[0] ?? expect.unreachable())
-  const pid = await vi.waitFor(holding, { timeout: 8_000 })
+  const pid = await vi.waitFor(holding, WAIT)
   compilers.push(pid)
   return pid
 }
 
 async function ended(pid: number): Promise<void> {
-  await vi.waitFor(() => expect(isAlive(pid)).toBe(false), { timeout: 5_000 })
+  await vi.waitFor(() => expect(isAlive(pid)).toBe(false), WAIT)
 }
 
 /** A zombie has ended: who has to reap it is not ours to say. */

@@ -29,7 +29,7 @@ it.runIf(process.platform === 'linux')(
     )
     const lines = () => readFileSync(told, 'utf8').split('\n').slice(0, -1)
     const hear = (): Told => Object.assign({}, ...lines().map((line) => JSON.parse(line)))
-    await until('the tests have started all', () => hear().runs !== undefined, 60_000)
+    await until('the tests have started all', () => hear().runs !== undefined)
     const { before, runs: folder = '' } = hear()
     expect(before).toEqual([])
 

@@ -35,7 +35,7 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
   let world: TestApp | undefined
   beforeAll(async () => {
     connection = connect(parseRedisUrl(inject('redisUrl')))
-    await connection.waitUntilReady(10_000)
+    await connection.waitUntilReady(60_000)
   })
   afterAll(() => connection.close())
   beforeEach(async () => {

@@ -68,7 +68,7 @@ export async function startFleet({
 
   const schedule: Fleet['schedule'] = async (count, dueAt, { payload, destination, prefix = 'm' } = {}) => {
     const options = destination === undefined ? {} : { destination }
-    await connection.waitUntilReady(10_000)
+    await connection.waitUntilReady(60_000)
     const scripts = createScripts(connection.client, { ...SETTINGS, namespace })
     const entries = Array.from({ length: count }, (_, i) => ({
       id: `${prefix}${i}`,

@@ -37,7 +37,7 @@ export function useScripts(redisUrl: () => string, shard = 0, settings = SETTING
   let world: ScriptWorld | undefined
   beforeAll(async () => {
     connection = connect(parseRedisUrl(redisUrl()))
-    await connection.waitUntilReady(10_000)
+    await connection.waitUntilReady(60_000)
   })
   beforeEach(async () => {
     const namespace = freshNamespace()

@@ -92,14 +92,10 @@ export async function startService({
   hosts = {},
 }: ServiceOptions = {}): Promise<Service> {
   const started = runService({ env, clockErrorMs, hosts })
-  await until(
-    'the server listens',
-    () => {
-      if (started.hasEnded()) throw new Error(`the server ended at start: ${started.stderr()}`)
-      return started.url !== ''
-    },
-    20_000,
-  )
+  await until('the server listens', () => {
+    if (started.hasEnded()) throw new Error(`the server ended at start: ${started.stderr()}`)
+    return started.url !== ''
+  })
   return started
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { stringify } from 'safe-stable-stringify'
+import { fromStoredUrl, toStoredUrl } from './webhook-origin.ts'
 
 export const WEBHOOK_METHODS = ['POST', 'PUT', 'PATCH', 'DELETE', 'GET'] as const
 
@@ -75,11 +76,14 @@ export interface StoredMessage extends MessageOptions {
   readonly createdAt: number | null
   /** see fingerprintOf; null for a server-made id */
   readonly fingerprint: string | null
+  /** of a webhook: the origin whose lane it waits in, see lua/lib/lanes.lua */
+  readonly hostOrigin?: string
 }
 
 /** The options as they stand in a record; see lua/lib/record.lua, which reads and writes them too. */
 interface StoredOptions {
   d?: string
+  u?: string
   t?: string[]
   r?: string
   n?: string
@@ -119,7 +123,7 @@ export function encodeOptions(
   },
 ): [name: string, value: string][] {
   const encoded: [string, string][] = []
-  if ('destination' in options) encoded.push(['d', encodeDestination(options.destination)])
+  if ('destination' in options) encoded.push(...encodeDestination(options.destination))
   if ('tags' in options)
     encoded.push([
       't',
@@ -136,8 +140,22 @@ export function encodeOptions(
 /** Half a surrogate pair becomes U+FFFD: the JSON reader of the scripts fails on it, and with it a whole batch. */
 const wellFormed = (text: string): string => Buffer.from(text).toString()
 
+/** The destination, "" for the console, and where it is a webhook's the spelling of its host. */
+function encodeDestination(destination: Destination | undefined): [name: string, value: string][] {
+  if (destination?.type !== 'webhook')
+    return [
+      ['d', destinationText(destination)],
+      ['u', ''],
+    ]
+  const { url, spelling = '' } = toStoredUrl(destination.url)
+  return [
+    ['d', destinationText({ ...destination, url })],
+    ['u', spelling],
+  ]
+}
+
 /** With its fields in the order that the scripts rely on; see lua/lib/lanes.lua and streams.lua. "" for the console. */
-function encodeDestination(destination: Destination | undefined): string {
+function destinationText(destination: Destination | undefined): string {
   switch (destination?.type) {
     case undefined:
     case 'console':
@@ -178,7 +196,7 @@ export function decodeRecord(record: string): StoredMessage {
     version: stored.v ?? 1,
     createdAt: stored.c === undefined ? null : Number(stored.c),
     fingerprint: stored.f ?? null,
-    ...(stored.d === undefined ? {} : { destination: decodeDestination(stored.d) }),
+    ...(stored.d === undefined ? {} : decodeDestination(stored.d, stored.u)),
     ...(stored.t === undefined ? {} : { tags: stored.t }),
     ...(stored.r === undefined ? {} : { retry: JSON.parse(stored.r) as RetryPolicy }),
     ...(stored.n === undefined ? {} : { notAfter: Number(stored.n) }),
@@ -186,18 +204,35 @@ export function decodeRecord(record: string): StoredMessage {
   }
 }
 
-const DESTINATIONS_REMEMBERED = 1_000
-const destinations = new Map<string, Destination>()
+type DecodedDestination = { readonly destination: Destination; readonly hostOrigin?: string }
 
-/** The same object for the same text, as most messages go where others go: whoever works on it can remember that, too. */
-function decodeDestination(text: string): Destination {
-  let destination = destinations.get(text)
-  if (destination === undefined) {
+const DESTINATIONS_REMEMBERED = 1_000
+const destinations = new Map<string, DecodedDestination>()
+
+/**
+ * The same object for the same text, as most messages go where others go: whoever works on it can remember that, too.
+ *
+ * @param spelling of a webhook's host, see toStoredUrl
+ */
+function decodeDestination(text: string, spelling: string | undefined): DecodedDestination {
+  const key = spelling === undefined ? text : `${spelling} ${text}`
+  let decoded = destinations.get(key)
+  if (decoded === undefined) {
     if (destinations.size === DESTINATIONS_REMEMBERED) destinations.clear()
-    destination = JSON.parse(text) as Destination
-    destinations.set(text, destination)
+    decoded = readDestination(text, spelling)
+    destinations.set(key, decoded)
   }
-  return destination
+  return decoded
+}
+
+function readDestination(text: string, spelling: string | undefined): DecodedDestination {
+  const destination = JSON.parse(text) as Destination
+  if (destination.type !== 'webhook') return { destination }
+  const { url, origin } = fromStoredUrl({
+    url: destination.url,
+    ...(spelling === undefined ? {} : { spelling }),
+  })
+  return { destination: { ...destination, url }, hostOrigin: origin }
 }
 
 /** What the history says of a finished message: a line of counts, its record, and what went wrong on the way. */

@@ -43,6 +43,7 @@ describe('the options of a record', () => {
     const record = `1730104372243${encodeRecordBody('"x"', options, 'print')}`
     expect(decodeRecord(record)).toEqual({
       ...options,
+      hostOrigin: 'https://a.test',
       dueAt: 1_730_104_372_243,
       payload: '"x"',
       version: 1,
@@ -74,6 +75,7 @@ describe('the options of a record', () => {
       }),
     ).toEqual([
       ['d', ''],
+      ['u', ''],
       ['t', ''],
       ['r', ''],
       ['n', ''],

@@ -1,7 +1,6 @@
 import { BreakOff } from '../deliver/break-off.ts'
 import type { Delivery, Outcome, Sender } from '../deliver/deliver.ts'
 import type { Metrics } from '../metrics.ts'
-import { laneOfUrl } from '../redis/keys.ts'
 import type { SettleQueue } from '../settle/settle-queue.ts'
 import type { HostSlots } from './host-slots.ts'
 import type { LockKeeper } from './lock-keeper.ts'
@@ -41,7 +40,7 @@ export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dis
     lockEndsAt: number,
     breakOff: BreakOff,
   ): Promise<void> {
-    const lane = delivery.target.type === 'webhook' ? laneOfUrl(delivery.target.url) : ''
+    const { lane } = delivery
     const lock = lockKeeper.keep(delivery, lockEndsAt)
     lock.lost.addEventListener('abort', () => breakOff.abort())
     slots.take(lane)

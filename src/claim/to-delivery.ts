@@ -1,5 +1,6 @@
 import type { Delivery } from '../deliver/deliver.ts'
 import { decodeRecord } from '../message.ts'
+import { laneOfHost } from '../redis/keys.ts'
 import type { Claim } from '../redis/scripts.ts'
 
 const CONSOLE = { type: 'console' } as const
@@ -10,13 +11,14 @@ const CONSOLE = { type: 'console' } as const
  */
 export function toDelivery(claim: Claim, shard: number, token: string, now: number): Delivery | null {
   try {
-    const { dueAt, payload, destination } = decodeRecord(claim.record)
+    const { dueAt, payload, destination, hostOrigin } = decodeRecord(claim.record)
     return {
       ...headOf(claim, shard, token),
       dueAt,
       lateMs: now - dueAt,
       payload,
       target: destination ?? CONSOLE,
+      lane: hostOrigin === undefined ? '' : laneOfHost(hostOrigin),
     }
   } catch {
     return null
@@ -26,7 +28,7 @@ export function toDelivery(claim: Claim, shard: number, token: string, now: numb
 /** What stands in for a message whose record makes no sense, so that its claim can be settled. */
 export const unreadable = (claim: Claim, shard: number, token: string): Delivery => ({
   ...headOf(claim, shard, token),
-  ...{ dueAt: claim.attemptDueAt, lateMs: 0, payload: 'null', target: CONSOLE },
+  ...{ dueAt: claim.attemptDueAt, lateMs: 0, payload: 'null', target: CONSOLE, lane: '' },
 })
 
 const headOf = ({ id, number, attemptDueAt, failures, recoveries }: Claim, shard: number, token: string) => ({

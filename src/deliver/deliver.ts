@@ -20,6 +20,8 @@ export interface Delivery {
   /** JSON text */
   readonly payload: string
   readonly target: Target
+  /** that of its host, whose slot it takes; "" where it has none */
+  readonly lane: string
 }
 
 /**

@@ -75,12 +75,8 @@ export const guardKeyOf = (key: string): string =>
 /** Where messages that a webhook host or a pull queue may hold back wait; see lua/lib/lanes.lua. */
 export const laneOfQueue = (queue: string): string => `pull:${queue}`
 
-/**
- * As in lua/lib/lanes.lua: scheme, host name and port as in the URL, of which ASCII is brought to lower case; up to
- * what JSON escapes, as the scripts read it there.
- */
-export const laneOfUrl = (url: string): string =>
-  `webhook:${(/^[a-z]+:\/\/[^/?#"\\]+/i.exec(url)?.[0] ?? '').replace(/[A-Z]+/g, (part) => part.toLowerCase())}`
+/** @param origin see originOf */
+export const laneOfHost = (origin: string): string => `webhook:${origin}`
 
 /**
  * The channel on which scripts tell sleeping servers of a sooner message, `<shard> <in ms> <lane>`, and of more than one

@@ -69,7 +69,7 @@ export function toMessage(found: FoundMessage): Message | ForgottenMessage {
 }
 
 function view(id: string, status: State, stored: StoredMessage, attempts: string): Message {
-  const { createdAt, fingerprint: _, destination, tags, ...rest } = stored
+  const { createdAt, fingerprint: _, hostOrigin: __, destination, tags, ...rest } = stored
   return {
     ...rest,
     ...parseAttempts(attempts),

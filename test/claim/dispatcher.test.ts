@@ -27,6 +27,7 @@ async function claim(w: ScriptWorld, count: number): Promise<Delivery[]> {
       ...{ id, shard: 0, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 50, attempt: 1 },
       payload: '1',
       target: { type: 'webhook', url: 'https://one.test/hook' },
+      lane: 'webhook:https://one.test',
     }),
   )
 }

@@ -28,6 +28,7 @@ async function claim(w: ScriptWorld, count: number, shard = 0): Promise<Delivery
       ...{ id, shard, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 5, attempt: 1 },
       payload: '1',
       target: { type: 'webhook', url: 'https://a.test' },
+      lane: 'webhook:https://a.test',
     }),
   )
 }

@@ -46,6 +46,7 @@ export const delivery = (
   attempt: 3,
   payload: '{"text":"grüße 🔔"}',
   target: { type: 'webhook', url, ...target },
+  lane: '',
   ...rest,
 })
 

@@ -41,6 +41,7 @@ const delivery = (id: string, payload: unknown): Delivery => ({
   attempt: 2,
   payload: JSON.stringify(payload),
   target: { type: 'console' },
+  lane: '',
 })
 const never = new AbortController().signal
 const whenever = Number.POSITIVE_INFINITY

@@ -79,6 +79,21 @@ describe('POST /v1/messages', () => {
     expect((await send('GET', String(headers.location))).body).toEqual(body)
   })
 
+  it('shows the URL of a webhook as it was given, however its host is spelled', async () => {
+    const url = 'HTTP://Exa\u200bmple.COM.:80/Hook?a=b#c'
+    const content = { id: 'spelled', delay: '1h', payload: 1, destination: { type: 'webhook', url } }
+    const { body } = await post(content)
+    expect(body.destination).toEqual({ type: 'webhook', url })
+    expect(body).not.toHaveProperty('hostOrigin')
+    expect((await send('GET', '/v1/messages/spelled')).body).toEqual(body)
+    expect((await send('GET', '/v1/messages')).body).toMatchObject({ messages: [{ destination: { url } }] })
+    expect(await post(content)).toMatchObject({ status: 200, body: { duplicate: true } })
+    const other = { type: 'webhook', url: 'https://93.184.216.034/' }
+    const changed = await send('PATCH', '/v1/messages/spelled', { destination: other })
+    expect(changed.body.destination).toEqual(other)
+    expect((await send('GET', '/v1/messages/spelled')).body.destination).toEqual(other)
+  })
+
   it.each([
     ['neither at nor delay', {}, 0],
     ['a delay of 0', { delay: 0 }, 0],

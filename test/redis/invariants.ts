@@ -1,13 +1,15 @@
 import { expect } from 'vitest'
 import type { FindingKind } from '../../src/audit/kinds.ts'
 import type { StoredMessage } from '../../src/message.ts'
-import { keysOf, laneOfQueue, laneOfUrl } from '../../src/redis/keys.ts'
+import { keysOf, laneOfHost, laneOfQueue } from '../../src/redis/keys.ts'
+import { originOf } from '../../src/webhook-origin.ts'
 import { auditFindings } from '../support/audit.ts'
 import type { ScriptWorld } from '../support/script-world.ts'
 
 /** The lane a message belongs in, by the code that counts slots; "" for the main due set. */
-export function laneOf({ destination }: Pick<StoredMessage, 'destination'>): string {
-  if (destination?.type === 'webhook') return laneOfUrl(destination.url)
+export function laneOf(message: Pick<StoredMessage, 'destination' | 'hostOrigin'>): string {
+  const { destination } = message
+  if (destination?.type === 'webhook') return laneOfHost(message.hostOrigin ?? originOf(destination.url))
   if (destination?.type === 'stream') return 'stream'
   return destination?.type === 'pull' ? laneOfQueue(destination.queue) : ''
 }

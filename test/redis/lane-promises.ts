@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { decodeRecord, encodeRecordBody } from '../../src/message.ts'
-import { laneOfQueue, laneOfUrl } from '../../src/redis/keys.ts'
+import { laneOfHost, laneOfQueue } from '../../src/redis/keys.ts'
 import type { ClaimRoom } from '../../src/redis/scripts.ts'
+import { originOf } from '../../src/webhook-origin.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 import {
   cancel,
@@ -103,11 +104,65 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
           } as const
           await put(w, `u${i}`, { options })
           // The checker compares the place with the code's.
-          expect(Object.keys(await lanesOf(w))).toContain(laneOfUrl(url))
+          expect(Object.keys(await lanesOf(w))).toContain(laneOfHost(originOf(url)))
         }
-        expect(await w.client.zcard(`${w.keys.scheduled}:webhook:http://a.test`)).toBe(6)
+        expect(await w.client.zcard(`${w.keys.scheduled}:webhook:http://a.test`)).toBe(8)
         await put(w, 'queue', { options: toQueue('a.b:c-d_e') })
         expect(Object.keys(await lanesOf(w))).toContain(laneOfQueue('a.b:c-d_e'))
+      })
+
+      it('is one for all spellings of a host, which it keeps', async () => {
+        const w = world()
+        const urls = ['127.1', '127.0.0.1', '127.0.0.1:80', '0x7f000001', '127.0.0.1.'].map(
+          (host) => `http://${host}/a`,
+        )
+        for (const [i, url] of urls.entries())
+          await put(w, `u${i}`, { options: { destination: { type: 'webhook', url } } })
+        const lane = 'webhook:http://127.0.0.1'
+        expect((await lanesOf(w))[lane as '']).toEqual(['u0', 'u1', 'u2', 'u3', 'u4'])
+        const first = await claim(w, { slots: 9, hostSlots: 4 })
+        expect(first.ids).toHaveLength(4)
+        const records = first.claims.map(({ record }) => decodeRecord(record))
+        expect(records.map(({ destination }) => (destination as { url: string }).url)).toEqual(
+          urls.slice(0, 4),
+        )
+        await w.scripts.release(
+          w.shard,
+          first.claims.map((one) => returned(first.token, one)),
+        )
+        await shift(w, ['u1'], HOUR_MS)
+        await reschedule(w, 'u2', { options: { destination: webhook('http://other.test:80') } })
+        await cancel(w, 'u3')
+        expect(await lanesOf(w)).toEqual({
+          '': [],
+          [lane]: ['u0', 'u4', 'u1'],
+          'webhook:http://other.test': ['u2'],
+        })
+      })
+
+      it('is that of the spelling for a message of a version before, until it gets another destination', async () => {
+        const w = world()
+        const destination = { type: 'webhook', url: 'http://127.1:80/a' } as const
+        const now = await w.now()
+        const body = `${JSON.stringify({ d: JSON.stringify(destination) })}\n1`
+        const entries = ids(4).map((id) => ({ ...entry(id, { due: { at: now - 1_000 } }), body }))
+        await w.scripts.schedule(w.shard, entries)
+        const old = 'webhook:http://127.1:80'
+        const [a = '', b = '', c = '', d = ''] = ids(4)
+        expect(await lanesOf(w)).toEqual({ '': [], [old]: [a, b, c, d] })
+        // It counts by that name, too, or the claim would not hear of what is under way.
+        const { claims, token } = await claim(w, { slots: 9, hostSlots: 9, lanes: new Map([[old, 2]]) })
+        expect(claims.map(({ record }) => decodeRecord(record).hostOrigin)).toEqual([
+          'http://127.1:80',
+          'http://127.1:80',
+        ])
+        await w.scripts.release(
+          w.shard,
+          claims.map((one) => returned(token, one)),
+        )
+        await reschedule(w, c, { options: { destination } })
+        await cancel(w, d)
+        expect(await lanesOf(w)).toEqual({ '': [], [old]: [a, b], 'webhook:http://127.0.0.1': [c] })
       })
 
       it('is chosen by the destination alone, whatever the payload and the tags look like', async () => {

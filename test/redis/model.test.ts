@@ -625,7 +625,7 @@ const failures = (message: Stored | undefined) =>
 
 /** What a record says, to be compared with the model's message. */
 function toStored(record: string) {
-  const { dueAt, payload, version, createdAt, fingerprint, ...options } = decodeRecord(record)
+  const { dueAt, payload, version, createdAt, fingerprint, hostOrigin: _, ...options } = decodeRecord(record)
   return { dueAt, payload, version, createdAt, options, fingerprint }
 }
 

@@ -41,6 +41,7 @@ async function claimed(w: ScriptWorld, ids = ['a']): Promise<Delivery[]> {
       ...{ id, shard: 0, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 5, attempt: 1 },
       payload: '1',
       target: { type: 'console' },
+      lane: '',
     }),
   )
 }

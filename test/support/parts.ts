@@ -34,6 +34,7 @@ export const WITHOUT_REDIS = [
   'test/redis/lua.test.ts',
   'test/redis/url.test.ts',
   'test/setup/*.test.ts',
+  'test/webhook-origin.test.ts',
 ]
 
 /** Those that start every Redis they meet, as most do that kill it: the same ones whatever is shared */

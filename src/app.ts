@@ -19,6 +19,7 @@ import { answerExpectations, answerMalformed } from './http/malformed.ts'
 import { type MetricsRoutesOptions, metricsRoutes } from './http/metrics.routes.ts'
 import { origins } from './http/origins.plugin.ts'
 import { type ReadyCheck, readyRoutes } from './http/ready.routes.ts'
+import { SecuredResponse } from './http/security-headers.ts'
 import { type ApiDeps, api } from './http/v1/api.ts'
 import { validatorCompiler } from './http/validation.ts'
 
@@ -68,7 +69,7 @@ export async function buildApp({
     },
     clientErrorHandler: answerMalformed,
     // A request without a Host header is answered like any other.
-    http: { requireHostHeader: false },
+    http: { requireHostHeader: false, ServerResponse: SecuredResponse },
   })
   answerExpectations(app.server)
   app.setValidatorCompiler(validatorCompiler)

@@ -1,11 +1,7 @@
+import { hash } from 'node:crypto'
 import type { FastifyPluginAsync } from 'fastify'
 
-const PAGE = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Carillon</title>
-<style>
+const STYLE = `
   :root { color-scheme: light dark }
   body { font: 1rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto; padding: 0 1rem }
   h1 { margin-bottom: 0 }
@@ -13,7 +9,23 @@ const PAGE = `<!doctype html>
   pre { padding: 1rem; overflow-x: auto; border: 1px solid #8884; border-radius: .5rem; background: #8881 }
   code { font-family: ui-monospace, monospace; font-size: .9em }
   a { color: light-dark(#0b57d0, #8ab4f8) }
-</style>
+`
+
+/** The page has a style and nothing else that a browser could run or load. */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  `style-src 'sha256-${hash('sha256', STYLE, 'base64')}'`,
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+const PAGE = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Carillon</title>
+<style>${STYLE}</style>
 <h1>Carillon</h1>
 <p>Hand over a message and a time. At that time the message is delivered, once, by whichever server is up:
 never early, never lost.</p>
@@ -51,6 +63,7 @@ export const homeRoutes: FastifyPluginAsync = async (app) => {
   app.get('/', async (request, reply) => {
     // The Host header is the caller's word: only what can be part of an address goes into the page.
     const here = /^[\w.:[\]-]+$/.test(request.host) ? request.host : 'localhost:3000'
+    reply.header('content-security-policy', CONTENT_SECURITY_POLICY)
     return reply.type('text/html; charset=utf-8').send(PAGE.replaceAll('HERE', here))
   })
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { isApiPath, toPlainBody, toProblem } from './failure.ts'
+import { SECURITY_LINES } from './security-headers.ts'
 
 const WHAT: Readonly<Record<string, readonly [status: string, detail: string]>> = {
   HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'headers: are too large'],
@@ -14,7 +15,7 @@ export function answerMalformed(error: Error, socket: Socket): void {
   const [status, detail] = WHAT[(error as NodeJS.ErrnoException).code ?? ''] ?? NOT_HTTP
   const body = JSON.stringify(toPlainBody({ status: 400, detail }))
   socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\n` +
+    `HTTP/1.1 ${status}\r\n${SECURITY_LINES}content-type: application/json; charset=utf-8\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   )
 }

@@ -25,6 +25,7 @@ export const WITHOUT_REDIS = [
   'test/http/origins.test.ts',
   'test/http/queues.test.ts',
   'test/http/ready.test.ts',
+  'test/http/security-headers.test.ts',
   'test/http/stats.test.ts',
   'test/http/time.test.ts',
   'test/image/*.test.ts',

@@ -79,13 +79,13 @@ describe('Redis killed and restarted while webhooks are sent', () => {
     const receiver = await openReceiver((response) => {
       if (receiver.requests.length > 1) response.writeHead(204).end()
     })
-    const fleet = await startFleet({ size: 1, redisUrl: redis.url, env: { ...ALLOWED, LOCK_TTL_MS: '1000' } })
+    const fleet = await startFleet({ size: 1, redisUrl: redis.url, env: { ...ALLOWED, LOCK_TTL_MS: '3000' } })
     const [server] = fleet.servers as [Service]
-    const destination = { type: 'webhook', url: receiver.url } as const
+    const destination = { type: 'webhook', url: receiver.url, timeoutMs: 600_000 } as const
     const [id] = await fleet.schedule(1, Date.now(), { destination })
     await until('it is sent', () => receiver.requests.length === 1)
     redis.signal('SIGSTOP')
-    await until('it is broken off', () => receiver.connections[0]?.destroyed === true, 5_000)
+    await until('it is broken off', () => receiver.connections[0]?.destroyed === true)
     redis.signal('SIGCONT')
     await nothingIsLeft(fleet)
     const [first, second] = receiver.requests.map(({ headers }) => headers)

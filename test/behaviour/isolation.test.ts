@@ -16,12 +16,15 @@ it('hosts that hang, be they as many as would fill every slot, leave some for an
   const fleet = await startFleet({ size: 1, env: ALLOWED })
   const now = Date.now()
   for (const [i, { url }] of hanging.entries()) {
-    await fleet.schedule(100, now - 1_000, { ...webhook(url), prefix: `hanging-${i}-` })
+    await fleet.schedule(100, now - 1_000, {
+      destination: { type: 'webhook', url, timeoutMs: 600_000 },
+      prefix: `hanging-${i}-`,
+    })
   }
   await until('all of them hang', () => hanging.every(({ requests }) => requests.length > 0))
   await fleet.schedule(300, now, webhook(healthy.url))
   // Long before the first of the others times out.
-  await until('the healthy host has all of its messages', () => healthy.requests.length === 300, 8_000)
+  await until('the healthy host has all of its messages', () => healthy.requests.length === 300)
 })
 
 it('a receiver that never ends its answers has no more connections than are allowed', async () => {
@@ -59,7 +62,7 @@ it('a console that nobody reads keeps nothing from streams and webhooks', async 
   await fleet.schedule(50, now, { destination: { type: 'stream', name: 's' }, prefix: 'stream-' })
   await fleet.schedule(50, now, webhook(receiver.url))
   const moved = async () => (await client.xlen(`${keys.streamPrefix}s`)) === 50
-  await until('all is delivered', async () => (await moved()) && receiver.requests.length === 50, 5_000)
+  await until('all is delivered', async () => (await moved()) && receiver.requests.length === 50)
   expect(await client.zcard(keys.scheduled)).toBeGreaterThan(0)
   server?.readOn()
 })

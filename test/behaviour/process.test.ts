@@ -209,7 +209,7 @@ describe('a Redis', () => {
     expect(fleet.servers[0]?.log.map((line) => line.msg)).toContainEqual(
       expect.stringMatching(/may not ask for INFO/),
     )
-    await fleet.untilDelivered(await fleet.schedule(1, Date.now() + 100))
+    await fleet.untilDelivered(await fleet.schedule(1, Date.now()))
   })
 
   it('without persistence is warned of', async () => {

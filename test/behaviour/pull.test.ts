@@ -7,6 +7,7 @@ import { startChild } from '../support/children.ts'
 import { type Fleet, startFleet } from '../support/fleet.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import type { Service } from '../support/service.ts'
+import { machineMs } from '../support/speed.ts'
 import { until } from '../support/until.ts'
 
 const QUEUE = 'mails'
@@ -256,8 +257,8 @@ describe('a long poll', () => {
     const from = performance.now()
     const ended = server.end('SIGTERM')
     for (const { answer } of polls) expect(await answer).toMatchObject({ status: 200, messages: [] })
-    expect(performance.now() - from).toBeLessThan(1_000)
+    expect(machineMs(from)).toBeLessThan(1_000)
     expect(await ended).toBe(0)
-    expect(performance.now() - from).toBeLessThan(3_000)
+    expect(machineMs(from)).toBeLessThan(3_000)
   })
 })

@@ -7,6 +7,7 @@ import { parseRedisUrl } from '../../src/redis/url.ts'
 import { startChild } from '../support/children.ts'
 import { repeated, startFleet } from '../support/fleet.ts'
 import { SETTINGS } from '../support/retention.ts'
+import { slowestOf } from '../support/speed.ts'
 import { until } from '../support/until.ts'
 
 /** What one changer was answered. */
@@ -114,8 +115,12 @@ it('cancelling and rescheduling while servers claim: what was answered is what h
     namespace: fleet.namespace,
   })
 
-  const firstDueAt = Date.now() + 2_000
-  const gapMs = 1
+  // As far ahead, and as far apart, as this machine takes to be ready and to change messages around them.
+  const changesNothing = { ids: [], firstDueAt: 0, gapMs: 0, loops: 0, startAt: 0, name: 'nobody' }
+  const startMs = await slowestOf(() => changeAtRandomElsewhere(redisUrl, fleet.namespace, changesNothing), 1)
+  const roundTripMs = await slowestOf(() => scripts.count(0), 10)
+  const firstDueAt = Date.now() + 1_500 + 3 * Math.ceil(startMs)
+  const gapMs = Math.min(5, Math.ceil(roundTripMs / 4))
   const ids = await fleet.schedule(COUNT, (i) => firstDueAt + i * gapMs)
   const plan = { ids, firstDueAt, gapMs, loops: 4, startAt: firstDueAt - 100 }
   // Only the one on duty would claim what is due now, as long as it keeps up: the other is called to help, again and again,

@@ -8,6 +8,7 @@ import { originOf } from '../../src/webhook-origin.ts'
 import { mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 import { bookOf, raise } from '../support/shards.ts'
+import { lostMs, machineMs } from '../support/speed.ts'
 import { until } from '../support/until.ts'
 import { claimingOn, consoleTaking, DELIVERED, hostOf, type Sent, webhookEntry } from './claiming.ts'
 import { noteTimers } from './noted-timers.ts'
@@ -27,6 +28,9 @@ async function scheduleDue(w: ScriptWorld, hosts: readonly string[], each: numbe
 }
 
 const claimed = (w: ScriptWorld, shard = 0) => w.client.zcard(keysOf(shard, w.namespace).claimed)
+/** Long enough that a busy machine lets it be extended in time. */
+const LOCK_MS = 3_000
+
 const left = (w: ScriptWorld, shard = 0) => w.client.hlen(keysOf(shard, w.namespace).messages)
 
 describe('slots', () => {
@@ -58,7 +62,7 @@ describe('slots', () => {
     c.loop.start()
     await until('all are sent', () => c.sent.length === 30)
     // With polls alone it would take half a minute.
-    expect(performance.now() - from).toBeLessThan(5_000)
+    expect(machineMs(from)).toBeLessThan(5_000)
     expect(c.most.toOne).toBe(1)
   })
 
@@ -138,7 +142,7 @@ describe('slots', () => {
     c.loop.start()
     const to = (host: string) => c.sent.filter(({ delivery }) => hostOf(delivery) === host)
     await until('the other has its messages', () => to('works.test').length === 200)
-    expect(performance.now() - from).toBeLessThan(5_000)
+    expect(machineMs(from)).toBeLessThan(5_000)
     expect(to('hangs.test')).toHaveLength(4)
     await until('they are acknowledged', async () => (await left(w)) === 100)
     expect(await claimed(w)).toBe(4)
@@ -172,7 +176,7 @@ describe('several shards', () => {
     const from = performance.now()
     c.loop.start()
     await until('all are sent', () => c.sent.length === 300)
-    expect(performance.now() - from).toBeLessThan(10_000)
+    expect(machineMs(from)).toBeLessThan(10_000)
     // They take turns: halfway, each has had about a quarter of it.
     const halfway = c.sent.slice(0, 150).map(({ delivery }) => delivery.shard)
     for (let shard = 0; shard < SHARDS; shard += 1) {
@@ -267,7 +271,7 @@ describe.each([1, 4])('with %i shards, a loop that has nothing to do', (shards) 
     const calls = c.calls.length - before
     // A poll a second, and one more where a shard stood back for another's claim.
     expect(calls).toBeLessThanOrEqual(4)
-    if (shards === 1) expect(calls).toBeGreaterThanOrEqual(1)
+    if (shards === 1) await until('it has looked again', () => c.calls.length > before, 1_000)
   }
 
   it('looks about once a second', async () => {
@@ -371,7 +375,7 @@ describe('a console', () => {
     const from = performance.now()
     writeOn()
     await until('it has all', () => got.length === 10)
-    expect(performance.now() - from).toBeLessThan(800)
+    expect(machineMs(from)).toBeLessThan(800)
     expect(got.sort()).toEqual(ids.sort())
   })
 
@@ -393,11 +397,12 @@ describe('a console', () => {
     await delay(30)
     c.loop.wake(0, 0, 'webhook:https://a.test')
     await until('it takes it', () => at.length === 3)
+    const lost = lostMs(at[0] ?? 0)
     const waits = [(at[1] ?? 0) - (at[0] ?? 0), (at[2] ?? 0) - (at[1] ?? 0)]
     expect(waits[0]).toBeGreaterThan(70)
-    expect(waits[0]).toBeLessThan(600)
+    expect((waits[0] ?? 0) - lost).toBeLessThan(600)
     expect(waits[1]).toBeGreaterThan(140)
-    expect(waits[1]).toBeLessThan(800)
+    expect((waits[1] ?? 0) - lost).toBeLessThan(800)
     await until('it is acknowledged', async () => (await left(w)) === 0)
     expect(await w.client.exists(w.keys.attempts)).toBe(0)
   })
@@ -407,12 +412,12 @@ describe('a lock', () => {
   it('lasts as long as the delivery, which may be many times its own life', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 1)
-    const c = claimingOn(w, { lockMs: 1_000 })
+    const c = claimingOn(w, { lockMs: LOCK_MS })
     c.loop.start()
     await until('it is sent', () => c.sent.length === 1)
     const from = performance.now()
     const scores = new Set<string>()
-    while (performance.now() - from < 2_300) {
+    while (performance.now() - from < 2.3 * LOCK_MS) {
       scores.add((await w.client.zscore(w.keys.claimed, 'a.test:0:0')) ?? 'gone')
       expect(await w.client.pttl(`${w.keys.lockPrefix}a.test:0:0`)).toBeGreaterThan(0)
       await delay(20)
@@ -428,7 +433,7 @@ describe('a lock', () => {
   it('that is lost breaks its delivery off, which is then settled by nobody here', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 1)
-    const c = claimingOn(w, { lockMs: 1_000 })
+    const c = claimingOn(w, { lockMs: LOCK_MS })
     c.loop.start()
     await until('it is sent', () => c.sent.length === 1)
     await w.client.set(`${w.keys.lockPrefix}a.test:0:0`, 'other', 'PX', 60_000)
@@ -453,7 +458,7 @@ describe('a lock', () => {
         return w.scripts.acknowledge(...args)
       },
     }
-    const c = claimingOn(w, { lockMs: 1_000, scripts, breaksOff: DELIVERED })
+    const c = claimingOn(w, { lockMs: LOCK_MS, scripts, breaksOff: DELIVERED })
     c.loop.start()
     await until('it is sent', () => c.sent.length === 1)
     await w.client.del(`${w.keys.lockPrefix}a.test:0:0`)
@@ -488,7 +493,7 @@ describe('a delivery that ends while its lock is being extended', () => {
         return w.scripts.extend(...args)
       },
     }
-    const c = claimingOn(w, { lockMs: 1_000, scripts })
+    const c = claimingOn(w, { lockMs: LOCK_MS, scripts })
     c.loop.start()
     await until('they are acknowledged', async () => extended > 0 && (await left(w)) === 0)
     await delay(20)
@@ -558,7 +563,7 @@ describe('stopping', () => {
     await until('all are sent', () => c.sent.length === 6)
     const from = performance.now()
     await c.loop.stop({ graceMs: 50 })
-    expect(performance.now() - from).toBeLessThan(2_000)
+    expect(machineMs(from)).toBeLessThan(2_000)
     expect(c.sent.every(({ signal }) => signal.aborted)).toBe(true)
     expect(await w.client.zrange(w.keys.laned, '0', '-1', 'WITHSCORES')).toEqual(due)
     expect(await claimed(w)).toBe(0)
@@ -579,7 +584,7 @@ describe('stopping', () => {
     const from = performance.now()
     c.sent[0]?.end(DELIVERED)
     await stopped
-    expect(performance.now() - from).toBeLessThan(2_000)
+    expect(machineMs(from)).toBeLessThan(2_000)
     expect(c.sent).toHaveLength(1)
     expect(await left(w)).toBe(4)
     expect(await claimed(w)).toBe(0)

@@ -12,6 +12,7 @@ import { noteTimers } from '../claim/noted-timers.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 import { bookOf, raise } from '../support/shards.ts'
+import { lostMs, machineMs } from '../support/speed.ts'
 import { until } from '../support/until.ts'
 import { pullEntry, pullingOn } from './pulling.ts'
 
@@ -24,7 +25,7 @@ function watch<T>(promise: Promise<T>) {
   const from = performance.now()
   const settle = () => {
     state.settled = true
-    state.afterMs = performance.now() - from
+    state.afterMs = machineMs(from)
   }
   promise.then(settle, settle)
   return state
@@ -57,7 +58,7 @@ describe('who waits', () => {
     const { claim } = pullingOn(w)
     const from = performance.now()
     expect(idsOf(await claim('jobs', { waitMs: 30_000 }))).toEqual(['a'])
-    expect(performance.now() - from).toBeLessThan(1_000)
+    expect(machineMs(from)).toBeLessThan(1_000)
   })
 
   it('has nothing when nothing came in time', async () => {
@@ -65,7 +66,7 @@ describe('who waits', () => {
     const from = performance.now()
     expect(await claim('jobs', { waitMs: 150 })).toEqual([])
     expect(performance.now() - from).toBeGreaterThanOrEqual(148)
-    expect(performance.now() - from).toBeLessThan(1_000)
+    expect(machineMs(from)).toBeLessThan(1_000)
     expect(claims).toHaveLength(1)
   })
 
@@ -74,9 +75,10 @@ describe('who waits', () => {
     const dueAt = (await w.now()) + 400
     await w.scripts.schedule(0, [pullEntry('a', dueAt)])
     const { claim, claims } = pullingOn(w)
+    const from = performance.now()
     const [lease] = await claim('jobs', { waitMs: 10_000 })
     expect(lease).toMatchObject({ id: 'a', dueAt })
-    expect(lease?.lateMs).toBeLessThan(300)
+    expect((lease?.lateMs ?? 0) - lostMs(from)).toBeLessThan(300)
     // One found when it is due; one or two more if timers were early.
     expect(claims.length).toBeLessThanOrEqual(4)
   })
@@ -92,7 +94,7 @@ describe('who waits', () => {
     const from = performance.now()
     expect(idsOf(await answer)).toEqual(['a'])
     // Well before a look would have found it.
-    expect(performance.now() - from).toBeLessThan(400)
+    expect(machineMs(from)).toBeLessThan(400)
   })
 
   it('has one that is put back by another worker as soon as it is due again', async () => {
@@ -107,7 +109,7 @@ describe('who waits', () => {
     await leases.release([lease], 200)
     expect(await answer).toMatchObject([{ id: 'a', attempt: 2 }])
     expect(performance.now() - from).toBeGreaterThanOrEqual(195)
-    expect(performance.now() - from).toBeLessThan(600)
+    expect(machineMs(from)).toBeLessThan(600)
   })
 
   it('has one of which nothing was heard by the next look', async () => {
@@ -195,7 +197,7 @@ describe('who waits', () => {
     const from = performance.now()
     expect(await claim('jobs', { waitMs: 15_000 })).toMatchObject([{ id: 'a', attempt: 2 }])
     // In turn the looks would come there after 16 s.
-    expect(performance.now() - from).toBeLessThan(6_000)
+    expect(machineMs(from)).toBeLessThan(6_000)
   })
 
   it('is not kept from the messages of one shard by a backlog in another', async () => {
@@ -331,7 +333,7 @@ describe('while Redis is away', () => {
     const from = performance.now()
     leases.wakeAll()
     expect(idsOf(await waits)).toEqual(['a'])
-    expect(performance.now() - from).toBeLessThan(500)
+    expect(machineMs(from)).toBeLessThan(500)
   })
 
   it('those who wait are not all turned away at once, nor is it asked over and over', async () => {
@@ -468,7 +470,7 @@ describe('many who wait for nothing', () => {
     leases.wake(shards - 1, 0, laneOfQueue('queue-7'))
     const woken = performance.now()
     expect(idsOf(await Promise.race(answers))).toEqual(['a'])
-    expect(performance.now() - woken).toBeLessThan(500)
+    expect(machineMs(woken)).toBeLessThan(500)
     gone.abort()
     expect((await Promise.all(answers)).flat()).toHaveLength(1)
   })

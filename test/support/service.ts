@@ -4,6 +4,7 @@ import { inject } from 'vitest'
 import type { MessageReply } from '../../src/http/v1/message.schemas.ts'
 import { startChild } from './children.ts'
 import { readSamples } from './prometheus.ts'
+import { soon } from './speed.ts'
 import { until } from './until.ts'
 
 /** A message's line on a server's console, and when this process saw it. */
@@ -24,6 +25,11 @@ export interface Service {
   /** every delivered message so far */
   readonly delivered: readonly ConsoleLine[]
   post(time: unknown, message: unknown): Promise<{ status: number; body: Record<string, string> }>
+  /**
+   * A due time that is still ahead when so many requests to it, one unless given, have been answered.
+   * @returns epoch ms
+   */
+  soon(requests?: number): Promise<number>
   get(path: string): Promise<{ status: number; body: Record<string, string> }>
   /** Asks its message API, with a JSON body if there is one. @returns the JSON it answers, undefined for none */
   call<T = MessageReply>(
@@ -177,6 +183,8 @@ function runService({ env, clockErrorMs, hosts }: Required<ServiceOptions>) {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ time, message }),
       }),
+    // Over Redis and back, as what is posted.
+    soon: (requests?: number) => soon(() => request('/health', {}), requests),
     signal: (signal: NodeJS.Signals) => void child.kill(signal),
     stopReading: () => void child.stdout.pause(),
     readOn: () => void child.stdout.resume(),

@@ -1,7 +1,10 @@
+import { machineMs } from './speed.ts'
+
 /**
- * Waits until `holds` does, looking every few ms: for states of other processes that send no signal. The time it is given
- * only ends what hangs: it is no limit of how long something may take.
+ * Waits until `holds` does, looking every few ms: for states of other processes that send no signal. Unless given, its time
+ * only ends what hangs, and is no limit of how long something may take.
  *
+ * @param timeoutMs of the time in which the machine lets this process run, see machineMs
  * @throws Error naming `what` when it does not hold in time
  */
 export async function until(
@@ -9,9 +12,9 @@ export async function until(
   holds: () => boolean | Promise<boolean>,
   timeoutMs = 120_000,
 ): Promise<void> {
-  const giveUpAt = performance.now() + timeoutMs
+  const from = performance.now()
   while (!(await holds())) {
-    if (performance.now() > giveUpAt) throw new Error(`waited ${timeoutMs} ms: ${what}`)
+    if (machineMs(from) > timeoutMs) throw new Error(`waited ${timeoutMs} ms: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

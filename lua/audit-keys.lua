@@ -19,8 +19,7 @@
 -- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id
 -- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[4]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
--- ARGV[5]  stream_prefix    string   stream key = stream_prefix .. name
--- ARGV[6..]                 four per key:
+-- ARGV[5..]                 four per key:
 --            part  "lock", "seen", "lane", "tag", "stream" or "" for others
 --            name  what is behind its prefix
 --            key
@@ -42,8 +41,6 @@ local shard = {
   claims = KEYS[13], streams = KEYS[14],
   now = redis_now(tonumber(ARGV[1])), lock_prefix = ARGV[2], tag_prefix = ARGV[3], seen_prefix = ARGV[4],
 }
-local stream_prefix = ARGV[5]
-
 local reply = {}
 local function add(kind, about, detail)
   local at = #reply
@@ -54,11 +51,9 @@ local checks = {
   lock = check_lock,
   seen = check_seen,
   lane = function(_, lane) if is_indexed(lane) then check_lane(shard, lane, add) end end,
-  stream = function(_, stream)
-    if redis.call("SISMEMBER", shard.streams, stream) == 0 then add("stream-unlisted", stream, stream_prefix .. stream) end
-  end,
+  stream = check_stream,
 }
-for i = 6, #ARGV, 4 do
+for i = 5, #ARGV, 4 do
   local part, name, key, wanted = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local found = redis.call("TYPE", key).ok
   if found ~= "none" and found ~= wanted then

@@ -3,18 +3,20 @@ import { audit } from './audit/audit.ts'
 import { createFindings } from './audit/findings.ts'
 import { reportOf } from './audit/report.ts'
 import { readConfig } from './config.ts'
-import { createAuditScripts } from './redis/audit-scripts.ts'
+import { createAuditScripts, createRepair, type Repair } from './redis/audit-scripts.ts'
 import { connect } from './redis/connect.ts'
 import { findEmbeddedRedis } from './redis/embedded.ts'
 import { createReadShardCounts } from './redis/shard-counts.ts'
 import { parseRedisUrl, type RedisTarget } from './redis/url.ts'
 
-const USAGE = `usage: npm run audit
+const USAGE = `usage: npm run audit [-- --repair]
   Looks at every message of NAMESPACE in the Redis of REDIS_URL, or in the embedded one, and says what is wrong.
   It writes nothing and may run beside busy servers.
-  Exit code: 0 nothing is wrong, 1 something is, 2 it could not look at everything
+  --repair  mends what can be mended safely, then looks once more
+  Exit code: 0 nothing is wrong, or no longer; 1 something is; 2 it could not look at everything
 `
 const REDIS_WITHIN_MS = 10_000
+const DAY_MS = 86_400_000
 
 /** An embedded Redis stops with its last service, by the names of connections: an auditor's is no service's. */
 const CONNECTION_NAME = 'auditor'
@@ -27,28 +29,35 @@ async function targetOf(redisUrl: string | undefined): Promise<RedisTarget> {
 }
 
 async function run(args: readonly string[]): Promise<number> {
-  if (args.length > 0) {
+  const repairing = args.length === 1 && args[0] === '--repair'
+  if (args.length > 0 && !repairing) {
     process.stderr.write(USAGE)
     return 2
   }
-  const { REDIS_URL, NAMESPACE: namespace } = readConfig({
-    REDIS_URL: process.env.REDIS_URL,
-    NAMESPACE: process.env.NAMESPACE,
-  })
-  const target = await targetOf(REDIS_URL)
+  const { REDIS_URL, NAMESPACE, DEDUP_WINDOW_MS } = process.env
+  const config = readConfig({ REDIS_URL, NAMESPACE, DEDUP_WINDOW_MS })
+  const target = await targetOf(config.REDIS_URL)
   const connection = connect(target)
   try {
     await connection.waitUntilReady(REDIS_WITHIN_MS)
     const { client } = connection
+    const { NAMESPACE: namespace } = config
     if (target.kind === 'socket') await client.client('SETNAME', CONNECTION_NAME)
-    const findings = createFindings()
-    const audited = await audit({
-      scripts: createAuditScripts(client, { namespace }),
-      readShardCounts: createReadShardCounts(client, namespace),
-      onFinding: findings.add,
-    })
-    process.stdout.write(reportOf(namespace, audited, findings))
-    return findings.total === 0 ? 0 : 1
+    const look = async (repair?: Repair) => {
+      const findings = createFindings()
+      const audited = await audit({
+        scripts: createAuditScripts(client, { namespace }),
+        readShardCounts: createReadShardCounts(client, namespace),
+        onFinding: findings.add,
+        repair,
+      })
+      process.stdout.write(reportOf(namespace, audited, findings, repair !== undefined))
+      return findings.total
+    }
+    const repair = createRepair(client, { namespace }, { knownForMs: config.DEDUP_WINDOW_MS || DAY_MS })
+    const total = await look(repairing ? repair : undefined)
+    if (total === 0) return 0
+    return repairing && (await look()) === 0 ? 0 : 1
   } finally {
     await connection.close()
   }

@@ -100,7 +100,7 @@ local function check_message(shard, id, record, add)
       add("early", id, "scheduled at " .. due .. ", due at " .. due_of(record))
     end
     local stream = stream_of(options)
-    if stream and redis.call("SISMEMBER", shard.streams, stream) == 0 then add("stream-unlisted", stream, "message " .. id) end
+    if stream and redis.call("SISMEMBER", shard.streams, stream) == 0 then add("stream-unlisted", id, "for stream " .. stream) end
   end
   for _, place in ipairs(found) do
     local score = tonumber(places[place] or 0)
@@ -141,6 +141,7 @@ end
 
 local function check_tagged(shard, tag, id, add)
   local record = redis.call("HGET", shard.messages, id)
+  if record and not is_record(record) then return end
   for _, own in ipairs(record and (options_of(record) or {}).t or {}) do
     if own == tag then return end
   end
@@ -191,4 +192,8 @@ local function check_seen(shard, id, add)
   if redis.call("PTTL", key) == -1 then add("no-expiry", id, "known id") end
   if not string.match(text, "^%a+ .+$") then add("unreadable-entry", id, "known id: " .. string.sub(text, 1, 80)) end
   if redis.call("HEXISTS", shard.messages, id) == 1 then add("finished-and-stored", id, "known id") end
+end
+
+local function check_stream(shard, stream, add)
+  if redis.call("SISMEMBER", shard.streams, stream) == 0 then add("stream-unlisted", stream, "") end
 end

@@ -1,6 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { SchedulerError } from '../errors.ts'
-import { type AuditScripts, COLLECTIONS, type FoundKey, type ShardKey } from '../redis/audit-scripts.ts'
+import {
+  type AuditScripts,
+  COLLECTIONS,
+  type FoundKey,
+  type RawFinding,
+  type Repair,
+  type ShardKey,
+} from '../redis/audit-scripts.ts'
 import type { ReadShardCounts } from '../redis/shard-counts.ts'
 import { type Finding, isKind } from './kinds.ts'
 
@@ -17,28 +24,41 @@ export interface AuditDeps {
   readonly scripts: AuditScripts
   readonly readShardCounts: ReadShardCounts
   readonly onFinding: (finding: Finding) => void
+  /** mends what is found, where that is safe; unless given nothing is written */
+  readonly repair?: Repair | undefined
 }
 
-/** What was looked at. */
+/** What was looked at, and what was done. */
 export interface Audited {
   readonly keys: number
   readonly messages: number
   readonly shards: number
+  /** how often something was mended: a message of which several things were wrong may count for each */
+  readonly mended: number
 }
 
+/** The parts of single keys that can be mended, by what a key's part is. */
+const PARTS_OF_KEYS: ReadonlyMap<string, string> = new Map([
+  ['lock', 'lock'],
+  ['seen', 'seen'],
+  ['lane', 'lanes'],
+  ['stream', 'streams'],
+])
+
 /**
- * Looks at every key of a namespace, and tells of all that does not hold. It writes nothing, and holds no more than a
- * page in memory. It may run beside servers that are busy: each message is looked at in one step, with all that belongs
+ * Looks at every key of a namespace, and tells of all that does not hold. It holds no more than a page in memory, and
+ * writes nothing unless it is given a repair. It may run beside servers that are busy: each message is looked at in one step, with all that belongs
  * to it, so that what is on its way from one state to another is never found between them.
  *
  * A finding may be told more than once. What comes and goes during the audit may be seen or not.
  *
  * @throws SchedulerError STORE_UNAVAILABLE when Redis does not answer for a while
  */
-export async function audit({ scripts, readShardCounts, onFinding }: AuditDeps): Promise<Audited> {
+export async function audit({ scripts, readShardCounts, onFinding, repair }: AuditDeps): Promise<Audited> {
   const shards = new Set<number>()
   let keys = 0
   let messages = 0
+  let mended = 0
 
   const tell = (shard: number | null, found: { kind: string; name: string; detail: string }) => {
     if (!isKind(found.kind)) throw new TypeError(`no kind of finding: ${found.kind}`)
@@ -55,6 +75,13 @@ export async function audit({ scripts, readShardCounts, onFinding }: AuditDeps):
     }
   }
 
+  async function mend(shard: number, part: string, name: string, findings: readonly RawFinding[]) {
+    if (repair === undefined || findings.length === 0) return
+    const names = [...new Set(findings.map((found) => found.name))]
+    const words = await repair(shard, { part, name, names })
+    mended += words.filter((word) => word === 'mended').length
+  }
+
   async function walkOnce(shard: number, collection: string, name: string): Promise<number> {
     let cursor = '0'
     let count = FIRST_PAGE
@@ -62,6 +89,7 @@ export async function audit({ scripts, readShardCounts, onFinding }: AuditDeps):
     do {
       const page = await scripts.checkPage(shard, { collection, name, cursor, count })
       for (const found of page.findings) tell(shard, found)
+      await mend(shard, collection, name, page.findings)
       cursor = page.cursor
       lookedAt += page.lookedAt
       const fitting = Math.floor((count * BYTES_AT_ONCE) / Math.max(1, page.bytes))
@@ -90,7 +118,17 @@ export async function audit({ scripts, readShardCounts, onFinding }: AuditDeps):
       for (let first = 0; first < all.length; first += KEYS_AT_ONCE) {
         const some = all.slice(first, first + KEYS_AT_ONCE)
         await looking(shard, 'keys', async () => {
-          for (const each of await scripts.checkKeys(shard, some)) tell(shard, each)
+          const findings = await scripts.checkKeys(shard, some)
+          for (const each of findings) tell(shard, each)
+          for (const [ofKeys, part] of PARTS_OF_KEYS) {
+            const names = new Set(some.flatMap((key) => (key.part.part === ofKeys ? [key.part.name] : [])))
+            await mend(
+              shard,
+              part,
+              '',
+              findings.filter(({ name }) => names.has(name)),
+            )
+          }
         })
       }
       for (const { part } of all) {
@@ -108,7 +146,7 @@ export async function audit({ scripts, readShardCounts, onFinding }: AuditDeps):
   })
   for (const shard of shards) for (const collection of COLLECTIONS) await walk(shard, collection)
   await checkNamespace({ scripts, readShardCounts, shards, tell })
-  return { keys, messages, shards: shards.size }
+  return { keys, messages, shards: shards.size, mended }
 }
 
 interface OfNamespace extends Pick<AuditDeps, 'scripts' | 'readShardCounts'> {

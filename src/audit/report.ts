@@ -4,18 +4,29 @@ import { type Finding, KINDS } from './kinds.ts'
 
 const number = (n: number) => n.toLocaleString('en')
 
-/** What an audit found, for people: a line for each kind, with a few examples below. */
-export function reportOf(namespace: string, audited: Audited, findings: Findings): string {
-  const { keys, messages, shards } = audited
+/**
+ * What an audit found, for people: a line for each kind, with what a repair does about it and a few examples below.
+ *
+ * @param repaired whether it was given a repair
+ */
+export function reportOf(
+  namespace: string,
+  { keys, messages, shards, mended }: Audited,
+  findings: Findings,
+  repaired: boolean,
+): string {
   const lines = [
     `audited namespace ${JSON.stringify(namespace)}: ${number(messages)} messages, ${number(keys)} keys, ${number(shards)} shards`,
   ]
   if (findings.total === 0) lines.push('no findings')
   for (const { kind, count, examples } of findings.byKind()) {
-    lines.push(`${number(count)} x ${kind}: ${KINDS[kind]}`)
+    const { says, repair } = KINDS[kind]
+    lines.push(`${number(count)} x ${kind}: ${says}`)
+    lines.push(`    ${repair === null ? 'left to you' : `${repaired ? 'repair' : '--repair'}: ${repair}`}`)
     for (const example of examples) lines.push(`    ${describe(example)}`)
     if (count > examples.length) lines.push(`    and ${number(count - examples.length)} more`)
   }
+  if (repaired) lines.push(`mended ${number(mended)}`)
   return `${lines.join('\n')}\n`
 }
 

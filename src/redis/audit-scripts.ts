@@ -1,8 +1,8 @@
 import { Cluster, type Redis } from 'ioredis'
-import { type Argument, defineScript, keyBook, type ScriptsOptions } from './define-script.ts'
+import { type Argument, defineScript, keyBook, oneOf, type ScriptsOptions } from './define-script.ts'
 import { toSchedulerError } from './failures.ts'
 import { type KeyPart, keyReader, patternsOf } from './key-parts.ts'
-import { type ShardKeys, serversKeyOf } from './keys.ts'
+import { type ShardKeys, serversKeyOf, wakeChannelOf } from './keys.ts'
 
 /** The collections of a shard, a page of which can be looked at; a lane's and a tag's are named besides. */
 export const COLLECTIONS = [
@@ -51,6 +51,42 @@ export interface AuditScripts {
   servers(): Promise<{ now: number; entries: ReadonlyMap<string, string> }>
 }
 
+/** What has been done about a finding, see lua/repair.lua. */
+const REPAIR_WORDS = ['mended', 'left', 'sound'] as const
+export type RepairWord = (typeof REPAIR_WORDS)[number]
+
+/**
+ * @param part a collection, or for single keys "lanes", "lock", "seen" or "streams"
+ * @param name which lane or tag; "" for other parts
+ * @returns a word for each of the names
+ * @see lua/repair.lua
+ */
+export type Repair = (
+  shard: number,
+  args: { part: string; name: string; names: readonly string[] },
+) => Promise<RepairWord[]>
+
+/** Defines the script that mends, apart from those that only read. It rejects as defineScript says. */
+export function createRepair(
+  client: Redis | Cluster,
+  { namespace, clockOffsetMs = () => 0 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
+  { knownForMs }: { knownForMs: number },
+): Repair {
+  const keys = keyBook(namespace)
+  const repair = defineScript(client, 'repair')
+  const word = oneOf('repair', REPAIR_WORDS)
+  return async (shard, { part, name, names }) => {
+    const args = [...firstArgs(keys(shard), clockOffsetMs()), wakeChannelOf(namespace), shard, knownForMs]
+    return (await repair(...args, part, name, ...names)).map(word)
+  }
+}
+
+const firstArgs = (k: ShardKeys, clockOffsetMs: number): Argument[] => [
+  ...[k.scheduled, k.claimed, k.dead, k.messages, k.attempts, k.failures, k.history, k.delivered, k.dropped],
+  ...[k.laned, k.hosts, k.queues, k.claims, k.streams],
+  ...[clockOffsetMs, k.lockPrefix, k.tagPrefix, k.seenPrefix],
+]
+
 const KEYS_AT_ONCE = 1_000
 
 /** Defines the scripts on a client. Each rejects as defineScript says. */
@@ -61,22 +97,6 @@ export function createAuditScripts(
   const keys = keyBook(namespace)
   const [page, single] = [defineScript(client, 'audit-page'), defineScript(client, 'audit-keys')]
   const readKey = keyReader(namespace)
-  const firstArgs = (k: ShardKeys): Argument[] => [
-    ...[
-      k.scheduled,
-      k.claimed,
-      k.dead,
-      k.messages,
-      k.attempts,
-      k.failures,
-      k.history,
-      k.delivered,
-      k.dropped,
-    ],
-    ...[k.laned, k.hosts, k.queues, k.claims, k.streams],
-    ...[clockOffsetMs(), k.lockPrefix, k.tagPrefix, k.seenPrefix],
-  ]
-
   return {
     async *keys() {
       for (const node of client instanceof Cluster ? client.nodes('master') : [client]) {
@@ -95,14 +115,13 @@ export function createAuditScripts(
     },
 
     async checkKeys(shard, found) {
-      const k = keys(shard)
       const named = found.flatMap(({ key, part: { part, name, type } }) => [part, name, key, type])
-      return toFindings(await single(...firstArgs(k), k.streamPrefix, ...named))
+      return toFindings(await single(...firstArgs(keys(shard), clockOffsetMs()), ...named))
     },
 
     async checkPage(shard, { collection, name, cursor, count }) {
       const [next, lookedAt, bytes, ...rest] = await page(
-        ...[...firstArgs(keys(shard)), collection, name, cursor, count],
+        ...[...firstArgs(keys(shard), clockOffsetMs()), collection, name, cursor, count],
       )
       return {
         ...{ cursor: String(next), lookedAt: Number(lookedAt), bytes: Number(bytes) },

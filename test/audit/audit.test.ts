@@ -1,11 +1,47 @@
 import { describe, expect, inject, it } from 'vitest'
+import type { Finding } from '../../src/audit/kinds.ts'
+import { createRepair } from '../../src/redis/audit-scripts.ts'
 import { entry } from '../redis/acts.ts'
+import { dump } from '../redis/invariants.ts'
 import { auditFindings } from '../support/audit.ts'
 import { useScripts } from '../support/script-world.ts'
 import { DAMAGES, setScene } from './scene.ts'
 
 const world = useScripts(() => inject('redisUrl'))
+const kindsOf = (found: readonly Finding[]) => [...new Set(found.map(({ kind }) => kind))].sort()
 const findings = (w = world()) => auditFindings(w.client, w.namespace, { without: ['shard-counts'] })
+
+const repairing = (w = world()) =>
+  auditFindings(w.client, w.namespace, {
+    without: ['shard-counts'],
+    repair: createRepair(w.client, { namespace: w.namespace }, { knownForMs: 60_000 }),
+  })
+
+describe('a repair', () => {
+  it('of what is sound writes nothing', async () => {
+    const w = world()
+    await setScene(w)
+    const before = (await dump(w)).text
+    expect(await repairing()).toEqual([])
+    expect((await dump(w)).text).toBe(before)
+  })
+
+  for (const { what, act, left = [] } of DAMAGES) {
+    it(`${left.length === 0 ? 'mends' : 'leaves to people'} that ${what}`, async () => {
+      const w = world()
+      await setScene(w)
+      const stored = await w.client.hgetall(w.keys.messages)
+      await act(w)
+      const damaged = await w.client.hgetall(w.keys.messages)
+      await repairing()
+      expect(kindsOf(await findings())).toEqual([...left])
+      // No record is lost, and nothing that was in time to come is due.
+      expect(await w.client.hgetall(w.keys.messages)).toEqual(damaged)
+      const due = await w.client.zrangebyscore(w.keys.scheduled, '-inf', await w.now())
+      expect(due.filter((id) => id !== 'claimed' && stored[id] !== undefined)).toEqual([])
+    })
+  }
+})
 
 describe('an audit', () => {
   it('finds nothing where nothing is wrong, in any state and at any destination', async () => {
@@ -22,7 +58,7 @@ describe('an audit', () => {
       const [wanted, others] = [true, false].map((is) => found.filter((each) => (each.kind === kind) === is))
       expect(wanted?.length).toBeGreaterThan(0)
       for (const each of wanted ?? []) expect(each.name).toContain(name)
-      expect([...new Set(others?.map((each) => each.kind))].sort()).toEqual([...besides].sort())
+      expect(kindsOf(others ?? [])).toEqual([...besides].sort())
     })
   }
 

@@ -34,6 +34,8 @@ export interface Damage {
   /** whom the finding names */
   readonly name: string
   readonly act: (w: ScriptWorld) => Promise<unknown>
+  /** what is to be found after a repair; sound unless given */
+  readonly left?: readonly string[]
   /** other findings that the same damage makes */
   readonly besides?: readonly string[]
 }
@@ -122,6 +124,7 @@ export const DAMAGES: readonly Damage[] = [
   {
     ...{ kind: 'lock-without-claim', what: 'a message that is not claimed is locked', name: 'main' },
     act: (w) => w.client.set(`${w.keys.lockPrefix}main`, 'x', 'PX', 600_000),
+    left: ['lock-without-claim'],
   },
   {
     ...{ kind: 'finished-and-stored', what: 'a scheduled message has an outcome', name: 'main' },
@@ -129,21 +132,23 @@ export const DAMAGES: readonly Damage[] = [
       await w.client.hset(w.keys.history, 'main', 'delivered 5 0 0 0\n1\n"x"')
       await w.client.zadd(w.keys.delivered, 5, 'main')
     },
+    left: ['finished-and-stored'],
   },
   {
     ...{ kind: 'unreadable-record', what: 'a record is garbage', name: 'main' },
     act: (w) => w.client.hset(w.keys.messages, 'main', 'garbage'),
-    besides: ['tag-index'],
+    left: ['unreadable-record'],
   },
   {
     ...{ kind: 'unreadable-record', what: 'the options of a record are no JSON', name: 'hook' },
     act: (w) => w.client.hset(w.keys.messages, 'hook', '1{"d":\n"x"'),
-    besides: ['tag-index'],
+    left: ['unreadable-record'],
   },
   {
     ...{ kind: 'unreadable-record', what: 'garbage is stored without a state', name: 'bad' },
     act: (w) => w.client.hset(w.keys.messages, 'bad', 'garbage'),
     besides: ['no-state'],
+    left: ['no-state', 'unreadable-record'],
   },
   {
     ...{ kind: 'tag-index', what: 'a message is not listed under its tag', name: 'main' },
@@ -216,13 +221,14 @@ export const DAMAGES: readonly Damage[] = [
   {
     ...{ kind: 'unreadable-entry', what: 'an outcome is garbage', name: 'delivered' },
     act: (w) => w.client.hset(w.keys.history, 'delivered', 'garbage'),
+    left: ['unreadable-entry'],
   },
   {
     ...{ kind: 'counter', what: 'the count of claims is lost', name: 'dead' },
     act: (w) => w.client.del(w.keys.claims),
   },
   {
-    ...{ kind: 'stream-unlisted', what: 'the set of streams is lost', name: 's' },
+    ...{ kind: 'stream-unlisted', what: 'the set of streams is lost', name: 'flow' },
     act: (w) => w.client.del(w.keys.streams),
   },
   {
@@ -240,5 +246,6 @@ export const DAMAGES: readonly Damage[] = [
   {
     ...{ kind: 'unknown-key', what: 'a key of nobody is in the namespace', name: 'unknown' },
     act: (w) => w.client.set(own(w).scheduled.replace('scheduled_messages', 'unknown'), 'x'),
+    left: ['unknown-key'],
   },
 ]

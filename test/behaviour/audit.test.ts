@@ -66,7 +66,11 @@ it('the command tells what it found by its exit code and in words', async () => 
   for (const keys of shards) await client.zrem(keys.scheduled, 'm0')
   const found = await runAudit(env)
   expect(found).toMatchObject({ code: 1, stderr: '' })
-  expect(found.stdout).toMatch(/\n1 x no-state: stored, but .*\n {4}"m0" in shard \d+\n$/)
+  expect(found.stdout).toMatch(/\n1 x no-state: stored, but .*\n {4}--repair: .*\n {4}"m0" in shard \d+\n$/)
+
+  const mended = await runAudit(env, '--repair')
+  expect(mended).toMatchObject({ code: 0, stderr: '' })
+  expect(mended.stdout).toMatch(/\n1 x no-state: [\s\S]*\nmended 1\n[\s\S]*\nno findings\n$/)
 
   const away = await runAudit({ ...env, REDIS_URL: 'redis://127.0.0.1:1' })
   expect(away).toMatchObject({ code: 2, stdout: '' })

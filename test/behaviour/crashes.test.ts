@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { keysOf } from '../../src/redis/keys.ts'
 import { type Fleet, postMany, repeated, startFleet } from '../support/fleet.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
@@ -13,7 +13,6 @@ let redis: TestRedis
 beforeEach(async () => {
   redis = await startRedis()
 })
-afterEach(() => redis.stop())
 
 const LARGE = 'x'.repeat(2_000)
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { keysOf } from '../../src/redis/keys.ts'
 import { type Fleet, startFleet } from '../support/fleet.ts'
 import { answerWith, openReceiver, type Received } from '../support/receiver.ts'
@@ -12,7 +12,6 @@ let redis: TestRedis
 beforeEach(async () => {
   redis = await startRedis()
 })
-afterEach(() => redis.stop())
 
 const nothingIsLeft = (fleet: Fleet) =>
   until(

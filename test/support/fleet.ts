@@ -1,10 +1,11 @@
-import { inject, onTestFinished } from 'vitest'
+import { expect, inject, onTestFinished } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import { type Destination, encodeRecordBody } from '../../src/message.ts'
 import { shardOfClientId } from '../../src/message-id.ts'
 import { connect } from '../../src/redis/connect.ts'
 import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
+import { auditFindings } from './audit.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
 import { SETTINGS } from './retention.ts'
@@ -38,13 +39,19 @@ export interface FleetOptions {
   readonly size: number
   readonly redisUrl?: string
   readonly env?: Readonly<Record<string, string>>
+  /** whether what Redis holds must be sound when the test ends; true unless the test damages it by hand */
+  readonly audited?: boolean
 }
 
-/** Starts `size` servers in a namespace of their own; they end with the test, whatever its outcome. */
+/**
+ * Starts `size` servers in a namespace of their own; they end with the test, whatever its outcome. What they leave behind,
+ * killed as they are, is audited then.
+ */
 export async function startFleet({
   size,
   redisUrl = inject('redisUrl'),
   env = {},
+  audited = true,
 }: FleetOptions): Promise<Fleet> {
   const namespace = freshNamespace()
   const { SHARDS: shards } = readConfig({ REDIS_URL: redisUrl, ...env })
@@ -52,9 +59,14 @@ export async function startFleet({
   const connection = connect(parseRedisUrl(redisUrl))
   onTestFinished(async () => {
     await Promise.all(servers.map((server) => server.end('SIGKILL')))
-    // What a Redis held that the test has killed is gone with it.
-    if (connection.isReady()) await clearNamespace(connection.client, namespace).catch(() => undefined)
-    await connection.close()
+    try {
+      // What a Redis held that the test has killed is gone with it.
+      if (!connection.isReady()) return
+      if (audited) expect(await auditFindings(connection.client, namespace)).toEqual([])
+      await clearNamespace(connection.client, namespace).catch(() => undefined)
+    } finally {
+      await connection.close()
+    }
   })
   const add = async (options: ServiceOptions = {}) => {
     const server = await startService({

@@ -1,0 +1,253 @@
+#!lua
+-- repair: mend what is wrong with messages and keys of a shard, where that is safe: nothing that has a record is lost,
+-- nothing becomes due before its time, and nothing that may be under way is given to another before its lock ends.
+--
+-- KEYS[1]  scheduled  zset    message id -> due time (epoch ms); the main due set, of which lanes are suffixes
+-- KEYS[2]  claimed    zset    message id -> lock end (epoch ms)
+-- KEYS[3]  dead       zset    message id -> given up at (epoch ms)
+-- KEYS[4]  messages   hash    message id -> record
+-- KEYS[5]  attempts   hash    message id -> "<failures> <recoveries>"
+-- KEYS[6]  failures   hash    message id -> reason and last attempts
+-- KEYS[7]  history    hash    message id -> outcome
+-- KEYS[8]  delivered  zset    message id -> finished at (epoch ms)
+-- KEYS[9]  dropped    zset    message id -> finished at (epoch ms)
+-- KEYS[10] laned      zset    message id in a lane -> due time (epoch ms)
+-- KEYS[11] hosts      zset    lane of a webhook host -> due time of its first message
+-- KEYS[12] queues     zset    lane of a pull queue -> due time of its first message
+-- KEYS[13] claims     string  the number of claims so far
+-- KEYS[14] streams    set     names of streams
+-- ARGV[1]  clock_offset_ms  integer  moves the clock of Redis in tests; 0 in production
+-- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id
+-- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
+-- ARGV[4]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
+-- ARGV[5]  wake_channel     string   where sleeping servers listen
+-- ARGV[6]  shard            integer  named in what is published
+-- ARGV[7]  known_for_ms     integer  how long a finished client-made id stays known, where that has no end
+-- ARGV[8]  part             string   a collection as audit-page has them, or a part as audit-keys has them
+-- ARGV[9]  name             string   which lane or tag; "" for the others
+-- ARGV[10..]                string   names of findings: ids of messages, lanes or streams, each once
+--
+-- Returns  a word per name: "mended", "left" where mending is not safe, "sound" where nothing is wrong any more
+-- Writes   only for names of which something is wrong at this moment; publishes for each lane that has a new first message
+-- Cost     O(n log S), n = names, S = scheduled messages
+--@include lib/clock.lua
+--@include lib/batch.lua
+--@include lib/wake.lua
+--@include lib/lanes.lua
+--@include lib/record.lua
+--@include lib/tags.lua
+--@include lib/attempts.lua
+--@include lib/streams.lua
+--@include lib/audit.lua
+
+local shard = {
+  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[6],
+  history = KEYS[7], delivered = KEYS[8], dropped = KEYS[9], laned = KEYS[10], hosts = KEYS[11], queues = KEYS[12],
+  claims = KEYS[13], streams = KEYS[14],
+  now = redis_now(tonumber(ARGV[1])), lock_prefix = ARGV[2], tag_prefix = ARGV[3], seen_prefix = ARGV[4],
+}
+local wake_channel, number, known_for_ms = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local part, name = ARGV[8], ARGV[9]
+-- A lock that belongs to no claim ends after this unless its holder extends it.
+local GRACE_MS = 60000
+
+-- remove(id, lane): takes it out of every set of messages but the claimed and the dead.
+local function remove(id, lane)
+  redis.call("ZREM", shard.scheduled, id)
+  redis.call("ZREM", due_set(shard, "stream"), id)
+  redis.call("ZREM", shard.laned, id)
+  if is_indexed(lane) then
+    redis.call("ZREM", due_set(shard, lane), id)
+    index_lane(shard, lane)
+  end
+end
+
+-- due_at_of(record, places, elsewhere): the latest time at which it is scheduled anywhere, and never before its own: a
+-- retry waits on.
+local function due_at_of(record, places, elsewhere)
+  local latest = tonumber(due_of(record))
+  for _, found in ipairs({ places.main or "", places.stream or "", places.lane or "", elsewhere or "" }) do
+    local score = tonumber(found)
+    if score and score <= LAST_MS and score % 1 == 0 then latest = math.max(latest, score) end
+  end
+  return digits(latest)
+end
+
+-- schedule_it(id, options, due_at): makes it scheduled, and nothing else.
+local function schedule_it(id, options, due_at)
+  local lane, places = lane_of(options), {}
+  remove(id, lane)
+  redis.call("ZREM", shard.claimed, id)
+  redis.call("ZREM", shard.dead, id)
+  gather(places, lane, id, due_at)
+  index_tags(shard.tag_prefix, id, options, due_at)
+  place_all(shard, places, wake_channel, number, shard.now)
+end
+
+-- claim_it(id, options, record): leaves it to the holder of its lock until that ends, and to recovery then.
+local function claim_it(id, options, record)
+  local left_ms = redis.call("PTTL", shard.lock_prefix .. id)
+  if left_ms == -1 then
+    left_ms = GRACE_MS
+    redis.call("PEXPIRE", shard.lock_prefix .. id, left_ms)
+  end
+  remove(id, lane_of(options))
+  redis.call("ZREM", shard.dead, id)
+  redis.call("ZADD", shard.claimed, digits(shard.now + math.max(0, left_ms)), id)
+  for _, tag in ipairs(options and options.t or {}) do redis.pcall("ZADD", shard.tag_prefix .. tag, "NX", due_of(record), id) end
+end
+
+-- mend_message(id): one state, chosen so that nothing is lost or doubled: whom a lock protects stays claimed; what is
+-- scheduled stays so, at its latest time; what was claimed without a lock, or in no state, may have been under way and is
+-- due again as one that was recovered. What is dead as well as scheduled is scheduled. elsewhere is when it was due in a
+-- lane that is not its own, nil for none.
+local function mend_message(id, elsewhere)
+  local record = redis.call("HGET", shard.messages, id)
+  if not record or not is_record(record) then return end
+  local options = options_of(record)
+  local places, lock = places_of(shard, id, options), has_lock(shard, id)
+  local due = places.main or places.stream or places.lane or elsewhere
+  if lock and (places.claimed or not (due or places.dead)) then
+    claim_it(id, options, record)
+  elseif due then
+    schedule_it(id, options, due_at_of(record, places, elsewhere))
+  elseif places.dead and not places.claimed then
+    remove(id, lane_of(options))
+    local score = tonumber(places.dead)
+    if score < 0 or score > LAST_MS or score % 1 ~= 0 then redis.call("ZADD", shard.dead, digits(shard.now), id) end
+    unindex_tags(shard.tag_prefix, id, options)
+  else
+    schedule_it(id, options, due_of(record))
+    count_attempt(shard.attempts, id, 0, 1)
+  end
+  local stream = stream_of(options)
+  if stream then redis.call("SADD", shard.streams, stream) end
+end
+
+local function is_stored(id)
+  return redis.call("HEXISTS", shard.messages, id) == 1
+end
+
+-- drop_member(key): for members of a set of messages: without a record there is nothing to deliver.
+local function drop_member(key)
+  return function(id)
+    if is_stored(id) then return end
+    redis.call("ZREM", key, id)
+    if key == shard.claimed then redis.call("DEL", shard.lock_prefix .. id) end
+  end
+end
+
+local function mend_in_lane(id)
+  local score = redis.call("ZSCORE", due_set(shard, name), id)
+  redis.call("ZREM", due_set(shard, name), id)
+  index_lane(shard, name)
+  if is_stored(id) then mend_message(id, score) else redis.call("ZREM", shard.laned, id) end
+end
+
+local function mend_lane(lane)
+  redis.call("ZREM", string.sub(lane, 1, 5) == "pull:" and shard.hosts or shard.queues, lane)
+  index_lane(shard, lane)
+end
+
+local function mend_attempts(id)
+  redis.call("HDEL", shard.attempts, id)
+end
+
+-- mend_failures(id): of those that cannot be read the reason stays; claims are numbered on from the highest that is known.
+local function mend_failures(id)
+  if not is_stored(id) then return redis.call("HDEL", shard.failures, id) end
+  local text, highest = redis.call("HGET", shard.failures, id), 0
+  local kept = string.match(text, "^[^\n]*")
+  for line in string.gmatch(text, "\n([^\n]*)") do
+    if string.match(line, "^{.*}$") then
+      kept = kept .. "\n" .. line
+      highest = math.max(highest, tonumber(string.match(line, '"claim":(%d+)') or 0))
+    end
+  end
+  redis.call("HSET", shard.failures, id, kept)
+  if highest > (tonumber(redis.call("GET", shard.claims) or 0) or 0) then redis.call("SET", shard.claims, digits(highest)) end
+end
+
+local function mend_outcome(id)
+  local status, finished_at = string.match(redis.call("HGET", shard.history, id) or "", "^(%a+) (%d+) %d+ %d+ %d+\n")
+  if status ~= "delivered" and status ~= "dropped" then return end
+  redis.call("ZREM", status == "delivered" and shard.dropped or shard.delivered, id)
+  redis.call("ZADD", shard[status], finished_at, id)
+end
+
+local function mend_finished(id)
+  if redis.call("HEXISTS", shard.history, id) == 0 then redis.call("ZREM", shard[part], id) else mend_outcome(id) end
+end
+
+-- mend_lock(id): one that no claim owns keeps its message from nobody for long; where there is no message, from nobody at all.
+local function mend_lock(id)
+  local key = shard.lock_prefix .. id
+  if is_stored(id) then
+    if redis.call("PTTL", key) == -1 then redis.call("PEXPIRE", key, GRACE_MS) end
+    mend_message(id)
+  else
+    redis.call("DEL", key)
+  end
+end
+
+local function mend_seen(id)
+  local key = shard.seen_prefix .. id
+  if redis.call("PTTL", key) == -1 then redis.call("PEXPIRE", key, known_for_ms) end
+end
+
+-- Each part: what to look at, and what mends it.
+local function member_check(set) return function(id, add) check_member(shard, set, id, add) end end
+local function entry_check(hash, check)
+  return function(id, add)
+    local value = redis.call("HGET", hash, id)
+    if value then check(shard, id, value, add) end
+  end
+end
+local function of_shard(check) return function(about, add) check(shard, about, add) end end
+local parts = {
+  messages = { entry_check(shard.messages, check_message), mend_message },
+  scheduled = { member_check("scheduled"), drop_member(shard.scheduled) },
+  stream = { member_check("stream"), drop_member(due_set(shard, "stream")) },
+  laned = { member_check("laned"), drop_member(shard.laned) },
+  claimed = { member_check("claimed"), drop_member(shard.claimed) },
+  dead = { member_check("dead"), drop_member(shard.dead) },
+  lane = { function(id, add) check_in_lane(shard, name, id, add) end, mend_in_lane },
+  tag = {
+    function(id, add) check_tagged(shard, name, id, add) end,
+    function(id) redis.call("ZREM", shard.tag_prefix .. name, id) end,
+  },
+  attempts = { entry_check(shard.attempts, check_attempts), mend_attempts },
+  failures = { entry_check(shard.failures, check_failures), mend_failures },
+  history = { entry_check(shard.history, check_outcome), mend_outcome },
+  delivered = { function(id, add) check_finished(shard, part, id, add) end, mend_finished },
+  dropped = { function(id, add) check_finished(shard, part, id, add) end, mend_finished },
+  hosts = { of_shard(check_lane), mend_lane },
+  queues = { of_shard(check_lane), mend_lane },
+  lanes = { of_shard(check_lane), mend_lane },
+  lock = { of_shard(check_lock), mend_lock },
+  seen = { of_shard(check_seen), mend_seen },
+  streams = {
+    function(stream, add) check_stream(shard, stream, add) end,
+    function(stream) redis.call("SADD", shard.streams, stream) end,
+  },
+}
+local check, mend = unpack(parts[part])
+
+local function is_wrong(about)
+  local found = false
+  there = {} -- what was there may be gone by what has been mended
+  check(about, function() found = true end)
+  return found
+end
+
+local words = {}
+for i = 10, #ARGV do
+  local about = ARGV[i]
+  if not is_wrong(about) then
+    words[#words + 1] = "sound"
+  else
+    mend(about)
+    words[#words + 1] = is_wrong(about) and "left" or "mended"
+  end
+end
+return words

@@ -15,6 +15,7 @@
 -- KEYS[12] failures   hash  message id -> reason and last attempts
 -- KEYS[13] claims     string  the number of claims so far
 -- KEYS[14] streams    set   names of streams
+-- KEYS[15] clock      string  the latest time at which there was a claim, see lib/clock-step.lua
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
@@ -57,6 +58,7 @@
 --            attempts     "<failures> <recoveries>", "" when there was neither
 -- Writes   locks and claimed entries for what it returns; publishes "help <shard>" when it leaves some of what is due, so
 --          that other servers come; expired claims go back to their lane; stream entries.
+--          A clock that was set back is heeded first.
 --          A due id without a record is forgotten. One that another lock holds is parked in claimed until that lock
 --          ends: never returned, never lost.
 -- Cost     O((n + r + l) log S), n = claimed now, r = recovered (500 at most), l = full lanes named
@@ -73,6 +75,8 @@
 --@include lib/seen.lua
 --@include lib/dead.lua
 --@include lib/streams.lua
+--@include lib/clock-step.lua
+--@include lib/set-back.lua
 
 local claimed, messages, attempts = KEYS[2], KEYS[3], KEYS[4]
 local due = { scheduled = KEYS[1], laned = KEYS[9], hosts = KEYS[10], queues = KEYS[11] }
@@ -96,6 +100,15 @@ local lock_until = digits(now + lock_ms - tonumber(ARGV[1]))
 -- One reply holds this much of records at most, and the few that were looked at together with the last.
 local REPLY_BYTES, LOOK_AT_ONCE, RECOVER_AT_ONCE, LANES_AT_ONCE = 4194304, 8, 500, 64
 local dropped, died = 0, 0
+local clock = { mark = KEYS[15], claimed = claimed, lock_prefix = lock_prefix }
+local marked, set_back_ms = heed_clock(clock, now)
+if set_back_ms > 0 then
+  local places = {}
+  set_ends_back({ graves.dead, history.delivered, history.dropped }, history.entries, now)
+  gather_retries_back(due, places, attempts, messages, tag_prefix, now, set_back_ms)
+  place_all(due, places, wake_channel, shard, now)
+  redis.call("SET", clock.mark, digits(now))
+end
 
 -- recover(): puts back the messages whose claim has expired, their server having died or lost them.
 local function recover()
@@ -368,6 +381,7 @@ if next_in == 0 and moved + returned > 0 and (limit > 0 or host_slots > 0) then
 end
 local first_claim = returned > 0 and redis.call("INCRBY", claims, returned) - returned + 1 or 0
 local next_expiry = head_due(claimed)
+if next_expiry then mark_clock(clock, now, marked, 0) end
 local expiry_in = next_expiry and math.max(0, next_expiry - now) or ""
 reply[1], reply[2], reply[3], reply[4], reply[5] = exact_now, next_in or "", expiry_in, held_back, recovered
 reply[6], reply[7], reply[8], reply[9], reply[10] = dropped, died, trimmed, first_claim, moved

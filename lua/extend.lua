@@ -1,22 +1,26 @@
 #!lua flags=allow-oom
 -- extend: lengthen claims, if their lock still holds their claim's token.
 --
--- KEYS[1]  claimed  zset  message id -> lock end (epoch ms)
+-- KEYS[1]  claimed    zset    message id -> lock end (epoch ms)
+-- KEYS[2]  clock      string  the latest time at which there was a claim, see lib/clock-step.lua
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id, in the shard's slot
 -- ARGV[3]  lock_ms          integer  how long the locks last, from now
 -- ARGV[4..]                 two per message: id, each once, and the token that claim was called with
 --
 -- Returns  the ids whose claim is no longer this token's; empty when all were extended
--- Writes   only for owned ids
+-- Writes   only for owned ids; a clock that was set back is heeded first
 -- Cost     O(n log C), n = ids, C = claims in flight
 --@include lib/clock.lua
 --@include lib/batch.lua
 --@include lib/lock.lua
+--@include lib/clock-step.lua
 
 local claimed = KEYS[1]
 local now = redis_now(tonumber(ARGV[1]))
 local lock_prefix, lock_ms = ARGV[2], tonumber(ARGV[3])
+local clock = { mark = KEYS[2], claimed = claimed, lock_prefix = lock_prefix }
+local marked, set_back_ms = heed_clock(clock, now)
 local ids, tokens = {}, {}
 for i = 4, #ARGV, 2 do
   ids[#ids + 1] = ARGV[i]
@@ -34,5 +38,6 @@ end
 in_slices(members, 2, function(first, last)
   redis.call("ZADD", claimed, "XX", unpack(members, first, last))
 end)
+if #owned > 0 then mark_clock(clock, now, marked, set_back_ms) end
 for i = 1, #lost do lost[i] = ids[lost[i]] end
 return lost

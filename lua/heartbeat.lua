@@ -9,10 +9,12 @@
 -- ARGV[5]  look             1 to learn who is alive, else 0
 --
 -- Returns  {now, id, description, ...}: Redis's clock, and the servers that are alive if asked
--- Writes   this server's entry; forgets those gone when it looks at all
+-- Writes   this server's entry; when it looks forgets those gone, and sets
+--          right those of a time to come
 -- Cost     O(1), or O(n) to look, n = servers
 --@include lib/clock.lua
 
+local CLOCK_SLACK_MS = 1000
 local servers = KEYS[1]
 local now = redis_now(tonumber(ARGV[1]))
 local server_id, description, gone_after_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -30,6 +32,10 @@ for i = 1, #all, 2 do
   if now - tonumber(heard_at) > gone_after_ms then
     redis.call("HDEL", servers, all[i])
   else
+    -- A clock that was ahead has written this: whoever is alive says so again, and the others are forgotten in time.
+    if tonumber(heard_at) > now + CLOCK_SLACK_MS then
+      redis.call("HSET", servers, all[i], string.format("%.0f ", now) .. text)
+    end
     alive[#alive + 1] = all[i]
     alive[#alive + 1] = text
   end

@@ -8,7 +8,8 @@
 -- ARGV[3]  after_ms         integer  how long from now a raised number is not to be used yet
 --
 -- Returns  {now, counts}: Redis's clock, and the numbers as they now are
--- Writes   the numbers, if it raised them
+-- Writes   the numbers, if it raised them, or if the newest begins later than it could if it were raised now: then a clock
+--          that was ahead has written it
 -- Cost     O(1)
 --@include lib/clock.lua
 
@@ -24,5 +25,11 @@ if not newest then
 elseif count > newest then
   counts = counts .. string.format(",%s@%.0f", ARGV[2], now + after_ms)
   redis.call("SET", key, counts)
+else
+  local from = tonumber(string.match(counts, "@(%d+)$"))
+  if from and from > now + after_ms + 1000 then
+    counts = string.gsub(counts, "%d+$", string.format("%.0f", now + after_ms))
+    redis.call("SET", key, counts)
+  end
 end
 return { now, counts }

@@ -15,6 +15,7 @@ const TYPES: Readonly<Record<keyof ShardKeys, KeyType>> = {
   attempts: 'hash',
   failures: 'hash',
   claims: 'string',
+  clock: 'string',
   streams: 'set',
   streamPrefix: 'stream',
   lockPrefix: 'string',

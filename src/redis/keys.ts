@@ -22,6 +22,8 @@ export interface ShardKeys {
   readonly failures: string
   /** string: the number of claims so far, from which each gets its own */
   readonly claims: string
+  /** string: the latest time at which there was a claim; see lua/lib/clock-step.lua */
+  readonly clock: string
   /** set: names of streams */
   readonly streams: string
   /** stream: this prefix and its name */
@@ -54,6 +56,7 @@ export function keysOf(shard: number, namespace: string): ShardKeys {
     attempts: `${at}attempts`,
     failures: `${at}failures`,
     claims: `${at}claims`,
+    clock: `${at}clock`,
     streams: `${at}streams`,
     streamPrefix: `${at}stream:`,
     lockPrefix: `${at}lock:`,

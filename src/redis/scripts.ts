@@ -186,7 +186,7 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
       const k = keys(shard)
       const reply = await claim(
         ...[k.scheduled, k.claimed, k.messages, k.attempts, k.dead, k.history, k.delivered, k.dropped],
-        ...[k.laned, k.hosts, k.queues, k.failures, k.claims, k.streams],
+        ...[k.laned, k.hosts, k.queues, k.failures, k.claims, k.streams, k.clock],
         ...[clockOffsetMs(), wakeChannel, shard, k.lockPrefix, k.tagPrefix, k.seenPrefix, k.streamPrefix],
         ...[partOf(historyMax, options, shard), historyTtlMs, dedupWindowMs],
         ...[partOf(deadMax, options, shard), deadTtlMs, maxRecoveries],
@@ -254,7 +254,7 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
 
     async extend(shard, { held, lockMs }) {
       const k = keys(shard)
-      const args: Argument[] = [k.claimed, clockOffsetMs(), k.lockPrefix, lockMs]
+      const args: Argument[] = [k.claimed, k.clock, clockOffsetMs(), k.lockPrefix, lockMs]
       for (const { id, token } of held) args.push(id, token)
       return (await extend(...args)).map(String)
     },

@@ -190,7 +190,7 @@ export async function keysIn(w: ScriptWorld): Promise<string[]> {
   return found
     .flat()
     .map((key) => key.slice(prefix.length))
-    .filter((key) => key !== 'claims')
+    .filter((key) => key !== 'claims' && key !== 'clock')
     .sort()
 }
 

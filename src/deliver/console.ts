@@ -1,5 +1,5 @@
 import type { Delivery, Destination, Outcome } from './deliver.ts'
-import type { Stdout } from './stdout.ts'
+import { READER_GONE, type Stdout } from './stdout.ts'
 
 const INFO_LEVEL = 30
 
@@ -16,9 +16,6 @@ function toLine({ id, dueAt, lateMs, attempt, payload }: Delivery, now: number):
 /** Line breaks to some readers, though not to JSON: escaped, so that a message is one line to all. */
 const UNICODE_LINE_BREAKS = /[\u0085\u2028\u2029]/g
 const toEscape = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
-
-/** The reader is gone for good: nothing written here will ever be read. */
-const BROKEN: ReadonlySet<string> = new Set(['EPIPE', 'EBADF'])
 
 export interface ConsoleOptions {
   readonly format?: LineFormat | undefined
@@ -41,7 +38,11 @@ export function createConsole(stdout: Stdout, { format, onBroken }: ConsoleOptio
         text += format === undefined ? line : format(line)
       }
       const result = await stdout.write(text.replace(UNICODE_LINE_BREAKS, toEscape), startBy, signal)
-      if (result instanceof Error && !broken && BROKEN.has((result as NodeJS.ErrnoException).code ?? '')) {
+      if (
+        result instanceof Error &&
+        !broken &&
+        READER_GONE.has((result as NodeJS.ErrnoException).code ?? '')
+      ) {
         broken = true
         onBroken(
           new Error(

@@ -1,4 +1,4 @@
-import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, write, writeSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { LONGEST_TIMER_MS } from '../sleep.ts'
@@ -23,6 +23,10 @@ const isTooLate = ({ startBy, signal }: Chunk): boolean =>
 /** Whether a chunk was written whole, never begun, or broken off by an error. */
 export type WriteResult = 'written' | 'not begun' | Error
 
+const LINE_FEED = 10
+/** The reader is gone for good: nothing written here will ever be read. */
+export const READER_GONE: ReadonlySet<string> = new Set(['EPIPE', 'EBADF'])
+
 /** Standard output, shared by log lines and delivered messages so that no line is torn. */
 export interface Stdout {
   /**
@@ -38,16 +42,37 @@ export interface Stdout {
   drain(): Promise<void>
 }
 
-/** @param fd 1 for standard output; tests take another */
-export function createStdout(fd = 1): Stdout {
+/**
+ * What cannot be written, as on a disk that is full, may leave a line half written: the next write ends it first.
+ *
+ * @param fd 1 for standard output; tests take another
+ * @param tell told in one line when it can be written no more, and when it can be again
+ */
+export function createStdout(fd = 1, tell: (line: string) => void = tellOnStderr): Stdout {
   const queue: Chunk[] = []
-  const atOnce = openAtOnce(fd)
+  const out = { fd, atOnce: openAtOnce(fd), isTorn: endsWithinLine(fd) }
   let running: Promise<void> | undefined
+  let isFailing = false
+
+  function note(result: WriteResult): void {
+    if (result === 'not begun') return
+    if (result === 'written') {
+      if (isFailing) tell('standard output can be written again')
+      isFailing = false
+    } else if (!isFailing && !READER_GONE.has((result as NodeJS.ErrnoException).code ?? '')) {
+      isFailing = true
+      tell(
+        `standard output cannot be written (${result.message}): until it can, messages for it are kept and delivered later, and lines of the log are lost`,
+      )
+    }
+  }
 
   async function run(): Promise<void> {
     await undefined // never ends before its caller has put it into `running`
     for (let chunk = queue.shift(); chunk !== undefined; chunk = queue.shift()) {
-      chunk.settle(isTooLate(chunk) ? 'not begun' : await writeWhole(fd, atOnce, chunk))
+      const result = isTooLate(chunk) ? 'not begun' : await writeWhole(out, chunk)
+      note(result)
+      chunk.settle(result)
     }
     running = undefined
   }
@@ -115,12 +140,43 @@ function writeAtOnce(fd: number, bytes: Buffer): number | undefined {
   }
 }
 
-async function writeWhole(fd: number, atOnce: number | undefined, chunk: Chunk): Promise<WriteResult> {
-  const bytes = Buffer.from(chunk.text)
+function tellOnStderr(line: string): void {
+  try {
+    writeSync(2, `carillon: ${line}\n`)
+  } catch {
+    // There is nobody left to tell.
+  }
+}
+
+/** Whether a file is written on whose last line was never ended: by a process before, which a full disk has stopped. */
+function endsWithinLine(fd: number): boolean {
+  try {
+    const { size } = fstatSync(fd)
+    if (!fstatSync(fd).isFile() || size === 0) return false
+    const reader = openSync(`/proc/self/fd/${fd}`, 'r')
+    const last = Buffer.alloc(1)
+    readSync(reader, last, 0, 1, size - 1)
+    closeSync(reader)
+    return last[0] !== LINE_FEED
+  } catch {
+    return false // not to be read, or no such folder on this system
+  }
+}
+
+interface Out {
+  readonly fd: number
+  /** see openAtOnce */
+  readonly atOnce: number | undefined
+  /** whether what was written last ends within a line */
+  isTorn: boolean
+}
+
+async function writeWhole(out: Out, chunk: Chunk): Promise<WriteResult> {
+  const bytes = Buffer.from(out.isTorn ? `\n${chunk.text}` : chunk.text)
   let offset = 0
   // A write that waits in a thread has begun, and can be withdrawn no more: as long as there is no room, none does.
-  while (atOnce !== undefined && bytes.length > 0) {
-    const written = writeAtOnce(atOnce, bytes)
+  while (out.atOnce !== undefined && bytes.length > 0) {
+    const written = writeAtOnce(out.atOnce, bytes)
     if (written !== 0) {
       offset = written ?? 0
       break
@@ -130,14 +186,18 @@ async function writeWhole(fd: number, atOnce: number | undefined, chunk: Chunk):
   }
   while (offset < bytes.length) {
     try {
-      const { bytesWritten } = await writeTo(fd, bytes, offset, bytes.length - offset)
+      const { bytesWritten } = await writeTo(out.fd, bytes, offset, bytes.length - offset)
       offset += bytesWritten
     } catch (error) {
       const failure = error as NodeJS.ErrnoException // what fs.write rejects with
-      if (failure.code !== 'EAGAIN') return failure
+      if (failure.code !== 'EAGAIN') {
+        if (offset > 0) out.isTorn = bytes[offset - 1] !== LINE_FEED
+        return failure
+      }
       if (offset === 0 && isTooLate(chunk)) return 'not begun'
       await delay(FULL_PIPE_WAIT_MS)
     }
   }
+  out.isTorn = false
   return 'written'
 }

@@ -1,11 +1,21 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createConsole } from '../../src/deliver/console.ts'
 import type { Delivery } from '../../src/deliver/deliver.ts'
 import { createStdout } from '../../src/deliver/stdout.ts'
+import { createTerminalFormat } from '../../src/logger.ts'
 
 let dir: string
 beforeEach(() => {
@@ -86,6 +96,91 @@ describe('standard output', () => {
     expect(await stdout.write('y\n')).toMatchObject({ code: 'EPIPE' })
     await stdout.drain()
     closeSync(writeEnd)
+  })
+
+  it('tells once that it cannot be written, and nothing of a reader that is gone', async () => {
+    const told: string[] = []
+    const fd = openSync('/dev/full', 'w')
+    const full = createStdout(fd, (line) => told.push(line))
+    for (let i = 0; i < 3; i += 1) expect(await full.write('x\n')).toMatchObject({ code: 'ENOSPC' })
+    closeSync(fd)
+    expect(told).toEqual([
+      expect.stringMatching(/^standard output cannot be written \(ENOSPC: .*\): until it can, /),
+    ])
+    const { readEnd, writeEnd } = openPipe()
+    closeSync(readEnd)
+    const broken = createStdout(writeEnd, (line) => told.push(line))
+    expect(await broken.write('x\n')).toMatchObject({ code: 'EPIPE' })
+    closeSync(writeEnd)
+    expect(told).toHaveLength(1)
+  })
+
+  it.each([
+    ['ends first what a process before left half written', '{"a":1}\n{"b":', '{"a":1}\n{"b":\nnext\nlast\n'],
+    ['ends no line that was ended', '{"a":1}\n', '{"a":1}\nnext\nlast\n'],
+    ['ends no line of an empty file', '', 'next\nlast\n'],
+  ])('%s', async (_what, before, after) => {
+    const path = join(dir, 'file')
+    writeFileSync(path, before)
+    const fd = openSync(path, 'a')
+    const stdout = createStdout(fd)
+    await stdout.write('next\n')
+    await stdout.write('last\n')
+    closeSync(fd)
+    expect(readFileSync(path, 'utf8')).toBe(after)
+  })
+})
+
+describe('a terminal', () => {
+  const ESC = '\u001b'
+  /** What a terminal gets for a message, without the colours, which are ours. */
+  async function shown(payload: unknown): Promise<string> {
+    const path = join(dir, 'file')
+    const fd = openSync(path, 'w')
+    const format = await createTerminalFormat()
+    await createConsole(createStdout(fd), { format, onBroken: () => undefined }).deliver(
+      [delivery('a', payload)],
+      whenever,
+      never,
+    )
+    closeSync(fd)
+    const text = readFileSync(path, 'utf8')
+    expect(text.endsWith('\n')).toBe(true)
+    return text.slice(0, -1).replaceAll(new RegExp(`${ESC}\\[[0-9;]*m`, 'g'), '')
+  }
+
+  it.each([
+    ['a line break', 'one\n[12:00:00.000] all is lost', 'one\\n[12:00:00.000] all is lost'],
+    ['a carriage return', 'one\rtwo', 'one\\rtwo'],
+    ['an escape sequence', `${ESC}[2J${ESC}]0;title\u0007`, '\\u001b[2J\\u001b]0;title\\u0007'],
+    ['a sequence of one C1 character', '\u009b2J\u0085', '\\u009b2J\\u0085'],
+    ['DEL, backspace, vertical tab and NUL', '\u007f\b\v\0', '\\u007f\\u0008\\u000b\\u0000'],
+    ['line breaks of Unicode', 'a\u2028b\u2029c', 'a\\u2028b\\u2029c'],
+    ['text turned around', 'a\u202eb\u2066c\u200fd', 'a\\u202eb\\u2066c\\u200fd'],
+  ])('shows %s as an escape', async (_what, payload, expected) => {
+    for (const [sent, seen] of [
+      [payload, expected],
+      [{ [payload]: [payload] }, undefined],
+    ] as const) {
+      const text = await shown(sent)
+      expect(text).toMatch(/^[^\p{Cc}\u2028\u2029\u200f\u202e\u2066]*$/u)
+      if (seen !== undefined) expect(text).toContain(seen)
+    }
+  })
+
+  it('shows all other text as it is', async () => {
+    const text = 'grüße 🔔 👩‍🚀 שלום \\n "quoted"'
+    expect(await shown(text)).toContain(text)
+  })
+
+  it('shows no line of the log that a request has made up', async () => {
+    const format = await createTerminalFormat()
+    const url = `/a\n[12:00:00.000] ${ESC}[2Kstopping`
+    const text = format(
+      `${JSON.stringify({ level: 30, time: 1, msg: url, req: { url }, err: { type: 'Error', message: url, stack: `Error: ${ESC}[2K\n    at x` } })}\n`,
+    )
+    expect(text.replaceAll(new RegExp(`${ESC}\\[[0-9;]*m`, 'g'), '')).not.toContain(ESC)
+    expect(text.split('\n').filter((line) => line.startsWith('['))).toHaveLength(1)
   })
 })
 

@@ -63,6 +63,7 @@ export const FIGURES = [
 
 /** Those of the shared Redis that are about processes, signals and roles, which takes long and is the same for every kind */
 export const PROCESSES = [
+  'test/behaviour/full-disk.test.ts',
   'test/behaviour/process.test.ts',
   'test/behaviour/processes.test.ts',
   'test/behaviour/roles.test.ts',

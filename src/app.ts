@@ -7,6 +7,9 @@ import Fastify, {
 } from 'fastify'
 import type { ApiKey } from './http/api-keys.ts'
 import { auth } from './http/auth.plugin.ts'
+import { addJsonParser, parseJson } from './http/body/json-body.ts'
+import { boundConnections } from './http/bound-connections.ts'
+import { CLIENT_TIMES, type ClientTimes } from './http/connections.ts'
 import { docs } from './http/docs.plugin.ts'
 import { echoAtTimeRoutes } from './http/echo-at-time.routes.ts'
 import { errorMapper, sendFailure } from './http/error-mapper.plugin.ts'
@@ -22,6 +25,7 @@ import { type ReadyCheck, readyRoutes } from './http/ready.routes.ts'
 import { SecuredResponse } from './http/security-headers.ts'
 import { type ApiDeps, api } from './http/v1/api.ts'
 import { validatorCompiler } from './http/validation.ts'
+import { wellFormed } from './http/well-formed.plugin.ts'
 
 export interface AppDeps {
   /** what the routes for messages need; absent where this server takes none (ROLES without api) */
@@ -39,8 +43,14 @@ export interface AppDeps {
   readonly corsOrigins?: readonly string[]
   /** requests a key, or else an address, may make in a minute; 0 and absent mean any number */
   readonly perMinute?: number
+  /** connections at a time; those beyond are refused */
+  readonly maxConnections?: number | undefined
+  readonly clientTimes?: ClientTimes
   readonly logger: FastifyBaseLogger
 }
+
+/** Where no messages are taken no body is of any use. */
+const SMALL_BODY_BYTES = 1_024
 
 /** Composes the HTTP side; never listens. Whoever made the dependencies closes them. */
 export async function buildApp({
@@ -53,11 +63,14 @@ export async function buildApp({
   allowedHosts = [],
   corsOrigins = [],
   perMinute = 0,
+  maxConnections,
+  clientTimes = CLIENT_TIMES,
   logger,
 }: AppDeps): Promise<FastifyInstance> {
+  const bodyLimit = apiDeps?.bodyLimit ?? SMALL_BODY_BYTES
   const app = Fastify({
     loggerInstance: logger,
-    ...(apiDeps === undefined ? {} : { bodyLimit: apiDeps.bodyLimit }),
+    bodyLimit,
     // An id of 128 characters, each percent-encoded.
     routerOptions: { maxParamLength: 384 },
     logController: new LogController({ disableRequestLogging: true }),
@@ -69,22 +82,27 @@ export async function buildApp({
     },
     clientErrorHandler: answerMalformed,
     // A request without a Host header is answered like any other.
-    http: { requireHostHeader: false, ServerResponse: SecuredResponse },
+    http: {
+      requireHostHeader: false,
+      ServerResponse: SecuredResponse,
+      headersTimeout: clientTimes.silenceMs,
+      connectionsCheckingInterval: clientTimes.everyMs,
+    },
   })
   answerExpectations(app.server)
+  boundConnections(app, { maxConnections, clientTimes })
   app.setValidatorCompiler(validatorCompiler)
-  // A key like __proto__ is one like any other here: objects are validated and passed on, and never merged.
-  const parseJson = app.getDefaultJsonParser('ignore', 'ignore')
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+  app.removeContentTypeParser('application/json')
+  addJsonParser(app, bodyLimit, (text, { method }) =>
     // Clients send the content type with every request, also with one that has no body.
-    if (body === '' && request.method === 'DELETE') return done(null)
-    return parseJson(request, String(body), done)
-  })
+    text === '' && method === 'DELETE' ? undefined : parseJson(text),
+  )
   app.removeContentTypeParser('text/plain') // or a wrong type would be told off for its content
   await app.register(errorMapper) // first, so that every later scope inherits it
   const checkHosts = keys.length === 0 && !allowOpen
   await app.register(origins, { checkHosts, allowedHosts, corsOrigins }) // before anything is told, even of keys
   await app.register(auth, { keys }) // before all that reads a body, and before the limits, which go by key
+  await app.register(wellFormed)
   await app.register(limits, { perMinute })
   await app.register(docs) // before all routes that it is to describe
   await app.register(homeRoutes)

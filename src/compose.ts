@@ -13,6 +13,7 @@ import type { Destination as BatchDestination } from './deliver/deliver.ts'
 import { createWebhookSender } from './deliver/webhook.ts'
 import { parseWebhookSecrets } from './deliver/webhook-secrets.ts'
 import { webhookTargetProblems } from './deliver/webhook-target.ts'
+import { connectionsWithin, descriptorLimit } from './descriptors.ts'
 import { parseApiKeys } from './http/api-keys.ts'
 import type { HealthCheck } from './http/health.routes.ts'
 import { parseAllowedHosts, parseCorsOrigins } from './http/hosts.ts'
@@ -154,6 +155,7 @@ export async function compose(foundations: Foundations) {
     allowOpen: config.ALLOW_OPEN,
     allowedHosts: parseAllowedHosts(config.ALLOWED_HOSTS ?? ''),
     corsOrigins: parseCorsOrigins(config.CORS_ORIGINS ?? ''),
+    maxConnections: mostConnections(config),
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     logger,
   })
@@ -189,6 +191,11 @@ function scriptsOptionsOf({ config, shardBook }: Foundations): ScriptsOptions {
     },
     maxRecoveries: config.MAX_RECOVERIES,
   }
+}
+
+function mostConnections({ DELIVERY_CONCURRENCY }: Config): number | undefined {
+  const limit = descriptorLimit()
+  return limit === undefined ? undefined : connectionsWithin(limit, DELIVERY_CONCURRENCY)
 }
 
 /** Without a secret nobody who is sent a webhook can tell that it comes from here, which has to be known. */

@@ -7,6 +7,7 @@ import { type Failure, isApiPath, toFailure, toPlainBody, toProblem } from './fa
 export function sendFailure(request: FastifyRequest, reply: FastifyReply, failure: Failure): FastifyReply {
   reply.code(failure.status)
   if (failure.retryAfter !== undefined) reply.header('retry-after', String(failure.retryAfter))
+  if (failure.headers !== undefined) reply.headers(failure.headers)
   // Text, and so past the response schemas: a failure has one form whatever a route's replies look like.
   if (isApiPath(request.url)) {
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify(toProblem(failure)))

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import { type ErrorCode, SchedulerError } from '../errors.ts'
+import { Refusal } from './refusal.ts'
 import { type FieldError, InvalidRequestError } from './validation.ts'
 
 /** What a client is told of a failure, in whichever form. */
@@ -12,6 +13,8 @@ export interface Failure {
   readonly errors?: readonly FieldError[]
   /** when it makes sense to try again, s */
   readonly retryAfter?: number
+  /** headers that belong to it */
+  readonly headers?: Readonly<Record<string, string>>
   /** what a problem says besides */
   readonly members?: Readonly<Record<string, unknown>>
 }
@@ -69,6 +72,7 @@ export function toFailure(error: unknown): Failure {
       ...(STATUS[code] === 503 ? { retryAfter: 1 } : {}),
     }
   }
+  if (error instanceof Refusal) return error.failure
   if (error instanceof InvalidRequestError)
     return { status: 400, detail: error.message, errors: error.errors }
   // Out of stack while the payload was written as JSON, which takes more of it than reading does.

@@ -4,52 +4,90 @@ import type { Socket } from 'node:net'
 export interface InHand {
   /** how many there are now */
   readonly count: number
-  /** Counts one request more, which came over this socket. @returns to be called when it is done; idempotent */
-  take(socket: Socket): () => void
+  /** Counts one request more, which came over this socket. */
+  take(socket: Socket): Held
+}
+
+/** One request in hand. */
+export interface Held {
+  /** Whether a body of so many bytes may come. One that comes while no other is held may always. */
+  hasRoomFor(bytes: number): boolean
+  /** Counts bytes of its body that have come. @returns false, and counts none, where there is no room for them */
+  hold(bytes: number): boolean
+  /** Counts it out with all of its bytes: it is done, or only waits. Idempotent. */
+  leave(): void
 }
 
 /** What one connection has in hand, as pipelined requests may be several. */
 interface Tally {
   count: number
+  bytes: number
+  isClosed: boolean
 }
 
 /**
  * Counts by connection: Node tells only the request whose turn it is to answer that its client is gone, and those that
  * are pipelined behind it would never be counted out.
+ *
+ * @param mostBytes of bodies, from their first byte until their requests are answered, over all requests
  */
-export function createInHand(): InHand {
+export function createInHand(mostBytes: number): InHand {
   const tallies = new WeakMap<Socket, Tally>()
-  let count = 0
+  const all = { count: 0, bytes: 0 }
 
   function tallyOf(socket: Socket): Tally {
     const known = tallies.get(socket)
     if (known !== undefined) return known
-    const tally: Tally = { count: 0 }
+    const tally = { count: 0, bytes: 0, isClosed: false }
     tallies.set(socket, tally)
     socket.once('close', () => {
-      count -= tally.count
-      tally.count = 0
-      tallies.delete(socket)
+      all.count -= tally.count
+      all.bytes -= tally.bytes
+      tally.isClosed = true
     })
     return tally
   }
 
+  class OneHeld implements Held {
+    readonly #tally: Tally
+    #bytes = 0
+    #hasLeft = false
+
+    constructor(tally: Tally) {
+      this.#tally = tally
+      tally.count++
+      all.count++
+    }
+
+    hasRoomFor(bytes: number): boolean {
+      return all.bytes + bytes <= mostBytes || all.bytes === this.#bytes
+    }
+
+    hold(bytes: number): boolean {
+      if (this.#hasLeft) return true
+      if (this.#tally.isClosed) return false // nobody waits for it
+      if (!this.hasRoomFor(bytes)) return false
+      this.#bytes += bytes
+      this.#tally.bytes += bytes
+      all.bytes += bytes
+      return true
+    }
+
+    leave(): void {
+      if (this.#hasLeft) return
+      this.#hasLeft = true
+      if (this.#tally.isClosed) return // counted out with its connection
+      this.#tally.count--
+      all.count--
+      this.#tally.bytes -= this.#bytes
+      all.bytes -= this.#bytes
+    }
+  }
+
   return {
     get count() {
-      return count
+      return all.count
     },
-    take(socket) {
-      const tally = tallyOf(socket)
-      tally.count++
-      count++
-      let isDone = false
-      return () => {
-        if (isDone) return
-        isDone = true
-        if (tally.count === 0) return // counted out with its connection
-        tally.count--
-        count--
-      }
-    },
+    take: (socket) => new OneHeld(tallyOf(socket)),
   }
 }

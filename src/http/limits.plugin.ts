@@ -4,12 +4,14 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { sendFailure } from './error-mapper.plugin.ts'
 import { createHeapWatch } from './heap-watch.ts'
-import { createInHand } from './in-hand.ts'
+import { createInHand, type Held } from './in-hand.ts'
 
 /** From where on new requests are turned away. */
 export interface PressureLimits {
   /** how many requests may be worked on at a time; long polls that wait are left out */
   readonly requests: number
+  /** how many bytes of their bodies may be held at a time */
+  readonly bodyBytes: number
   /** how much may be in use on V8's heap, garbage not yet collected included, bytes */
   readonly heapBytes: number
   /** how long one look at the heap holds, ms */
@@ -27,6 +29,7 @@ const MOST_REQUESTS = 4_096
  *
  * - Requests: as many as are still answered within the second that `/health` has, also on a slow machine, and fewer
  *   where the heap is so small that they alone would fill it.
+ * - Bodies: an eighth of the heap's limit, outside of which they are held until they are parsed, and once more inside.
  * - The heap: half of V8's own limit, which follows the machine's or container's memory and --max-old-space-size. V8
  *   ends a process that uses four fifths of its old generation and cannot free any; the limit counts the young one in,
  *   and requests that arrive between two looks need room too. Seen: with 128 MB of old space, dead at 115 MB, while
@@ -34,6 +37,7 @@ const MOST_REQUESTS = 4_096
  *   itself by it might never take another request.
  */
 export const PRESSURE_LIMITS: PressureLimits = {
+  bodyBytes: Math.floor(HEAP_LIMIT / 8),
   requests: Math.min(MOST_REQUESTS, Math.floor(HEAP_LIMIT / 4 / REQUEST_BYTES)),
   heapBytes: Math.floor(HEAP_LIMIT / 2),
   everyMs: 250,
@@ -47,8 +51,8 @@ export interface LimitsOptions {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Says that from now on this request only waits, and is no work in hand; idempotent. */
-    leaveHand?: (() => void) | undefined
+    /** what it counts for while it is worked on; undefined for what is never limited */
+    inHand?: Held | undefined
   }
 }
 
@@ -71,23 +75,23 @@ const OVERLOADED = {
  */
 export const limits = fp<LimitsOptions>(
   async (app, { perMinute, pressure = PRESSURE_LIMITS }) => {
-    const inHand = createInHand()
+    const inHand = createInHand(pressure.bodyBytes)
     const isHeapFull = createHeapWatch(pressure.heapBytes, pressure.everyMs)
     // A request that comes alone is served whatever the heap looks like: turned away, nothing would ever make V8 collect
     // the garbage that fills it.
     const isTooMuch = () => inHand.count >= pressure.requests || (inHand.count > 0 && isHeapFull())
-    app.decorateRequest('leaveHand', undefined)
+    app.decorateRequest('inHand', undefined)
     app.addHook('onRequest', (request, reply, done) => {
       if (isNeverLimited(request)) return done()
       if (isTooMuch()) {
         sendFailure(request, reply, OVERLOADED)
         return
       }
-      request.leaveHand = inHand.take(request.raw.socket)
+      request.inHand = inHand.take(request.raw.socket)
       done()
     })
     app.addHook('onResponse', (request, _reply, done) => {
-      request.leaveHand?.()
+      request.inHand?.leave()
       done()
     })
     if (perMinute === 0) return

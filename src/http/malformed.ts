@@ -5,6 +5,7 @@ import { SECURITY_LINES } from './security-headers.ts'
 
 const WHAT: Readonly<Record<string, readonly [status: string, detail: string]>> = {
   HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'headers: are too large'],
+  HPE_INVALID_TRANSFER_ENCODING: ['501 Not Implemented', 'transfer-encoding: must be chunked'],
   ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request took too long to arrive'],
 }
 const NOT_HTTP = ['400 Bad Request', 'the request is not valid HTTP'] as const

@@ -35,6 +35,10 @@ export const HEADERS = {
     '/v1/messages/~0VknCBoMfN7U',
   ),
   'Retry-After': header('when to try again, s', { type: 'string', pattern: '^[0-9]+$' }, '1'),
+  'Accept-Encoding': {
+    ...header('content codings of a body that are taken', { type: 'string' }, 'gzip'),
+    required: false,
+  },
   'WWW-Authenticate': header('how to show a key', { type: 'string' }, 'Bearer'),
 }
 /** On what may be a message of which no version is known any more. */
@@ -71,8 +75,19 @@ const COMMON: readonly [status: number, description: string, detail: string, hea
     'authorization: the key shop has no scope write, which POST needs',
     {},
   ],
-  [413, 'the body is too large', 'body: is too large', {}],
-  [415, 'the body is of another type', 'content-type: must be application/json', {}],
+  [
+    408,
+    'none of the body came for a minute, or less than 1 KiB a second on average',
+    'the request took too long to arrive',
+    {},
+  ],
+  [413, 'the body is too large, decoded or not', 'body: is too large', {}],
+  [
+    415,
+    'the body is of another type, in another charset than UTF-8, or in another content coding than gzip',
+    'content-type: must be application/json',
+    headers('Accept-Encoding'),
+  ],
   [
     429,
     'the key, or else the address, has had its requests of this minute',
@@ -80,6 +95,12 @@ const COMMON: readonly [status: number, description: string, detail: string, hea
     headers('Retry-After'),
   ],
   [500, 'something went wrong on our side', 'something went wrong on our side', {}],
+  [
+    501,
+    'the body is in another transfer coding than chunked',
+    'transfer-encoding: gzip, chunked is not supported; it must be chunked',
+    {},
+  ],
   [
     503,
     'Redis is away or out of memory, or the server has too much to do; what was asked may have been done',
@@ -111,7 +132,7 @@ function failures(
 }
 
 const ANY = [401, 403, 429, 500, 503]
-const WITH_BODY = [...ANY, 413, 415]
+const WITH_BODY = [...ANY, 408, 413, 415, 501]
 const OPEN: readonly Json[] = [{}]
 const BAD_BODY: [string, string] = [
   'the body is not JSON, or a field is wrong',

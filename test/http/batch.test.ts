@@ -380,7 +380,7 @@ describe('answerLines', () => {
   const options = {
     intake: quick,
     bodyLimit: LIMIT,
-    closing: new AbortController().signal,
+    ending: new AbortController().signal,
     onEarlyEnd: () => undefined,
   }
 

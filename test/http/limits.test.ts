@@ -10,7 +10,12 @@ import { errorMapper } from '../../src/http/error-mapper.plugin.ts'
 import { type LimitsOptions, limits, PRESSURE_LIMITS } from '../../src/http/limits.plugin.ts'
 import { until } from '../support/until.ts'
 
-const CALM = { requests: Number.POSITIVE_INFINITY, heapBytes: Number.MAX_SAFE_INTEGER, everyMs: 0 }
+const CALM = {
+  requests: Number.POSITIVE_INFINITY,
+  bodyBytes: Number.POSITIVE_INFINITY,
+  heapBytes: Number.MAX_SAFE_INTEGER,
+  everyMs: 0,
+}
 const ci = makeApiKey('ci', 'read+write')
 const ops = makeApiKey('127.0.0.1', 'read+write')
 
@@ -26,8 +31,8 @@ async function build({ perMinute = 0, pressure = CALM }: Partial<LimitsOptions>,
   await app.register(errorMapper)
   await app.register(auth, { keys: parseApiKeys(entries.join(',')) })
   await app.register(limits, { perMinute, pressure })
-  app.get('/held', async ({ query, leaveHand }) => {
-    if ((query as { waits?: string }).waits !== undefined) leaveHand?.()
+  app.get('/held', async ({ query, inHand }) => {
+    if ((query as { waits?: string }).waits !== undefined) inHand?.leave()
     await new Promise<void>((resolve) => held.push(resolve))
     return { served: ++served }
   })

@@ -4,13 +4,15 @@ import formats from 'ajv-formats'
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { Cluster } from 'ioredis'
 import { pino } from 'pino'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { buildApp } from '../../src/app.ts'
 import { makeApiKey, parseApiKeys } from '../../src/http/api-keys.ts'
+import { CLIENT_TIMES } from '../../src/http/connections.ts'
 import type { ApiDeps } from '../../src/http/v1/api.ts'
 import { encodeLeaseToken, makeSecret } from '../../src/pull/lease-token.ts'
 import type { Message } from '../../src/schedule/message-view.ts'
 import { useApp } from '../support/app.ts'
+import { connectRaw } from '../support/raw-http.ts'
 import { until } from '../support/until.ts'
 
 interface Media {
@@ -192,7 +194,7 @@ function expectAsDocumented(name: string, status: number, answer: LightMyRequest
       : ['paths', realPath, method, 'responses', String(status)]
   const { content, headers = {} } = resolve(given)
 
-  for (const name of ['ETag', 'Location', 'Retry-After', 'WWW-Authenticate']) {
+  for (const name of ['ETag', 'Location', 'Retry-After', 'Accept-Encoding', 'WWW-Authenticate']) {
     const value = answer.headers[name.toLowerCase()]
     const header = headers[name]
     if (header === undefined) {
@@ -528,6 +530,41 @@ describe('every route answers as the document says', () => {
     }
   })
 
+  it('to a body in another content or transfer coding', async () => {
+    for (const [name] of withStatus(501)) {
+      const answer = await send(world(), name, { headers: { 'content-encoding': 'br' } })
+      expectAsDocumented(name, 415, answer)
+      expect(answer.headers['accept-encoding']).toBe('gzip')
+      const headers = { 'transfer-encoding': 'gzip, chunked' }
+      expectAsDocumented(name, 501, await send(world(), name, { headers }))
+    }
+  })
+
+  it('to a body that does not come', async () => {
+    const app = await doorOnly({
+      clientTimes: { ...CLIENT_TIMES, silenceMs: 50, everyMs: 10 },
+    })
+    onTestFinished(() => app.close())
+    const url = await app.listen({ port: 0, host: '127.0.0.1' })
+    for (const [name] of withStatus(408)) {
+      const [method = '', path = ''] = name.split(' ')
+      const client = await connectRaw(url)
+      const type = 'host: localhost\r\ncontent-type: application/json'
+      client.socket.write(
+        `${method} ${path.replaceAll(/[{}]/g, '')} HTTP/1.1\r\n${type}\r\ncontent-length: 9\r\n\r\n{`,
+      )
+      const [head = '', body = ''] = (await client.closed()).split('\r\n\r\n')
+      const [, status = '', ...fields] = head.split(/ |\r\n/)
+      const isProblem = fields.includes('application/problem+json;')
+      expectAsDocumented(name, 408, {
+        statusCode: Number(status),
+        headers: { 'content-type': isProblem ? 'application/problem+json' : 'application/json' },
+        body,
+        json: () => JSON.parse(body),
+      } as unknown as LightMyRequestResponse)
+    }
+  })
+
   it('line by line, where there are lines', async () => {
     const streamed = operations.filter(([, { requestBody }]) => requestBody?.content['application/x-ndjson'])
     for (const [name, { requestBody }] of streamed) {
@@ -560,7 +597,7 @@ describe('every route answers as the document says', () => {
 describe('with parts of its own every route answers as the document says', () => {
   it('when something is wrong in what it asks', async () => {
     const fail = () => Promise.reject(new Error('broken'))
-    const leases = { claim: fail, acknowledge: fail, release: fail, extend: fail }
+    const leases = { claim: fail, giveBack: fail, acknowledge: fail, release: fail, extend: fail }
     const app = await doorOnly({
       api: { ...unreached, leases, deadLetters: { redrive: fail, remove: fail } },
     })

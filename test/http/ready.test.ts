@@ -77,7 +77,7 @@ describe('what says whether a server is well', () => {
     app = Fastify()
     await app.register(errorMapper)
     await app.register(auth, { keys: [] })
-    const pressure = { requests: 0, heapBytes: Number.MAX_SAFE_INTEGER, everyMs: 0 }
+    const pressure = { requests: 0, bodyBytes: 0, heapBytes: Number.MAX_SAFE_INTEGER, everyMs: 0 }
     await app.register(limits, { perMinute: 0, pressure })
     app.get('/', async () => 'served')
     await app.register(readyRoutes, { checkReady: ready })

@@ -3,7 +3,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Scheduler } from '../../schedule/scheduler.ts'
+import { checkCharset } from '../body/charset.ts'
+import { decoded, toDecodingFailure } from '../body/content-coding.ts'
+import { addJsonParser, parseJson } from '../body/json-body.ts'
+import { type BodySource, onTooSlow } from '../connections.ts'
 import { sendFailure } from '../error-mapper.plugin.ts'
+import { Refusal } from '../refusal.ts'
 import { BatchBody, BatchLines, BatchReply, LineReplies } from './batch.schemas.ts'
 import { createIntake, toItemReply, unconfirmed } from './batch.ts'
 import { answerLines } from './ndjson.ts'
@@ -23,24 +28,34 @@ export interface BatchRoutesOptions {
 
 const JSON_TYPE = 'application/json'
 const LINES_TYPE = 'application/x-ndjson'
-/** For so long a client that goes on sending after the end of its results is let, so that it can read them. */
-const LINGER_MS = 5_000
+const STOPPING = {
+  status: 503,
+  detail: 'the server is stopping; send this line and those after it again',
+}
 
 /** Many messages in one request: as one JSON body, or as a stream of lines that is answered while it is read. */
 export const batchRoutes: FastifyPluginAsyncTypebox<BatchRoutesOptions> = async (app, options) => {
   const { scheduler, now, checkDestination, bodyLimit, batchBodyLimit } = options
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
-  app.addHook('preClose', async () => closing.abort())
+  app.addHook('preClose', async () => closing.abort(new Refusal(STOPPING)))
 
   // The raw stream: no limit holds for all of it, only for each line.
-  app.addContentTypeParser(LINES_TYPE, (_request, stream, done) => done(null, stream))
+  app.addContentTypeParser(LINES_TYPE, ({ headers }, stream, done) => {
+    try {
+      checkCharset(headers)
+      done(null, decoded(stream, headers))
+    } catch (refusal) {
+      done(refusal as Error)
+    }
+  })
+  app.removeContentTypeParser(JSON_TYPE)
+  addJsonParser(app, batchBodyLimit, parseJson)
   app.addContentTypeParser('*', (_request, _stream, done) => done(wrongType()))
 
   app.post(
     '/messages/batch',
     {
-      bodyLimit: batchBodyLimit,
       schema: {
         summary: 'Schedule many messages',
         tags: ['messages'],
@@ -62,7 +77,15 @@ export const batchRoutes: FastifyPluginAsyncTypebox<BatchRoutesOptions> = async 
       const intake = createIntake({ scheduler, now, checkDestination, log: request.log })
       if (body instanceof Readable) {
         const hangUp = leaveOpen(reply.raw, request.raw)
-        const results = answerLines(body, { intake, bodyLimit, closing: closing.signal, onEarlyEnd: hangUp })
+        const broken = new AbortController()
+        const raw: BodySource = request.raw
+        raw[onTooSlow] = (refusal) => broken.abort(refusal)
+        body.once('error', (error) => {
+          const failure = toDecodingFailure(error)
+          if (failure instanceof Refusal) broken.abort(failure)
+        })
+        const ending = AbortSignal.any([closing.signal, broken.signal])
+        const results = answerLines(body, { intake, bodyLimit, ending, onEarlyEnd: hangUp })
         return reply.type(LINES_TYPE).send(Readable.from(results))
       }
       // No message is longer than all of them, which is told beforehand unless the body comes in chunks.
@@ -80,21 +103,15 @@ const wrongType = () =>
   Object.assign(new Error(`content-type: must be ${JSON_TYPE} or ${LINES_TYPE}`), { statusCode: 415 })
 
 /**
- * Has the connection closed in an orderly way after the response: Node would destroy it at once where the client asked
- * for `connection: close`, and while there is unread data that resets it, with results on their way.
+ * Has the connection closed in an orderly way after the response: Node would destroy it at once where the response says
+ * that it closes, and while there is unread data that resets it, with results on their way. A client that does not close
+ * its side is not waited for long: see connections.ts.
  *
  * @returns to be called when the response ends before the request: the connection is closed then in any case
  */
 function leaveOpen(response: ServerResponse, { socket }: IncomingMessage): () => void {
-  let hangsUp = !response.shouldKeepAlive
-  response.shouldKeepAlive = true
-  response.once('finish', () => {
-    if (!hangsUp) return
-    socket.end()
-    const timer = setTimeout(() => socket.destroy(), LINGER_MS)
-    socket.once('close', () => clearTimeout(timer))
-  })
+  socket.destroySoon = () => socket.end()
   return () => {
-    hangsUp = true
+    response.once('finish', () => socket.end())
   }
 }

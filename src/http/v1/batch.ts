@@ -1,6 +1,7 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Scheduler } from '../../schedule/scheduler.ts'
+import { TOO_LARGE } from '../body/body-text.ts'
 import { type Failure, toFailure } from '../failure.ts'
 import { explain, InvalidRequestError } from '../validation.ts'
 import type { ItemReply } from './batch.schemas.ts'
@@ -36,7 +37,7 @@ export interface Intake {
 const newMessage = TypeCompiler.Compile(NewMessageBody)
 const clientId = new RegExp(CLIENT_ID)
 
-export const TOO_LARGE: Outcome = { failure: { status: 413, detail: 'body: is too large' } }
+const TOO_LARGE_OUTCOME: Outcome = { failure: TOO_LARGE }
 
 export function createIntake({ scheduler, now, checkDestination, log }: IntakeDeps): Intake {
   let lastBug: unknown
@@ -57,7 +58,7 @@ export function createIntake({ scheduler, now, checkDestination, log }: IntakeDe
 
   async function take(value: unknown, limit?: number): Promise<Outcome> {
     try {
-      if (limit !== undefined && !fits(value, limit)) return TOO_LARGE
+      if (limit !== undefined && !fits(value, limit)) return TOO_LARGE_OUTCOME
       if (!newMessage.Check(value)) throw new InvalidRequestError(explain(newMessage.Errors(value)))
       const { id, duplicate } = await scheduler.schedule(toNewMessage(value, now(), checkDestination))
       return { id, status: duplicate ? 200 : 201 }

@@ -1,13 +1,18 @@
+import { TOO_LARGE } from '../body/body-text.ts'
+import { toText } from '../body/charset.ts'
+import { Refusal } from '../refusal.ts'
+
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
 const BYTE_ORDER_MARK = '\uFEFF'
 const FIRST_ROOM = 4_096
+const LINE_TOO_LARGE = new Refusal(TOO_LARGE)
 
 export interface Line {
   /** from 1; blank lines count */
   readonly number: number
-  /** null for one that is too large */
-  readonly text: string | null
+  /** what is wrong with its bytes (too large, not UTF-8) where that keeps it from being text */
+  readonly text: string | Refusal
 }
 
 /** Finds the lines in a stream of bytes, in whatever pieces it comes. */
@@ -45,10 +50,11 @@ export function createLineSplitter(limit: number): LineSplitter {
     if (kept.length > FIRST_ROOM) kept = Buffer.alloc(0)
   }
 
-  function textOf(bytes: Buffer, from: number, to: number): string | null {
+  function textOf(bytes: Buffer, from: number, to: number): string | Refusal {
     const end = to > from && bytes[to - 1] === CARRIAGE_RETURN ? to - 1 : to
-    if (end - from > limit) return null
-    const text = bytes.toString('utf8', from, end)
+    if (end - from > limit) return LINE_TOO_LARGE
+    const text = toText(bytes.subarray(from, end))
+    if (typeof text !== 'string') return text
     return number === 1 && text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text
   }
 
@@ -60,13 +66,13 @@ export function createLineSplitter(limit: number): LineSplitter {
         if (!skipping && keptBytes + to - from > limit + 1) {
           skipping = true
           forget()
-          yield { number, text: null }
+          yield { number, text: LINE_TOO_LARGE }
         }
         if (!skipping && (lineFeed === -1 || keptBytes > 0)) keep(piece.subarray(from, to))
         if (lineFeed === -1) return
         if (!skipping) {
           const text = keptBytes > 0 ? textOf(kept, 0, keptBytes) : textOf(piece, from, to)
-          if (text === null || !isBlank(text)) yield { number, text }
+          if (!isBlank(text)) yield { number, text }
           forget()
         }
         skipping = false
@@ -77,10 +83,11 @@ export function createLineSplitter(limit: number): LineSplitter {
     *rest() {
       if (skipping || keptBytes === 0) return
       const text = textOf(kept, 0, keptBytes)
-      if (text === null || !isBlank(text)) yield { number, text }
+      if (!isBlank(text)) yield { number, text }
     },
   }
 }
 
 /** Most lines begin with a brace and are seen not to be blank at once. */
-const isBlank = (text: string) => text.charCodeAt(0) !== 0x7b && text.trim() === ''
+const isBlank = (text: string | Refusal) =>
+  typeof text === 'string' && text.charCodeAt(0) !== 0x7b && text.trim() === ''

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
-import { type Intake, type Outcome, TOO_LARGE, toItemReply, unconfirmed } from './batch.ts'
+import type { Refusal } from '../refusal.ts'
+import { type Intake, type Outcome, toItemReply, unconfirmed } from './batch.ts'
 import { createLineSplitter, type Line } from './lines.ts'
 
 /** Handed in together, in one turn of the event loop; fewer where a piece of the stream has fewer. */
@@ -9,16 +10,12 @@ const GROUP_CHARACTERS = 1_048_576
 const READ_ON_LINES = 250
 const READ_ON_CHARACTERS = 2_097_152
 
-const STOPPING: Outcome = {
-  failure: { status: 503, detail: 'the server is stopping; send this line and those after it again' },
-}
-
 export interface AnswerOptions {
   readonly intake: Pick<Intake, 'takeText'>
   /** bytes a line may have */
   readonly bodyLimit: number
-  /** aborted when the server stops */
-  readonly closing: AbortSignal
+  /** aborted, with a Refusal that the result of the line after the last one tells, when no more is to be read */
+  readonly ending: AbortSignal
   /** told before the end of the results, when they end although there may be more lines, which are read and dropped */
   readonly onEarlyEnd: () => void
 }
@@ -38,12 +35,12 @@ interface Answer {
  * Takes in one message a line, and yields the results as NDJSON, in order, as soon as Redis has confirmed them.
  *
  * Nothing piles up: at most 500 lines and a few mebibytes of them are between the source and the results, and the
- * source is read only as the results are taken. A line that Redis did not confirm ends the reading, and so does a server
- * that stops; what was handed in by then is still answered. A source that breaks off ends the results without an error,
+ * source is read only as the results are taken. A line that Redis did not confirm ends the reading, and so does `ending`;
+ * what was handed in by then is still answered. A source that breaks off ends the results without an error,
  * as there is nobody left to read one.
  */
 export async function* answerLines(source: Readable, options: AnswerOptions): AsyncGenerator<string> {
-  const { intake, bodyLimit, closing, onEarlyEnd } = options
+  const { intake, bodyLimit, ending, onEarlyEnd } = options
   const groups = groupsOf(source, bodyLimit)
   const unanswered: { readonly group: Group; readonly answer: Promise<Answer> }[] = []
   let reading: Promise<Group | 'end' | 'stop'> | undefined
@@ -54,14 +51,14 @@ export async function* answerLines(source: Readable, options: AnswerOptions): As
   const readGroup = () =>
     new Promise<Group | 'end' | 'stop'>((resolve) => {
       stop = () => resolve('stop')
-      if (closing.aborted) return stop()
+      if (ending.aborted) return stop()
       groups.next().then(
         ({ value, done }) => resolve(done ? 'end' : value),
         () => resolve('end'),
       )
     })
-  const onClosing = () => stop()
-  closing.addEventListener('abort', onClosing)
+  const onEnding = () => stop()
+  ending.addEventListener('abort', onEnding)
 
   try {
     yield '' // sends the headers, as a client may wait for them before its first line
@@ -88,9 +85,9 @@ export async function* answerLines(source: Readable, options: AnswerOptions): As
     if (state === 'ended') return
     onEarlyEnd()
     void drop(groups)
-    if (state === 'stopped') yield toText(lastLine + 1, STOPPING)
+    if (state === 'stopped') yield toText(lastLine + 1, toOutcome(ending.reason))
   } finally {
-    closing.removeEventListener('abort', onClosing)
+    ending.removeEventListener('abort', onEnding)
   }
 }
 
@@ -128,7 +125,7 @@ function* grouped(all: Iterable<Line>): Generator<Group> {
   let characters = 0
   for (const line of all) {
     lines.push(line)
-    characters += line.text?.length ?? 0
+    characters += typeof line.text === 'string' ? line.text.length : 0
     if (lines.length < GROUP_LINES && characters < GROUP_CHARACTERS) continue
     yield { lines, characters }
     lines = []
@@ -139,7 +136,7 @@ function* grouped(all: Iterable<Line>): Generator<Group> {
 
 async function answer(intake: Pick<Intake, 'takeText'>, { lines }: Group): Promise<Answer> {
   const outcomes = await Promise.all(
-    lines.map(({ text }) => (text === null ? TOO_LARGE : intake.takeText(text))),
+    lines.map(({ text }) => (typeof text === 'string' ? intake.takeText(text) : toOutcome(text))),
   )
   let results = ''
   let failed = false
@@ -150,4 +147,5 @@ async function answer(intake: Pick<Intake, 'takeText'>, { lines }: Group): Promi
   return { results, failed }
 }
 
+const toOutcome = ({ failure }: Refusal): Outcome => ({ failure })
 const toText = (line: number, outcome: Outcome) => `${JSON.stringify({ line, ...toItemReply(outcome) })}\n`

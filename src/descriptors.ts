@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs'
+
+/** What a process needs file descriptors for besides clients and webhooks: itself, Redis, files, the resolver. */
+const OWN = 64
+
+/** @returns how many files and connections this process may have open; undefined where the system does not say it so */
+export function descriptorLimit(): number | undefined {
+  try {
+    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
+    return soft === undefined ? undefined : Number(soft)
+  } catch {
+    return undefined // not Linux
+  }
+}
+
+/**
+ * How many connections of clients leave room for all else that needs a descriptor. Where there is hardly any, clients
+ * get a quarter.
+ *
+ * @param limit descriptors the process may have
+ * @param webhooks deliveries under way at a time, each with a connection
+ */
+export const connectionsWithin = (limit: number, webhooks: number): number =>
+  Math.max(Math.floor(limit / 4), limit - webhooks - OWN)

@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { expect, it, onTestFinished } from 'vitest'
+import { freshNamespace } from '../support/namespace.ts'
+import { connectRaw, rawPost } from '../support/raw-http.ts'
+import { startService } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+const DESCRIPTORS = 64
+const SILENT = 80
+
+it.each([1, 2])(
+  'a service of %i processes lives through more silent connections than it has descriptors',
+  async (processes) => {
+    const service = await startService({
+      env: { NAMESPACE: freshNamespace(), PROCESSES: String(processes) },
+      descriptors: DESCRIPTORS,
+    })
+    onTestFinished(() => void service.end('SIGKILL'))
+    const { hostname, port } = new URL(service.url)
+    const silent: { socket: Socket; state: 'new' | 'open' | 'closed' }[] = []
+    onTestFinished(() => {
+      for (const { socket } of silent) socket.destroy()
+    })
+    for (let i = 0; i < SILENT * processes; i += 1) {
+      const each = { socket: connect(Number(port), hostname), state: 'new' as 'new' | 'open' | 'closed' }
+      each.socket.on('error', () => undefined)
+      each.socket.once('connect', () => {
+        each.state = 'open'
+      })
+      each.socket.once('close', () => {
+        each.state = 'closed'
+      })
+      each.socket.resume()
+      silent.push(each)
+    }
+    await until(
+      'what is too many was refused',
+      () => silent.filter(({ state }) => state === 'closed').length >= SILENT - DESCRIPTORS,
+    )
+    await until('it is told', () => service.log.some(({ msg }) => /connections are open/.test(String(msg))))
+    for (const { socket } of silent) socket.destroy()
+    await until('it answers again', async () => {
+      try {
+        return (await service.get('/health')).status === 200
+      } catch {
+        return false // still refused
+      }
+    })
+    expect((await service.post(Date.now() + 3_600_000, 'still here')).status).toBe(200)
+    expect(service.hasEnded()).toBe(false)
+    expect(service.stderr()).toBe('')
+    expect(await service.end()).toBe(0)
+  },
+)
+
+/** Bytes of memory that a process has for itself now. */
+const residentOf = (pid: number) =>
+  1_024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+
+it('a server holds only so much of the bodies that are under way, and takes others once they are gone', async () => {
+  const HALF = 8_000_000
+  const COUNT = 40
+  const service = await startService({
+    env: { NAMESPACE: freshNamespace(), NODE_OPTIONS: '--max-old-space-size=256' },
+  })
+  onTestFinished(() => void service.end('SIGKILL'))
+  await service.post(Date.now() + 3_600_000, 'first')
+  const before = residentOf(service.pid)
+  const half = Buffer.alloc(HALF, ' ')
+  const head = rawPost('/v1/messages/batch', '', { 'content-length': String(2 * HALF) })
+  const clients = await Promise.all(
+    Array.from({ length: COUNT }, async () => {
+      const client = await connectRaw(service.url)
+      let isSent = false
+      client.socket.write(head)
+      client.socket.write(half, () => {
+        isSent = true
+      })
+      return { ...client, isOver: () => isSent || client.received() !== '' || client.socket.destroyed }
+    }),
+  )
+  await until('each has sent its half, or was refused', () => clients.every((client) => client.isOver()))
+  const refused = () => clients.filter((client) => client.received().startsWith('HTTP/1.1 503 ')).length
+  await until('most were refused', () => refused() > COUNT / 2)
+  expect(residentOf(service.pid) - before).toBeLessThan((COUNT * HALF) / 2)
+  expect(refused()).toBeLessThan(COUNT)
+
+  for (const { socket } of clients) socket.destroy()
+  const messages = Array.from({ length: 10 }, () => ({ delay: '1h', payload: 'x'.repeat(1_000_000) }))
+  await until('another is taken', async () => {
+    const { status } = await service.call('POST', '/v1/messages/batch', { messages })
+    return status === 200
+  })
+  expect(await service.end()).toBe(0)
+})

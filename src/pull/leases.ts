@@ -24,6 +24,8 @@ export interface Lease {
   readonly attempt: number
   /** only ever grows for a message, so that whoever acts on it can refuse a late twin */
   readonly claim: number
+  /** when this attempt was due */
+  readonly attemptDueAt: number
   /** how late this attempt begins */
   readonly lateMs: number
 }
@@ -49,6 +51,8 @@ export interface Leases {
     args: { limit: number; lockMs: number; waitMs: number },
     signal: AbortSignal,
   ): Promise<Lease[]>
+  /** Undoes leases of which their worker could not be told, as if they had never been. */
+  giveBack(leases: readonly Lease[]): void
   /**
    * Ends deliveries that went well.
    *
@@ -220,6 +224,16 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
       return claimed.map(({ lease }) => lease)
     },
 
+    giveBack(given) {
+      const byShard = new Map<number, Release[]>()
+      for (const { id, token, attemptDueAt } of given) {
+        const { shard = 0, secret = '' } = decodeLeaseToken(token) ?? {}
+        const release = returned({ id, attemptDueAt }, secret)
+        byShard.set(shard, [...(byShard.get(shard) ?? []), release])
+      }
+      for (const [shard, releases] of byShard) void giveBack(shard, releases)
+    },
+
     acknowledge: (refs, onlyOf) =>
       forEachShard(refs, onlyOf, async (shard, held) => {
         const delivered = held.map(({ id, token, proof: { lateMs } }) => ({ id, token, lateMs }))
@@ -264,7 +278,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
 const UNREADABLE = { why: 'failed', retryAfterMs: 0, reason: 'unreadable', report: '' } as const
 
 /** As if it had never been leased. */
-const returned = ({ id, attemptDueAt }: Claim, token: string): Release => ({
+const returned = ({ id, attemptDueAt }: Pick<Claim, 'id' | 'attemptDueAt'>, token: string): Release => ({
   ...{ id, token, why: 'returned', dueAt: attemptDueAt },
 })
 
@@ -273,14 +287,14 @@ const reportOf = ({ leasedAt, claim }: LeaseToken, now: number): string =>
 
 /** Null for a record that makes no sense. */
 function toLease(
-  { id, number: claim, record, failures, recoveries }: Claim,
+  { id, number: claim, attemptDueAt, record, failures, recoveries }: Claim,
   { shard, leasedAt, secret }: Pick<LeaseToken, 'shard' | 'leasedAt' | 'secret'>,
 ): Lease | null {
   try {
     const { dueAt, payload } = decodeRecord(record)
     const lateMs = Math.max(0, leasedAt - dueAt)
     const token = encodeLeaseToken({ shard, leasedAt, lateMs, claim, secret })
-    return { id, token, payload, dueAt, attempt: 1 + failures + recoveries, claim, lateMs }
+    return { id, token, payload, dueAt, attemptDueAt, attempt: 1 + failures + recoveries, claim, lateMs }
   } catch {
     return null
   }

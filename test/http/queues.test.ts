@@ -3,9 +3,10 @@ import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { FastifyInstance } from 'fastify'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import type { Lease, LeaseRef, Leases } from '../../src/pull/leases.ts'
 import { httpApp } from '../support/http-app.ts'
+import { connectRaw, rawPost } from '../support/raw-http.ts'
 import { machineMs } from '../support/speed.ts'
 import { until } from '../support/until.ts'
 
@@ -15,6 +16,7 @@ const lease = (id: string, payload = '{"a":1}'): Lease => ({
   token: `token-of-${id}`,
   payload,
   dueAt: DUE,
+  attemptDueAt: DUE,
   attempt: 2,
   claim: 4712,
   lateMs: 3,
@@ -31,13 +33,19 @@ class FakeLeases implements Leases {
   hangs = false
   slowlyAnswers: Promise<void> = Promise.resolve()
 
-  async claim(queue: string, args: object, signal: AbortSignal): Promise<Lease[]> {
+  /** the ids of leases that nobody took */
+  readonly givenBack: string[] = []
+
+  async claim(queue: string, args: { waitMs: number }, signal: AbortSignal): Promise<Lease[]> {
     this.asked.push(['claim', queue, args])
     this.signals.push(signal)
-    if (!this.hangs) return this.toClaim
+    if (!this.hangs || args.waitMs === 0) return this.toClaim
     if (!signal.aborted) await once(signal, 'abort')
     await this.slowlyAnswers
     return []
+  }
+  giveBack(given: readonly Lease[]): void {
+    this.givenBack.push(...given.map(({ id }) => id))
   }
   acknowledge = async (refs: readonly LeaseRef[]) => this.#end('acknowledge', refs)
   release = async (refs: readonly LeaseRef[], delayMs: number | null) => this.#end('release', refs, delayMs)
@@ -54,8 +62,8 @@ let app: FastifyInstance
 beforeEach(async () => {
   leases = new FakeLeases()
   app = await httpApp({ leases, lockMs: 45_000 })
+  onTestFinished(() => app.close()) // after the connections of the test
 })
-afterEach(() => app.close())
 
 const post = async (url: string, payload?: unknown, headers: Record<string, string> = {}) => {
   const answer = await app.inject({
@@ -311,4 +319,40 @@ it('extends, unless told otherwise, for as long as the server has it', async () 
     expect(await post('mails/extend', { messages: [ref('a')], lockMs })).toMatchObject(
       refused('/lockMs', /1000/),
     )
+})
+
+describe('a worker that closes its side of the connection', () => {
+  const claim = (waitMs: number) => rawPost('/v1/queues/jobs/claim', JSON.stringify({ waitMs }))
+  const listen = () => app.listen({ port: 0, host: '127.0.0.1' })
+
+  it.each([0, 20_000])('with its request, and waits %i ms, is told what there is', async (waitMs) => {
+    leases.hangs = true
+    leases.toClaim = [lease('a')]
+    const worker = await connectRaw(await listen())
+    worker.socket.end(claim(waitMs))
+    const answer = await worker.closed()
+    expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
+    expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject({ messages: [{ id: 'a' }] })
+    expect(leases.givenBack).toEqual([])
+  })
+
+  it('while it waits is answered at once', async () => {
+    leases.hangs = true
+    const worker = await connectRaw(await listen())
+    worker.socket.write(claim(20_000))
+    await until('it waits', () => leases.asked.length === 1)
+    worker.socket.end()
+    expect(await worker.closed()).toMatch(/^HTTP\/1\.1 200 .*{"messages":\[\]}$/s)
+  })
+
+  it('and is gone keeps no lease', async () => {
+    leases.hangs = true
+    leases.toClaim = [lease('a'), lease('b')]
+    const worker = await connectRaw(await listen())
+    worker.socket.write(claim(20_000))
+    await until('it waits', () => leases.asked.length === 1)
+    worker.socket.destroy()
+    await until('the leases are given back', () => leases.givenBack.length === 2)
+    expect(leases.givenBack).toEqual(['a', 'b'])
+  })
 })

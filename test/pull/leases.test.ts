@@ -32,6 +32,7 @@ describe('a claim', () => {
         token: expect.any(String),
         payload: '"work of a"',
         dueAt: now - 40,
+        attemptDueAt: now - 40,
         attempt: 1,
         claim: expect.any(Number),
         lateMs: expect.any(Number),

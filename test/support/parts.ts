@@ -16,6 +16,8 @@ export const WITHOUT_REDIS = [
   'test/deliver/*.test.ts',
   'test/http/api-keys.test.ts',
   'test/http/auth.test.ts',
+  'test/http/body.test.ts',
+  'test/http/connections.test.ts',
   'test/http/dead.test.ts',
   'test/http/destinations.test.ts',
   'test/http/limits.test.ts',
@@ -64,6 +66,7 @@ export const FIGURES = [
 /** Those of the shared Redis that are about processes, signals and roles, which takes long and is the same for every kind */
 export const PROCESSES = [
   'test/behaviour/full-disk.test.ts',
+  'test/behaviour/connections.test.ts',
   'test/behaviour/process.test.ts',
   'test/behaviour/processes.test.ts',
   'test/behaviour/roles.test.ts',

@@ -2,9 +2,11 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import type { Lease, LeaseRef, Leases } from '../../pull/leases.ts'
+import { addJsonParser, parseJson } from '../body/json-body.ts'
 import { sendFailure } from '../error-mapper.plugin.ts'
 import { parseDelay } from '../time.ts'
 import { InvalidRequestError } from '../validation.ts'
+import { sendInDoubt, watchPresence } from './client-presence.ts'
 import { Problem } from './problem.schemas.ts'
 import {
   AcknowledgeBody,
@@ -24,6 +26,8 @@ export interface QueueRoutesOptions {
   readonly leases: Leases
   /** how long a lease holds unless a worker says otherwise */
   readonly lockMs: number
+  /** bytes a body may have */
+  readonly bodyLimit: number
   /** Redis's clock as last heard of, epoch ms */
   readonly now: () => number
 }
@@ -34,19 +38,16 @@ const tags = ['queues']
 /** Workers in any language lease messages, and say what became of them. */
 export const queueRoutes: FastifyPluginAsyncTypebox<QueueRoutesOptions> = async (app, options) => {
   const { leases, now } = options
-  const waiting = new Set<AbortController>()
+  const allWaiting = new Set<AbortController>()
   let closing = false
   app.addHook('preClose', async () => {
     closing = true
-    for (const each of waiting) each.abort()
+    for (const each of allWaiting) each.abort()
   })
 
   // Here a body may be left out, whatever type the client says that it has.
-  const parseJson = app.getDefaultJsonParser('ignore', 'ignore')
   app.removeContentTypeParser('application/json')
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) =>
-    body === '' ? done(null) : parseJson(request, String(body), done),
-  )
+  addJsonParser(app, options.bodyLimit, (text) => (text === '' ? undefined : parseJson(text)))
   app.addContentTypeParser('*', ({ headers }, _stream, done) =>
     hasNoBody(headers) ? done(null) : done(wrongType()),
   )
@@ -67,19 +68,23 @@ export const queueRoutes: FastifyPluginAsyncTypebox<QueueRoutesOptions> = async 
     },
     async (request, reply) => {
       const { limit = 1, lockMs = options.lockMs, waitMs = 0 } = request.body
-      const gone = new AbortController()
-      // Not the request's own 'close', which comes as soon as its body has been read.
-      reply.raw.once('close', () => gone.abort())
-      if (reply.raw.destroyed || closing) gone.abort()
-      waiting.add(gone)
-      if (waitMs > 0) request.leaveHand?.()
+      const client = watchPresence(request, reply)
+      const { waiting } = client
+      if (closing) waiting.abort()
+      allWaiting.add(waiting)
+      if (waitMs > 0) request.inHand?.leave()
+      const claim = async (waitMs: number, signal: AbortSignal) =>
+        signal.aborted ? [] : leases.claim(request.params.queue, { limit, lockMs, waitMs }, signal)
       try {
-        const claimed = gone.signal.aborted
-          ? []
-          : await leases.claim(request.params.queue, { limit, lockMs, waitMs }, gone.signal)
-        return { messages: claimed.flatMap((lease) => toClaimed(lease, request.log)) }
+        let claimed = await claim(waitMs, waiting.signal)
+        if (claimed.length === 0 && client.isInDoubt() && !closing) claimed = await claim(0, client.gone)
+        const answer = { messages: claimed.flatMap((lease) => toClaimed(lease, request.log)) }
+        if (claimed.length === 0 || !client.isInDoubt()) return answer
+        if (!(await sendInDoubt(reply, answer))) leases.giveBack(claimed)
+        return reply
       } finally {
-        waiting.delete(gone)
+        allWaiting.delete(waiting)
+        client.end()
       }
     },
   )
@@ -155,7 +160,7 @@ const wrongType = () =>
   Object.assign(new Error('content-type: must be application/json'), { statusCode: 415 })
 
 /** None for a payload that somebody else has spoilt, which must not keep the others back: its lease ends by itself. */
-function toClaimed({ payload: text, dueAt, ...lease }: Lease, log: FastifyBaseLogger) {
+function toClaimed({ payload: text, dueAt, attemptDueAt: _, ...lease }: Lease, log: FastifyBaseLogger) {
   try {
     const payload: unknown = JSON.parse(text)
     return [{ ...lease, payload, at: toIso(dueAt) }]

@@ -7,7 +7,7 @@ import Fastify, {
 } from 'fastify'
 import type { ApiKey } from './http/api-keys.ts'
 import { auth } from './http/auth.plugin.ts'
-import { addJsonParser, parseJson } from './http/body/json-body.ts'
+import { addJsonParser, parseJson } from './http/body-json.ts'
 import { boundConnections } from './http/bound-connections.ts'
 import { CLIENT_TIMES, type ClientTimes } from './http/connections.ts'
 import { docs } from './http/docs.plugin.ts'

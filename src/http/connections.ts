@@ -19,7 +19,7 @@ export interface ClientTimes {
 export const CLIENT_TIMES: ClientTimes = {
   silenceMs: 60_000,
   bytesPerSecond: 1_024,
-  averageFromMs: 20_000,
+  averageFromMs: 30_000,
   lingerMs: 5_000,
   everyMs: 1_000,
 }
@@ -92,20 +92,25 @@ export function watchConnections(server: Server, times: ClientTimes): Connection
 
   function look(): void {
     for (const connection of connections.values()) {
-      const { socket, request } = connection
+      const { socket, request, response } = connection
       if (socket.writableFinished) {
         connection.closedMs += everyMs
         if (connection.closedMs >= lingerMs) socket.destroy()
-      } else if (request?.complete === false && isTooSlow(connection, times)) end(connection)
+      } else if (request?.complete === false) {
+        if (isTooSlow(connection, times)) end(connection)
+      } else if (response?.writableFinished === true) {
+        // Neither is kept for as long as the connection has nothing to do.
+        connection.request = undefined
+        connection.response = undefined
+      }
     }
   }
 
   return {
     close() {
       for (const { socket, response } of connections.values()) {
-        if (response === undefined) {
-          if (socket.bytesRead === 0) socket.destroy()
-        } else if (!response.headersSent) response.shouldKeepAlive = false
+        if (socket.bytesRead === 0) socket.destroy()
+        else if (response?.headersSent === false) response.shouldKeepAlive = false
       }
     },
   }

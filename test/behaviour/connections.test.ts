@@ -94,3 +94,25 @@ it('a server holds only so much of the bodies that are under way, and takes othe
   })
   expect(await service.end()).toBe(0)
 })
+
+it('a server with a small heap sheds what is too much at a time, and answers all the rest', async () => {
+  const CONNECTIONS = 20
+  const EACH = 300
+  const service = await startService({
+    env: { NAMESPACE: freshNamespace(), NODE_OPTIONS: '--max-old-space-size=64' },
+  })
+  onTestFinished(() => void service.end('SIGKILL'))
+  const post = rawPost('/v1/messages', JSON.stringify({ delay: '1h', payload: 'x'.repeat(100) }))
+  const flood = Buffer.concat(Array<Buffer>(EACH).fill(post))
+  const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => connectRaw(service.url)))
+  for (const { socket } of clients) socket.write(flood)
+  const statuses = () => clients.flatMap(({ received }) => received().match(/HTTP\/1\.1 \d+/g) ?? [])
+  await until('all are answered', () => statuses().length === CONNECTIONS * EACH)
+  const count = (status: number) => statuses().filter((each) => each === `HTTP/1.1 ${status}`).length
+  expect(count(201) + count(503)).toBe(CONNECTIONS * EACH)
+  expect(count(201)).toBeGreaterThan(100)
+  expect(count(503)).toBeGreaterThan(0)
+  const { status } = await service.post(Date.now() + 3_600_000, 'one at a time')
+  expect(status).toBe(200)
+  expect(await service.end()).toBe(0)
+})

@@ -1,7 +1,7 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Scheduler } from '../../schedule/scheduler.ts'
-import { TOO_LARGE } from '../body/body-text.ts'
+import { TOO_LARGE } from '../body-text.ts'
 import { type Failure, toFailure } from '../failure.ts'
 import { explain, InvalidRequestError } from '../validation.ts'
 import type { ItemReply } from './batch.schemas.ts'

@@ -1,5 +1,5 @@
-import { TOO_LARGE } from '../body/body-text.ts'
-import { toText } from '../body/charset.ts'
+import { toText } from '../body-charset.ts'
+import { TOO_LARGE } from '../body-text.ts'
 import { Refusal } from '../refusal.ts'
 
 const LINE_FEED = 0x0a

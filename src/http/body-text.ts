@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
-import { type BodySource, onTooSlow } from '../connections.ts'
-import { Refusal } from '../refusal.ts'
-import { checkCharset, toText } from './charset.ts'
-import { decoded, toDecodingFailure } from './content-coding.ts'
+import { checkCharset, toText } from './body-charset.ts'
+import { decoded, toDecodingFailure } from './body-coding.ts'
+import { type BodySource, onTooSlow } from './connections.ts'
+import { Refusal } from './refusal.ts'
 
 export const TOO_LARGE = { status: 413, detail: 'body: is too large' }
 const TOO_MUCH_IN_HAND = {

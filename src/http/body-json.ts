@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { Refusal } from '../refusal.ts'
 import { readText } from './body-text.ts'
+import { Refusal } from './refusal.ts'
 
 const BYTE_ORDER_MARK = 0xfeff
 

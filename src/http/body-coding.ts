@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
-import { Refusal } from '../refusal.ts'
+import { Refusal } from './refusal.ts'
 
 const GZIP: ReadonlySet<string> = new Set(['gzip', 'x-gzip'])
 const PLAIN: ReadonlySet<string> = new Set(['', 'identity'])

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
-import { Refusal } from '../refusal.ts'
+import { Refusal } from './refusal.ts'
 
 const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]*)/i
 const UTF8: ReadonlySet<string> = new Set(['utf-8', 'utf8'])

@@ -15,7 +15,7 @@ const DESCRIPTION = `Hand over a message and a time; at that time it is delivere
 - **Cancelled is cancelled.** Once cancelling was answered, the message is never delivered, whatever raced it.
 - **Retries of a request are safe** with an \`id\` of your own: the same content again is answered with what is there.
 
-Times in are ISO 8601 with an offset or Z, or epoch milliseconds; times out are ISO 8601 UTC with milliseconds.
+Times in are RFC 3339 (ISO 8601 with an offset or Z), or epoch milliseconds; times out are ISO 8601 UTC with milliseconds.
 Failures under \`/v1\` are problems (RFC 9457, \`application/problem+json\`); everything else has the original service's
 plain form \`{"status":"error","message":"..."}\`. Where keys are set, send one as \`Authorization: Bearer\`: GET needs the
 scope \`read\`, what is about a queue \`pull\` or \`pull:<queue>\`, everything else \`write\`; without one or with the wrong one the answer is 401 or 403.`

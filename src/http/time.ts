@@ -1,4 +1,5 @@
 import { LAST_MS } from '../message.ts'
+import { durationLike, timeLike } from './time-hints.ts'
 
 /** Numbers below this are seconds: up to eleven digits, which as milliseconds ended in 1973. */
 const SECONDS_BELOW = 1e11
@@ -6,26 +7,31 @@ const SECONDS_BELOW = 1e11
 const ISO_8601 =
   /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d{2}):?(\d{2}))$/i
 
+/** What the API takes as a time, and as a delay; in words that can follow "must be". */
+export const AT_FORMS =
+  'RFC 3339 (ISO 8601 with an offset or Z), as "2030-01-01T09:00:00Z", or epoch milliseconds (an integer)'
+export const DELAY_FORMS = 'whole milliseconds, 0 or more, or digits and one of s, m, h, d, as "90s"'
+
 /**
- * Reads a time as the API takes it: ISO 8601 with an offset or Z, or epoch milliseconds.
+ * Reads a time as the API takes it: RFC 3339, or epoch milliseconds.
  *
  * @param value in a body a string or an integer; in a query digits are epoch milliseconds too
  * @returns epoch ms, 0 for anything before 1970, which is as past as any; or what is wrong, in words
  */
 export function parseAt(value: number | string, { inQuery = false } = {}): number | string {
   const number =
-    typeof value === 'number' ? value : inQuery && /^\d{1,16}$/.test(value) ? Number(value) : undefined
+    typeof value === 'number' ? value : inQuery && /^\d{1,20}$/.test(value) ? Number(value) : undefined
   if (number === undefined) {
     const ms = fromIso(String(value))
-    if (ms === undefined) return `must be ${AT_FORMS}`
-    return ms > LAST_MS ? `must not lie past 9999-12-31` : Math.max(0, ms)
+    if (ms === undefined) return refused(AT_FORMS, timeLike(value))
+    return ms > LAST_MS ? 'must not lie past 9999-12-31' : Math.max(0, ms)
   }
-  if (!Number.isSafeInteger(number)) return `must be ${AT_FORMS}`
+  const unit = timeLike(number)
+  if (unit !== undefined) return refused(AT_FORMS, unit)
+  if (!Number.isSafeInteger(number)) return refused(AT_FORMS, undefined)
   if (number < SECONDS_BELOW) return 'looks like seconds: it must be epoch milliseconds (or ISO 8601)'
-  return number > LAST_MS ? 'must not lie past 9999-12-31' : number
+  return number
 }
-
-const AT_FORMS = 'ISO 8601 with an offset or Z, or epoch milliseconds (an integer)'
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
@@ -34,9 +40,12 @@ export function parseDelay(value: number | string, now: number): number | string
   const [, digits, unit = ''] = typeof value === 'string' ? (/^(\d{1,15})([smhd])$/.exec(value) ?? []) : []
   const ms = typeof value === 'number' ? value : Number(digits) * (UNIT_MS[unit] ?? 1)
   if (Number.isNaN(ms) || ms < 0 || (typeof value === 'number' && !Number.isSafeInteger(ms)))
-    return 'must be whole milliseconds, 0 or more, or digits and one of s, m, h, d, as "90s"'
+    return refused(DELAY_FORMS, durationLike(value))
   return now + ms > LAST_MS ? 'must not lead past 9999-12-31' : ms
 }
+
+const refused = (forms: string, like: string | undefined): string =>
+  like === undefined ? `must be ${forms}` : `must be ${forms}; this looks like ${like}`
 
 /**
  * Reads a time as the original service took it: epoch milliseconds or seconds, as a number or as digits

@@ -13,6 +13,10 @@ export interface FieldError {
 
 const MOST_ERRORS = 20
 
+/** By this a schema may say what a value that does not fit it looks like; no part of the schema that clients see. */
+export const LOOKS_LIKE = Symbol('what a value looks like')
+type LooksLike = (value: unknown) => string | undefined
+
 /** A request part that does not fit its schema, or that makes no sense although it does. */
 export class InvalidRequestError extends Error {
   override readonly name = 'InvalidRequestError'
@@ -54,7 +58,8 @@ export function explain(errors: Iterable<ValueError>): FieldError[] {
   for (const { path, type, value, schema, message } of ofVariantsMeant(errors)) {
     if (byPath.has(path)) continue
     if (byPath.size === MOST_ERRORS) break
-    const expected = `must be ${schema.description ?? message}`
+    const like = (schema as { [LOOKS_LIKE]?: LooksLike })[LOOKS_LIKE]?.(value)
+    const expected = `must be ${schema.description ?? message}${like === undefined ? '' : `; this looks like ${like}`}`
     if (type === ValueErrorType.ObjectAdditionalProperties)
       byPath.set(path, 'is not a field that is known here')
     else byPath.set(path, value === undefined ? `is missing; it ${expected}` : expected)

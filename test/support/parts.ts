@@ -29,6 +29,7 @@ export const WITHOUT_REDIS = [
   'test/http/ready.test.ts',
   'test/http/security-headers.test.ts',
   'test/http/stats.test.ts',
+  'test/http/time-hints.test.ts',
   'test/http/time.test.ts',
   'test/image/*.test.ts',
   'test/message.test.ts',

@@ -44,7 +44,7 @@ export const ShiftReply = Type.Object(
 
 const TimeQuery = (more: string) =>
   Type.String({
-    description: `ISO 8601 with an offset or Z, or epoch milliseconds; ${more}`,
+    description: `RFC 3339 (ISO 8601 with an offset or Z), or epoch milliseconds; ${more}`,
     examples: [EXAMPLE_TIME],
   })
 

@@ -1,4 +1,7 @@
 import { type TSchema, Type } from '@sinclair/typebox'
+import { AT_FORMS, DELAY_FORMS } from '../time.ts'
+import { durationLike, timeLike } from '../time-hints.ts'
+import { LOOKS_LIKE } from '../validation.ts'
 
 export const EXAMPLE_TIME = '2030-01-01T09:00:00.000Z'
 
@@ -18,12 +21,19 @@ export const words = <T extends string>(all: readonly [T, ...T[]], description: 
   )
 
 export const nullable = <T extends TSchema>(schema: T, description: string, examples: readonly unknown[]) =>
-  Type.Union([schema, Type.Null()], { description, examples })
+  Type.Union([schema, Type.Null()], {
+    ...looksLike((schema as { [LOOKS_LIKE]?: unknown })[LOOKS_LIKE]),
+    description,
+    examples,
+  })
+
+const looksLike = (tell: unknown): object => ({ [LOOKS_LIKE]: tell })
 
 /** A time on its way in. Like all of a request, it is described in words that can follow "must be". */
 export const TimeIn = (more: string) =>
   Type.Union([Type.String(), Type.Integer()], {
-    description: `ISO 8601 with an offset or Z, or epoch milliseconds (an integer)${more}`,
+    ...looksLike(timeLike),
+    description: `${AT_FORMS}${more}`,
     examples: [EXAMPLE_TIME, 1893488400000],
   })
 export const At = TimeIn('; a time that has come means now')
@@ -39,7 +49,8 @@ export const TimeOut = (description: string) =>
 
 export const DelayIn = (more: string) =>
   Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d{1,15}[smhd]$' })], {
-    description: `whole milliseconds, 0 or more, or digits and one of s, m, h, d, as "90s"; ${more}`,
+    ...looksLike(durationLike),
+    description: `${DELAY_FORMS}; ${more}`,
     examples: ['90s', 5000],
   })
 export const Delay = DelayIn('counted from when Redis stores it')

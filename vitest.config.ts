@@ -8,13 +8,16 @@ import {
   PROCESSES,
   WITHOUT_REDIS,
 } from './test/support/parts.ts'
+import { missingProxies } from './test/support/programs.ts'
 import { startRun } from './test/support/run.js'
 
 startRun()
 
 /** The image can be tried only where a container engine runs; elsewhere its test is no part of the suite. */
 const withImage = await engineAnswers()
-const exclude = [...configDefaults.exclude, ...(withImage ? [] : ['test/image/**'])]
+/** Likewise what is tried behind proxies that this machine has not. */
+const withoutProxies = missingProxies().map((name) => `test/proxy/${name}.test.ts`)
+const exclude = [...configDefaults.exclude, ...(withImage ? [] : ['test/image/**']), ...withoutProxies]
 
 const ofOwnRedis = (name: string, include: string[]) => ({
   extends: true as const,

@@ -21,6 +21,7 @@ import { limits } from './http/limits.plugin.ts'
 import { answerExpectations, answerMalformed } from './http/malformed.ts'
 import { type MetricsRoutesOptions, metricsRoutes } from './http/metrics.routes.ts'
 import { origins } from './http/origins.plugin.ts'
+import { publicUrl } from './http/public-url.plugin.ts'
 import { type ReadyCheck, readyRoutes } from './http/ready.routes.ts'
 import { SecuredResponse } from './http/security-headers.ts'
 import { type ApiDeps, api } from './http/v1/api.ts'
@@ -41,6 +42,8 @@ export interface AppDeps {
   readonly allowedHosts?: readonly Authority[]
   /** origins whose pages may use it, as browsers write them */
   readonly corsOrigins?: readonly string[]
+  /** whether a proxy with this address is to be believed about who asks, and under which name; absent trusts none */
+  readonly isTrustedProxy?: (address: string) => boolean
   /** requests a key, or else an address, may make in a minute; 0 and absent mean any number */
   readonly perMinute?: number
   /** connections at a time; those beyond are refused */
@@ -62,6 +65,7 @@ export async function buildApp({
   allowOpen = false,
   allowedHosts = [],
   corsOrigins = [],
+  isTrustedProxy,
   perMinute = 0,
   maxConnections,
   clientTimes = CLIENT_TIMES,
@@ -71,6 +75,7 @@ export async function buildApp({
   const app = Fastify({
     loggerInstance: logger,
     bodyLimit,
+    trustProxy: isTrustedProxy ?? false,
     // An id of 128 characters, each percent-encoded.
     routerOptions: { maxParamLength: 384 },
     logController: new LogController({ disableRequestLogging: true }),
@@ -99,6 +104,7 @@ export async function buildApp({
   )
   app.removeContentTypeParser('text/plain') // or a wrong type would be told off for its content
   await app.register(errorMapper) // first, so that every later scope inherits it
+  await app.register(publicUrl, { isTrusted: isTrustedProxy ?? (() => false) })
   const checkHosts = keys.length === 0 && !allowOpen
   await app.register(origins, { checkHosts, allowedHosts, corsOrigins }) // before anything is told, even of keys
   await app.register(auth, { keys }) // before all that reads a body, and before the limits, which go by key

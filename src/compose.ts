@@ -17,6 +17,7 @@ import { connectionsWithin, descriptorLimit } from './descriptors.ts'
 import { parseApiKeys } from './http/api-keys.ts'
 import type { HealthCheck } from './http/health.routes.ts'
 import { parseAllowedHosts, parseCorsOrigins } from './http/hosts.ts'
+import { parseTrustedProxies } from './http/proxies.ts'
 import type { Destination } from './message.ts'
 import { createMetrics, type Gather } from './prometheus.ts'
 import { createLeases } from './pull/leases.ts'
@@ -156,6 +157,7 @@ export async function compose(foundations: Foundations) {
     allowedHosts: parseAllowedHosts(config.ALLOWED_HOSTS ?? ''),
     corsOrigins: parseCorsOrigins(config.CORS_ORIGINS ?? ''),
     maxConnections: mostConnections(config),
+    ...(config.TRUST_PROXY === undefined ? {} : { isTrustedProxy: parseTrustedProxies(config.TRUST_PROXY) }),
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     logger,
   })

@@ -5,6 +5,7 @@ import { parseAllowList, WEBHOOK_ALLOW_FORM } from './deliver/addresses.ts'
 import { parseWebhookSecrets, WEBHOOK_SECRETS_FORM } from './deliver/webhook-secrets.ts'
 import { API_KEYS_FORM, parseApiKeys } from './http/api-keys.ts'
 import { ALLOWED_HOSTS_FORM, CORS_ORIGINS_FORM, parseAllowedHosts, parseCorsOrigins } from './http/hosts.ts'
+import { parseTrustedProxies, TRUST_PROXY_FORM } from './http/proxies.ts'
 import { DEFAULT_RETRY } from './message.ts'
 import { parseRedisUrl, REDIS_URL_FORMS } from './redis/url.ts'
 
@@ -29,6 +30,7 @@ const ConfigSchema = Type.Object({
   ALLOW_OPEN: Type.Boolean({ description: 'true or false' }),
   ALLOWED_HOSTS: Type.Optional(Type.String({ description: ALLOWED_HOSTS_FORM })),
   CORS_ORIGINS: Type.Optional(Type.String({ description: CORS_ORIGINS_FORM })),
+  TRUST_PROXY: Type.Optional(Type.String({ description: TRUST_PROXY_FORM })),
   RATE_LIMIT_PER_MINUTE: wholeNumber(0, 1_000_000_000, 'requests a minute for each key (0 for any number)'),
   NAMESPACE: Type.String({
     pattern: '^[A-Za-z0-9._-]{1,64}$',
@@ -187,6 +189,8 @@ function problemWith(name: string, text: string): string | undefined {
       return problemOf(() => parseAllowedHosts(text))
     case 'CORS_ORIGINS':
       return problemOf(() => parseCorsOrigins(text))
+    case 'TRUST_PROXY':
+      return problemOf(() => parseTrustedProxies(text))
     case 'WEBHOOK_SECRETS':
       return problemOf(() => parseWebhookSecrets(text))
     case 'WEBHOOK_ALLOW':

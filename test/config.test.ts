@@ -95,6 +95,7 @@ describe('the settings', () => {
     it.each([
       ['ALLOWED_HOSTS', 'carillon.internal,[fd00::1]:3000', 'http://carillon.internal'],
       ['CORS_ORIGINS', 'https://app.example.com', '*'],
+      ['TRUST_PROXY', '127.0.0.1, 10.0.0.0/8,fd00::/8', 'true'],
     ])('take %s=%s, and refuse %s in one line that names it', (name, right, wrong) => {
       expect(readConfig({ [name]: right })).toMatchObject({ [name]: right })
       expect(readConfig({ [name]: '' })).toEqual(readConfig({}))

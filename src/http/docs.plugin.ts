@@ -56,7 +56,7 @@ export const docs = fp(
           description: DESCRIPTION,
           license: { name: 'MIT', identifier: 'MIT' },
         },
-        servers: [{ url: '/', description: 'this server' }],
+        servers: serversAt('./'),
         tags: TAGS,
         components: {
           securitySchemes: {
@@ -81,6 +81,9 @@ export const docs = fp(
 
     await app.register(swaggerUi, {
       routePrefix: '/docs',
+      indexPrefix: '.', // so that /docs loads what lies beside it, and not what lies at the top of some proxy
+      transformSpecification: (document) => ({ ...document, servers: serversAt('../') }),
+      transformSpecificationClone: false,
       staticCSP: CONTENT_SECURITY_POLICY,
       theme: {
         title: 'Carillon',
@@ -98,6 +101,9 @@ export const docs = fp(
   },
   { name: 'docs', dependencies: ['error-mapper'] },
 )
+
+/** @param url relative to where the document is, as a proxy may have put all of this below some path */
+const serversAt = (url: string) => [{ url, description: 'this server' }]
 
 const STYLE = `
 .swagger-ui .info { margin: 2rem 0 1rem }

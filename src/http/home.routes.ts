@@ -29,7 +29,7 @@ const PAGE = `<!doctype html>
 <h1>Carillon</h1>
 <p>Hand over a message and a time. At that time the message is delivered, once, by whichever server is up:
 never early, never lost.</p>
-<p><a href="/docs">Every route, to read and to try</a> · <a href="/openapi.json">the same as OpenAPI</a></p>
+<p><a href="docs">Every route, to read and to try</a> · <a href="openapi.json">the same as OpenAPI</a></p>
 <h2>Schedule a message</h2>
 <pre><code>curl -X POST http://HERE/v1/messages \\
   -H 'content-type: application/json' \\
@@ -61,9 +61,7 @@ one line on the console of the server that delivers it.</p>
 /** The page a person sees who opens the service in a browser. */
 export const homeRoutes: FastifyPluginAsync = async (app) => {
   app.get('/', async (request, reply) => {
-    // The Host header is the caller's word: only what can be part of an address goes into the page.
-    const here = /^[\w.:[\]-]+$/.test(request.host) ? request.host : 'localhost:3000'
     reply.header('content-security-policy', CONTENT_SECURITY_POLICY)
-    return reply.type('text/html; charset=utf-8').send(PAGE.replaceAll('HERE', here))
+    return reply.type('text/html; charset=utf-8').send(PAGE.replaceAll('http://HERE', request.publicUrl))
   })
 }

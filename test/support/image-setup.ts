@@ -1,6 +1,10 @@
 import { engineAnswers } from './engine.ts'
+import { missingProxies } from './programs.ts'
 
 /** Says what vitest.config.ts leaves out. */
 export async function setup(): Promise<void> {
   if (!(await engineAnswers())) console.log('no container engine answers: test/image is not part of this run')
+  for (const name of missingProxies()) {
+    console.log(`there is no ${name} on this machine: test/proxy/${name} is not part of this run`)
+  }
 }

@@ -47,7 +47,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = as
     },
     async (request, reply) => {
       const { status, message } = await create(scheduler, toNewMessage(request.body, now(), checkDestination))
-      reply.code(status).header('location', `/v1/messages/${message.id}`)
+      reply.code(status).header('location', `${request.publicPath}/v1/messages/${message.id}`)
       if ('version' in message) reply.header('etag', etagOf(message.version))
       return message
     },

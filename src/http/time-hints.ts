@@ -1,5 +1,3 @@
-import { LAST_MS } from '../message.ts'
-
 /** What a time or a duration that is refused was probably meant as, in words that can follow "this looks like". */
 type Form = readonly [pattern: RegExp, words: string]
 
@@ -58,15 +56,16 @@ const DURATIONS: readonly Form[] = [
   form(String.raw`\d{4}-\d{2}-\d{2}.*`, 'a point in time: send it as at'),
 ]
 
-const EPOCH_MICROSECONDS_BELOW = 1e17
-const EPOCH_NANOSECONDS_BELOW = 1e20
+/** From 2001 to 5138. */
+const isMicroseconds = (value: number) => value >= 1e15 && value < 1e17
+const isNanoseconds = (value: number) => value >= 1e18 && value < 1e20
 
 /** @returns undefined for what looks like nothing that is known */
 export function timeLike(value: unknown): string | undefined {
   if (typeof value === 'string') return wordsFor(value, TIMES)
   if (typeof value !== 'number') return undefined
-  if (value > LAST_MS && value < EPOCH_MICROSECONDS_BELOW) return 'epoch microseconds'
-  if (value > LAST_MS && value < EPOCH_NANOSECONDS_BELOW) return 'epoch nanoseconds'
+  if (isMicroseconds(value)) return 'epoch microseconds'
+  if (isNanoseconds(value)) return 'epoch nanoseconds'
   return Number.isInteger(value) ? undefined : 'a number with a fraction'
 }
 

@@ -28,6 +28,7 @@ export function parseAt(value: number | string, { inQuery = false } = {}): numbe
   }
   const unit = timeLike(number)
   if (unit !== undefined) return refused(AT_FORMS, unit)
+  if (number > LAST_MS) return 'must not lie past 9999-12-31'
   if (!Number.isSafeInteger(number)) return refused(AT_FORMS, undefined)
   if (number < SECONDS_BELOW) return 'looks like seconds: it must be epoch milliseconds (or ISO 8601)'
   return number

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
@@ -10,6 +9,7 @@ import { expect, onTestFinished } from 'vitest'
 import { parseAllowedHosts } from '../../src/http/hosts.ts'
 import { parseTrustedProxies } from '../../src/http/proxies.ts'
 import type { Scheduler } from '../../src/schedule/scheduler.ts'
+import { endChild, startChild } from '../support/children.ts'
 import { httpApp } from '../support/http-app.ts'
 import { PATH_OF_PROGRAMS, type ProxyName } from '../support/programs.ts'
 import { until } from '../support/until.ts'
@@ -62,15 +62,13 @@ async function start(
   const file = join(folder, 'config')
   writeFileSync(file, toFile(exampleFor(proxy, { ours, proxy: port })))
   const env = { PATH: PATH_OF_PROGRAMS, HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder }
-  const child = spawn(proxy, argsFor(folder, file), { env, stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = startChild(proxy, argsFor(folder, file), { env, stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
   child.stderr.on('data', (chunk) => {
     said += chunk
   })
-  const ended = once(child, 'close')
   onTestFinished(async () => {
-    child.kill()
-    await ended
+    await endChild(child, 'SIGTERM')
     rmSync(folder, { recursive: true, force: true })
   })
 

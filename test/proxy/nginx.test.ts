@@ -4,7 +4,16 @@ import { expectToWorkBehind } from './behind.ts'
 it("works behind nginx, set up as the README's example", () =>
   expectToWorkBehind(
     'nginx',
-    (folder, file) => ['-p', folder, '-e', 'stderr', '-c', file, '-g', 'daemon off; pid nginx.pid;'],
+    (folder, file) => [
+      '-p',
+      folder,
+      '-e',
+      'stderr',
+      '-c',
+      file,
+      '-g',
+      'daemon off; master_process off; pid nginx.pid;',
+    ],
     (example) => `
       events {}
       http {

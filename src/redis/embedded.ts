@@ -19,6 +19,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { openLocked, withLock } from '../setup/lock.js'
 import { findRedisServer } from '../setup/redis-server.js'
+import { checkDataFiles, repairTail } from './append-only.ts'
+import { checkRoom, whyEnded } from './start-failure.ts'
 
 export interface EmbeddedRedis {
   readonly socketPath: string
@@ -105,6 +107,7 @@ async function bringUp(
   let began = Date.now()
   let lastHeard = began
   let said = false
+  let repaired = false
   for (;;) {
     const answer = await probe(place.socketPath)
     if (answer === 'ready') return
@@ -116,9 +119,12 @@ async function bringUp(
     }
     const ended = started?.endedWith()
     if (started && ended) {
-      throw new Error(
-        `redis-server ended at its start (${ended}): ${await lastWords(place.logPath, started.logFrom)}`,
-      )
+      const done = repaired ? undefined : await repairTail(place.dataDir)
+      if (done === undefined) throw new Error(await whyEnded(place, ended, started.logFrom))
+      log(done)
+      repaired = true
+      started = undefined
+      continue
     }
     const silentMs = Date.now() - lastHeard
     if (silentMs > patienceMs) throw new Error(await silence(place, silentMs))
@@ -159,6 +165,13 @@ async function takeDown(place: Place, { log, patienceMs = 30_000 }: EmbeddedRedi
 async function startUnlessHeld(binary: string, place: Place) {
   const guard = openLocked(place.pidPath)
   if (guard === undefined) return undefined
+  try {
+    await checkRoom(place.dataDir)
+    await checkDataFiles(place.dataDir)
+  } catch (error) {
+    closeSync(guard)
+    throw error
+  }
   const logFrom = await trimLog(place.logPath)
   const log = openSync(place.logPath, 'a', 0o600)
   try {
@@ -312,13 +325,4 @@ async function trimLog(logPath: string): Promise<number> {
   await rm(`${logPath}.old`, { force: true })
   await rename(logPath, `${logPath}.old`)
   return 0
-}
-
-/** The last warnings of redis-server, or its last lines where it had none, without its time stamps. */
-async function lastWords(logPath: string, from: number): Promise<string> {
-  const text = (await readFile(logPath)).subarray(from).toString()
-  const lines = text.split('\n').filter((line) => line.trim() !== '')
-  const warnings = lines.filter((line) => / # /.test(line))
-  const words = (warnings.length > 0 ? warnings : lines).slice(-2)
-  return `${words.map((line) => line.replace(/^\d+:\w .*? [#*.-] /, '').trim()).join('; ')} (${logPath})`
 }

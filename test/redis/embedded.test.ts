@@ -312,10 +312,3 @@ it('tells the process to end when one keeps the data directory and never answers
     `redis-server (pid ${hung.pid}) on ${dataDir} has not answered`,
   )
 })
-
-it('says in one line why redis-server did not start', async () => {
-  mkdirSync(join(dataDir, 'appendonlydir'), { recursive: true })
-  writeFileSync(join(dataDir, 'appendonlydir', 'appendonly.aof.manifest'), 'nonsense\n')
-  const error = await start().catch((reason: Error) => reason.message)
-  expect(error).toMatch(/^redis-server ended at its start \(exit code 1\): .*manifest.*redis\.log\)$/i)
-})

@@ -54,6 +54,7 @@ export const OWN_REDIS = [
   'test/behaviour/sentinel.test.ts',
   'test/behaviour/side-by-side.test.ts',
   'test/readiness.test.ts',
+  'test/redis/append-only.test.ts',
   'test/redis/cluster.test.ts',
   'test/redis/embedded.test.ts',
   'test/suite/leaves-nothing.test.ts',

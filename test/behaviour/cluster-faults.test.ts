@@ -20,6 +20,10 @@ async function start(options: TestClusterOptions, size = 2): Promise<{ cluster: 
   return { cluster, fleet }
 }
 
+/** What the slowest request took, ms; before a fault it says how fast the machine is. */
+const slowestAnswer = (answers: readonly Answer[]) =>
+  Math.max(...answers.map(({ sentAt, answeredAt }) => answeredAt - sentAt))
+
 const idsOf = (answers: readonly Answer[]) => answers.map(({ id }) => id)
 
 describe('a master that is killed under load', () => {
@@ -59,6 +63,7 @@ describe('a master that is gone without a replica', () => {
     const { cluster, fleet } = await start({ args: ['--cluster-require-full-coverage', 'no'] })
     const load = startLoad(() => fleet.servers)
     await load.untilAccepted(300)
+    const quietMs = slowestAnswer(load.answers)
     const victim = await cluster.masterOf(keysOf(0, fleet.namespace).messages)
     const isOn = await Promise.all(
       Array.from({ length: SHARDS }, async (_, shard) => {
@@ -76,10 +81,12 @@ describe('a master that is gone without a replica', () => {
 
     const during = load.answers.filter(({ sentAt, isOwnId }) => sentAt > killedAt + 500 && !isOwnId)
     expect(during.filter(({ status }) => status !== 201)).toEqual([])
-    expect(Math.max(...during.map(({ sentAt, answeredAt }) => answeredAt - sentAt))).toBeLessThan(1_000)
+    expect(slowestAnswer(during)).toBeLessThan(1_000 + 2 * quietMs)
     await fleet.untilDelivered(idsOf(during))
     const ids = new Set(idsOf(during))
-    const late = fleet.delivered().filter(({ messageId, lateMs }) => ids.has(messageId) && lateMs > 1_000)
+    const late = fleet
+      .delivered()
+      .filter(({ messageId, lateMs }) => ids.has(messageId) && lateMs > 1_000 + 2 * quietMs)
     expect(late).toEqual([])
 
     await victim.start()
@@ -101,6 +108,7 @@ describe('a master that hangs', () => {
     const { cluster, fleet } = await start({ args: ['--cluster-require-full-coverage', 'no'] })
     const load = startLoad(() => fleet.servers)
     await load.untilAccepted(300)
+    const quietMs = slowestAnswer(load.answers)
     const victim = await cluster.masterOf(keysOf(0, fleet.namespace).messages)
     const stoppedAt = Date.now()
     victim.signal('SIGSTOP')
@@ -111,7 +119,7 @@ describe('a master that hangs', () => {
     expect(strangeAnswers(load)).toEqual([])
     const during = load.answers.filter(({ sentAt, isOwnId }) => sentAt > stoppedAt + 500 && !isOwnId)
     const slow = during.filter(
-      ({ status, sentAt, answeredAt }) => status !== 201 || answeredAt - sentAt > 600,
+      ({ status, sentAt, answeredAt }) => status !== 201 || answeredAt - sentAt > 600 + 2 * quietMs,
     )
     expect(slow.length).toBeLessThan(during.length / 8)
 

@@ -47,7 +47,7 @@ async function changeAtRandom(scripts: MessageScripts, plan: Plan): Promise<Answ
   const change = async (loop: number) => {
     for (let round = 0; Date.now() < endAt; round += 1) {
       const id = pick()
-      if (Math.random() < 0.02) {
+      if (Math.random() < 0.04) {
         const [word = 'unknown'] = await scripts.cancel(0, {
           ids: [id],
           ifMatch: '',

@@ -65,10 +65,12 @@ describe('/ready', () => {
     await fleet.schedule(5, now, { destination: { type: 'pull', queue: 'nobody' }, prefix: 'pull-' })
     const webhook = { type: 'webhook', url: hanging.url, timeoutMs: 60_000 } as const
     await fleet.schedule(5, now, { destination: webhook, prefix: 'hook-' })
+    // On a busy machine Redis may not answer in time now and then, which is another reason.
     await until('they are overdue', async () => {
-      for (const each of fleet.servers) expect(await ready(each)).toEqual(READY)
+      for (const each of fleet.servers) expect((await ready(each))[1]).not.toMatch(/overdue/)
       return (await overdueMs(server)) > 5_000
     })
+    for (const each of fleet.servers) await expect.poll(() => ready(each)).toEqual(READY)
     expect(hanging.requests).toHaveLength(2)
   })
 

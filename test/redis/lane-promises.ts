@@ -44,9 +44,17 @@ async function lanesOf(w: ScriptWorld) {
   }
 }
 
-/** Schedules messages by their lane: each "<id>" of a host due so many ms ago. */
+const firstPuts = new WeakMap<ScriptWorld, number>()
+
+/**
+ * Schedules messages by their lane: each "<id>" of a host due so many ms before the first call of the test, as only from
+ * one time is it certain which of two hosts has waited longer.
+ *
+ * @returns that time
+ */
 async function putAll(w: ScriptWorld, host: string, messages: Record<string, number>): Promise<number> {
-  const now = await w.now()
+  const now = firstPuts.get(w) ?? (await w.now())
+  firstPuts.set(w, now)
   await w.scripts.schedule(
     w.shard,
     Object.entries(messages).map(([id, agoMs]) =>

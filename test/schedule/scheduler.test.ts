@@ -84,7 +84,10 @@ describe('adding shards', () => {
     const [aware, unaware] = books.map((book) => withShards(w, 1, [], Date.now, book).scheduler)
     const answers: { id: string; answer: PromiseSettledResult<Scheduled>[] }[] = []
     const asked: Promise<unknown>[] = []
-    for (let i = 0; (await w.now()) < from + 1_000; i += 1) {
+    // For a second after the change, and until enough came after it: on a slow machine that takes longer.
+    let after = 0
+    for (let i = 0; (await w.now()) < from + 1_000 || i <= 100 || after <= 60; i += 1) {
+      if ((await w.now()) >= from) after += 1
       const id = `race-${i}`
       const both = [aware, unaware].map(async (scheduler) => {
         const scheduled = await scheduler?.schedule(message(id))

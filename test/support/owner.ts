@@ -20,6 +20,12 @@ export async function runOwned(context: TestContext, runTest: () => Promise<void
 }
 
 /**
+ * Keeps whose it is what is being set up, a test's or a file's, for what is done with it later in other tests.
+ * @returns a function that runs another as if it was called from here
+ */
+export const keepOwner = (): (<T>(act: () => T) => T) => AsyncLocalStorage.snapshot()
+
+/**
  * Has something done when the test ends that this is called from, whatever its outcome. Does nothing outside tests, as in
  * `beforeAll` and in global set-up, where hooks have to see to it.
  *

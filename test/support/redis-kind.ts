@@ -6,7 +6,7 @@ export type RedisKind =
   | 'any'
   | 'cluster'
   | 'sentinel'
-  | { readonly label: 'Redis' | 'Valkey'; readonly major: number; readonly image: string }
+  | { readonly label: 'Redis' | 'Valkey'; readonly major: number }
 
 const NAME = 'CARILLON_TEST_REDIS'
 
@@ -22,9 +22,7 @@ export function readRedisKind(text = ''): RedisKind {
     throw new TypeError(
       `${NAME} is "${text}"; allowed: redis:7, redis:8, valkey:8 and the like, cluster, sentinel`,
     )
-  return product === 'redis'
-    ? { label: 'Redis', major: Number(major), image: text }
-    : { label: 'Valkey', major: Number(major), image: `valkey/${text}` }
+  return { label: product === 'redis' ? 'Redis' : 'Valkey', major: Number(major) }
 }
 
 /**

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { Cluster, Redis } from 'ioredis'
 import { inject } from 'vitest'
 import { endChild, startChild } from './children.ts'
-import { whenTestEnds } from './owner.ts'
+import { keepOwner, whenTestEnds } from './owner.ts'
 import { until } from './until.ts'
 
 export interface TestRedis {
@@ -50,7 +50,10 @@ export async function startRedis({ redisServer, args = [] }: TestRedisOptions = 
   })
   client.on('error', () => undefined)
 
-  const start = async () => {
+  // One that is started again in a test goes on to end with whoever had it first.
+  const asOwner = keepOwner()
+  const start = () => asOwner(startAsOwner)
+  const startAsOwner = async () => {
     child = startChild(
       binary,
       ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, ...durable, ...args],

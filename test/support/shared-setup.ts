@@ -1,6 +1,4 @@
-import { GenericContainer, Wait } from 'testcontainers'
 import type { TestProject } from 'vitest/node'
-import { engineAnswers } from './engine.ts'
 import { startCluster, startRedis } from './redis.ts'
 import { type RedisKind, readRedisKind } from './redis-kind.ts'
 import { startSentinels } from './sentinels.ts'
@@ -19,9 +17,7 @@ interface SharedRedis {
   stop(): Promise<void>
 }
 
-const PORT = 6379
-
-/** The shared Redis: of the kind that CARILLON_TEST_REDIS names, else the one of REDIS_URL, else a Redis 8 or what is found. */
+/** The shared Redis: of the kind that CARILLON_TEST_REDIS names, else the one of REDIS_URL, else of the server that is found. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const kind = readRedisKind(process.env.CARILLON_TEST_REDIS)
   const { url, from, stop } = await startShared(kind, project.getProvidedContext().redisServer)
@@ -44,23 +40,6 @@ async function startShared(kind: RedisKind, redisServer: string): Promise<Shared
   if (kind === 'any' && process.env.REDIS_URL) {
     return { url: process.env.REDIS_URL, from: 'the Redis of REDIS_URL', stop: async () => {} }
   }
-  if (await engineAnswers()) return startContainer(kind === 'any' ? 'redis:8' : kind.image)
   const redis = await startRedis({ redisServer })
   return { ...redis, from: `a child process of ${redisServer}` }
-}
-
-async function startContainer(image: string): Promise<SharedRedis> {
-  const container = await new GenericContainer(image)
-    .withCommand([
-      image.startsWith('valkey/') ? 'valkey-server' : 'redis-server',
-      ...['--appendonly', 'yes', '--appendfsync', 'always', '--save', ''],
-    ])
-    .withExposedPorts(PORT)
-    .withWaitStrategy(Wait.forLogMessage('Ready to accept connections'))
-    .start()
-  return {
-    url: `redis://${container.getHost()}:${container.getMappedPort(PORT)}`,
-    from: `a container of ${image}`,
-    stop: async () => void (await container.stop()),
-  }
 }

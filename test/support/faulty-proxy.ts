@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, connect as open, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 
 /** The direction in which bytes travel through a proxy: what clients send, and what they are answered. */
 export type Direction = 'requests' | 'replies'
@@ -43,6 +44,9 @@ interface Pipe {
   readonly held: Buffer[]
   /** bytes until the cut */
   left: number
+  /** how many pieces are delayed, and when the last of them has been handed on */
+  delayed: number
+  last: Promise<void>
 }
 
 /**
@@ -83,12 +87,24 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
     pipe.left = 0
   }
 
+  /** Hands on a piece later, but never before one that came before it, as the delay may have been longer then. */
+  function handOnLater(pipe: Pipe, pair: readonly [Pipe, Pipe], bytes: Buffer): void {
+    const at = performance.now() + delayMs
+    pipe.delayed += 1
+    pipe.last = pipe.last.then(async () => {
+      const leftMs = at - performance.now()
+      if (leftMs > 0) await pause(leftMs)
+      pipe.delayed -= 1
+      handOn(pipe, pair, bytes)
+    })
+  }
+
   const server = createServer((client) => {
     client.on('error', () => undefined)
     if (refusing) return void client.destroy()
     const upstream = open(typeof targetPort === 'number' ? targetPort : targetPort(), '127.0.0.1')
     const pipe = (direction: Direction, from: Socket, to: Socket): Pipe => ({
-      ...{ direction, from, to, held: [], left: bytesUntilCut() },
+      ...{ direction, from, to, held: [], left: bytesUntilCut(), delayed: 0, last: Promise.resolve() },
     })
     const pair = [pipe('requests', client, upstream), pipe('replies', upstream, client)] as const
     pairs.add(pair)
@@ -96,8 +112,8 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
       each.from.setNoDelay(true)
       each.from.on('error', () => undefined)
       each.from.on('data', (bytes: Buffer) => {
-        if (delayMs === 0) handOn(each, pair, bytes)
-        else setTimeout(handOn, delayMs, each, pair, bytes)
+        if (delayMs === 0 && each.delayed === 0) handOn(each, pair, bytes)
+        else handOnLater(each, pair, bytes)
       })
       // What one end closes the other end has lost: nothing is cut then, as there is nothing left to cut.
       each.from.on('close', () => {

@@ -144,13 +144,15 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
       await checkKeys(found)
     }
   })
-  for (const shard of shards) for (const collection of COLLECTIONS) await walk(shard, collection)
+  const found = shards.size
   await checkNamespace({ scripts, readShardCounts, shards, tell })
-  return { keys, messages, shards: shards.size, mended }
+  for (const shard of shards) for (const collection of COLLECTIONS) await walk(shard, collection)
+  return { keys, messages, shards: found, mended }
 }
 
 interface OfNamespace extends Pick<AuditDeps, 'scripts' | 'readShardCounts'> {
-  readonly shards: ReadonlySet<number>
+  /** those that have keys; those that are recorded are added, as a part of a cluster may be away with all of their keys */
+  readonly shards: Set<number>
   readonly tell: (shard: number | null, found: { kind: string; name: string; detail: string }) => void
 }
 
@@ -164,6 +166,7 @@ async function checkNamespace({ scripts, readShardCounts, shards, tell }: OfName
       if (shard < all) continue
       tell(shard, { kind: 'unknown-shard', name: String(shard), detail: `${all} are recorded` })
     }
+    for (let shard = 0; shard < all; shard += 1) shards.add(shard)
   }
   const { entries } = await again(scripts.servers)
   for (const [id, text] of entries) {

@@ -1,4 +1,5 @@
 import { Cluster, type Redis } from 'ioredis'
+import { SchedulerError } from '../errors.ts'
 import { type Argument, defineScript, keyBook, oneOf, type ScriptsOptions } from './define-script.ts'
 import { toSchedulerError } from './failures.ts'
 import { type KeyPart, keyReader, patternsOf } from './key-parts.ts'
@@ -89,6 +90,13 @@ const firstArgs = (k: ShardKeys, clockOffsetMs: number): Argument[] => [
 
 const KEYS_AT_ONCE = 1_000
 
+/** @throws SchedulerError where a cluster is not known just now: to have looked at no node is not to have found nothing */
+function mastersOf(client: Redis | Cluster): Redis[] {
+  if (!(client instanceof Cluster)) return [client]
+  if (client.status === 'ready') return client.nodes('master')
+  throw new SchedulerError('STORE_UNAVAILABLE', 'the cluster does not answer')
+}
+
 /** Defines the scripts on a client. Each rejects as defineScript says. */
 export function createAuditScripts(
   client: Redis | Cluster,
@@ -99,7 +107,7 @@ export function createAuditScripts(
   const readKey = keyReader(namespace)
   return {
     async *keys() {
-      for (const node of client instanceof Cluster ? client.nodes('master') : [client]) {
+      for (const node of mastersOf(client)) {
         for (const pattern of patternsOf(namespace)) {
           let cursor = '0'
           do {

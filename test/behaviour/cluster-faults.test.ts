@@ -11,12 +11,12 @@ const SHARDS = 6
 
 async function start(options: TestClusterOptions, size = 2): Promise<{ cluster: TestCluster; fleet: Fleet }> {
   const cluster = await startCluster(options)
+  onTestFinished(() => cluster.stop())
   const fleet = await startFleet({
     size,
     redisUrl: cluster.url,
     env: { SHARDS: String(SHARDS), LOCK_TTL_MS: '5000' },
   })
-  onTestFinished(() => cluster.stop())
   return { cluster, fleet }
 }
 
@@ -55,6 +55,7 @@ describe('a master that is killed under load', () => {
       const first = lines.find(({ messageId }) => messageId === id)
       expect(Math.abs((first?.seenAt ?? 0) - killedAt)).toBeLessThan(REPLICATED_AFTER_MS)
     }
+    expect(await fleet.findings()).toEqual([])
   })
 })
 
@@ -100,6 +101,7 @@ describe('a master that is gone without a replica', () => {
       const attempts = lines.flatMap((line) => (line.messageId === id ? [line.attempt] : []))
       expect(new Set(attempts).size).toBe(times)
     }
+    expect(await fleet.findings()).toEqual([])
   })
 })
 
@@ -130,5 +132,6 @@ describe('a master that hangs', () => {
       const attempts = lines.flatMap((line) => (line.messageId === id ? [line.attempt] : []))
       expect(new Set(attempts).size).toBe(times)
     }
+    expect(await fleet.findings()).toEqual([])
   })
 })

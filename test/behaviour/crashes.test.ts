@@ -130,6 +130,7 @@ describe('Redis killed and restarted in mid-load', () => {
       expect(new Set(attempts).size).toBe(times)
     }
     expect((await fleet.servers[0]?.get('/health'))?.status).toBe(200)
+    expect(await fleet.findings()).toEqual([])
   })
 })
 

@@ -49,6 +49,7 @@ export const OWN_REDIS = [
   'test/behaviour/crashes.test.ts',
   'test/behaviour/cut-connections.test.ts',
   'test/behaviour/delivery-faults.test.ts',
+  'test/behaviour/network-faults.test.ts',
   'test/behaviour/passing-states.test.ts',
   'test/behaviour/resharding.test.ts',
   'test/behaviour/sentinel.test.ts',

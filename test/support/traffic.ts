@@ -5,10 +5,19 @@ import type { Service } from './service.ts'
 export interface Traffic {
   /** due time of each message that was accepted, by its id, and where it goes */
   readonly accepted: ReadonlyMap<string, { readonly dueAt: number; readonly to: Where }>
-  /** ids that a worker has pulled and whose acknowledgement was confirmed */
-  readonly pulled: ReadonlySet<string>
+  /** what workers were handed, in order */
+  readonly pulls: readonly Pull[]
+  /** Pulls and acknowledges what is due, as it does all the time until it is stopped. */
+  pull(): Promise<void>
   /** Sends no more, pulls no more, and waits for what is on its way. */
   stop(): Promise<void>
+}
+
+export interface Pull {
+  readonly id: string
+  readonly claim: number
+  /** Date.now() */
+  readonly at: number
 }
 
 export type Where = 'console' | 'webhook' | 'failing webhook' | 'stream' | 'pull'
@@ -25,7 +34,7 @@ const PLACES: readonly Where[] = ['console', 'webhook', 'failing webhook', 'stre
  */
 export function startTraffic(servers: () => readonly Service[], receiverUrl: string): Traffic {
   const accepted = new Map<string, { dueAt: number; to: Where }>()
-  const pulled = new Set<string>()
+  const pulls: Pull[] = []
   const underWay = new Set<Promise<void>>()
   let count = 0
 
@@ -68,21 +77,17 @@ export function startTraffic(servers: () => readonly Service[], receiverUrl: str
   }
 
   async function pull(): Promise<void> {
-    const answer = await call<{ messages: { id: string; token: string }[] }>(
+    const answer = await call<{ messages: { id: string; token: string; claim: number }[] }>(
       'POST',
       '/v1/queues/traffic/claim',
       { limit: 20 },
     )
     const messages = answer?.status === 200 ? answer.body.messages : []
     if (messages.length === 0) return
-    const settled = await call<{ acknowledged?: number; lost?: string[] }>(
-      'POST',
-      '/v1/queues/traffic/acknowledge',
-      { messages: messages.map(({ id, token }) => ({ id, token })) },
-    )
-    if (settled?.status !== 200) return
-    const lost = new Set(settled.body.lost ?? [])
-    for (const { id } of messages) if (!lost.has(id)) pulled.add(id)
+    for (const { id, claim } of messages) pulls.push({ id, claim, at: Date.now() })
+    await call('POST', '/v1/queues/traffic/acknowledge', {
+      messages: messages.map(({ id, token }) => ({ id, token })),
+    })
   }
 
   const timer = setInterval(() => {
@@ -97,5 +102,5 @@ export function startTraffic(servers: () => readonly Service[], receiverUrl: str
     await Promise.all(underWay)
   }
   onTestFinished(stop)
-  return { accepted, pulled, stop }
+  return { accepted, pulls, pull, stop }
 }

@@ -20,7 +20,8 @@
 --            token    the token that claim was called with
 --            late_ms  how late its delivery began; "" for by how much it is late now
 --
--- Returns  the ids whose claim is no longer this token's; empty when all were removed
+-- Returns  {looked_at, id, ...}: how many messages were, fewer than asked if they are much work; and those of their ids
+--          whose claim is no longer this token's
 -- Writes   only for owned ids
 -- Cost     O(n log C), n = ids, C = claims in flight
 --@include lib/clock.lua
@@ -46,11 +47,14 @@ end
 
 -- Tags, and the fingerprint of a client-made id.
 local OF_INTEREST = { "t", "f" }
+-- Tags and client-made ids cost a write each, of which a call does a bounded number.
+local WRITES_AT_ONCE, LOOK_AT_ONCE = 1500, 100
 local places, lost = split_by_owner(lock_prefix, ids, tokens)
-local owned = {}
+local owned, tags, writes, done = {}, {}, 0, 0
 for i = 1, #places do owned[i] = ids[places[i]] end
 local any_attempts, any_failures = redis.call("EXISTS", attempts) == 1, redis.call("EXISTS", failures) == 1
-in_slices(owned, 1, function(first, last)
+while done < #owned and writes < WRITES_AT_ONCE do
+  local first, last = done + 1, math.min(done + LOOK_AT_ONCE, #owned)
   local records = redis.call("HMGET", messages, unpack(owned, first, last))
   local counts = any_attempts and redis.call("HMGET", attempts, unpack(owned, first, last)) or {}
   local notes = any_failures and redis.call("HMGET", failures, unpack(owned, first, last)) or {}
@@ -59,8 +63,9 @@ in_slices(owned, 1, function(first, last)
     if record then
       local options = options_with(record, OF_INTEREST)
       if options then
-        unindex_tags(tag_prefix, id, options)
+        gather_tags(tags, id, options)
         remember_id(seen_prefix, dedup_window_ms, id, "delivered", options)
+        writes = writes + 1 + #(options.t or {})
       end
       local late_ms = ARGV[3 * places[i] + 7]
       if late_ms == "" then late_ms = digits(math.max(0, now - tonumber(due_of(record)))) end
@@ -71,9 +76,16 @@ in_slices(owned, 1, function(first, last)
   redis.call("HDEL", messages, unpack(owned, first, last))
   if any_attempts then redis.call("HDEL", attempts, unpack(owned, first, last)) end
   if any_failures then redis.call("HDEL", failures, unpack(owned, first, last)) end
-end)
+  done = last
+end
+local looked_at = done < #owned and places[done + 1] - 1 or #ids
+for i = #owned, done + 1, -1 do owned[i] = nil end
+unindex_all_tags(tag_prefix, tags)
 write_history(history)
 unlock(lock_prefix, owned)
 if #owned > 0 and history.max > 0 then trim_history(history, now) end
-for i = 1, #lost do lost[i] = ids[lost[i]] end
-return lost
+local reply = { looked_at }
+for i = 1, #lost do
+  if lost[i] <= looked_at then reply[#reply + 1] = ids[lost[i]] end
+end
+return reply

@@ -19,7 +19,7 @@
 -- ARGV[6]  states           string   "scheduled", "dead" or "scheduled,dead"
 -- ARGV[7..]                 id
 --
--- Returns  a word per id, for fewer than asked once their records pass 4 MiB: "cancelled";
+-- Returns  a word per id, for fewer than asked if they are much work (lib/work.lua): "cancelled";
 --          "unknown"; "claimed" and "finished": too late; "other": it is in a state that states does not name;
 --          "version": its version is not accepted
 -- Writes   only for "cancelled"
@@ -33,6 +33,7 @@
 --@include lib/scheduled.lua
 --@include lib/find.lua
 --@include lib/version.lua
+--@include lib/work.lua
 
 local keys = {
   scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],
@@ -42,18 +43,18 @@ local keys = {
 local now = redis_now(tonumber(ARGV[1]))
 local tag_prefix, seen_prefix, if_match, states = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
 
-local WORK_BYTES, bytes = 4194304, 0
+local work = 0
 
 local function cancel(id)
   local state, _, record = unpack(find_message(keys, id, now))
-  bytes = bytes + #record
+  local options = record ~= "" and options_of(record) or nil
+  work = work + work_of(record, options)
   if state == "unknown" then
     return redis.call("EXISTS", seen_prefix .. id) == 1 and "finished" or "unknown"
   end
   if state == "claimed" then return "claimed" end
   if state == "delivered" or state == "dropped" then return "finished" end
   if not string.find(states, state, 1, true) then return "other" end
-  local options = options_of(record)
   if not version_matches(if_match, options) then return "version" end
   if state == "dead" then redis.call("ZREM", keys.dead, id) else unplace(keys, lane_of(options), id) end
   redis.call("HDEL", keys.messages, id)
@@ -65,7 +66,7 @@ end
 
 local words = {}
 for i = 7, #ARGV do
-  if bytes > WORK_BYTES then break end
+  if work >= WORK_AT_ONCE then break end
   words[#words + 1] = cancel(ARGV[i])
 end
 return words

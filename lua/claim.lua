@@ -39,7 +39,7 @@
 --                                    is the only one there is
 -- ARGV[21..]                two per lane: its name, and how many messages at most from it
 --
--- All in all it returns fewer once their records pass 4 MiB.
+-- All in all it returns fewer once their records pass 4 MiB, or if they are much work (lib/work.lua).
 --
 -- Returns  {now, next_in, expiry_in, held_back, recovered, dropped, died, trimmed, first_claim, moved, late, ..., id, due,
 --          record, attempts, ...}
@@ -77,6 +77,7 @@
 --@include lib/streams.lua
 --@include lib/clock-step.lua
 --@include lib/set-back.lua
+--@include lib/work.lua
 
 local claimed, messages, attempts = KEYS[2], KEYS[3], KEYS[4]
 local due = { scheduled = KEYS[1], laned = KEYS[9], hosts = KEYS[10], queues = KEYS[11] }
@@ -106,36 +107,42 @@ if set_back_ms > 0 then
   local places = {}
   set_ends_back({ graves.dead, history.delivered, history.dropped }, history.entries, now)
   gather_retries_back(due, places, attempts, messages, tag_prefix, now, set_back_ms)
-  place_all(due, places, wake_channel, shard, now)
+  place_all(due, places, wake_channel, shard, now, true)
   redis.call("SET", clock.mark, digits(now))
 end
 
--- recover(): puts back the messages whose claim has expired, their server having died or lost them.
+-- recover(): puts back the messages whose claim has expired, their server having died or lost them; some of them if they
+-- are much work.
 local function recover()
   local expired = redis.call("ZRANGE", claimed, "-inf", now, "BYSCORE", "LIMIT", 0, RECOVER_AT_ONCE)
   if #expired == 0 then return 0 end
-  redis.call("ZREMRANGEBYRANK", claimed, 0, #expired - 1)
-  -- The lock may outlive its entry when clocks are moved: its holder has lost the claim either way.
-  unlock(lock_prefix, expired)
-  local places, recovered = {}, 0
+  local places, tags, recovered, work, looked_at = {}, {}, 0, 0, 0
   for first = 1, #expired, LOOK_AT_ONCE do
+    if work >= WORK_AT_ONCE then break end
     local last = math.min(first + LOOK_AT_ONCE - 1, #expired)
     local values = redis.call("HMGET", messages, unpack(expired, first, last))
     for i = first, last do
       local id, record = expired[i], values[i - first + 1]
       local options = record and options_of(record)
+      work = work + work_of(record or "", options)
       if record and select(2, counts_of(attempts, id)) >= max_recoveries then
         died = died + 1
         bury(graves, id, options, "recoveries", "", now)
       elseif record then
         recovered = recovered + 1
         gather(places, lane_of(options), id, due_of(record))
-        index_tags(tag_prefix, id, options, due_of(record))
+        gather_tags(tags, id, options, due_of(record))
         count_attempt(attempts, id, 0, 1)
         note_failure(failures, id, "lock lost", "")
       end
     end
+    looked_at = last
   end
+  redis.call("ZREMRANGEBYRANK", claimed, 0, looked_at - 1)
+  for i = #expired, looked_at + 1, -1 do expired[i] = nil end
+  -- The lock may outlive its entry when clocks are moved: its holder has lost the claim either way.
+  unlock(lock_prefix, expired)
+  index_all_tags(tag_prefix, tags)
   place_all(due, places, wake_channel, shard, now)
   return recovered
 end
@@ -143,13 +150,23 @@ end
 -- What is taken, in order: ids, when each was due, records; and of how many bytes.
 local taken, due_at, records, bytes = {}, {}, {}, 0
 
+-- What the tags of those taken may cost that are not just locked, but moved into streams, dropped or dead: in parts as in
+-- lib/work.lua; counted, and not read. How many messages there may be is the caller's to say.
+local work = 0
+local function work_of_taken(lane, record)
+  local text = record and options_text(record)
+  if not text or lane ~= "stream" and not string.find(text, '"n":', 1, true) then return 0 end
+  local tags = string.match(text, '"t":(%b[])')
+  return tags and (1 + select(2, string.gsub(tags, ",", ","))) / 2 or 0
+end
+
 -- take(lane, most): takes up to so many due messages off a lane. Returns how many.
 local function take(lane, most)
   local set = due_set(due, lane)
   local found = redis.call("ZRANGE", set, "-inf", now, "BYSCORE", "LIMIT", 0, most, "WITHSCORES")
   local before = #taken
   for first = 1, #found, 2 * LOOK_AT_ONCE do
-    if bytes > REPLY_BYTES then break end
+    if bytes > REPLY_BYTES or work >= WORK_AT_ONCE then break end
     local slice = {}
     for i = first, math.min(first + 2 * LOOK_AT_ONCE - 1, #found), 2 do
       slice[#slice + 1] = found[i]
@@ -160,6 +177,7 @@ local function take(lane, most)
       taken[#taken + 1] = slice[i]
       records[#taken] = values[i]
       bytes = bytes + (values[i] and #values[i] or 0)
+      work = work + work_of_taken(lane, values[i])
     end
     if is_indexed(lane) then redis.call("ZREM", due.laned, unpack(slice)) end
   end
@@ -228,7 +246,7 @@ end
 local held_back = 0
 if any_hosts then
   local first = 0
-  while slots > 0 and bytes <= REPLY_BYTES do
+  while slots > 0 and bytes <= REPLY_BYTES and work < WORK_AT_ONCE do
     local page = hosts_from(first)
     for i = 1, #page, 2 do
       if tonumber(page[i + 1]) <= now then take_of(page[i]) end

@@ -18,7 +18,7 @@
 -- ARGV[7]  before           integer  how many of the same act went before: they have had their times
 -- ARGV[8..]                 id, each once
 --
--- Returns  {looked_at, from, head, id, ...}: how many ids were, fewer than asked once their records pass 4 MiB; when
+-- Returns  {looked_at, from, head, id, ...}: how many ids were, fewer than asked if they are much work (lib/work.lua); when
 --          the first is due; the ms until the next message if one of them became it, else ""; and the ids that are
 --          no dead letters
 -- Writes   only for dead letters; publishes for each lane that has a new first message
@@ -29,6 +29,7 @@
 --@include lib/lanes.lua
 --@include lib/record.lua
 --@include lib/tags.lua
+--@include lib/work.lua
 
 local dead, messages, attempts = KEYS[2], KEYS[3], KEYS[4]
 local due = { scheduled = KEYS[1], laned = KEYS[5], hosts = KEYS[6], queues = KEYS[7] }
@@ -36,28 +37,30 @@ local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
 local from = ARGV[5] == "" and now or tonumber(ARGV[5])
 local every_ms, nth = tonumber(ARGV[6]), tonumber(ARGV[7])
-local WORK_BYTES, LATEST = 4194304, 253402300799999
+local LATEST = 253402300799999
 
-local places, reply, bytes, looked_at = {}, { 0, digits(from), "" }, 0, 0
+local places, tags, reply, work, looked_at = {}, {}, { 0, digits(from), "" }, 0, 0
 for i = 8, #ARGV do
-  if bytes > WORK_BYTES then break end
+  if work >= WORK_AT_ONCE then break end
   local id = ARGV[i]
   looked_at = looked_at + 1
+  work = work + 0.5
   local record = redis.call("ZSCORE", dead, id) and redis.call("HGET", messages, id)
   if record then
-    bytes = bytes + #record
     local options = options_of(record)
+    work = work + work_of(record, options)
     -- Its own time may have been put off meanwhile: never early.
     local due_at = digits(math.max(tonumber(due_of(record)), math.min(LATEST, from + math.floor(nth * every_ms))))
     nth = nth + 1
     redis.call("ZREM", dead, id)
     redis.call("HDEL", attempts, id)
     gather(places, lane_of(options), id, due_at)
-    index_tags(tag_prefix, id, options, due_at)
+    gather_tags(tags, id, options, due_at)
   else
     reply[#reply + 1] = id
   end
 end
 reply[1] = looked_at
+index_all_tags(tag_prefix, tags)
 reply[3] = place_all(due, places, wake_channel, shard, now)
 return reply

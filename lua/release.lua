@@ -32,7 +32,8 @@
 --            report  the attempt as JSON, "" for none
 --
 -- Returns  {trimmed, word, word, ...}: dead letters deleted because there are too many or they are too old, and for
---          each message "released", "dead", or "lost": its claim is no longer this token's
+--          each message "released", "dead", or "lost": its claim is no longer this token's; for the first of them only if
+--          they are much work (lib/work.lua)
 -- Writes   only for owned ids; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua
@@ -45,6 +46,7 @@
 --@include lib/tags.lua
 --@include lib/failures.lua
 --@include lib/dead.lua
+--@include lib/work.lua
 
 local claimed, attempts, messages, failures = KEYS[2], KEYS[3], KEYS[4], KEYS[9]
 local due = { scheduled = KEYS[1], laned = KEYS[5], hosts = KEYS[6], queues = KEYS[7] }
@@ -79,13 +81,17 @@ local function back_off_ms(policy, failed, random)
 end
 
 local owned, lost = split_by_owner(lock_prefix, ids, tokens)
-local words, places, released = { 0 }, {}, {}
-for i = 1, #lost do words[lost[i] + 1] = "lost" end
+local words, places, tags, released, work, last = { 0 }, {}, {}, {}, 0, #ids
 for i = 1, #owned do
+  if work >= WORK_AT_ONCE then
+    last = owned[i] - 1
+    break
+  end
   local id, at = ids[owned[i]], FIRST + (owned[i] - 1) * WIDTH
   local why, when, random, reason, report = ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5], ARGV[at + 6]
   local record = redis.call("HGET", messages, id)
   local options = record and options_of(record)
+  work = work + 1 + work_of(record or "", options)
   released[i] = id
   redis.call("ZREM", claimed, id)
   if why == "returned" then
@@ -107,11 +113,15 @@ for i = 1, #owned do
       end
       local due_at = digits(now + math.ceil(wait))
       gather(places, lane_of(options), id, due_at)
-      index_tags(tag_prefix, id, options, due_at)
+      gather_tags(tags, id, options, due_at)
     end
   end
 end
+for i = 1, #lost do
+  if lost[i] <= last then words[lost[i] + 1] = "lost" end
+end
 unlock(lock_prefix, released)
+index_all_tags(tag_prefix, tags)
 place_all(due, places, wake_channel, shard, now)
 words[1] = trim_dead(graves, now)
 return words

@@ -81,7 +81,7 @@ local function schedule_it(id, options, due_at)
   redis.call("ZREM", shard.dead, id)
   gather(places, lane, id, due_at)
   index_tags(shard.tag_prefix, id, options, due_at)
-  place_all(shard, places, wake_channel, number, shard.now)
+  place_all(shard, places, wake_channel, number, shard.now, true)
 end
 
 -- claim_it(id, options, record): leaves it to the holder of its lock until that ends, and to recovery then.

@@ -94,7 +94,7 @@ if state == "scheduled" then
   local places = {}
   gather(places, lane, id, score)
   index_tags(tag_prefix, id, options, score)
-  head = place_all(keys, places, wake_channel, shard, now)
+  head = place_all(keys, places, wake_channel, shard, now, true)
 end
 local stream = stream_of(options)
 if stream then know_stream({ names = KEYS[11] }, stream) end

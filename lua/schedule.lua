@@ -1,5 +1,5 @@
 #!lua
--- schedule: store the messages whose id is new, in due order.
+-- schedule: store the messages whose id is new, in due order. A call may be sent any number of times: it is run once.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  messages   hash  message id -> record
@@ -10,12 +10,17 @@
 -- KEYS[7]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[8]  queues     zset  lane of a pull queue -> due time of its first message
 -- KEYS[9]  streams    set   names of streams
+-- KEYS[10] call       string  what this call answered when it ran: "<ran at> <head> <position> <word> ...", "-" for no
+--                             head; ends by itself once no copy of the call can run any more
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[5]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
--- ARGV[6..]                 four per message:
+-- ARGV[6]  run_by           epoch ms  a copy of the call that arrives later stores nothing; the same in every copy
+-- ARGV[7]  first_sent       epoch ms  when the first copy was sent, "" in that copy: what was due in the future then
+--                                     may be stored although its time has come
+-- ARGV[8..]                 four per message:
 --            id
 --            due   epoch ms in digits, or "+" and ms from now
 --            rule  "future": a server-made id, only if due has not come yet; "any": a server-made id;
@@ -23,16 +28,18 @@
 --                  same, but from this time (epoch ms) on it is not stored, as it may belong in another shard
 --            body  the record without its due time
 --
--- Returns  {now, head, position, word, position, word, ...}
+-- Returns  {now, ran_at, head, position, word, position, word, ...}
 --            now       Redis's clock, epoch ms, with a fraction; the times below are from the whole ms
+--            ran_at    when the call ran, epoch ms: now, or earlier if this is a further copy of it; "" if it came too
+--                      late, and stored nothing
 --            head      ms until the next message for a server if this call brought it, else ""
 --            position  of a message that was not stored, from 1
 --            word      "exists": its server-made id is known; "past": its rule is "future" and due has come;
 --                      "expired": its not-after lies before its due time;
 --                      "duplicate", "conflict": its client-made id is known, with the same or other content;
 --                      "moved": it is not known here, and its rule's time has come
--- Writes   records, due times and tags of the messages it does not name; publishes for each lane that has a new
---          first message
+-- Writes   the call's own key; records, due times and tags of the messages it does not name; publishes for each lane
+--          that has a new first message. All that can fail is read before the first write.
 -- Cost     O(n log S), n = messages, S = scheduled messages
 --@include lib/clock.lua
 --@include lib/batch.lua
@@ -42,36 +49,61 @@
 --@include lib/tags.lua
 --@include lib/history.lua
 --@include lib/streams.lua
+--@include lib/seen.lua
 
-local messages = KEYS[2]
+local messages, call = KEYS[2], KEYS[10]
 local due_sets = { scheduled = KEYS[1], laned = KEYS[6], hosts = KEYS[7], queues = KEYS[8] }
 local streams = { names = KEYS[9] }
 local history = { entries = KEYS[3], delivered = KEYS[4], dropped = KEYS[5] }
-local now, exact_now = redis_now(tonumber(ARGV[1]))
+local clock_offset_ms = tonumber(ARGV[1])
+local now, exact_now = redis_now(clock_offset_ms)
 local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local run_by, future_from = tonumber(ARGV[6]), math.min(now, tonumber(ARGV[7]) or now)
+local FIRST, WIDTH = 8, 4
+
+-- answered_before(): the answer of the copy of this call that ran, nil if none has.
+local function answered_before()
+  local answer = redis.call("GET", call)
+  if not answer then return nil end
+  local reply = { exact_now }
+  for word in string.gmatch(answer, "%S+") do reply[#reply + 1] = word end
+  local ran_at, head = tonumber(reply[2]), tonumber(reply[3])
+  reply[3] = head and digits(math.max(0, ran_at + head - now)) or ""
+  return reply
+end
+
+local before = answered_before()
+if before then return before end
+if now > run_by then return { exact_now, "", "" } end
 
 -- with_creation_time(body): a server-made id tells when it was made; for others the record does.
 local function with_creation_time(body)
   return '{"c":"' .. digits(now) .. '",' .. string.sub(body, 2)
 end
 
--- known(id, fingerprint): "duplicate" or "conflict" for an id in use or just finished, else nil.
-local function known(id, fingerprint)
-  local record = redis.call("HGET", messages, id)
-  local seen = record and (options_of(record) or {}).f
-  if not seen then
-    local finished = redis.call("GET", seen_prefix .. id)
-    seen = finished and string.match(finished, " (.*)$")
-  end
+local function is_client_rule(rule)
+  return rule ~= "any" and rule ~= "future"
+end
+
+local ids, client_ids = {}, {}
+for i = FIRST, #ARGV, WIDTH do
+  ids[#ids + 1] = ARGV[i]
+  if is_client_rule(ARGV[i + 2]) then client_ids[#client_ids + 1] = ARGV[i] end
+end
+local stored, finished = values_of(messages, ids), finished_prints(seen_prefix, client_ids)
+
+-- taken[id]: of those that this call stores, the fingerprint of a client-made id, else true.
+local taken = {}
+
+-- known(nth, id, fingerprint): "duplicate" or "conflict" for a client-made id in use or just finished, else nil.
+local function known(nth, id, fingerprint)
+  local record = stored[nth]
+  local seen = taken[id] or record and (options_of(record) or {}).f or finished[id]
   if seen then return seen == fingerprint and "duplicate" or "conflict" end
 end
 
-local FIRST, WIDTH = 6, 4
-local ids = {}
-for i = FIRST, #ARGV, WIDTH do ids[#ids + 1] = ARGV[i] end
-local stored = values_of(messages, ids)
-
-local places, records, new, reply, read = {}, {}, {}, { exact_now, "" }, options_reader()
+local places, records, tags, new_streams, used_again, read = {}, {}, {}, {}, {}, options_reader()
+local reply = { exact_now, digits(now), "" }
 for nth = 1, #ids do
   local id, at = ids[nth], FIRST + (nth - 1) * WIDTH
   local due, rule, body = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
@@ -80,39 +112,45 @@ for nth = 1, #ids do
   local due_at = is_delay and digits(due_ms) or due
   local options = has_options and read(due_at .. body) or nil
   local refused
-  local is_client = rule ~= "any" and rule ~= "future"
+  local is_client = is_client_rule(rule)
   if is_client then
     local closes_at = tonumber(string.sub(rule, 8))
-    refused = known(id, options.f) or closes_at and now >= closes_at and "moved"
-  elseif stored[nth] or new[id] then
+    refused = known(nth, id, options.f) or closes_at and now >= closes_at and "moved"
+  elseif stored[nth] or taken[id] then
     refused = "exists"
-  elseif rule == "future" and due_ms <= now then
+  elseif rule == "future" and due_ms <= future_from then
     refused = "past"
   end
   if not refused and options and options.n and tonumber(options.n) < due_ms then refused = "expired" end
   if refused then
-    reply[#reply + 1] = nth
-    reply[#reply + 1] = refused
+    local last = #reply
+    reply[last + 1], reply[last + 2] = nth, refused
   else
-    if is_client then
-      -- At once, for the same id may come again in this call.
-      forget_outcome(history, id)
-      redis.call("HSET", messages, id, due_at .. with_creation_time(body))
-    else
-      local last = #records
-      records[last + 1], records[last + 2] = id, due_at .. body
-      new[id] = true
-    end
+    taken[id] = is_client and options.f or true
+    if is_client then used_again[#used_again + 1] = id end
+    local last = #records
+    records[last + 1], records[last + 2] = id, due_at .. (is_client and with_creation_time(body) or body)
     gather(places, lane_of(options), id, due_at)
     if options then
-      index_tags(tag_prefix, id, options, due_at)
+      gather_tags(tags, id, options, due_at)
       local stream = stream_of(options)
-      if stream then know_stream(streams, stream) end
+      if stream then new_streams[stream] = true end
     end
   end
 end
+
+-- The last of what can fail is read here; from then on everything is written.
+local outcomes, head = outcomes_of(history, used_again), note_heads(due_sets, places, now)
+if next(new_streams) then redis.call("SCARD", streams.names) end
+reply[3] = head == "" and "" or digits(head)
+local answer = digits(now) .. " " .. (head == "" and "-" or reply[3])
+if #reply > 3 then answer = answer .. " " .. table.concat(reply, " ", 4) end
+redis.call("SET", call, answer, "PXAT", digits(run_by + 1 - clock_offset_ms))
+forget_outcomes(history, outcomes)
 in_slices(records, 2, function(first, last)
   redis.call("HSET", messages, unpack(records, first, last))
 end)
-reply[2] = place_all(due_sets, places, wake_channel, shard, now)
+index_all_tags(tag_prefix, tags)
+for stream in pairs(new_streams) do know_stream(streams, stream) end
+write_places(due_sets, places, wake_channel, shard, now)
 return reply

@@ -14,7 +14,7 @@
 -- ARGV[6]  latest           epoch ms  no message is moved beyond it, none before 0
 -- ARGV[7..]                 id, each once
 --
--- Returns  {looked_at, shifted, head}: how many ids were, fewer than asked once their records pass 4 MiB; how many
+-- Returns  {looked_at, shifted, head}: how many ids were, fewer than asked if they are much work (lib/work.lua); how many
 --          were moved; and the ms until the next message if one of them became it, else ""
 -- Writes   records, due times and tags of the ids that are scheduled; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
@@ -25,35 +25,37 @@
 --@include lib/scheduled.lua
 --@include lib/record.lua
 --@include lib/tags.lua
+--@include lib/work.lua
 
 local messages = KEYS[2]
 local keys = { scheduled = KEYS[1], laned = KEYS[3], hosts = KEYS[4], queues = KEYS[5] }
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
 local by_ms, latest = tonumber(ARGV[5]), tonumber(ARGV[6])
-local WORK_BYTES = 4194304
 
 local function moved(ms)
   return digits(math.max(0, math.min(tonumber(ms) + by_ms, latest)))
 end
 
-local looked_at, shifted, bytes, places = 0, 0, 0, {}
+local looked_at, shifted, work, places, tags = 0, 0, 0, {}, {}
 for i = 7, #ARGV do
-  if bytes > WORK_BYTES then break end
+  if work >= WORK_AT_ONCE then break end
   local id = ARGV[i]
   looked_at = looked_at + 1
+  work = work + 0.5
   local score = scheduled_score(keys, id)
   local record = score and redis.call("HGET", messages, id)
   if record then
     local options = options_of(record) or {}
-    bytes = bytes + #record
+    work = work + work_of(record, options)
     if options.n then options.n = moved(options.n) end
     options.v = (options.v or 1) + 1
     local due = moved(score)
     redis.call("HSET", messages, id, join_record(moved(due_of(record)), options, payload_of(record)))
     gather(places, lane_of(options), id, due)
-    index_tags(tag_prefix, id, options, due)
+    gather_tags(tags, id, options, due)
     shifted = shifted + 1
   end
 end
-return { looked_at, shifted, place_all(keys, places, wake_channel, shard, now) }
+index_all_tags(tag_prefix, tags)
+return { looked_at, shifted, place_all(keys, places, wake_channel, shard, now, true) }

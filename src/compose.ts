@@ -107,7 +107,11 @@ export async function compose(foundations: Foundations) {
   shardBook.onGrow(() => logger.info({ shards: shardBook.all }, 'the number of shards was raised'))
 
   const onHead = claimLoop.wake
-  const groupCommit = createGroupCommit({ scripts, clock, shards: () => shardBook.writable, onHead, metrics })
+  let scheduleCalls = 0
+  const groupCommit = createGroupCommit({
+    ...{ scripts, clock, shards: () => shardBook.writable, onHead, metrics, probe: messageScripts.streams },
+    nextToken: () => `${serverId}:${++scheduleCalls}`,
+  })
   const selector = createSelector(messageScripts, shardBook)
   const api = {
     scheduler: createScheduler({

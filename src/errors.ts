@@ -29,14 +29,26 @@ export class SchedulerError extends Error {
   readonly code: ErrorCode
   /** STORE_UNAVAILABLE only: whether Redis may have done what was asked all the same */
   readonly perhapsDone: boolean
+  /** STORE_UNAVAILABLE only: the id that a new message has if it was stored, by which its client can ask */
+  readonly id: string | undefined
+  /** STORE_UNAVAILABLE only: whether it was the time that was up, and no answer that came */
+  readonly timedOut: boolean
 
-  constructor(code: ErrorCode, message: string, options: ErrorOptions & { perhapsDone?: boolean } = {}) {
+  constructor(code: ErrorCode, message: string, options: SchedulerErrorOptions = {}) {
     super(message, options)
     this.code = code
     this.perhapsDone = options.perhapsDone ?? false
+    this.id = options.id
+    this.timedOut = options.timedOut ?? false
   }
 }
 
-/** Whether what was asked certainly was not done, for the moment. */
-export const isRefused = (error: unknown): boolean =>
-  error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE' && !error.perhapsDone
+export interface SchedulerErrorOptions extends ErrorOptions {
+  readonly perhapsDone?: boolean
+  readonly id?: string | undefined
+  readonly timedOut?: boolean
+}
+
+/** Whether Redis could not be asked just now, and said so before the time was up. */
+export const failedAtOnce = (error: unknown): boolean =>
+  error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE' && !error.timedOut

@@ -37,12 +37,24 @@ local function write_history(history)
   end
 end
 
--- forget_outcome(history, id): its id is used anew.
-local function forget_outcome(history, id)
-  if redis.call("HDEL", history.entries, id) == 1 then
-    redis.call("ZREM", history.delivered, id)
-    redis.call("ZREM", history.dropped, id)
+-- outcomes_of(history, ids): those of the ids that the history has an outcome of. Needs lib/batch.lua.
+local function outcomes_of(history, ids)
+  local found = {}
+  if #ids == 0 or redis.call("EXISTS", history.entries) == 0 then return found end
+  local entries = values_of(history.entries, ids)
+  for i = 1, #ids do
+    if entries[i] then found[#found + 1] = ids[i] end
   end
+  return found
+end
+
+-- forget_outcomes(history, ids): their ids are used again.
+local function forget_outcomes(history, ids)
+  in_slices(ids, 1, function(first, last)
+    redis.call("HDEL", history.entries, unpack(ids, first, last))
+    redis.call("ZREM", history.delivered, unpack(ids, first, last))
+    redis.call("ZREM", history.dropped, unpack(ids, first, last))
+  end)
 end
 
 -- trim_history(history, now): drops the entries beyond the age, then the oldest beyond the count, of either kind.

@@ -28,11 +28,15 @@ local function is_indexed(lane)
   return lane ~= "" and lane ~= "stream"
 end
 
+-- index_of(due, lane): the index that lists an indexed lane.
+local function index_of(due, lane)
+  return string.sub(lane, 1, 5) == "pull:" and due.queues or due.hosts
+end
+
 -- index_lane(due, lane): sets right what the index says of a lane whose due set has changed.
 local function index_lane(due, lane)
   if not is_indexed(lane) then return end
-  local index = string.sub(lane, 1, 5) == "pull:" and due.queues or due.hosts
-  local head = head_due(due_set(due, lane))
+  local index, head = index_of(due, lane), head_due(due_set(due, lane))
   if head then redis.call("ZADD", index, head, lane) else redis.call("ZREM", index, lane) end
 end
 
@@ -45,7 +49,7 @@ local function unplace(due, lane, id)
   end
 end
 
--- gather(places, lane, id, due_at): notes a message for place_all.
+-- gather(places, lane, id, due_at): notes a message for note_heads and write_places.
 local function gather(places, lane, id, due_at)
   local place = places[lane]
   if not place then
@@ -58,23 +62,60 @@ local function gather(places, lane, id, due_at)
   if not place.earliest or ms < place.earliest then place.earliest = ms end
 end
 
--- place_all(due, places, channel, shard, now): puts messages on the schedule, or moves them within their lane, and
--- wakes sleeping servers for each lane that has a new first message.
--- Returns ms until the first of those, "" for none; queues, whose workers wait elsewhere, left out.
-local function place_all(due, places, channel, shard, now)
-  local head_in = ""
+-- note_heads(due, places, now): reads when the first message of each lane is due, and whatever else write_places could
+-- fail at, so that it fails before anything is written.
+-- Returns ms until the first of those that will be first in their lane, "" for none; queues, whose workers wait
+-- elsewhere, left out.
+local function note_heads(due, places, now)
+  local head_in, looked_at = "", {}
   for lane, place in pairs(places) do
-    local set = due_set(due, lane)
-    local head_before = head_due(set)
-    in_slices(place.members, 2, function(first, last)
-      redis.call("ZADD", set, unpack(place.members, first, last))
-      if is_indexed(lane) then redis.call("ZADD", due.laned, unpack(place.members, first, last)) end
-    end)
-    index_lane(due, lane)
-    local in_ms = wake_claimers(channel, shard, lane, head_before, place.earliest, now)
-    if in_ms ~= "" and string.sub(lane, 1, 5) ~= "pull:" and (head_in == "" or in_ms < head_in) then
-      head_in = in_ms
+    place.head_before = head_due(due_set(due, lane)) or false
+    local index = is_indexed(lane) and index_of(due, lane)
+    if index and not looked_at[index] then
+      looked_at[index] = true
+      head_due(index)
+      head_due(due.laned)
+    end
+    if index ~= due.queues and not (place.head_before and place.head_before <= place.earliest) then
+      local in_ms = math.max(0, place.earliest - now)
+      if head_in == "" or in_ms < head_in then head_in = in_ms end
     end
   end
+  return head_in
+end
+
+-- write_places(due, places, channel, shard, now, moves): puts messages on the schedule, or, where moves is true, moves
+-- them within their lane, and wakes sleeping servers for each lane that has a new first message. After note_heads.
+local function write_places(due, places, channel, shard, now, moves)
+  local laned, heads = {}, { [due.hosts] = {}, [due.queues] = {} }
+  for lane, place in pairs(places) do
+    local set, members = due_set(due, lane), place.members
+    in_slices(members, 2, function(first, last)
+      redis.call("ZADD", set, unpack(members, first, last))
+    end)
+    if is_indexed(lane) then
+      for i = 1, #members do laned[#laned + 1] = members[i] end
+      local head = moves and head_due(set) or place.earliest
+      if moves or not place.head_before or head < place.head_before then
+        local of_index = heads[index_of(due, lane)]
+        of_index[#of_index + 1], of_index[#of_index + 2] = head, lane
+      end
+    end
+  end
+  heads[due.laned] = laned
+  for index, members in pairs(heads) do
+    in_slices(members, 2, function(first, last)
+      redis.call("ZADD", index, unpack(members, first, last))
+    end)
+  end
+  for lane, place in pairs(places) do
+    wake_claimers(channel, shard, lane, place.head_before, place.earliest, now)
+  end
+end
+
+-- place_all: both in one. Returns as note_heads does.
+local function place_all(due, places, channel, shard, now, moves)
+  local head_in = note_heads(due, places, now)
+  write_places(due, places, channel, shard, now, moves)
   return head_in
 end

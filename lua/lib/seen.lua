@@ -5,3 +5,17 @@ local function remember_id(seen_prefix, window_ms, id, status, options)
     redis.call("SET", seen_prefix .. id, status .. " " .. options.f, "PX", window_ms)
   end
 end
+
+-- finished_prints(seen_prefix, ids): by id, the fingerprints of those of them that are still known. Needs lib/batch.lua.
+local function finished_prints(seen_prefix, ids)
+  local prints, keys = {}, {}
+  for i = 1, #ids do keys[i] = seen_prefix .. ids[i] end
+  in_slices(keys, 1, function(first, last)
+    local found = redis.call("MGET", unpack(keys, first, last))
+    for i = first, last do
+      local status = found[i - first + 1]
+      if status then prints[ids[i]] = string.match(status, " (.*)$") end
+    end
+  end)
+  return prints
+end

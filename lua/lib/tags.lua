@@ -13,3 +13,34 @@ local function unindex_tags(tag_prefix, id, options)
     redis.pcall("ZREM", tag_prefix .. tag, id)
   end
 end
+
+-- gather_tags(tags, id, options, score): notes a message for index_all_tags or, without a score, for unindex_all_tags.
+local function gather_tags(tags, id, options, score)
+  for _, tag in ipairs(options and options.t or {}) do
+    local members = tags[tag]
+    if not members then
+      members = {}
+      tags[tag] = members
+    end
+    if score then members[#members + 1] = score end
+    members[#members + 1] = id
+  end
+end
+
+-- index_all_tags(tag_prefix, tags): index_tags for all that were gathered, with a call a tag. Needs lib/batch.lua.
+local function index_all_tags(tag_prefix, tags)
+  for tag, members in pairs(tags) do
+    in_slices(members, 2, function(first, last)
+      redis.pcall("ZADD", tag_prefix .. tag, unpack(members, first, last))
+    end)
+  end
+end
+
+-- unindex_all_tags(tag_prefix, tags): the opposite.
+local function unindex_all_tags(tag_prefix, tags)
+  for tag, members in pairs(tags) do
+    in_slices(members, 1, function(first, last)
+      redis.pcall("ZREM", tag_prefix .. tag, unpack(members, first, last))
+    end)
+  end
+end

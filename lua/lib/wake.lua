@@ -5,10 +5,8 @@ end
 
 -- wake_claimers(channel, shard, lane, head_before, earliest, now): publishes "<shard> <in_ms> <lane>" when
 -- earliest became the first message of its lane, so that sleeping servers wake in time for it.
--- Returns in_ms, or "" when the head did not move.
 local function wake_claimers(channel, shard, lane, head_before, earliest, now)
-  if head_before and head_before <= earliest then return "" end
+  if head_before and head_before <= earliest then return end
   local in_ms = math.max(0, earliest - now)
   redis.call("PUBLISH", channel, shard .. " " .. string.format("%.0f ", in_ms) .. lane)
-  return in_ms
 end

@@ -8,6 +8,8 @@ export interface Failure {
   readonly status: number
   /** in words; names the field if one is wrong */
   readonly detail: string
+  /** the same in the words of the original service, where they differ */
+  readonly plainDetail?: string
   /** a word that programs can tell failures of one status apart by */
   readonly code?: string
   readonly errors?: readonly FieldError[]
@@ -58,15 +60,24 @@ const PLAINER: Readonly<Record<string, string>> = {
   FST_ERR_CTP_INVALID_JSON_BODY: 'body: is not valid JSON',
 }
 
+/** A new message without an id of the client's is not to be sent again blindly: that could double it. */
+function unavailable({ perhapsDone, id }: SchedulerError): string {
+  if (!perhapsDone) return 'Redis is not answering, and this was not done; try again'
+  if (id === undefined) return WORDS.STORE_UNAVAILABLE
+  return `Redis is not answering, so this may or may not have been done; if it was, GET /v1/messages/${id} finds it within 5 s`
+}
+
 /** The one table from what went wrong to what a client is told. Anything unknown is 500, without particulars. */
 export function toFailure(error: unknown): Failure {
   if (error instanceof SchedulerError) {
     const { code } = error
-    const detail = WORDS[code]
     const path = FIELD[code]
+    const detail = code === 'STORE_UNAVAILABLE' ? unavailable(error) : WORDS[code]
     return {
       status: STATUS[code],
       detail,
+      ...(detail === WORDS[code] ? {} : { plainDetail: WORDS[code] }),
+      ...(error.id === undefined ? {} : { members: { id: error.id } }),
       code: code.toLowerCase().replaceAll('_', '-'),
       ...(path === undefined ? {} : { errors: [{ path, message: detail.slice(detail.indexOf(':') + 2) }] }),
       ...(STATUS[code] === 503 ? { retryAfter: 1 } : {}),
@@ -97,7 +108,9 @@ const ofFields = ({ message, errors }: InvalidRequestError): Failure => ({
 })
 
 /** The form of the original service's routes, and of every path outside `/v1`. */
-export const toPlainBody = ({ detail }: Failure) => ({ status: 'error' as const, message: detail })
+export const toPlainBody = ({ detail, plainDetail = detail }: Failure) => ({
+  ...{ status: 'error' as const, message: plainDetail },
+})
 
 /** RFC 9457, the form of everything under `/v1`. */
 export function toProblem({ status, detail, code, errors, members }: Failure) {

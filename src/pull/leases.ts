@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { type NoteDeps, noteClaim } from '../claim/note-claim.ts'
-import { isRefused } from '../errors.ts'
+import { failedAtOnce } from '../errors.ts'
 import { decodeRecord } from '../message.ts'
 import { laneOfQueue } from '../redis/keys.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
@@ -172,7 +172,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
       } catch (error) {
         failure = error
         // Of a cluster's shards others may work, but whoever asks waits for one that says nothing only once.
-        if (!isRefused(error)) break
+        if (!failedAtOnce(error)) break
       }
     }
     if (found.length === 0 && failure !== undefined) throw failure

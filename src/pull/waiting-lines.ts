@@ -1,4 +1,4 @@
-import { isRefused } from '../errors.ts'
+import { failedAtOnce } from '../errors.ts'
 import type { ShardBook } from '../shard-book.ts'
 import { LONGEST_TIMER_MS } from '../sleep.ts'
 
@@ -108,9 +108,9 @@ export function createWaitingLines<T>({
         else putBack(claimed)
       } catch (error) {
         soon(line, shard, LOOK_MS)
-        if (isRefused(error)) line.refusing.add(shard)
+        if (failedAtOnce(error)) line.refusing.add(shard)
         // One lost master of a cluster turns nobody away from what the other shards may bring.
-        if (isRefused(error) && line.refusing.size < shardBook.all) continue
+        if (failedAtOnce(error) && line.refusing.size < shardBook.all) continue
         waiter.reject(error)
       }
       line.waiters.delete(waiter)

@@ -107,13 +107,21 @@ function leaveReplicas(): (error: Error) => boolean {
   }
 }
 
+/** A lost node is connected to once more after this; if that fails, who has its slots now is asked for. */
+const RECONNECT_NODE_MS = 50
+
 function connectCluster(target: Extract<RedisTarget, { kind: 'cluster' }>): Cluster {
   return new Cluster(
     target.nodes.map((node) => ({ ...node })),
     {
-      enableOfflineQueue: false,
+      // So that calls wait for a node that is being connected to; while the cluster is away, defineScript makes none.
+      enableOfflineQueue: true,
       clusterRetryStrategy: (times) => Math.min(100 + times * 50, 1_000),
-      // None of these: what a lost node may have done must not be sent again, and the rest callers repeat themselves.
+      clusterNodeRetryStrategy: (times) => (times === 1 ? RECONNECT_NODE_MS : null),
+      // A call follows a slot that is being moved for some tens of ms; callers know where and when else to try.
+      maxRedirections: 4,
+      retryDelayOnTryAgain: 20,
+      // Neither of these: what a lost node may have done must not be sent again by the client.
       retryDelayOnFailover: 0,
       retryDelayOnClusterDown: 0,
       redisOptions: sharedOptions(target),

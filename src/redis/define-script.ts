@@ -1,8 +1,8 @@
 import { Cluster, type Redis } from 'ioredis'
 import type { RetryPolicy } from '../message.ts'
+import { NOT_READY, toSchedulerError } from './failures.ts'
 import { guardKeyOf, keysOf, type ShardKeys } from './keys.ts'
 import { loadScript } from './lua.ts'
-import { scriptCaller } from './script-call.ts'
 
 export type Argument = string | number
 export type Command = (...args: Argument[]) => Promise<unknown[]>
@@ -37,18 +37,24 @@ export interface ScriptsOptions {
  * Scripts build the names of further keys of their shard, of which a cluster knows nothing: there every call names a
  * guard besides, so that none runs while a slot is being moved and some of its keys are elsewhere already.
  *
- * The command rejects with SchedulerError STORE_UNAVAILABLE when Redis did not confirm (the call may or may not
- * have run) and STORE_FULL when it refused for lack of memory. Every script answers a list.
+ * A cluster that is away is not called: its client would keep the call and make it when it is back.
+ *
+ * The command rejects with a SchedulerError as toSchedulerError says. Every script answers a list.
  */
 export function defineScript(client: Redis | Cluster, name: string): Command {
-  const source = loadScript(name)
-  const { numberOfKeys } = source
-  const call = scriptCaller(client, source)
-  const isGuarded = client instanceof Cluster
+  const { lua, numberOfKeys } = loadScript(name)
+  const isCluster = client instanceof Cluster
+  const command = `carillon:${name}`
+  client.defineCommand(command, { lua, numberOfKeys: isCluster ? numberOfKeys + 1 : numberOfKeys })
+  const call = (client as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[command]
   return async (...args) => {
-    const keys = args.slice(0, numberOfKeys)
-    if (isGuarded) keys.push(guardKeyOf(String(keys[0])))
-    const reply = await call(keys, args.slice(numberOfKeys))
+    if (isCluster) {
+      if (client.status !== 'ready') throw toSchedulerError(`${name}.lua`, new Error(NOT_READY))
+      args.splice(numberOfKeys, 0, guardKeyOf(String(args[0])))
+    }
+    const reply = await call?.apply(client, args).catch((error: unknown) => {
+      throw toSchedulerError(`${name}.lua`, error)
+    })
     if (!Array.isArray(reply)) throw new TypeError(`${name}.lua answered ${JSON.stringify(reply)}`)
     return reply
   }

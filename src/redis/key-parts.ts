@@ -24,6 +24,7 @@ const TYPES: Readonly<Record<keyof ShardKeys, KeyType>> = {
   delivered: 'zset',
   dropped: 'zset',
   seenPrefix: 'string',
+  callPrefix: 'string',
 }
 
 /** What a key of a namespace is for. */

@@ -40,6 +40,11 @@ export interface ShardKeys {
   readonly dropped: string
   /** string with TTL: this prefix and a finished client-made id; holds its status and fingerprint */
   readonly seenPrefix: string
+  /**
+   * string with TTL: this prefix and the token of a schedule call, `<server id>:<number>`; holds what the call answered,
+   * for copies of it, until none can run any more, some 5 s later
+   */
+  readonly callPrefix: string
 }
 
 export function keysOf(shard: number, namespace: string): ShardKeys {
@@ -65,6 +70,7 @@ export function keysOf(shard: number, namespace: string): ShardKeys {
     delivered: `${at}delivered_messages`,
     dropped: `${at}dropped_messages`,
     seenPrefix: `${at}seen:`,
+    callPrefix: `${at}call:`,
   }
 }
 

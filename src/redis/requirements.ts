@@ -1,6 +1,6 @@
 import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../errors.ts'
-import { NOT_SENT, toSchedulerError } from './failures.ts'
+import { NOT_READY, NOT_SENT, toSchedulerError } from './failures.ts'
 import type { ShardCount } from './shard-counts.ts'
 import { answersOf, withinTime } from './within-time.ts'
 
@@ -138,7 +138,8 @@ export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFact
 const HEALTHY_WITHIN_MS = 1_000
 
 async function pingAny(client: Redis | Cluster): Promise<unknown> {
-  if (!(client instanceof Cluster) || client.status !== 'ready') return client.ping()
+  if (!(client instanceof Cluster)) return client.ping()
+  if (client.status !== 'ready') throw new Error(NOT_READY)
   return Promise.any(client.nodes('master').map((node) => node.ping())).catch((error: AggregateError) => {
     throw error.errors[0] ?? new Error('the cluster has no master')
   })

@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
+import { SchedulerError } from '../errors.ts'
 import { parseAttempts } from '../message.ts'
 import {
   type Argument,
@@ -27,6 +28,16 @@ export interface ScheduleEntry {
   readonly body: string
 }
 
+/** What makes a call the same one however often it is sent. */
+export interface ScheduleCall {
+  /** unique to this call */
+  readonly token: string
+  /** by Redis's clock, epoch ms: a copy that arrives later stores nothing */
+  readonly runBy: number
+  /** by Redis's clock, epoch ms: when the first copy was sent; null in that one */
+  readonly firstSentAt: number | null
+}
+
 const REFUSALS = ['exists', 'past', 'expired', 'duplicate', 'conflict', 'moved'] as const
 /** What became of an entry; see lua/schedule.lua for the refusals. */
 export type ScheduleWord = 'scheduled' | (typeof REFUSALS)[number]
@@ -38,6 +49,8 @@ export interface ScheduleReply {
   readonly headInMs: number | null
   /** Redis's clock, epoch ms */
   readonly now: number
+  /** when the call ran, epoch ms: before `now` if this is a further copy; null if it came too late, and stored nothing */
+  readonly ranAt: number | null
   /** how much of the ms that `now` tells had gone: with it a wait is not up to 1 ms too long */
   readonly gone: number
 }
@@ -139,8 +152,8 @@ export interface ReleaseReply {
  * Each rejects as defineScript says. Ids of one call must differ.
  */
 export interface Scripts {
-  /** @see lua/schedule.lua */
-  schedule(shard: number, entries: readonly ScheduleEntry[]): Promise<ScheduleReply>
+  /** A call that is made again, in this shard with the same entries, stores once. @see lua/schedule.lua */
+  schedule(shard: number, entries: readonly ScheduleEntry[], call: ScheduleCall): Promise<ScheduleReply>
   /** @param token unique to this call @see lua/claim.lua */
   claim(shard: number, args: { token: string; lockMs: number; room: ClaimRoom }): Promise<ClaimReply>
   /** @returns the ids whose lock no longer held the token @see lua/acknowledge.lua */
@@ -167,19 +180,19 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
   const retry = JSON.stringify(options.retry)
 
   return {
-    async schedule(shard, entries) {
+    async schedule(shard, entries, { token, runBy, firstSentAt }) {
       const k = keys(shard)
       const args: Argument[] = [k.scheduled, k.messages, k.history, k.delivered, k.dropped]
-      args.push(k.laned, k.hosts, k.queues, k.streams)
-      args.push(clockOffsetMs(), wakeChannel, shard, k.tagPrefix, k.seenPrefix)
+      args.push(k.laned, k.hosts, k.queues, k.streams, k.callPrefix + token)
+      args.push(clockOffsetMs(), wakeChannel, shard, k.tagPrefix, k.seenPrefix, runBy, firstSentAt ?? '')
       for (const { id, due, rule, closesAt, body } of entries) {
         const ruleText = closesAt === undefined ? rule : `${rule} ${closesAt}`
         args.push(id, 'at' in due ? due.at : `+${due.inMs}`, ruleText, body)
       }
-      const [now, head, ...refused] = await schedule(...args)
+      const [now, ranAt, head, ...refused] = await schedule(...args)
       const words = new Array<ScheduleWord>(entries.length).fill('scheduled')
       for (let i = 0; i < refused.length; i += 2) words[Number(refused[i]) - 1] = refusal(refused[i + 1])
-      return { words, headInMs: numberOrNull(head), ...wholeAndGone(now) }
+      return { words, headInMs: numberOrNull(head), ranAt: numberOrNull(ranAt), ...wholeAndGone(now) }
     },
 
     async claim(shard, { token, lockMs, room }) {
@@ -233,8 +246,11 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
       ]
       args.push(clockOffsetMs(), k.lockPrefix, k.tagPrefix, k.seenPrefix)
       args.push(partOf(historyMax, options, shard), historyTtlMs, dedupWindowMs)
-      for (const { id, token, lateMs } of delivered) args.push(id, token, lateMs ?? '')
-      return (await acknowledge(...args)).map(String)
+      return inParts(delivered, async (part) => {
+        const each = part.flatMap(({ id, token, lateMs }): Argument[] => [id, token, lateMs ?? ''])
+        const [lookedAt, ...lost] = await acknowledge(...args, ...each)
+        return { lookedAt: Number(lookedAt), answers: lost.map(String) }
+      })
     },
 
     async release(shard, releases) {
@@ -243,13 +259,13 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
       args.push(k.laned, k.hosts, k.queues, k.dead, k.failures)
       args.push(clockOffsetMs(), wakeChannel, shard, k.lockPrefix, k.tagPrefix)
       args.push(partOf(deadMax, options, shard), deadTtlMs, retry)
-      for (const each of releases) {
-        const { id, token, why } = each
-        const [reason, report] = 'reason' in each ? [each.reason, each.report] : ['', '']
-        args.push(id, token, why, whenOf(each), Math.random(), reason, report)
-      }
-      const [trimmed, ...words] = await release(...args)
-      return { words: words.map(releaseWord), trimmed: Number(trimmed) }
+      let trimmed = 0
+      const words = await inParts(releases, async (part) => {
+        const [trimmedNow, ...all] = await release(...args, ...part.flatMap(releaseArguments))
+        trimmed += Number(trimmedNow)
+        return { lookedAt: all.length, answers: all.map(releaseWord) }
+      })
+      return { words, trimmed }
     },
 
     async extend(shard, { held, lockMs }) {
@@ -265,6 +281,37 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
 function wholeAndGone(exact: unknown): { now: number; gone: number } {
   const [whole, thousandths = 0] = String(exact).split('.')
   return { now: Number(whole), gone: Number(thousandths) / 1_000 }
+}
+
+/**
+ * Makes calls until all is done, as one may do a part of what it is asked for.
+ *
+ * @param call does it with some; answers of how many from the first on, and what it answered
+ * @throws what `call` throws; a SchedulerError is `perhapsDone` where the calls before it were made
+ */
+async function inParts<T, A>(
+  all: readonly T[],
+  call: (part: readonly T[]) => Promise<{ lookedAt: number; answers: A[] }>,
+): Promise<A[]> {
+  const { lookedAt, answers } = await call(all)
+  if (lookedAt >= all.length) return answers
+  if (lookedAt === 0) throw new Error('a script did nothing of what it was asked for')
+  try {
+    return [...answers, ...(await inParts(all.slice(lookedAt), call))]
+  } catch (cause) {
+    if (!(cause instanceof SchedulerError) || cause.code !== 'STORE_UNAVAILABLE') throw cause
+    throw new SchedulerError(cause.code, cause.message, {
+      cause,
+      perhapsDone: true,
+      timedOut: cause.timedOut,
+    })
+  }
+}
+
+function releaseArguments(release: Release): Argument[] {
+  const { id, token, why } = release
+  const [reason, report] = 'reason' in release ? [release.reason, release.report] : ['', '']
+  return [id, token, why, whenOf(release), Math.random(), reason, report]
 }
 
 function whenOf(release: Release): number {

@@ -6,18 +6,41 @@ export const ANSWER_WITHIN_MS = 1_200
 /**
  * Waits for Redis, but not for ever: a connection that has gone silent takes longer to be noticed.
  *
- * @throws SchedulerError STORE_UNAVAILABLE when `call` has not settled after `ms`; perhaps it has been done
+ * Where this process itself was kept busy meanwhile, an answer that is there already still counts.
+ *
+ * @param time ms from now on, or a function of the ms that are left, which may grow while the call goes on
+ * @throws SchedulerError STORE_UNAVAILABLE when `call` has not settled in time; perhaps it has been done
  */
-export function withinTime<T>(call: Promise<T>, ms = ANSWER_WITHIN_MS): Promise<T> {
+export function withinTime<T>(
+  call: Promise<T>,
+  time: number | (() => number) = ANSWER_WITHIN_MS,
+): Promise<T> {
+  const endsAt = typeof time === 'number' ? performance.now() + time : 0
+  const left = typeof time === 'number' ? () => endsAt - performance.now() : time
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () =>
-        reject(
-          new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer in time', { perhapsDone: true }),
-        ),
-      Math.max(0, ms),
-    )
-    call.then(resolve, reject).finally(() => clearTimeout(timer))
+    let timer: NodeJS.Timeout
+    let settled = false
+    const look = () => {
+      const ms = left()
+      if (ms > 0) timer = setTimeout(look, Math.ceil(ms))
+      // Timers come before what has arrived is read: that goes first.
+      else setImmediate(giveUp)
+    }
+    const giveUp = () => {
+      if (settled) return
+      if (left() > 0) return look()
+      reject(
+        new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer in time', {
+          perhapsDone: true,
+          timedOut: true,
+        }),
+      )
+    }
+    look()
+    call.then(resolve, reject).finally(() => {
+      settled = true
+      clearTimeout(timer)
+    })
   })
 }
 

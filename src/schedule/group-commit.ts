@@ -1,20 +1,16 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { SchedulerError } from '../errors.ts'
 import type { Due } from '../message.ts'
 import { createIdMaker } from '../message-id.ts'
 import type { Metrics } from '../metrics.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
 import type { ScheduleEntry, ScheduleWord, Scripts } from '../redis/scripts.ts'
-import { ANSWER_WITHIN_MS, withinTime } from '../redis/within-time.ts'
 import type { Place } from '../shard-book.ts'
+import { inCalls } from './call-budget.ts'
+import { createScheduleCalls } from './schedule-calls.ts'
 import { createShardTurns } from './shard-turns.ts'
 
-/** One script call takes this much at most, which keeps it to a few milliseconds. */
-const CALL_MESSAGES = 1_000
-const CALL_CHARACTERS = 4_194_304
-const FIRST_RETRY_MS = 25
-/** A shard that has not answered for so long may be on a master that hangs: those who come meanwhile go elsewhere. */
-const SLOW_MS = 300
+/** Of the calls of one turn to one shard so many are on their way together: Redis never waits, others hardly do. */
+const CALLS_ON_THEIR_WAY = 2
 
 export interface Draft {
   /** the client's id and where it goes; without it, one is made */
@@ -24,6 +20,8 @@ export interface Draft {
   readonly future: boolean
   /** see encodeRecordBody */
   readonly body: string
+  /** names of the indexes it is entered in: one for each of its tags, and one for its lane */
+  readonly indexes?: readonly string[]
 }
 
 export interface Committed {
@@ -40,7 +38,6 @@ export interface Committed {
 
 interface Pending {
   readonly draft: Draft
-  readonly enteredAt: number
   readonly resolve: (committed: Committed) => void
   readonly reject: (error: Error) => void
 }
@@ -49,15 +46,14 @@ export interface GroupCommit {
   /**
    * Stores one message, sharing its script call with all others handed in during this turn of the event loop.
    *
-   * While Redis is away the call is repeated with the same ids until 1.2 s have gone by. That is safe: a
-   * message that an unanswered call did store is found by its id, and one that may have come due in between,
-   * which may be delivered and forgotten by now, is not stored again. A call that certainly did not run is made in
-   * another shard instead, with new ids, for messages without one of the client's; and a shard that failed gets no
-   * further such messages for a while.
+   * While Redis is away the call is sent again until 1.2 s have gone by without any answer. It is stored once, also when
+   * an answer was lost, and answered as the first time. A call that certainly did not run is made in another shard
+   * instead, with new ids, for messages without one of the client's; and a shard that failed gets no further such
+   * messages until a probe of it has succeeded.
    *
    * @returns once Redis has confirmed it
    * @throws SchedulerError DUE_TIME_PASSED, NOT_AFTER_TOO_SOON, ID_CONFLICT, STORE_FULL: not stored;
-   *   STORE_UNAVAILABLE: perhaps stored
+   *   STORE_UNAVAILABLE: not stored, or `perhapsDone` and, if it was, under `id`
    */
   add(draft: Draft): Promise<Committed>
 }
@@ -68,14 +64,20 @@ export interface GroupCommitDeps {
   /** how many shards new messages go to at present */
   readonly shards: () => number
   readonly metrics: Pick<Metrics, 'scheduled'>
+  /** asks a shard for something that changes nothing */
+  readonly probe: (shard: number) => Promise<unknown>
+  /** @returns what no call of any server had before */
+  readonly nextToken: () => string
   /** told when a message of ours became the next one of its shard */
   readonly onHead: (shard: number, inMs: number) => void
 }
 
-export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: GroupCommitDeps): GroupCommit {
+export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
+  const { clock, shards, probe } = deps
   const ids = createIdMaker()
   let turn: Pending[] = []
-  const turns = createShardTurns(shards)
+  const turns = createShardTurns(shards, probe)
+  const calls = createScheduleCalls({ ...deps, turns })
 
   /** Messages whose id is made here go to one shard together; those of clients to the shard of their id. */
   function flush(): void {
@@ -93,64 +95,76 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
     for (const [shard, batch] of byShard) commitInCalls(shard, batch)
   }
 
+  /** One call at least; of several, the next is sent when one is answered. */
   function commitInCalls(shard: number, all: Pending[]): void {
-    let batch: Pending[] = []
-    let characters = 0
-    for (const pending of all) {
-      batch.push(pending)
-      characters += pending.draft.body.length
-      if (batch.length === CALL_MESSAGES || characters >= CALL_CHARACTERS) {
-        void commit(shard, batch)
-        batch = []
-        characters = 0
+    const batches = inCalls(all, ({ draft }) => draft)
+    let failure: unknown
+    const goOn = async () => {
+      for (const batch of batches) {
+        if (!turns.isWell(shard) && turns.hasOther(shard) && batch.some(isFree)) leave(shard, batch)
+        else if (failure === undefined) failure = await commit(shard, batch)
+        else reject(batch, notSent(failure))
       }
     }
-    if (batch.length > 0) void commit(shard, batch)
+    for (let i = 0; i < CALLS_ON_THEIR_WAY; i += 1) void goOn()
   }
 
-  async function commit(shard: number, batch: readonly Pending[]): Promise<void> {
+  /**
+   * @param since when the time began in which Redis has to answer, by `performance.now()`
+   * @returns why Redis did not answer; undefined if it did, or if it is asked elsewhere
+   */
+  async function commit(
+    shard: number,
+    batch: readonly Pending[],
+    since = performance.now(),
+  ): Promise<unknown> {
     const madeAt = clock.now()
     const entries = batch.map(({ draft: { own, due, future, body } }): ScheduleEntry => {
       if (own !== undefined) return { id: own.id, closesAt: own.closesAt, due, rule: 'client', body }
       return { id: ids.next(shard, madeAt), due, rule: future ? 'future' : 'any', body }
     })
-    const isFree = ({ draft: { own } }: Pending) => own === undefined
     const canLeave = () => turns.hasOther(shard) && batch.some(isFree)
     try {
-      const answer = await scheduleUntilAnswered(shard, entries, batch[0]?.enteredAt ?? 0, canLeave)
+      const answer = await calls.make(shard, entries, since, canLeave)
       if (answer === 'leave') {
-        const bound = batch.filter((pending) => !isFree(pending))
-        if (bound.length > 0) void commit(shard, bound)
-        return void commit(turns.next(), batch.filter(isFree))
+        leave(shard, batch, since)
+        return undefined
       }
-      const { words, now, repeated } = answer
+      const { words, ranAt } = answer
       for (const [i, pending] of batch.entries()) {
         const { own, due } = pending.draft
-        const dueAt = 'at' in due ? due.at : now + due.inMs
-        const createdAt = own === undefined ? madeAt : now
+        const dueAt = 'at' in due ? due.at : ranAt + due.inMs
+        const createdAt = own === undefined ? madeAt : ranAt
         const stored = { id: entries[i]?.id ?? '', dueAt, createdAt, duplicate: false }
-        settle(pending, stored, words[i] ?? 'exists', repeated)
+        settle(pending, stored, words[i] ?? 'exists')
       }
+      return undefined
     } catch (error) {
-      for (const { reject } of batch) reject(error as Error)
+      const isAway = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
+      for (const [i, pending] of batch.entries()) {
+        const isNamed = isAway && error.perhapsDone && isFree(pending)
+        pending.reject(isNamed ? namedUnknown(error, entries[i]?.id) : (error as Error))
+      }
+      return isAway ? error : undefined
     }
   }
 
-  function settle(
-    { draft, resolve, reject }: Pending,
-    stored: Committed,
-    word: ScheduleWord,
-    repeated: boolean,
-  ): void {
+  /** The shard does not work: who may goes to another, the others wait for it. */
+  function leave(shard: number, batch: readonly Pending[], since?: number): void {
+    const bound = batch.filter((pending) => !isFree(pending))
+    if (bound.length > 0) void commit(shard, bound, since)
+    const free = batch.filter(isFree)
+    if (free.length > 0) void commit(turns.next(), free, since)
+  }
+
+  function settle({ draft, resolve, reject }: Pending, stored: Committed, word: ScheduleWord): void {
     switch (word) {
       case 'scheduled':
         resolve(stored)
         break
       case 'exists':
-        // If the call was repeated, this is our own message. If not, another server made the same id in the
-        // same millisecond, and ours is stored under a new one.
-        if (repeated) resolve(stored)
-        else add(draft).then(resolve, reject)
+        // Another server made the same id in the same millisecond: ours is stored under a new one.
+        add(draft).then(resolve, reject)
         break
       case 'duplicate':
         resolve({ ...stored, duplicate: true })
@@ -159,13 +173,7 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
         resolve({ ...stored, moved: true })
         break
       case 'past':
-        reject(
-          repeated
-            ? new SchedulerError('STORE_UNAVAILABLE', 'Redis was away until after the due time', {
-                perhapsDone: true,
-              })
-            : new SchedulerError('DUE_TIME_PASSED', 'the due time has passed'),
-        )
+        reject(new SchedulerError('DUE_TIME_PASSED', 'the due time has passed'))
         break
       case 'conflict':
         reject(new SchedulerError('ID_CONFLICT', 'the id is known, with other content'))
@@ -178,61 +186,25 @@ export function createGroupCommit({ scripts, clock, shards, onHead, metrics }: G
     }
   }
 
-  /** @returns 'leave' when it certainly did not run, and `canLeave` says so */
-  async function scheduleUntilAnswered(
-    shard: number,
-    entries: readonly ScheduleEntry[],
-    since: number,
-    canLeave: () => boolean,
-  ) {
-    const answerBy = since + ANSWER_WITHIN_MS
-    let repeated = false
-    let attempt = entries
-    for (let wait = FIRST_RETRY_MS; ; wait *= 2) {
-      const sentAt = performance.now()
-      const slow = setTimeout(() => turns.failed(shard), SLOW_MS)
-      try {
-        const { words, headInMs, now, gone } = await withinTime(
-          scripts.schedule(shard, attempt),
-          answerBy - sentAt,
-        )
-        metrics.scheduled(words.filter((word) => word === 'scheduled').length, performance.now() - sentAt)
-        clock.observe(now)
-        turns.works(shard)
-        if (headInMs !== null) onHead(shard, Math.max(0, headInMs - gone))
-        return { words, now, repeated }
-      } catch (error) {
-        const passing = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
-        if (!passing) throw error
-        turns.failed(shard)
-        if (performance.now() + wait >= answerBy) throw error
-        if (!error.perhapsDone && !repeated && canLeave()) return 'leave'
-        if (error.perhapsDone) {
-          repeated = true
-          attempt = entries.map(asRepeated)
-        }
-      } finally {
-        clearTimeout(slow)
-      }
-      await delay(wait)
-    }
-  }
-
   function add(draft: Draft): Promise<Committed> {
     return new Promise((resolve, reject) => {
       if (turn.length === 0) setImmediate(flush)
-      turn.push({ draft, enteredAt: performance.now(), resolve, reject })
+      turn.push({ draft, resolve, reject })
     })
   }
   return { add }
 }
 
-/**
- * An entry as it may be sent once more although it is perhaps stored: a client-made id stays known after its
- * delivery, but a server-made one may be stored again only if it cannot have been delivered meanwhile.
- */
-function asRepeated(entry: ScheduleEntry): ScheduleEntry {
-  if (entry.rule === 'client') return entry
-  const soon = 'inMs' in entry.due && entry.due.inMs <= ANSWER_WITHIN_MS
-  return { ...entry, rule: 'future', due: soon ? { at: 0 } : entry.due }
+const isFree = ({ draft: { own } }: Pending) => own === undefined
+
+/** What a message without an id of the client's is told when nobody knows whether it is stored. */
+const namedUnknown = (cause: SchedulerError, id: string | undefined) =>
+  new SchedulerError('STORE_UNAVAILABLE', cause.message, { cause, perhapsDone: true, id })
+
+/** What those are told that waited behind a call which Redis did not answer. */
+const notSent = (cause: unknown) =>
+  new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer the call before', { cause })
+
+function reject(batch: readonly Pending[], error: Error): void {
+  for (const pending of batch) pending.reject(error)
 }

@@ -146,7 +146,9 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
         if (await isKnownIn(others, id, fingerprint)) {
           return { id, dueAt: 0, createdAt: 0, duplicate: true }
         }
-        const stored = await groupCommit.add({ own: { id, shard, closesAt }, due, future, body })
+        const stored = await groupCommit.add({
+          ...{ own: { id, shard, closesAt }, due, future, body, indexes: indexesOf(options) },
+        })
         if (!stored.moved) return stored
       }
       if (performance.now() + wait >= giveUpAt) {
@@ -160,7 +162,8 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     schedule(message) {
       const { id, due, payload, options, future = false } = message
       if (id !== undefined) return scheduleOwn(id, message)
-      return groupCommit.add({ due, future, body: encodeRecordBody(JSON.stringify(payload), options) })
+      const body = encodeRecordBody(JSON.stringify(payload), options)
+      return groupCommit.add({ due, future, body, indexes: indexesOf(options) })
     },
 
     async find(id) {
@@ -199,6 +202,14 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       if (word !== 'cancelled' && word !== 'other') throw refusal(word)
     },
   }
+}
+
+const NONE: readonly string[] = []
+
+/** The indexes in which a message is entered besides the main due set: by tag, and by host or queue. */
+function indexesOf({ tags = NONE, destination }: MessageOptions = {}): readonly string[] {
+  if (destination?.type === 'webhook') return [...tags, destination.url.split('/', 3).join('/')]
+  return destination?.type === 'pull' ? [...tags, destination.queue] : tags
 }
 
 const notFound = () => new SchedulerError('MESSAGE_NOT_FOUND', 'no message has this id')

@@ -5,6 +5,7 @@ import { createMessageScripts } from '../../src/redis/message-scripts.ts'
 import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { listPage } from '../../src/schedule/listing.ts'
+import { freshCall } from '../support/fresh-call.ts'
 import { startRedis } from '../support/redis.ts'
 import { SETTINGS } from '../support/retention.ts'
 
@@ -30,7 +31,7 @@ describe('a million messages', () => {
           const at = (first + i) % 10 === 0 ? start : start + (((first + i) * 7_919) % COUNT)
           return { id: `m${first + i}`, due: { at }, rule: 'any' as const, body }
         })
-        await scripts.schedule(0, entries)
+        await scripts.schedule(0, entries, freshCall())
       }
       await redis.client.config('RESETSTAT')
 

@@ -182,7 +182,10 @@ export async function recordOf(w: ScriptWorld, id: string) {
 export const tagged = (w: ScriptWorld, tag: string) =>
   w.client.zrange(w.keys.tagPrefix + tag, '0', '-1', 'WITHSCORES')
 
-/** The names of all of the shard's keys, without what they have in common, and without the counter of claims. */
+/**
+ * The names of all of the shard's keys, without what they have in common, and without the counter of claims and what calls
+ * of schedule answered, which ends by itself.
+ */
 export async function keysIn(w: ScriptWorld): Promise<string[]> {
   const nodes: Redis[] = w.client instanceof Cluster ? w.client.nodes('master') : [w.client]
   const prefix = w.keys.lockPrefix.slice(0, -'lock:'.length)
@@ -190,7 +193,7 @@ export async function keysIn(w: ScriptWorld): Promise<string[]> {
   return found
     .flat()
     .map((key) => key.slice(prefix.length))
-    .filter((key) => key !== 'claims' && key !== 'clock')
+    .filter((key) => key !== 'claims' && key !== 'clock' && !key.startsWith('call:'))
     .sort()
 }
 

@@ -141,7 +141,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         expect(await scoreOf(w, all[lookedAt - 1] ?? '')).toBe(from + 5 * (lookedAt - 1))
       })
 
-      it('takes more in one call than Lua can unpack', async () => {
+      it('does a part of what is much work, and says how much', async () => {
         const w = world()
         const all = ids(5_000)
         const now = await w.now()
@@ -150,7 +150,12 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
           all.map((id) => entry(id, { options: { ...toHost, notAfter: 1, onLate: 'dead-letter' } })),
         )
         expect(await claim(w)).toMatchObject({ died: 5_000 })
-        expect(await redrive(w, all, { from: now })).toMatchObject({ lookedAt: 5_000, unknown: [] })
+        for (let rest = all; rest.length > 0; ) {
+          const { lookedAt } = await redrive(w, rest, { from: now })
+          expect(lookedAt).toBeGreaterThan(0)
+          expect(lookedAt).toBeLessThanOrEqual(500)
+          rest = rest.slice(lookedAt)
+        }
         await checkKeys(w)
         expect(await w.client.zcard(w.keys.laned)).toBe(5_000)
       })
@@ -271,7 +276,10 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         const w = few()
         await w.scripts.schedule(
           w.shard,
-          ids(1_005).map((id) => entry(id, { options: { notAfter: 1, onLate: 'dead-letter', tags: ['t'] } })),
+          ids(1_005).map((id, i) => {
+            const tags = i % 100 === 0 ? ['t'] : []
+            return entry(id, { options: { notAfter: 1, onLate: 'dead-letter', tags } })
+          }),
         )
         expect(await claim(w)).toMatchObject({ died: 1_005, trimmed: 0 })
         // As many as a call may take the time for.

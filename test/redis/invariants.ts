@@ -24,6 +24,7 @@ export interface Dump {
   stream(key: string): [id: string, fields: Record<string, string>][]
   /** the rest of the names of all keys that begin so */
   behind(prefix: string): string[]
+  /** all of it, without what calls of schedule answered, which ends by itself */
   readonly text: string
 }
 
@@ -51,6 +52,8 @@ export async function dump({ client, namespace, shard }: ScriptWorld, of = shard
   const all = new Map(reply as [string, unknown[]][])
   const listOf = (key: string) => (all.get(key) ?? []) as string[]
   const sorted = [...all.keys()].sort()
+  const { callPrefix } = keysOf(of, namespace)
+  const isOfCall = (key: string) => key.startsWith(callPrefix)
   return {
     map: (key) => new Map(pairs(listOf(key))),
     set: (key) => listOf(key),
@@ -61,7 +64,7 @@ export async function dump({ client, namespace, shard }: ScriptWorld, of = shard
         Object.fromEntries(pairs(fields)),
       ]),
     behind: (prefix) => sorted.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length)),
-    text: JSON.stringify(sorted.map((key) => [key, all.get(key)])),
+    text: JSON.stringify(sorted.filter((key) => !isOfCall(key)).map((key) => [key, all.get(key)])),
   }
 }
 

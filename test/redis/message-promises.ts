@@ -618,15 +618,23 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         expect(await cancel(w, 'a', '3,12,4')).toBe('cancelled')
       })
 
-      it('takes many in one call', async () => {
+      it('does a part of what is much work, and says how much', async () => {
         const w = world()
         const ids = Array.from({ length: 5_000 }, (_, i) => `~${i}`)
         await w.scripts.schedule(
           w.shard,
           ids.map((id) => entry(id, { options: { tags: ['t'] } })),
         )
-        const words = await w.messageScripts.cancel(w.shard, { ids, ifMatch: '', states: ['scheduled'] })
-        expect(words).toEqual(ids.map(() => 'cancelled'))
+        for (let rest = ids; rest.length > 0; ) {
+          const words = await w.messageScripts.cancel(w.shard, {
+            ids: rest,
+            ifMatch: '',
+            states: ['scheduled'],
+          })
+          expect(new Set(words)).toEqual(new Set(['cancelled']))
+          expect(words.length).toBeLessThanOrEqual(500)
+          rest = rest.slice(words.length)
+        }
         expect(await keysIn(w)).toEqual([])
       })
     })

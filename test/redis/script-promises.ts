@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { encodeRecordBody } from '../../src/message.ts'
+import { freshCall } from '../support/fresh-call.ts'
 import { delivered, mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
-import { listen, postponed } from './acts.ts'
+import { keysIn, listen, postponed } from './acts.ts'
 
 const LOCK_MS = 60_000
 
@@ -92,6 +94,70 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
         expect(new Set(ids(reply)).size).toBe(9_001)
         expect(await w.scripts.acknowledge(w.shard, delivered('t', ...ids(reply)))).toEqual([])
         expect(await w.snapshot()).toBe('[[],[],{},{}]')
+      })
+    })
+
+    describe('a copy of a schedule call', () => {
+      it('stores nothing, and is answered as the call was when it ran', async () => {
+        const w = world()
+        const now = await w.now()
+        await w.scripts.schedule(w.shard, [w.entry('taken', now + 3_600_000)])
+        const entries = [w.entry('a', now + 60_000), w.entry('taken', now), w.entry('b', now - 1, 'future')]
+        const call = freshCall(now)
+        const first = await w.scripts.schedule(w.shard, entries, call)
+        expect(first).toMatchObject({ words: ['scheduled', 'exists', 'past'], ranAt: first.now })
+        const { claims } = await w.scripts.claim(w.shard, { token: 't', lockMs: 1, room: mainRoom(0) })
+        expect(claims).toEqual([])
+        await w.messageScripts.cancel(w.shard, { ids: ['a'], ifMatch: '', states: ['scheduled'] })
+        w.pass(1_000)
+        const copy = await w.scripts.schedule(w.shard, entries, { ...call, firstSentAt: now })
+        expect(copy).toMatchObject({ words: first.words, ranAt: first.ranAt })
+        expect(copy.now).toBeGreaterThanOrEqual(first.now + 1_000)
+        expect((copy.headInMs ?? 0) + copy.now).toBe((first.headInMs ?? 0) + first.now)
+        expect(await w.client.hkeys(w.keys.messages)).toEqual(['taken'])
+      })
+
+      it('stores nothing if it comes later than the call may be run, before which the answer is not forgotten', async () => {
+        const w = world()
+        const now = await w.now()
+        const call = { ...freshCall(now), runBy: now + 1_000_000 }
+        await w.scripts.schedule(w.shard, [w.entry('a', now + 60_000)], call)
+        const ttl = await w.client.pttl(w.keys.callPrefix + call.token)
+        expect(ttl).toBeGreaterThan(1_000_000 - 10_000)
+        expect(ttl).toBeLessThanOrEqual(call.runBy + 1 - now)
+        w.pass(1_000_001)
+        // Its key ends by Redis's own clock, which no test can move.
+        await w.client.del(w.keys.callPrefix + call.token)
+        const late = await w.scripts.schedule(w.shard, [w.entry('b', now)], call)
+        expect(late.ranAt).toBeNull()
+        expect(await w.client.hkeys(w.keys.messages)).toEqual(['a'])
+      })
+
+      it.each([
+        'scheduled_messages:webhook:https://a.test',
+        'lane_messages',
+        'hosts',
+        'history',
+        'streams',
+        'call:t',
+      ])('that fails, as something else is at %s, has stored nothing', async (name) => {
+        const w = world()
+        const now = await w.now()
+        const prefix = w.keys.messages.slice(0, -'messages'.length)
+        await w.client.lpush(prefix + name, 'not ours')
+        const messages = [
+          { id: '~1', options: { destination: { type: 'webhook', url: 'https://a.test/x' } } },
+          { id: '~2', options: { destination: { type: 'stream', name: 's' } } },
+          { id: 'own', options: { tags: ['t'] }, print: 'print' },
+        ] as const
+        const entries = messages.map(({ id, options, ...own }) => ({
+          ...{ id, due: { at: now + 60_000 }, rule: 'print' in own ? ('client' as const) : ('any' as const) },
+          body: encodeRecordBody('"x"', options, 'print' in own ? own.print : undefined),
+        }))
+        const call = { ...freshCall(now), token: 't' }
+        await expect(w.scripts.schedule(w.shard, entries, call)).rejects.toThrow('WRONGTYPE')
+        expect(await keysIn(w)).toEqual(name === 'call:t' ? [] : [name])
+        expect(await w.client.exists(w.keys.callPrefix + call.token)).toBe(name === 'call:t' ? 1 : 0)
       })
     })
 

@@ -5,6 +5,7 @@ import { connect } from '../../src/redis/connect.ts'
 import { createMessageScripts } from '../../src/redis/message-scripts.ts'
 import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
+import { freshCall } from '../support/fresh-call.ts'
 import { startRedis } from '../support/redis.ts'
 import { delivered, mainRoom, SETTINGS } from '../support/retention.ts'
 import { WIDE } from './acts.ts'
@@ -28,10 +29,12 @@ describe('a full Redis', () => {
       await connection.waitUntilReady(60_000)
       const scripts = createScripts(connection.client, { namespace: 'carillon', ...SETTINGS })
       const entry = (id: string) => ({ id, due: { at: 1 }, rule: 'any' as const, body: '\n"x"' })
-      await scripts.schedule(0, [entry('a'), entry('b')])
+      await scripts.schedule(0, [entry('a'), entry('b')], freshCall())
       await redis.client.config('SET', 'maxmemory', '1')
 
-      await expect(scripts.schedule(0, [entry('c')])).rejects.toMatchObject({ code: 'STORE_FULL' })
+      await expect(scripts.schedule(0, [entry('c')], freshCall())).rejects.toMatchObject({
+        code: 'STORE_FULL',
+      })
       const { claims } = await scripts.claim(0, { token: 't', lockMs: 10_000, room: mainRoom(10) })
       expect(claims.map(({ id }) => id)).toEqual(['a', 'b'])
       const { words } = await scripts.release(0, [{ id: 'b', token: 't', why: 'returned', dueAt: 1 }])
@@ -73,7 +76,7 @@ describe('a full Redis with messages for others', () => {
           ...(id === 'late' ? { notAfter: 1, onLate: 'dead-letter' } : {}),
         }),
       }))
-      await scripts.schedule(0, entries)
+      await scripts.schedule(0, entries, freshCall())
       await redis.client.config('SET', 'maxmemory', '1')
 
       const claimed = await scripts.claim(0, { token: 't', lockMs: 10_000, room: WIDE })
@@ -120,7 +123,7 @@ describe('a page of large messages', () => {
         rule: 'any' as const,
         body,
       }))
-      await scripts.schedule(0, entries)
+      await scripts.schedule(0, entries, freshCall())
       const { list } = createMessageScripts(connection.client, options)
       const query = { index: 'scheduled', from: null, before: null, after: null, keep: 'all' } as const
       await redis.client.config('RESETSTAT')

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, inject, it } from 'vitest'
 import { SchedulerError } from '../../src/errors.ts'
 import { encodeRecordBody } from '../../src/message.ts'
@@ -18,10 +20,12 @@ const draft = (dueAt: number): Draft => ({ due: { at: dueAt }, future: true, bod
 const commitTo = (
   scripts: Pick<Scripts, 'schedule'>,
   onHead: (shard: number, inMs: number) => void = () => undefined,
-  shards = 1,
+  shards: number | (() => number) = 1,
+  probe: (shard: number) => Promise<unknown> = (shard) => world().messageScripts.streams(shard),
 ) =>
   createGroupCommit({
-    ...{ scripts, clock: createRedisClock(), shards: () => shards, onHead },
+    ...{ scripts, clock: createRedisClock(), onHead, probe, nextToken: randomUUID },
+    shards: typeof shards === 'number' ? () => shards : shards,
     metrics: noteMetrics().metrics,
   })
 
@@ -57,9 +61,9 @@ describe('group commit', () => {
     const SHARDS = 4
     const calls: { shard: number; ids: string[] }[] = []
     const scripts: Pick<Scripts, 'schedule'> = {
-      schedule(shard, entries) {
+      schedule(shard, entries, call) {
         calls.push({ shard, ids: entries.map(({ id }) => id) })
-        return w.scripts.schedule(shard, entries)
+        return w.scripts.schedule(shard, entries, call)
       },
     }
     const commit = commitTo(scripts, undefined, SHARDS)
@@ -99,15 +103,12 @@ describe('group commit', () => {
     let writable = 1
     const seen = new Set<number>()
     const scripts: Pick<Scripts, 'schedule'> = {
-      schedule(shard, entries) {
+      schedule(shard, entries, call) {
         seen.add(shard)
-        return w.scripts.schedule(shard, entries)
+        return w.scripts.schedule(shard, entries, call)
       },
     }
-    const commit = createGroupCommit({
-      ...{ scripts, clock: createRedisClock(), shards: () => writable, onHead: () => undefined },
-      metrics: noteMetrics().metrics,
-    })
+    const commit = commitTo(scripts, undefined, () => writable)
     const dueAt = (await w.now()) + 60_000
     for (let i = 0; i < 3; i += 1) await commit.add(draft(dueAt))
     expect([...seen]).toEqual([0])
@@ -146,41 +147,101 @@ describe('group commit', () => {
     expect(await w.client.hkeys(w.keys.messages)).toEqual([id])
   })
 
-  it('does not store again what came due and was delivered while the reply was lost', async () => {
-    const w = world()
-    const scripts: Pick<Scripts, 'schedule'> = {
-      async schedule(...args) {
-        const reply = await w.scripts.schedule(...args)
-        if (reply.words[0] !== 'scheduled') return reply
-        w.pass(120_000)
-        const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 5_000, room: mainRoom(1) })
-        await w.scripts.acknowledge(0, delivered('t', ...claims.map(({ id }) => id)))
-        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
-      },
-    }
-    await expect(commitTo(scripts).add(draft((await w.now()) + 60_000))).rejects.toMatchObject({
-      code: 'STORE_UNAVAILABLE',
-    })
-    expect(await w.snapshot()).toBe('[[],[],{},{}]')
-  })
-
-  it.each([{ at: 1 }, { inMs: 0 }, { inMs: 1_000 }])(
-    'nor what is due at %j, which needs not lie in the future',
+  it.each([{ at: 1 }, { inMs: 0 }, { inMs: 1_000 }, { future: true }])(
+    'accepts, and stores once, what came due and was delivered while the reply was lost: %j',
     async (due) => {
       const w = world()
       const scripts: Pick<Scripts, 'schedule'> = {
         async schedule(...args) {
           const reply = await w.scripts.schedule(...args)
-          if (reply.words[0] !== 'scheduled') return reply
+          if (reply.ranAt !== reply.now) return reply
           w.pass(2_000)
           const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 5_000, room: mainRoom(1) })
           await w.scripts.acknowledge(0, delivered('t', ...claims.map(({ id }) => id)))
           throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
         },
       }
-      const added = commitTo(scripts).add({ due, future: false, body: encodeRecordBody('"x"') })
-      await expect(added).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+      const now = await w.now()
+      const asked: Draft =
+        'future' in due ? draft(now + 1_500) : { due, future: false, body: encodeRecordBody('"x"') }
+      const { id, dueAt } = await commitTo(scripts).add(asked)
+      expect(dueAt).toBeLessThan(now + 1_900)
       expect(await w.client.zcard(w.keys.scheduled)).toBe(0)
+      expect(await w.client.zrange(w.keys.delivered, '0', '-1')).toEqual([id])
+    },
+  )
+
+  it("answers a message with a client's id as new, though the reply was lost and the call repeated", async () => {
+    const w = world()
+    const own = { id: 'mine', shard: 0, closesAt: Number.MAX_SAFE_INTEGER }
+    const body = encodeRecordBody('"x"', {}, 'print')
+    const added = { ...draft((await w.now()) + 60_000), own, body }
+    expect(await commitTo(losingReply(w, 1)).add(added)).toMatchObject({ id: 'mine', duplicate: false })
+    expect(await commitTo(w.scripts).add(added)).toMatchObject({ id: 'mine', duplicate: true })
+  })
+
+  it('stores what was due in the future when it came, though its call got through only later', async () => {
+    const w = world()
+    let calls = 0
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(...args) {
+        calls += 1
+        if (calls > 1) return w.scripts.schedule(...args)
+        w.pass(500)
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+      },
+    }
+    const dueAt = (await w.now()) + 400
+    const { id } = await commitTo(scripts).add(draft(dueAt))
+    expect(await w.client.zscore(w.keys.scheduled, id)).toBe(String(dueAt))
+  })
+
+  it('tells a message without an id of the client the one it may be stored under, when that is unknown', async () => {
+    const w = world()
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(...args) {
+        await w.scripts.schedule(...args)
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+      },
+    }
+    const error = await commitTo(scripts)
+      .add(draft((await w.now()) + 60_000))
+      .catch((reason: SchedulerError) => reason)
+    expect(error).toMatchObject({ code: 'STORE_UNAVAILABLE', perhapsDone: true, id: expect.any(String) })
+    expect(await w.client.hkeys(w.keys.messages)).toEqual([error.id])
+  })
+
+  it('hears from a call that comes too late what time it is, and makes it again', async () => {
+    const w = world()
+    w.pass(3_600_000)
+    const { id } = await commitTo(w.scripts).add(draft((await w.now()) + 60_000))
+    expect(await w.client.hkeys(w.keys.messages)).toEqual([id])
+  })
+
+  it.each(['that never ran', 'whose reply was lost'])(
+    'stores its own message, too, where another server has made the same id and the call is one %s',
+    async (which) => {
+      const w = world()
+      const taken: string[] = []
+      const scripts: Pick<Scripts, 'schedule'> = {
+        async schedule(shard, entries, call) {
+          if (taken.length > 0) return w.scripts.schedule(shard, entries, call)
+          taken.push(...entries.map(({ id }) => id))
+          await w.scripts.schedule(
+            shard,
+            entries.map((entry) => ({ ...entry, body: '\n"theirs"' })),
+          )
+          if (which !== 'that never ran') await w.scripts.schedule(shard, entries, call)
+          throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+        },
+      }
+      const dueAt = (await w.now()) + 60_000
+      const { id } = await commitTo(scripts).add(draft(dueAt))
+      expect(taken).not.toContain(id)
+      expect(await w.client.hgetall(w.keys.messages)).toEqual({
+        [id]: `${dueAt}\n"x"`,
+        [taken[0] ?? '']: `${dueAt}\n"theirs"`,
+      })
     },
   )
 
@@ -188,7 +249,7 @@ describe('group commit', () => {
     const w = world()
     const taken: string[] = []
     const scripts: Pick<Scripts, 'schedule'> = {
-      async schedule(shard, entries) {
+      async schedule(shard, entries, call) {
         if (taken.length === 0) {
           taken.push(...entries.map(({ id }) => id))
           await w.scripts.schedule(
@@ -196,7 +257,7 @@ describe('group commit', () => {
             entries.map((entry) => ({ ...entry, body: '\n"theirs"' })),
           )
         }
-        return w.scripts.schedule(shard, entries)
+        return w.scripts.schedule(shard, entries, call)
       },
     }
     const dueAt = (await w.now()) + 60_000
@@ -204,6 +265,78 @@ describe('group commit', () => {
     expect(taken).not.toContain(id)
     expect(await w.client.hget(w.keys.messages, id)).toBe(`${dueAt}\n"x"`)
     expect(await w.client.hget(w.keys.messages, taken[0] ?? '')).toBe(`${dueAt}\n"theirs"`)
+  })
+
+  it('stores many of one turn although all together take Redis longer than one may wait', async () => {
+    const w = world()
+    let calls = Promise.resolve()
+    const scripts: Pick<Scripts, 'schedule'> = {
+      schedule(...args) {
+        // One after the other, as Redis runs them.
+        const call = calls.then(async () => {
+          await delay(400)
+          return w.scripts.schedule(...args)
+        })
+        calls = call.then(() => undefined)
+        return call
+      },
+    }
+    const commit = commitTo(scripts)
+    const dueAt = (await w.now()) + 60_000
+    const stored = await Promise.all(Array.from({ length: 5_000 }, () => commit.add(draft(dueAt))))
+    expect(new Set(await w.client.hkeys(w.keys.messages))).toEqual(new Set(stored.map(({ id }) => id)))
+  })
+
+  it('stores each message once, whatever copies of its call come when, and whichever answers are lost', async () => {
+    const w = world()
+    const lost = () =>
+      new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+    const late: Promise<unknown>[] = []
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(...args) {
+        const fate = Math.random()
+        if (fate < 0.2) throw lost()
+        if (fate < 0.4) {
+          late.push(delay(Math.random() * 300).then(() => w.scripts.schedule(...args)))
+          throw lost()
+        }
+        const copies = Array.from({ length: 1 + Math.floor(Math.random() * 3) }, () =>
+          w.scripts.schedule(...args),
+        )
+        const [reply] = await Promise.all(copies)
+        if (fate < 0.6 || reply === undefined) throw lost()
+        return reply
+      },
+    }
+    const commit = commitTo(scripts)
+    const COUNT = 300
+    const taken: string[] = []
+    const settled = await Promise.all(
+      Array.from({ length: COUNT }, async (_, i) => {
+        await delay(Math.random() * 500)
+        const body = encodeRecordBody(JSON.stringify(`message ${i}`))
+        // Some are due, delivered and forgotten while their call is still sent again.
+        return commit.add({ due: { inMs: i % 3 === 0 ? 0 : 60_000 }, future: false, body }).then(
+          ({ id }) => [id, i],
+          ({ id }: SchedulerError) => [id, i],
+        )
+      }),
+    )
+    await Promise.all(late)
+    for (;;) {
+      const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 5_000, room: mainRoom(100) })
+      if (claims.length === 0) break
+      taken.push(...claims.map(({ id }) => id))
+    }
+    const records = await w.client.hgetall(w.keys.messages)
+    const payloads = Object.values(records).map((record) => record.split('\n')[1])
+    expect(new Set(payloads).size).toBe(payloads.length)
+    for (const [id, i] of settled) {
+      const record = records[String(id)]
+      if (record !== undefined) expect(record.split('\n')[1]).toBe(`"message ${i}"`)
+    }
+    expect(taken.length).toBe(new Set(taken).size)
+    expect(payloads.length).toBeGreaterThan(COUNT * 0.9)
   })
 
   it('gives an answer within two seconds when none comes', async () => {
@@ -220,9 +353,9 @@ describe('group commit', () => {
 function failingInShard1(w: ScriptWorld, perhapsDone: boolean) {
   const calls: { shard: number; ids: string[] }[] = []
   const scripts: Pick<Scripts, 'schedule'> = {
-    async schedule(shard, entries) {
+    async schedule(shard, entries, call) {
       calls.push({ shard, ids: entries.map(({ id }) => id) })
-      const reply = shard === 1 && !perhapsDone ? undefined : await w.scripts.schedule(shard, entries)
+      const reply = shard === 1 && !perhapsDone ? undefined : await w.scripts.schedule(shard, entries, call)
       if (shard !== 1 && reply !== undefined) return reply
       throw new SchedulerError('STORE_UNAVAILABLE', 'shard 1 does not answer', { perhapsDone })
     },
@@ -279,10 +412,10 @@ describe('group commit, where one of several shards fails', () => {
     let down = -1
     const calls: { shard: number; ids: string[] }[] = []
     const scripts: Pick<Scripts, 'schedule'> = {
-      async schedule(shard, entries) {
+      async schedule(shard, entries, call) {
         calls.push({ shard, ids: entries.map(({ id }) => id) })
         if (shard === down) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
-        return w.scripts.schedule(shard, entries)
+        return w.scripts.schedule(shard, entries, call)
       },
     }
     const commit = commitTo(scripts, undefined, SHARDS)
@@ -305,9 +438,9 @@ describe('group commit, where one of several shards fails', () => {
     const w = world()
     let isDown = true
     const scripts: Pick<Scripts, 'schedule'> = {
-      async schedule(shard, entries) {
+      async schedule(shard, entries, call) {
         if (shard === 1 && isDown) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
-        return w.scripts.schedule(shard, entries)
+        return w.scripts.schedule(shard, entries, call)
       },
     }
     const commit = commitTo(scripts, undefined, SHARDS)
@@ -315,5 +448,57 @@ describe('group commit, where one of several shards fails', () => {
     await commitInTurns(commit, 3, dueAt)
     isDown = false
     await until('it is given one', async () => /^~1/.test((await commit.add(draft(dueAt))).id))
+  })
+
+  it('has probes find out which others share its fate', async () => {
+    const w = world()
+    const isDown = (shard: number) => shard > 0
+    const tried: number[] = []
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(shard, entries, call) {
+        tried.push(shard)
+        if (isDown(shard)) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
+        return w.scripts.schedule(shard, entries, call)
+      },
+    }
+    const probe = async (shard: number) => {
+      if (isDown(shard)) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
+    }
+    const MANY = 8
+    const commit = commitTo(scripts, undefined, MANY, probe)
+    const dueAt = (await w.now()) + 60_000
+    await commitInTurns(commit, MANY, dueAt)
+    tried.length = 0
+    await commitInTurns(commit, 2 * MANY, dueAt)
+    expect(new Set(tried)).toEqual(new Set([0]))
+  })
+
+  it('has a probe find out whether it works again, and no message', async () => {
+    const w = world()
+    let isDown = true
+    let triedInShard1 = 0
+    let probes = 0
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(shard, entries, call) {
+        if (shard === 1) triedInShard1 += 1
+        if (shard === 1 && isDown) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
+        return w.scripts.schedule(shard, entries, call)
+      },
+    }
+    const probe = async (shard: number) => {
+      if (shard !== 1) return
+      probes += 1
+      if (isDown) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
+    }
+    const commit = commitTo(scripts, undefined, SHARDS, probe)
+    const dueAt = (await w.now()) + 60_000
+    await until('it was probed twice', async () => {
+      await commit.add(draft(dueAt))
+      return probes >= 2
+    })
+    expect(triedInShard1).toBe(1)
+    isDown = false
+    await until('it is given one', async () => /^~1/.test((await commit.add(draft(dueAt))).id))
+    expect(triedInShard1).toBe(2)
   })
 })

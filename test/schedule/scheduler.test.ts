@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { describe, expect, inject, it } from 'vitest'
 import { keysOf } from '../../src/redis/keys.ts'
 import { createRedisClock } from '../../src/redis/redis-clock.ts'
@@ -28,6 +29,7 @@ function withShards(
   const { metrics } = noteMetrics()
   const groupCommit = createGroupCommit({
     ...{ scripts, clock: createRedisClock(), shards: () => shardBook.writable, onHead, metrics },
+    ...{ probe: messageScripts.streams, nextToken: randomUUID },
   })
   const { dedupWindowMs } = RETENTION
   const deps = { groupCommit, scripts: messageScripts, shardBook, onHead, dedupWindowMs, now }

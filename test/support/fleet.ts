@@ -8,6 +8,7 @@ import { connect } from '../../src/redis/connect.ts'
 import { createScripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { auditFindings } from './audit.ts'
+import { freshCall } from './fresh-call.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
 import { SETTINGS } from './retention.ts'
@@ -103,7 +104,9 @@ export async function startFleet({
       body: encodeRecordBody(JSON.stringify(payload ?? `message ${i}`), options),
     }))
     const inShard = (shard: number) => entries.filter(({ id }) => shardOfClientId(id, shards) === shard)
-    await Promise.all(Array.from({ length: shards }, (_, shard) => scripts.schedule(shard, inShard(shard))))
+    await Promise.all(
+      Array.from({ length: shards }, (_, shard) => scripts.schedule(shard, inShard(shard), freshCall())),
+    )
     return entries.map(({ id }) => id)
   }
 

@@ -56,7 +56,9 @@ export const OWN_REDIS = [
   'test/behaviour/side-by-side.test.ts',
   'test/readiness.test.ts',
   'test/redis/append-only.test.ts',
+  'test/redis/call-work.test.ts',
   'test/redis/cluster.test.ts',
+  'test/redis/define-script.test.ts',
   'test/redis/embedded.test.ts',
   'test/suite/leaves-nothing.test.ts',
 ]

@@ -25,14 +25,20 @@ export interface TestRedis {
 
 export interface TestRedisOptions {
   readonly redisServer?: string
+  /** a free one unless given */
+  readonly port?: number
   readonly args?: readonly string[]
 }
 
 /** A redis-server of the test's own, with every write on disk before it is answered; it ends with the test at the latest. */
-export async function startRedis({ redisServer, args = [] }: TestRedisOptions = {}): Promise<TestRedis> {
+export async function startRedis({
+  redisServer,
+  port: wanted,
+  args = [],
+}: TestRedisOptions = {}): Promise<TestRedis> {
   const binary = redisServer ?? inject('redisServer')
   const dir = await mkdtemp(join(tmpdir(), 'carillon-test-'))
-  const port = await freePort()
+  const port = wanted ?? (await freePort())
   // No rewriting: a child that rewrites the file outlives a kill of its parent, and keeps all connections open.
   const durable = [
     ...['--appendonly', 'yes', '--appendfsync', 'always', '--save', ''],
@@ -105,13 +111,25 @@ export interface TestClusterOptions {
   readonly redisServer?: string
   readonly replicated?: boolean
   readonly args?: readonly string[]
+  /** @returns the port at which clients are told that the node of a port is, as where there is a proxy before it */
+  readonly announce?: (port: number) => Promise<number>
 }
 
 /** A Redis Cluster of three masters, each a child process, and each with a replica if asked for. */
 export async function startCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
-  const { replicated = false, ...others } = options
+  const { replicated = false, announce = async (port) => port, ...others } = options
   const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', ...(options.args ?? [])]
-  const start = () => startRedis({ ...others, args })
+  const announced = new Map<TestRedis, number>()
+  const start = async () => {
+    const port = await freePort()
+    const told = await announce(port)
+    const ports = ['--cluster-announce-port', told, '--cluster-announce-bus-port', port + BUS_ABOVE].map(
+      String,
+    )
+    const node = await startRedis({ ...others, port, args: [...args, ...(told === port ? [] : ports)] })
+    announced.set(node, told)
+    return node
+  }
   const masters = await Promise.all([1, 2, 3].map(start))
   const replicas = replicated ? await Promise.all(masters.map(start)) : []
   const nodes = [...masters, ...replicas]
@@ -139,14 +157,14 @@ export async function startCluster(options: TestClusterOptions = {}): Promise<Te
     )
   }
   return {
-    url: masters.map((node) => node.url).join(','),
+    url: masters.map((node) => `redis://127.0.0.1:${announced.get(node)}`).join(','),
     masters,
     replicas,
     async masterOf(key, askedOf = first) {
       const slot = Number(await askedOf?.client.call('CLUSTER', 'KEYSLOT', key))
       const ranges = (await askedOf?.client.call('CLUSTER', 'SLOTS')) as [number, number, [string, number]][]
       const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2][1]
-      const found = nodes.find((node) => node.port === port)
+      const found = nodes.find((node) => announced.get(node) === port)
       if (found === undefined) throw new Error(`no node of this cluster holds ${key}`)
       return found
     },

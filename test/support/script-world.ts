@@ -4,8 +4,15 @@ import { encodeRecordBody } from '../../src/message.ts'
 import { connect, type RedisConnection } from '../../src/redis/connect.ts'
 import { keysOf, type ShardKeys } from '../../src/redis/keys.ts'
 import { createMessageScripts, type MessageScripts } from '../../src/redis/message-scripts.ts'
-import { createScripts, type ScheduleEntry, type Scripts } from '../../src/redis/scripts.ts'
+import {
+  createScripts,
+  type ScheduleCall,
+  type ScheduleEntry,
+  type ScheduleReply,
+  type Scripts,
+} from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
+import { freshCall } from './fresh-call.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
 import { readRedisClock } from './redis-time.ts'
@@ -13,7 +20,10 @@ import { SETTINGS } from './retention.ts'
 
 /** The scripts on a real Redis, with a clock that a test can move. */
 export interface ScriptWorld {
-  readonly scripts: Scripts
+  /** A call of schedule is one of its own unless it is told which. */
+  readonly scripts: Scripts & {
+    schedule(shard: number, entries: readonly ScheduleEntry[], call?: ScheduleCall): Promise<ScheduleReply>
+  }
   readonly messageScripts: MessageScripts
   readonly client: Redis | Cluster
   readonly namespace: string
@@ -44,8 +54,13 @@ export function useScripts(redisUrl: () => string, shard = 0, settings = SETTING
     const { client } = connection
     const keys = keysOf(shard, namespace)
     let offset = 0
+    const scripts = createScripts(client, { ...settings, namespace, clockOffsetMs: () => offset })
     world = {
-      scripts: createScripts(client, { ...settings, namespace, clockOffsetMs: () => offset }),
+      scripts: {
+        ...scripts,
+        schedule: async (at, entries, call) =>
+          scripts.schedule(at, entries, call ?? freshCall((await readRedisClock(client)) + offset)),
+      },
       messageScripts: createMessageScripts(client, { ...settings, namespace, clockOffsetMs: () => offset }),
       client,
       namespace,

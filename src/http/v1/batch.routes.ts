@@ -93,8 +93,9 @@ export const batchRoutes: FastifyPluginAsyncTypebox<BatchRoutesOptions> = async 
       const outcomes = await Promise.all(body.messages.map((item) => intake.take(item, limit)))
       const failure = outcomes.map(unconfirmed).find((each) => each !== undefined)
       const anyStored = outcomes.some((outcome) => 'status' in outcome)
-      if (failure !== undefined && !anyStored) return sendFailure(request, reply, failure)
-      return { results: outcomes.map(toItemReply) }
+      const results = outcomes.map(toItemReply)
+      if (failure === undefined || anyStored) return { results }
+      return sendFailure(request, reply, { ...failure, members: { results } })
     },
   )
 }

@@ -1,5 +1,6 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyBaseLogger } from 'fastify'
+import { SchedulerError } from '../../errors.ts'
 import type { Scheduler } from '../../schedule/scheduler.ts'
 import { TOO_LARGE } from '../body-text.ts'
 import { type Failure, toFailure } from '../failure.ts'
@@ -43,7 +44,7 @@ export function createIntake({ scheduler, now, checkDestination, log }: IntakeDe
   let lastBug: unknown
 
   function refused(value: unknown, error: unknown): Outcome {
-    const id = idOf(value)
+    const id = idOf(value) ?? (error instanceof SchedulerError ? error.id : undefined)
     return id === undefined ? { failure: failureOf(error) } : { id, failure: failureOf(error) }
   }
 

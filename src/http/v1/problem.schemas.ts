@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { ItemReply } from './batch.schemas.ts'
 
 const EXAMPLE_FIELD_ERROR = {
   path: '/at',
@@ -11,6 +12,8 @@ const EXAMPLE_PROBLEM = {
   detail: `at: ${EXAMPLE_FIELD_ERROR.message}`,
   errors: [EXAMPLE_FIELD_ERROR],
 }
+
+const EXAMPLE_RESULTS = [{ id: '~0VknCBoMfN7U', status: 503, detail: 'Redis is not answering' }]
 
 /** RFC 9457. */
 export const Problem = Type.Object(
@@ -36,6 +39,19 @@ export const Problem = Type.Object(
         ),
         { description: 'the fields that are wrong, 20 at most', examples: [EXAMPLE_PROBLEM.errors] },
       ),
+    ),
+    id: Type.Optional(
+      Type.String({
+        description:
+          'with 503, where nobody knows whether a new message was stored: the id that it has if it was',
+        examples: ['~0VknCBoMfN7U'],
+      }),
+    ),
+    results: Type.Optional(
+      Type.Array(ItemReply, {
+        description: 'with 503 for a whole batch: what became of each message, in order',
+        examples: [EXAMPLE_RESULTS],
+      }),
     ),
   },
   { title: 'Problem', description: 'what went wrong (RFC 9457)', examples: [EXAMPLE_PROBLEM] },

@@ -1,0 +1,11 @@
+-- A call does a bounded part of what it is asked for, which keeps it to some milliseconds, and says how much. Needs
+-- lib/lanes.lua.
+local WORK_AT_ONCE = 500
+
+-- work_of(record, options): what a message costs, in parts of one that is small and has no tags and no lane: a write for
+-- each tag, some for the index of its lane, and its bytes.
+local function work_of(record, options)
+  local tags = options and options.t
+  local work = 1 + #record / 8192 + (tags and #tags / 2 or 0)
+  return options and options.d and is_indexed(lane_of(options)) and work + 2 or work
+end

@@ -1,0 +1,26 @@
+import { expect, inject, it, onTestFinished } from 'vitest'
+import { connect } from '../../src/redis/connect.ts'
+import { parseRedisUrl } from '../../src/redis/url.ts'
+import { withinTime } from '../../src/redis/within-time.ts'
+
+it('an answer that came in time counts, though this process was too busy to read it', async () => {
+  const connection = connect(parseRedisUrl(inject('redisUrl')))
+  onTestFinished(() => connection.close())
+  await connection.waitUntilReady(10_000)
+  const answer = withinTime(connection.client.echo('here'), 20)
+  await new Promise(setImmediate) // it is sent
+  const until = performance.now() + 200
+  while (performance.now() < until);
+  expect(await answer).toBe('here')
+})
+
+it('the time may grow while a call goes on, and ends it when it is up', async () => {
+  const startedAt = performance.now()
+  let endsAt = startedAt + 30
+  const never = withinTime(new Promise(() => undefined), () => endsAt - performance.now())
+  setTimeout(() => {
+    endsAt = startedAt + 100
+  }, 10)
+  await expect(never).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE', perhapsDone: true, timedOut: true })
+  expect(performance.now() - startedAt).toBeGreaterThanOrEqual(99)
+})

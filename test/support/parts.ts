@@ -45,6 +45,7 @@ export const WITHOUT_REDIS = [
 
 /** Those that start every Redis they meet, as most do that kill it: the same ones whatever is shared */
 export const OWN_REDIS = [
+  'test/behaviour/broken-connections.test.ts',
   'test/behaviour/cluster-faults.test.ts',
   'test/behaviour/crashes.test.ts',
   'test/behaviour/cut-connections.test.ts',

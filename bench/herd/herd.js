@@ -2,8 +2,9 @@
 import { alone, median, short, whole } from '../frame/figures.js'
 import { inTurn } from '../frame/rounds.js'
 import { stampede, startServers } from './stampede.js'
+import { storeWideBatch } from './wide-batch.js'
 
-/** @typedef {import('./stampede.js').Pass} Pass */
+/** @typedef {import('./stampede.js').Pass & { wide: import('./wide-batch.js').WidePass }} Pass */
 
 const SERVERS = 4
 const MESSAGES = 1_000_000
@@ -14,7 +15,8 @@ const MOST_ROUNDS = 2
 
 /**
  * What happens when a million messages are due in the same millisecond and four servers with one Redis deliver them, while
- * others use these servers: whether each delivers its share, and what the others notice.
+ * others use these servers: whether each delivers its share, and what the others notice; and the same of a batch of 10,000
+ * messages of which each has tags and a host or queue of its own.
  *
  * @param {import('../main.js').Options} options
  */
@@ -22,7 +24,10 @@ export async function herd({ rounds, quiet, checkouts }) {
   const subjects = []
   for (const { name, path } of checkouts) {
     const all = await startServers(path, SERVERS)
-    const run = (/** @type {number} */ round) => stampede(all, round === 0 ? MESSAGES_FIRST : MESSAGES)
+    const run = async (/** @type {number} */ round) => {
+      const wide = await storeWideBatch(all)
+      return { ...(await stampede(all, round === 0 ? MESSAGES_FIRST : MESSAGES)), wide }
+    }
     subjects.push({ name, all, run })
   }
   const order = { rounds: Math.min(rounds, MOST_ROUNDS), quiet, title: 'herd', tell }
@@ -50,15 +55,21 @@ function rowsOf({ name, passes }) {
     row("others' requests that failed", 'requests', ({ probed }) => probed.failures.length, { atMost: 0 }),
     row('messages that came twice', 'messages', ({ duplicates }) => duplicates, { atMost: 0 }),
     row('the smallest share of a server', 'of a fair share', ({ shares }) => Math.min(...shares)),
+    row('wide batch: the slowest Redis call', 'ms', ({ wide }) => wide.slowestMs, { atMost: 10 }),
+    row("wide batch: others' requests, p99", 'ms', ({ wide }) => wide.probed.requests.p99, { atMost: 50 }),
+    row('wide batch: messages not confirmed', 'messages', ({ wide }) => wide.unstored, { atMost: 0 }),
+    row('wide batch: until it is answered', 'ms', ({ wide }) => wide.tookMs),
     row(`${whole(MESSAGES)} by ${SERVERS} servers`, 'messages/s', ({ perSecond }) => perSecond),
   ]
 }
 
 /** @param {Pass} pass */
-const tell = ({ perSecond, shares, slowestMs, slowCalls, probed, othersCores }) =>
+const tell = ({ perSecond, shares, slowestMs, slowCalls, probed, othersCores, wide }) =>
   `${whole(perSecond)}/s, shares ${shares.map(short).join(' ')}, slowest call ${short(slowestMs)} ms, ` +
   `${slowCalls} over 10 ms, others' p99 ${short(probed.requests.p99)} ms, ` +
-  `${probed.failures.length} failed ${probed.failures[0] ?? ''}; others ${short(othersCores)} cores`
+  `${probed.failures.length} failed ${probed.failures[0] ?? ''}; others ${short(othersCores)} cores; ` +
+  `wide batch ${whole(wide.tookMs)} ms, slowest call ${short(wide.slowestMs)} ms, ${wide.unstored} not confirmed, ` +
+  `others' p99 ${short(wide.probed.requests.p99)} ms`
 
 const HEADINGS = [
   ...['herd', 'from', 'messages/s', 'calls over 10 ms', 'slowest, ms', 'GET p50', 'p99', 'POST p50', 'p99'],

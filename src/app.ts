@@ -8,7 +8,7 @@ import Fastify, {
 import type { ApiKey } from './http/api-keys.ts'
 import { auth } from './http/auth.plugin.ts'
 import { addJsonParser, parseJson } from './http/body-json.ts'
-import { boundConnections } from './http/bound-connections.ts'
+import { boundConnections, type ConnectionBounds } from './http/bound-connections.ts'
 import { CLIENT_TIMES, type ClientTimes } from './http/connections.ts'
 import { docs } from './http/docs.plugin.ts'
 import { echoAtTimeRoutes } from './http/echo-at-time.routes.ts'
@@ -46,8 +46,8 @@ export interface AppDeps {
   readonly isTrustedProxy?: (address: string) => boolean
   /** requests a key, or else an address, may make in a minute; 0 and absent mean any number */
   readonly perMinute?: number
-  /** connections at a time; those beyond are refused */
-  readonly maxConnections?: number | undefined
+  /** how many connections there may be at a time, as it is now; those beyond are refused */
+  readonly maxConnections?: ConnectionBounds['maxConnections']
   readonly clientTimes?: ClientTimes
   readonly logger: FastifyBaseLogger
 }
@@ -67,7 +67,7 @@ export async function buildApp({
   corsOrigins = [],
   isTrustedProxy,
   perMinute = 0,
-  maxConnections,
+  maxConnections = () => undefined,
   clientTimes = CLIENT_TIMES,
   logger,
 }: AppDeps): Promise<FastifyInstance> {

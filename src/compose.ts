@@ -160,7 +160,7 @@ export async function compose(foundations: Foundations) {
     allowOpen: config.ALLOW_OPEN,
     allowedHosts: parseAllowedHosts(config.ALLOWED_HOSTS ?? ''),
     corsOrigins: parseCorsOrigins(config.CORS_ORIGINS ?? ''),
-    maxConnections: mostConnections(config),
+    maxConnections: () => mostConnections(config),
     ...(config.TRUST_PROXY === undefined ? {} : { isTrustedProxy: parseTrustedProxies(config.TRUST_PROXY) }),
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     logger,

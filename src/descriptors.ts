@@ -3,13 +3,16 @@ import { readFileSync } from 'node:fs'
 /** What a process needs file descriptors for besides clients and webhooks: itself, Redis, files, the resolver. */
 const OWN = 64
 
-/** @returns how many files and connections this process may have open; undefined where the system does not say it so */
+/**
+ * @returns how many files and connections this process may have open now: others may change that while it runs. Undefined
+ *   where the system does not say it so, and while there is no descriptor left to ask with
+ */
 export function descriptorLimit(): number | undefined {
   try {
     const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
     return soft === undefined ? undefined : Number(soft)
   } catch {
-    return undefined // not Linux
+    return undefined
   }
 }
 

@@ -4,9 +4,12 @@ import { type ClientTimes, watchConnections } from './connections.ts'
 /** How often refused connections are told of, ms. */
 const TELL_EVERY_MS = 60_000
 
+/** How long an answer of how many there may be holds, ms. */
+const ASK_EVERY_MS = 1_000
+
 export interface ConnectionBounds {
-  /** at a time; undefined for any number */
-  readonly maxConnections: number | undefined
+  /** @returns how many there may be at a time; undefined where that cannot be told */
+  readonly maxConnections: () => number | undefined
   readonly clientTimes: ClientTimes
 }
 
@@ -23,15 +26,20 @@ export function boundConnections(
   Object.assign(server, { httpAllowHalfOpen: true })
   const connections = watchConnections(server, clientTimes)
   app.addHook('preClose', async () => connections.close())
-  if (maxConnections === undefined) return
+  let askFrom = Number.NEGATIVE_INFINITY
+  const bound = () => {
+    if (performance.now() < askFrom) return
+    askFrom = performance.now() + ASK_EVERY_MS
+    server.maxConnections = maxConnections() ?? server.maxConnections
+  }
+  server.on('connection', bound)
 
-  server.maxConnections = maxConnections
   let tellFrom = Number.NEGATIVE_INFINITY
   server.on('drop', () => {
     if (performance.now() < tellFrom) return
     tellFrom = performance.now() + TELL_EVERY_MS
     app.log.warn(
-      `${maxConnections} connections are open, as many as file descriptors allow; more are refused`,
+      `${server.maxConnections} connections are open, as many as file descriptors allow; more are refused`,
     )
   })
 }

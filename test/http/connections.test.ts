@@ -152,7 +152,7 @@ it('a connection that says nothing, or half of its headers, is ended', async () 
 })
 
 it('connections beyond their number are refused, and taken again once there are fewer', async () => {
-  const small = await httpApp({}, { maxConnections: 2 })
+  const small = await httpApp({}, { maxConnections: () => 2 })
   onTestFinished(() => small.close())
   const address = await small.listen({ port: 0, host: '127.0.0.1' })
   const [first] = [await connectRaw(address), await connectRaw(address)]

@@ -57,8 +57,6 @@ export interface ServiceOptions {
   readonly env?: Readonly<Record<string, string>>
   /** how wrong this server's own clock is, ms */
   readonly clockErrorMs?: number
-  /** file descriptors it may have; as many as this process unless given */
-  readonly descriptors?: number
   /** names that its machine, and only it, knows, and the IPv4 address of each */
   readonly hosts?: Readonly<Record<string, string>>
 }
@@ -98,9 +96,8 @@ export async function startService({
   env = {},
   clockErrorMs = 0,
   hosts = {},
-  descriptors = 0,
 }: ServiceOptions = {}): Promise<Service> {
-  const started = runService({ env, clockErrorMs, hosts, descriptors })
+  const started = runService({ env, clockErrorMs, hosts })
   await until('the server listens', () => {
     if (started.hasEnded()) throw new Error(`the server ended at start: ${started.stderr()}`)
     return started.url !== ''
@@ -112,7 +109,7 @@ export async function startService({
 export async function refusedStart(
   env: Readonly<Record<string, string>>,
 ): Promise<{ code: number | null; stderr: string }> {
-  const started = runService({ env, clockErrorMs: 0, hosts: {}, descriptors: 0 })
+  const started = runService({ env, clockErrorMs: 0, hosts: {} })
   try {
     await until('the server ends', started.hasEnded)
   } finally {
@@ -121,15 +118,12 @@ export async function refusedStart(
   return { code: started.exitCode(), stderr: started.stderr() }
 }
 
-function runService({ env, clockErrorMs, hosts, descriptors }: Required<ServiceOptions>) {
+function runService({ env, clockErrorMs, hosts }: Required<ServiceOptions>) {
   const preload = [
     ...(clockErrorMs === 0 ? [] : ['--import', wrongClock(clockErrorMs)]),
     ...(Object.keys(hosts).length === 0 ? [] : ['--import', moreHosts(hosts)]),
   ]
-  const command = [process.execPath, ...preload, ...START]
-  const [program = '', ...args] =
-    descriptors === 0 ? command : ['sh', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'sh', ...command]
-  const child = startChild(program, args, {
+  const child = startChild(process.execPath, [...preload, ...START], {
     env: { PATH: process.env.PATH, PORT: '0', REDIS_URL: inject('redisUrl'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

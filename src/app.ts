@@ -7,7 +7,7 @@ import Fastify, {
 } from 'fastify'
 import type { ApiKey } from './http/api-keys.ts'
 import { auth } from './http/auth.plugin.ts'
-import { addJsonParser, parseJson } from './http/body-json.ts'
+import { addJsonParser } from './http/body-json.ts'
 import { boundConnections, type ConnectionBounds } from './http/bound-connections.ts'
 import { CLIENT_TIMES, type ClientTimes } from './http/connections.ts'
 import { docs } from './http/docs.plugin.ts'
@@ -23,6 +23,7 @@ import { type MetricsRoutesOptions, metricsRoutes } from './http/metrics.routes.
 import { origins } from './http/origins.plugin.ts'
 import { publicUrl } from './http/public-url.plugin.ts'
 import { type ReadyCheck, readyRoutes } from './http/ready.routes.ts'
+import { parseFields } from './http/request-json.ts'
 import { SecuredResponse } from './http/security-headers.ts'
 import { type ApiDeps, api } from './http/v1/api.ts'
 import { validatorCompiler } from './http/validation.ts'
@@ -97,10 +98,9 @@ export async function buildApp({
   answerExpectations(app.server)
   boundConnections(app, { maxConnections, clientTimes })
   app.setValidatorCompiler(validatorCompiler)
-  app.removeContentTypeParser('application/json')
   addJsonParser(app, bodyLimit, (text, { method }) =>
     // Clients send the content type with every request, also with one that has no body.
-    text === '' && method === 'DELETE' ? undefined : parseJson(text),
+    text === '' && method === 'DELETE' ? undefined : parseFields(text),
   )
   app.removeContentTypeParser('text/plain') // or a wrong type would be told off for its content
   await app.register(errorMapper) // first, so that every later scope inherits it

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import { stringify } from 'safe-stable-stringify'
+import { canonicalOf } from './json/canonical.ts'
+import { isJson } from './json/scan.ts'
 import { fromStoredUrl, toStoredUrl } from './webhook-origin.ts'
 
 export const WEBHOOK_METHODS = ['POST', 'PUT', 'PATCH', 'DELETE', 'GET'] as const
@@ -177,22 +179,33 @@ function destinationText(destination: Destination | undefined): string {
   }
 }
 
+/** What is stored of a message is not what this file and our scripts write: somebody else has changed it. */
+export class UnreadableError extends TypeError {
+  override readonly name = 'UnreadableError'
+}
+
 const NO_OPTIONS: StoredOptions = {}
 
-/** Decodes a whole record. @throws TypeError when it is not one */
-export function decodeRecord(record: string): StoredMessage {
+/**
+ * Decodes a whole record.
+ *
+ * @param omitted whether it may have been stored without its payload, which is "" then
+ * @throws UnreadableError when it is not one
+ */
+export function decodeRecord(record: string, omitted: 'never' | 'perhaps' = 'never'): StoredMessage {
   const lineBreak = record.indexOf('\n')
   const brace = record.indexOf('{')
   const hasOptions = brace !== -1 && brace < lineBreak
   const dueAt = Number(record.slice(0, hasOptions ? brace : lineBreak))
-  if (lineBreak < 1 || !Number.isSafeInteger(dueAt)) {
-    throw new TypeError(`not a message record: ${JSON.stringify(record.slice(0, 80))}`)
+  if (lineBreak < 1 || !isTime(dueAt)) throw notA('message record', record)
+  const stored = hasOptions ? decodeOptions(record.slice(brace, lineBreak)) : NO_OPTIONS
+  const payload = record.slice(lineBreak + 1)
+  if (stored === undefined || !(payload === '' ? omitted === 'perhaps' : isJson(payload))) {
+    throw notA('message record', record)
   }
-  // What is read here was written by this file and by our scripts.
-  const stored = hasOptions ? (JSON.parse(record.slice(brace, lineBreak)) as StoredOptions) : NO_OPTIONS
   return {
     dueAt,
-    payload: record.slice(lineBreak + 1),
+    payload,
     version: stored.v ?? 1,
     createdAt: stored.c === undefined ? null : Number(stored.c),
     fingerprint: stored.f ?? null,
@@ -205,6 +218,13 @@ export function decodeRecord(record: string): StoredMessage {
 }
 
 type DecodedDestination = { readonly destination: Destination; readonly hostOrigin?: string }
+
+const notA = (what: string, text: string) =>
+  new UnreadableError(`not a ${what}: ${JSON.stringify(text.slice(0, 80))}`)
+
+/** The last that a Date can hold; scripts add to times without a look at the calendar. */
+const LAST_DATE_MS = 8_640_000_000_000_000
+const isTime = (ms: number): boolean => Number.isInteger(ms) && ms >= 0 && ms <= LAST_DATE_MS
 
 const DESTINATIONS_REMEMBERED = 1_000
 const destinations = new Map<string, DecodedDestination>()
@@ -226,13 +246,67 @@ function decodeDestination(text: string, spelling: string | undefined): DecodedD
 }
 
 function readDestination(text: string, spelling: string | undefined): DecodedDestination {
-  const destination = JSON.parse(text) as Destination
+  const destination = parse(text)
+  if (!isDestination(destination)) throw notA('destination', text)
   if (destination.type !== 'webhook') return { destination }
   const { url, origin } = fromStoredUrl({
     url: destination.url,
     ...(spelling === undefined ? {} : { spelling }),
   })
   return { destination: { ...destination, url }, hostOrigin: origin }
+}
+
+/** Undefined for a text that is not JSON. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const isText = (value: unknown): value is string => typeof value === 'string'
+const isTextOrAbsent = (value: unknown): boolean => value === undefined || isText(value)
+const isNumberOrAbsent = (value: unknown): boolean => value === undefined || typeof value === 'number'
+
+/** Whether it is enough of a destination to be worked with: this file has written it, unless somebody else has changed it. */
+function isDestination(value: unknown): value is Destination {
+  if (!isObject(value)) return false
+  const { headers = {} } = value
+  switch (value.type) {
+    case 'console':
+      return true
+    case 'webhook':
+      return (
+        isText(value.url) &&
+        isTextOrAbsent(value.method) &&
+        isNumberOrAbsent(value.timeoutMs) &&
+        isObject(headers) &&
+        Object.values(headers).every(isText)
+      )
+    case 'stream':
+      return isText(value.name) && isNumberOrAbsent(value.maxLen)
+    case 'pull':
+      return isText(value.queue)
+    default:
+      return false
+  }
+}
+
+/** Undefined for what this file and our scripts would not have written. */
+function decodeOptions(text: string): StoredOptions | undefined {
+  const stored = parse(text)
+  if (!isObject(stored)) return undefined
+  const { d, u, t, r, n, l, c, v, f } = stored
+  const isSound =
+    [d, u, f, l].every(isTextOrAbsent) &&
+    [n, c].every((time) => time === undefined || (isText(time) && isTime(Number(time)))) &&
+    (t === undefined || (Array.isArray(t) && t.every(isText))) &&
+    (v === undefined || Number.isSafeInteger(v)) &&
+    (r === undefined || (isText(r) && isObject(parse(r))))
+  return isSound ? (stored as StoredOptions) : undefined
 }
 
 /** What the history says of a finished message: a line of counts, its record, and what went wrong on the way. */
@@ -245,10 +319,10 @@ export interface HistoryEntry {
   readonly failures: string
 }
 
-/** Decodes a history entry, see lua/lib/history.lua. @throws TypeError when it is not one */
+/** Decodes a history entry, see lua/lib/history.lua. @throws UnreadableError when it is not one */
 export function decodeHistoryEntry(entry: string): HistoryEntry {
-  const match = /^\w+ (\d+) (\d+) (\d+ \d+)\n/.exec(entry)
-  if (match === null) throw new TypeError(`not a history entry: ${JSON.stringify(entry.slice(0, 80))}`)
+  const match = /^\w+ (\d+) (\d{1,15}) (\d+ \d+)\n/.exec(entry)
+  if (match === null || !isTime(Number(match[1]))) throw notA('history entry', entry)
   const [line, finishedAt, lateMs, attempts = ''] = match
   // Neither a record's head nor its payload has a line break within it.
   const [head = '', payload = '', ...failures] = entry.slice(line.length).split('\n')
@@ -261,18 +335,29 @@ export function decodeHistoryEntry(entry: string): HistoryEntry {
   }
 }
 
-/** Reads what went wrong with a message, see lua/lib/failures.lua; "" for nothing. */
+/** Reads what went wrong with a message, see lua/lib/failures.lua; "" for nothing. What is no report is left out. */
 export function decodeFailures(failures: string): { reason?: string; lastAttempts?: AttemptReport[] } {
   if (failures === '') return {}
   const [reason = '', ...reports] = failures.split('\n')
-  return { reason, lastAttempts: reports.map((report) => JSON.parse(report) as AttemptReport) }
+  return { reason, lastAttempts: reports.map(parse).filter(isReport) }
 }
 
-/** Reads "<failures> <recoveries>", "" for neither. */
+const isReport = (value: unknown): value is AttemptReport =>
+  isObject(value) &&
+  isTime(Number(value.at)) &&
+  Number.isInteger(value.claim) &&
+  Number.isInteger(value.durationMs) &&
+  isNumberOrAbsent(value.status) &&
+  isTextOrAbsent(value.error) &&
+  isTextOrAbsent(value.body)
+
+const ATTEMPTS = /^(\d{1,15}) (\d{1,15})$/
+
+/** Reads "<failures> <recoveries>"; "" for neither, as scripts take whatever else is there. */
 export function parseAttempts(attempts: string): { failures: number; recoveries: number } {
   if (attempts === '') return NO_ATTEMPTS
-  const [failures, recoveries] = attempts.split(' ').map(Number)
-  return { failures: failures ?? 0, recoveries: recoveries ?? 0 }
+  const [, failures = 0, recoveries = 0] = ATTEMPTS.exec(attempts) ?? []
+  return { failures: Number(failures), recoveries: Number(recoveries) }
 }
 
 const NO_ATTEMPTS = { failures: 0, recoveries: 0 }
@@ -289,12 +374,17 @@ export const DEFAULT_RETRY: Required<RetryPolicy> = {
 /**
  * Tells whether two requests with one id ask for the same: a hash of all that was asked, with the defaults filled in
  * and keys sorted. A delay counts as the delay it was given as, and not as the time it led to.
+ *
+ * @param payload JSON text without white space outside strings; see canonicalOf for what counts as the same
  */
-export function fingerprintOf(due: Due, payload: unknown, options: MessageOptions): string {
+export function fingerprintOf(due: Due, payload: string, options: MessageOptions): string {
   const { tags = [], notAfter = null, onLate = 'deliver' } = options
   const destination = withDefaults(options.destination)
   const retry = { ...DEFAULT_RETRY, ...options.retry }
-  const content = String(stringify({ due, payload, destination, tags, retry, notAfter, onLate }))
+  // In the order of their names, as they are sorted within each. Servers of other versions store the same hashes.
+  const before = String(stringify({ destination, due, notAfter, onLate }))
+  const behind = String(stringify({ retry, tags }))
+  const content = `${before.slice(0, -1)},"payload":${canonicalOf(payload)},${behind.slice(1)}`
   return createHash('sha256').update(content).digest('base64url').slice(0, 22)
 }
 

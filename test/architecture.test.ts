@@ -7,7 +7,7 @@ import { FIGURES, OWN_REDIS, PROCESSES, WITHOUT_REDIS } from './support/parts.ts
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   audit: ['redis'],
   processes: ['deliver', 'redis'],
-  http: ['schedule', 'pull'],
+  http: ['json', 'pull', 'schedule'],
   pull: ['claim', 'redis', 'settle'],
   schedule: ['redis'],
   claim: ['deliver', 'redis', 'settle'],
@@ -15,6 +15,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   deliver: [],
   redis: ['setup'],
   setup: [],
+  json: [],
 }
 
 const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })

@@ -116,7 +116,7 @@ describe('what went wrong with a message', () => {
 })
 
 describe('the fingerprint', () => {
-  const of = (options: MessageOptions) => fingerprintOf({ at: 5 }, 1, options)
+  const of = (options: MessageOptions) => fingerprintOf({ at: 5 }, '1', options)
 
   it('is one for what is said and for what goes without saying', () => {
     expect(of({ destination: { type: 'console' }, tags: [], onLate: 'deliver', retry: {} })).toBe(of({}))

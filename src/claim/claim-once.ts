@@ -69,13 +69,13 @@ export async function claimOnce(
 
   const startBy = sentAt + lockMs * START_WITHIN
   const batch: Delivery[] = []
-  const spoilt: Settlement[] = []
+  const broken: Settlement[] = []
   let dispatched = 0
   for (const claim of claims) {
     const delivery = toDelivery(claim, shard, token, now)
     if (delivery === null) {
       deps.logger.error({ id: claim.id }, 'the record of a message cannot be read')
-      spoilt.push({
+      broken.push({
         delivery: unreadable(claim, shard, token),
         outcome: unreadableOutcome(claim.number, now),
       })
@@ -85,9 +85,9 @@ export async function claimOnce(
     } else batch.push(delivery)
   }
   const settled =
-    batch.length + spoilt.length === 0
+    batch.length + broken.length === 0
       ? null
-      : deliverAndSettle(deps, { shard, batch, spoilt, now, startBy, lockEndsAt: sentAt + lockMs }, signal)
+      : deliverAndSettle(deps, { shard, batch, broken, now, startBy, lockEndsAt: sentAt + lockMs }, signal)
   const lateMs = claims.reduce(
     (most, { attemptDueAt }) => Math.max(most, now - attemptDueAt),
     Math.max(0, ...reply.moved),
@@ -98,26 +98,26 @@ export async function claimOnce(
 interface Work {
   readonly shard: number
   readonly batch: readonly Delivery[]
-  readonly spoilt: readonly Settlement[]
+  readonly broken: readonly Settlement[]
   readonly now: number
   readonly startBy: number
   readonly lockEndsAt: number
 }
 
 async function deliverAndSettle(deps: ClaimDeps, work: Work, signal: AbortSignal): Promise<boolean> {
-  const { shard, batch, spoilt, now, startBy, lockEndsAt } = work
+  const { shard, batch, broken, now, startBy, lockEndsAt } = work
   for (const { attemptDueAt } of batch) deps.metrics.deliveryStarted('console', now - attemptDueAt)
   const outcomes = batch.length === 0 ? [] : await deps.console.deliver(batch, startBy, signal)
   const settlements = batch.map(
     (delivery, i): Settlement => ({ delivery, outcome: outcomes[i] ?? { kind: 'returned' } }),
   )
   await deps.beforeSettling?.(settlements.length)
-  await settle(deps, shard, [...settlements, ...spoilt], () => lockEndsAt, signal)
+  await settle(deps, shard, [...settlements, ...broken], () => lockEndsAt, signal)
   return outcomes.length === 0 || outcomes.some(({ kind }) => kind !== 'returned')
 }
 
 const unreadableOutcome = (claim: number, now: number): Outcome => ({
-  kind: 'failed',
+  kind: 'rejected',
   reason: 'unreadable',
   report: { at: now, claim, durationMs: 0, error: 'the record cannot be read' },
 })

@@ -11,13 +11,15 @@ const CONSOLE = { type: 'console' } as const
  */
 export function toDelivery(claim: Claim, shard: number, token: string, now: number): Delivery | null {
   try {
-    const { dueAt, payload, destination, hostOrigin } = decodeRecord(claim.record)
+    const { dueAt, payload, destination = CONSOLE, hostOrigin } = decodeRecord(claim.record)
+    // Streams and queues have lanes that are not claimed for a server to deliver.
+    if (destination.type !== 'console' && destination.type !== 'webhook') return null
     return {
       ...headOf(claim, shard, token),
       dueAt,
       lateMs: now - dueAt,
       payload,
-      target: destination ?? CONSOLE,
+      target: destination,
       lane: hostOrigin === undefined ? '' : laneOfHost(hostOrigin),
     }
   } catch {

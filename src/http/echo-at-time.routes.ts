@@ -1,14 +1,31 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Scheduler } from '../schedule/scheduler.ts'
+import { addJsonParser } from './body-json.ts'
+import { parseFields } from './request-json.ts'
 import { EchoAtTimeBody, Failure, Scheduled } from './schemas.ts'
 import { parseTime } from './time.ts'
 import { InvalidRequestError } from './validation.ts'
 
+const NO_TIME = `must be ${EchoAtTimeBody.properties.time.description}`
+/** Other fields are ignored, whatever they hold. */
+const OWN_FIELDS = new Map([
+  ['time', NO_TIME],
+  ['message', EchoAtTimeBody.properties.message.description ?? ''],
+])
+
+export interface EchoAtTimeOptions {
+  readonly scheduler: Scheduler
+  /** bytes a body may have */
+  readonly bodyLimit: number
+}
+
 /** The original service's route: a message for the console at a time. */
-export const echoAtTimeRoutes: FastifyPluginAsyncTypebox<{ scheduler: Scheduler }> = async (
+export const echoAtTimeRoutes: FastifyPluginAsyncTypebox<EchoAtTimeOptions> = async (
   app,
-  { scheduler },
+  { scheduler, bodyLimit },
 ) => {
+  addJsonParser(app, bodyLimit, (text) => parseFields(text, OWN_FIELDS))
+
   app.post(
     '/echoAtTime',
     { schema: { body: EchoAtTimeBody, response: { 200: Scheduled, '4xx': Failure, '5xx': Failure } } },
@@ -16,10 +33,13 @@ export const echoAtTimeRoutes: FastifyPluginAsyncTypebox<{ scheduler: Scheduler 
       const { time, message } = request.body
       const dueAt = parseTime(time)
       if (dueAt === undefined) {
-        const message = `must be ${EchoAtTimeBody.properties.time.description}`
-        throw new InvalidRequestError([{ path: '/time', message }])
+        throw new InvalidRequestError([{ path: '/time', message: NO_TIME }])
       }
-      const { id } = await scheduler.schedule({ due: { at: dueAt }, payload: message, future: true })
+      const { id } = await scheduler.schedule({
+        due: { at: dueAt },
+        payload: JSON.stringify(message),
+        future: true,
+      })
       return { status: 'success' as const, message: 'message scheduled' as const, id }
     },
   )

@@ -55,9 +55,7 @@ const FIELD: Partial<Record<ErrorCode, string>> = {
 /** Fastify's own errors that deserve plainer words than theirs. */
 const PLAINER: Readonly<Record<string, string>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'content-type: must be application/json',
-  FST_ERR_CTP_EMPTY_JSON_BODY: 'body: is empty; it must be a JSON object',
   FST_ERR_CTP_BODY_TOO_LARGE: 'body: is too large',
-  FST_ERR_CTP_INVALID_JSON_BODY: 'body: is not valid JSON',
 }
 
 /** A new message without an id of the client's is not to be sent again blindly: that could double it. */
@@ -86,12 +84,6 @@ export function toFailure(error: unknown): Failure {
   if (error instanceof Refusal) return error.failure
   if (error instanceof InvalidRequestError)
     return { status: 400, detail: error.message, errors: error.errors }
-  // Out of stack while the payload was written as JSON, which takes more of it than reading does.
-  if (error instanceof RangeError && error.message.includes('call stack')) {
-    return ofFields(new InvalidRequestError([{ path: '/payload', message: 'is nested too deeply' }]))
-  }
-  // A body that is not JSON comes as the parser's SyntaxError.
-  if (error instanceof SyntaxError) return { status: 400, detail: 'body: is not valid JSON' }
   const {
     statusCode = 500,
     code = '',
@@ -100,12 +92,6 @@ export function toFailure(error: unknown): Failure {
   if (statusCode >= 400 && statusCode < 500) return { status: statusCode, detail: PLAINER[code] ?? message }
   return { status: 500, detail: 'something went wrong on our side' }
 }
-
-const ofFields = ({ message, errors }: InvalidRequestError): Failure => ({
-  status: 400,
-  detail: message,
-  errors,
-})
 
 /** The form of the original service's routes, and of every path outside `/v1`. */
 export const toPlainBody = ({ detail, plainDetail = detail }: Failure) => ({

@@ -275,7 +275,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
   }
 }
 
-const UNREADABLE = { why: 'failed', retryAfterMs: 0, reason: 'unreadable', report: '' } as const
+const UNREADABLE = { why: 'rejected', reason: 'unreadable', report: '' } as const
 
 /** As if it had never been leased. */
 const returned = ({ id, attemptDueAt }: Pick<Claim, 'id' | 'attemptDueAt'>, token: string): Release => ({

@@ -1,5 +1,5 @@
 import type { ListQuery, MessageScripts, Position, Row, State } from '../redis/message-scripts.ts'
-import { type Message, toMessage } from './message-view.ts'
+import { type Message, toMessage, type UnreadableMessage } from './message-view.ts'
 
 export type { Position } from '../redis/message-scripts.ts'
 
@@ -22,7 +22,7 @@ export interface PageQuery {
 }
 
 export interface Page {
-  readonly messages: readonly Message[]
+  readonly messages: readonly (Message | UnreadableMessage)[]
   /** where the next page begins; null at the end */
   readonly end: Position | null
 }
@@ -55,7 +55,7 @@ export async function listPage(
       (selection): Source => ({ shard, selection, rows: [], next: query.after, ended: false }),
     ),
   ).flat()
-  const messages: Message[] = []
+  const messages: (Message | UnreadableMessage)[] = []
   let bytes = 0
   let end: Position | null = null
   for (;;) {
@@ -70,19 +70,13 @@ export async function listPage(
     }
     source.rows.shift()
     end = { score: row.score, id: row.id }
-    const message = readable(row, query.status)
-    if (message !== undefined) messages.push(message)
+    messages.push(toListed(row, query.status))
   }
 }
 
-/** A record that somebody else has spoilt must not hide all the others of its page. */
-function readable(row: Row, status: State): Message | undefined {
-  try {
-    const message = toMessage({ ...row, score: Number(row.score), state: status })
-    return 'dueAt' in message ? message : undefined
-  } catch {
-    return undefined
-  }
+function toListed(row: Row, status: State): Message | UnreadableMessage {
+  // Never a forgotten one: what is in an index has a record, or an entry in the history.
+  return toMessage({ ...row, score: Number(row.score), state: status }) as Message | UnreadableMessage
 }
 
 /** Reads on until there is something, or nothing is left. */

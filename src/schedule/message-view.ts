@@ -8,6 +8,7 @@ import {
   parseAttempts,
   type RetryPolicy,
   type StoredMessage,
+  UnreadableError,
 } from '../message.ts'
 import { parseServerMadeId } from '../message-id.ts'
 import type { FoundMessage, State } from '../redis/message-scripts.ts'
@@ -47,13 +48,42 @@ export interface ForgottenMessage {
   readonly status: State
 }
 
-/** Makes of what lies in Redis what a client sees. */
-export function toMessage(found: FoundMessage): Message | ForgottenMessage {
-  const { id, state, score } = found
+/** A message whose record somebody else has changed into what is none. */
+export interface UnreadableMessage {
+  readonly id: string
+  readonly status: State
+  /** what there is in place of its record, or of its entry in the history */
+  readonly raw: string
+  /** as of a Message */
+  readonly reason?: string
+  readonly lastAttempts?: readonly AttemptReport[]
+}
+
+/** Whatever can be said of a message that is known. */
+export type KnownMessage = Message | UnreadableMessage | ForgottenMessage
+
+/** Makes of what is in Redis what a client sees. */
+export function toMessage(found: FoundMessage): KnownMessage {
+  const { id, state, score, record, failures } = found
   if (score === null) return { id, status: state }
+  return toReadable(found, score) ?? { id, status: state, raw: record, ...decodeFailures(failures) }
+}
+
+/** Undefined for a record that cannot be read. */
+function toReadable(found: FoundMessage, score: number): Message | undefined {
+  try {
+    return toWhole(found, score)
+  } catch (error) {
+    if (error instanceof UnreadableError) return undefined
+    throw error
+  }
+}
+
+function toWhole(found: FoundMessage, score: number): Message {
+  const { id, state } = found
   if (state === 'delivered' || state === 'dropped') {
     const { finishedAt, lateMs, attempts, record, failures } = decodeHistoryEntry(found.record)
-    const stored = decodeRecord(record)
+    const stored = decodeRecord(record, 'perhaps')
     return {
       ...view(id, state, stored, attempts),
       ...decodeFailures(failures),

@@ -79,4 +79,22 @@ export function createRoster({ scripts, self, state, clock, onLook }: RosterDeps
 }
 
 const toServers = (alive: ReadonlyMap<string, string>): ServerInfo[] =>
-  [...alive].map(([id, text]) => ({ ...(JSON.parse(text) as Omit<ServerInfo, 'id'>), id }))
+  [...alive].flatMap(([id, text]) => {
+    const description = readDescription(text)
+    return description === undefined ? [] : [{ ...description, id }]
+  })
+
+const isTime = (ms: unknown): boolean => typeof ms === 'number' && !Number.isNaN(new Date(ms).getTime())
+
+/** Undefined for what no server has written. */
+function readDescription(text: string): Omit<ServerInfo, 'id'> | undefined {
+  try {
+    const description = JSON.parse(text) as Partial<ServerInfo> | null
+    const { startedAt, roles, version, fullHosts, stuck } = description ?? {}
+    const isSound = typeof version === 'string' && typeof stuck === 'boolean' && isTime(startedAt)
+    if (!isSound || !Array.isArray(roles) || !Array.isArray(fullHosts)) return undefined
+    return description as ServerInfo
+  } catch {
+    return undefined
+  }
+}

@@ -8,12 +8,13 @@ import {
   encodeRecordBody,
   fingerprintOf,
   type MessageOptions,
+  UnreadableError,
 } from '../message.ts'
 import type { FoundMessage, MessageScripts } from '../redis/message-scripts.ts'
 import { ANSWER_WITHIN_MS } from '../redis/within-time.ts'
 import type { ShardBook } from '../shard-book.ts'
 import type { GroupCommit } from './group-commit.ts'
-import { type ForgottenMessage, type Message, toMessage } from './message-view.ts'
+import { type KnownMessage, type Message, toMessage, type UnreadableMessage } from './message-view.ts'
 
 /** While the number of shards changes, a message whose shard changes with it asks again after this where it goes. */
 const FIRST_ASK_MS = 25
@@ -22,8 +23,8 @@ export interface NewMessage {
   /** the client's own; without one, one is made and equal messages are different ones */
   readonly id?: string
   readonly due: Due
-  /** any JSON value */
-  readonly payload: unknown
+  /** JSON text without white space outside strings */
+  readonly payload: string
   readonly options?: MessageOptions
   /** refuse it if its due time has come */
   readonly future?: boolean
@@ -42,7 +43,8 @@ export interface Scheduled {
 /** Fields to change, undefined to remove one; a field that is not there stays. */
 export interface Patch {
   readonly due?: Due
-  readonly payload?: unknown
+  /** as in NewMessage */
+  readonly payload?: string
   readonly options: { readonly [Name in keyof MessageOptions]: MessageOptions[Name] | undefined }
 }
 
@@ -60,7 +62,7 @@ export interface Scheduler {
    */
   schedule(message: NewMessage): Promise<Scheduled>
   /** @throws SchedulerError MESSAGE_NOT_FOUND @see lua/find.lua */
-  find(id: string): Promise<Message | ForgottenMessage>
+  find(id: string): Promise<KnownMessage>
   /**
    * Changes a message that is scheduled, or dead, in place.
    *
@@ -69,7 +71,7 @@ export interface Scheduler {
    *   ON_LATE_POINTLESS, in this order of precedence; nothing was changed
    * @see lua/reschedule.lua
    */
-  reschedule(id: string, patch: Patch, ifMatch: string): Promise<Message>
+  reschedule(id: string, patch: Patch, ifMatch: string): Promise<Message | UnreadableMessage>
   /**
    * Forgets a message that is scheduled, or dead; once this has returned it is never delivered.
    *
@@ -123,7 +125,16 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     if (score === null) return record
     const isFinished = state === 'delivered' || state === 'dropped'
     if (isFinished && score + dedupWindowMs <= now()) return undefined
-    return decodeRecord(isFinished ? decodeHistoryEntry(record).record : record).fingerprint ?? undefined
+    try {
+      const fingerprint = isFinished
+        ? decodeRecord(decodeHistoryEntry(record).record, 'perhaps').fingerprint
+        : decodeRecord(record).fingerprint
+      return fingerprint ?? undefined
+    } catch (error) {
+      // A record that somebody else has changed: as in lua/schedule.lua, no content is the same as its.
+      if (error instanceof UnreadableError) return UNREADABLE
+      throw error
+    }
   }
 
   /** The shard to act in: where the message is, or the first, which will answer that it is nowhere. */
@@ -137,7 +148,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   async function scheduleOwn(id: string, message: NewMessage): Promise<Scheduled> {
     const { due, payload, options = {}, future = false } = message
     const fingerprint = fingerprintOf(due, payload, options)
-    const body = encodeRecordBody(JSON.stringify(payload), options, fingerprint)
+    const body = encodeRecordBody(payload, options, fingerprint)
     const giveUpAt = performance.now() + ANSWER_WITHIN_MS
     for (let wait = FIRST_ASK_MS; ; wait *= 2) {
       const place = shardBook.placeFor(id)
@@ -162,7 +173,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     schedule(message) {
       const { id, due, payload, options, future = false } = message
       if (id !== undefined) return scheduleOwn(id, message)
-      const body = encodeRecordBody(JSON.stringify(payload), options)
+      const body = encodeRecordBody(payload, options)
       return groupCommit.add({ due, future, body, indexes: indexesOf(options) })
     },
 
@@ -176,14 +187,14 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       const shard = await shardFor(id)
       const changes = {
         due: due ?? null,
-        payload: payload === undefined ? null : JSON.stringify(payload),
+        payload: payload ?? null,
         options: encodeOptions(options),
       }
       const reply = await scripts.reschedule(shard, { id, ifMatch, changes })
       switch (reply.word) {
         case 'rescheduled':
           if (reply.headInMs !== null) onHead(shard, reply.headInMs)
-          return toMessage(reply.found) as Message // never a forgotten one: it was found to be scheduled or dead
+          return toMessage(reply.found) as Message | UnreadableMessage // never a forgotten one: it was found to be scheduled or dead
         case 'expired':
           throw new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter would lie before the due time')
         case 'pointless':
@@ -211,6 +222,9 @@ function indexesOf({ tags = NONE, destination }: MessageOptions = {}): readonly 
   if (destination?.type === 'webhook') return [...tags, destination.url.split('/', 3).join('/')]
   return destination?.type === 'pull' ? [...tags, destination.queue] : tags
 }
+
+/** No fingerprint is empty. */
+const UNREADABLE = ''
 
 const notFound = () => new SchedulerError('MESSAGE_NOT_FOUND', 'no message has this id')
 

@@ -41,9 +41,10 @@ describe('a million messages', () => {
       let after: Parameters<typeof listPage>[2]['after'] = null
       do {
         const page = await listPage(messageScripts, 1, { status: 'scheduled', limit: 1_000, after })
-        for (const { id, dueAt } of page.messages) {
-          seen.add(id)
-          if (dueAt < latest) throw new Error(`${id} is listed after a later one`)
+        for (const message of page.messages) {
+          seen.add(message.id)
+          const dueAt = 'dueAt' in message ? message.dueAt : Number.NaN
+          if (!(dueAt >= latest)) throw new Error(`${message.id} is listed after a later one`)
           latest = dueAt
         }
         after = page.end

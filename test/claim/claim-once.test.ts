@@ -131,18 +131,27 @@ describe('one pass', () => {
     '5{"t":7}\n1',
     '5{"d":"null"}\n1',
     '5{"d":"7"}\n1',
+    '5\n"y',
+    '5\n',
+    '5{"n":"x"}\n1',
+    '5{"d":"{\\"type\\":\\"webhook\\",\\"url\\":7}"}\n1',
+    '99999999999999999\n1',
   ])(
-    'keeps a message whose record was spoilt (%j) from harming any other, at every claim of it',
+    'makes a dead letter of a message whose record (%j) cannot be read, and harms no other',
     async (record) => {
       const w = world()
       const due = (await w.now()) - 5
-      await w.client.hset(w.keys.messages, 'spoilt', record)
-      await w.client.zadd(w.keys.scheduled, due, 'spoilt')
+      await w.client.hset(w.keys.messages, 'broken', record)
+      await w.client.zadd(w.keys.scheduled, due, 'broken')
       await w.scripts.schedule(0, [w.entry('a', due), w.entry('z', due)])
       const to = destination()
       await (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
       expect(to.got.map(({ id }) => id)).toEqual(expect.arrayContaining(['a', 'z']))
-      // Also when it is recovered after its server died.
+      expect(await w.client.zscore(w.keys.dead, 'broken')).not.toBeNull()
+      expect(await w.client.hget(w.keys.failures, 'broken')).toMatch(/^unreadable\n/)
+      // Nor when it is recovered after its server died.
+      await w.client.zrem(w.keys.dead, 'broken')
+      await w.client.zadd(w.keys.scheduled, due, 'broken')
       await w.scripts.schedule(0, [w.entry('b', due)])
       w.pass(2_000)
       await w.scripts.claim(0, { token: 'dead', lockMs: LOCK_MS, room: mainRoom() })
@@ -230,8 +239,8 @@ describe('one pass', () => {
     expect(await pass(destination(() => ({ kind: 'returned' })))).toBe(false)
     expect(await pass(destination())).toBe(true)
     // It was not asked.
-    await w.client.hset(w.keys.messages, 'spoilt', 'not a record')
-    await w.client.zadd(w.keys.scheduled, 1, 'spoilt')
+    await w.client.hset(w.keys.messages, 'broken', 'not a record')
+    await w.client.zadd(w.keys.scheduled, 1, 'broken')
     expect(await pass(destination(() => ({ kind: 'returned' })))).toBe(true)
     // Nothing for it was there.
     expect(await pass(destination())).toBeNull()

@@ -152,12 +152,14 @@ describe('a JSON batch', () => {
     expect(results[1]).toEqual({ status: 413, detail: 'body: is too large' })
   })
 
-  it('with a message nested too deeply for us has one failed result', async () => {
+  it('with a message nested too deeply has one failed result, as have lines', async () => {
     const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
     const answer = await postText(`{"messages":[{"payload":${deep}},${JSON.stringify(later(1))}]}`)
     expect(answer.json<{ results: Result[] }>().results.map((result) => result.status)).toEqual([400, 201])
-    const lines = await postLines(`{"payload":${deep.slice(99_000, 101_000)}}\n${laterLine(1)}`)
-    expect(lines.map((result) => result.status)).toEqual([201, 201])
+    const lines = await postLines(
+      `{"payload":${deep.slice(99_499, 100_501)}}\n{"payload":${deep.slice(99_500, 100_500)}}`,
+    )
+    expect(lines.map((result) => result.status)).toEqual([400, 201])
   })
 })
 

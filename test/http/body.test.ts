@@ -19,8 +19,8 @@ let stored: string[]
 
 beforeEach(async () => {
   stored = []
-  const schedule = async ({ payload }: { payload: unknown }) => {
-    stored.push(String(payload))
+  const schedule = async ({ payload }: { payload: string }) => {
+    stored.push(JSON.parse(payload) as string)
     return { id: `~${stored.length}`, duplicate: false, dueAt: 0, createdAt: 0 }
   }
   app = await httpApp({

@@ -504,13 +504,16 @@ describe('messages that are large', () => {
     expect(body.nextCursor).not.toBeNull()
   })
 
-  it('do not hide behind one that was spoilt', async () => {
+  it('do not hide behind one that cannot be read, nor does it', async () => {
     const { client, keysFor } = world()
     const keys = keysFor('a')
     await post({ id: 'a', delay: '1h', payload: 1 })
-    await client.hset(keys.messages, 'spoilt', '5 x\n')
-    await client.zadd(keys.scheduled, Date.now() + 1_000, 'spoilt')
-    expect((await send('GET', '/v1/messages')).body.messages).toMatchObject([{ id: 'a' }])
+    await client.hset(keys.messages, 'broken', '5 x\n')
+    await client.zadd(keys.scheduled, Date.now() + 1_000, 'broken')
+    expect((await send('GET', '/v1/messages')).body.messages).toEqual([
+      { id: 'broken', status: 'scheduled', unreadable: true, raw: '5 x\n' },
+      expect.objectContaining({ id: 'a' }),
+    ])
   })
 })
 
@@ -616,7 +619,9 @@ describe('a payload nested too deeply', () => {
       payload: `{"payload":${'['.repeat(DEPTH)}${']'.repeat(DEPTH)}}`,
     })
     expect(answer.statusCode).toBe(400)
-    expect(answer.json()).toMatchObject({ errors: [{ path: '/payload', message: 'is nested too deeply' }] })
+    expect(answer.json()).toMatchObject({
+      errors: [{ path: '/payload', message: expect.stringMatching(/^is nested too deeply; at most 500 /) }],
+    })
   })
 })
 

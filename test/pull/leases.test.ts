@@ -96,19 +96,21 @@ describe('a claim', () => {
     expect(noted.lateMs('pull')[1]).toBeLessThan(1_000)
   })
 
-  it('puts aside what cannot be read, and leases the rest', async () => {
+  it.each([
+    ['record', (record: string) => `x${record}`],
+    ['payload', (record: string) => record.slice(0, -1)],
+    ['destination', (record: string) => record.replace('queue', 'queues')],
+  ])('makes a dead letter of what has a %s that cannot be read, and leases the rest', async (_, damage) => {
     const w = world()
     const due = (await w.now()) - 5
-    await w.scripts.schedule(0, [pullEntry('a', due), pullEntry('spoilt', due)])
-    const record = await w.client.hget(w.keys.messages, 'spoilt')
-    await w.client.hset(w.keys.messages, 'spoilt', `x${record}`)
+    await w.scripts.schedule(0, [pullEntry('a', due), pullEntry('broken', due)])
+    const record = await w.client.hget(w.keys.messages, 'broken')
+    await w.client.hset(w.keys.messages, 'broken', damage(record ?? ''))
     const { claim } = pullingOn(w)
     expect(idsOf(await claim())).toEqual(['a'])
-    await until(
-      'its failure is noted',
-      async () => (await w.client.hget(w.keys.attempts, 'spoilt')) === '1 0',
-    )
-    expect(await w.lockOf('spoilt')).toBeNull()
+    await until('it is a dead letter', async () => (await w.client.zscore(w.keys.dead, 'broken')) !== null)
+    expect(await w.client.hget(w.keys.failures, 'broken')).toBe('unreadable')
+    expect(await w.lockOf('broken')).toBeNull()
   })
 
   it('for a client that has gone claims nothing', async () => {

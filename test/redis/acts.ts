@@ -34,7 +34,7 @@ export function entry(
   { due = { at: 1 }, payload = 'x', options = {} }: Draft = {},
 ): ScheduleEntry {
   const serverMade = id.startsWith('~')
-  const fingerprint = serverMade ? undefined : fingerprintOf(due, payload, options)
+  const fingerprint = serverMade ? undefined : fingerprintOf(due, JSON.stringify(payload), options)
   return {
     id,
     due,

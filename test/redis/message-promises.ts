@@ -454,7 +454,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
         await put(w, 'wide', { payload: 'ü'.repeat(600), options: { tags: ['t'] } })
         await deliver(w)
         const kept = async (id: string) =>
-          decodeRecord(decodeHistoryEntry((await find(w, id))?.record ?? '').record)
+          decodeRecord(decodeHistoryEntry((await find(w, id))?.record ?? '').record, 'perhaps')
         expect((await kept('fits')).payload).toHaveLength(1_024)
         expect(await kept('large')).toMatchObject({ payload: '', dueAt: 1 })
         expect(await kept('wide')).toMatchObject({ payload: '', tags: ['t'] })

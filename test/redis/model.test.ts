@@ -353,7 +353,7 @@ class Run {
       return { id, ...(repeated ?? fresh) }
     })
     const entries = all.map(({ id, rule, due, payload, options }): ScheduleEntry => {
-      const fingerprint = rule === 'client' ? fingerprintOf(due, payload, options) : undefined
+      const fingerprint = rule === 'client' ? fingerprintOf(due, JSON.stringify(payload), options) : undefined
       return { id, rule, due, body: encodeRecordBody(JSON.stringify(payload), options, fingerprint) }
     })
     const headsBefore = this.model.heads()
@@ -625,7 +625,15 @@ const failures = (message: Stored | undefined) =>
 
 /** What a record says, to be compared with the model's message. */
 function toStored(record: string) {
-  const { dueAt, payload, version, createdAt, fingerprint, hostOrigin: _, ...options } = decodeRecord(record)
+  const {
+    dueAt,
+    payload,
+    version,
+    createdAt,
+    fingerprint,
+    hostOrigin: _,
+    ...options
+  } = decodeRecord(record, 'perhaps')
   return { dueAt, payload, version, createdAt, options, fingerprint }
 }
 

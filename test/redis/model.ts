@@ -90,7 +90,7 @@ export class Model {
 
   schedule(id: string, { rule, due, payload, options }: NewMessage, now: number): ScheduleWord {
     const dueAt = dueTime(due, now)
-    const fingerprint = rule === 'client' ? fingerprintOf(due, payload, options) : null
+    const fingerprint = rule === 'client' ? fingerprintOf(due, JSON.stringify(payload), options) : null
     if (fingerprint !== null) {
       const first = this.messages.get(id)?.fingerprint ?? this.known.get(id)?.split(' ')[1]
       if (first !== undefined) return first === fingerprint ? 'duplicate' : 'conflict'

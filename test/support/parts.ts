@@ -33,6 +33,7 @@ export const WITHOUT_REDIS = [
   'test/http/time-hints.test.ts',
   'test/http/time.test.ts',
   'test/image/*.test.ts',
+  'test/json/*.test.ts',
   'test/message.test.ts',
   'test/prometheus.test.ts',
   'test/proxy/*.test.ts',

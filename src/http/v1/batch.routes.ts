@@ -5,10 +5,11 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Scheduler } from '../../schedule/scheduler.ts'
 import { checkCharset } from '../body-charset.ts'
 import { decoded, toDecodingFailure } from '../body-coding.ts'
-import { addJsonParser, parseJson } from '../body-json.ts'
+import { addJsonParser } from '../body-json.ts'
 import { type BodySource, onTooSlow } from '../connections.ts'
 import { sendFailure } from '../error-mapper.plugin.ts'
 import { Refusal } from '../refusal.ts'
+import { parseBatch } from '../request-json.ts'
 import { BatchBody, BatchLines, BatchReply, LineReplies } from './batch.schemas.ts'
 import { createIntake, toItemReply, unconfirmed } from './batch.ts'
 import { answerLines } from './ndjson.ts'
@@ -49,8 +50,7 @@ export const batchRoutes: FastifyPluginAsyncTypebox<BatchRoutesOptions> = async 
       done(refusal as Error)
     }
   })
-  app.removeContentTypeParser(JSON_TYPE)
-  addJsonParser(app, batchBodyLimit, parseJson)
+  addJsonParser(app, batchBodyLimit, parseBatch)
   app.addContentTypeParser('*', (_request, _stream, done) => done(wrongType()))
 
   app.post(

@@ -4,6 +4,7 @@ import { SchedulerError } from '../../errors.ts'
 import type { Scheduler } from '../../schedule/scheduler.ts'
 import { TOO_LARGE } from '../body-text.ts'
 import { type Failure, toFailure } from '../failure.ts'
+import { InvalidItem, parseMessage } from '../request-json.ts'
 import { explain, InvalidRequestError } from '../validation.ts'
 import type { ItemReply } from './batch.schemas.ts'
 import { CLIENT_ID } from './fields.schemas.ts'
@@ -29,7 +30,7 @@ export interface IntakeDeps {
  * call.
  */
 export interface Intake {
-  /** @param value a parsed message @param limit bytes that it may have as JSON text, where it may have more */
+  /** @param value a message of a parsed batch @param limit bytes that it may have as JSON text, where it may have more */
   take(value: unknown, limit?: number): Promise<Outcome>
   /** @param text a message as JSON text */
   takeText(text: string): Promise<Outcome>
@@ -59,6 +60,7 @@ export function createIntake({ scheduler, now, checkDestination, log }: IntakeDe
 
   async function take(value: unknown, limit?: number): Promise<Outcome> {
     try {
+      if (value instanceof InvalidItem) return refused(value.value, value.error)
       if (limit !== undefined && !fits(value, limit)) return TOO_LARGE_OUTCOME
       if (!newMessage.Check(value)) throw new InvalidRequestError(explain(newMessage.Errors(value)))
       const { id, duplicate } = await scheduler.schedule(toNewMessage(value, now(), checkDestination))
@@ -73,7 +75,7 @@ export function createIntake({ scheduler, now, checkDestination, log }: IntakeDe
     takeText(text) {
       let value: unknown
       try {
-        value = JSON.parse(text)
+        value = parseMessage(text)
       } catch (error) {
         return Promise.resolve(refused(undefined, error))
       }
@@ -100,11 +102,22 @@ export function toItemReply(outcome: Outcome): ItemReply {
 export const unconfirmed = (outcome: Outcome): Failure | undefined =>
   'failure' in outcome && outcome.failure.status === 503 ? outcome.failure : undefined
 
-/** Whether the JSON text of a parsed value has at most `limit` bytes. Only one that may be close to it is written out. */
-export function fits(value: unknown, limit: number): boolean {
-  return atMost(value, 0) <= limit || Buffer.byteLength(JSON.stringify(value)) <= limit
+/**
+ * Whether a parsed message has at most `limit` bytes as JSON text, white space left out. Only one that may be close to it
+ * is written out.
+ */
+export function fits(message: unknown, limit: number): boolean {
+  const { payload, ...fields } = Object(message) as { payload?: unknown }
+  if (typeof payload !== 'string')
+    return atMost(message, 0) <= limit || bytesOf(JSON.stringify(message)) <= limit
+  if (payload.length * WIDEST_RAW_CHARACTER + atMost(fields, 0) + PAYLOAD_NAME <= limit) return true
+  return bytesOf(payload) + bytesOf(JSON.stringify({ ...fields, payload: null })) - bytesOf('null') <= limit
 }
 
+const bytesOf = (text: string) => Buffer.byteLength(text)
+/** Of a string's UTF-16 in UTF-8, in bytes for each unit. */
+const WIDEST_RAW_CHARACTER = 3
+const PAYLOAD_NAME = '"payload":,'.length
 /** A control character, as \u0000; no character takes more. */
 const WIDEST_CHARACTER = 6
 const WIDEST_NUMBER = 26

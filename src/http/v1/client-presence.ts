@@ -41,11 +41,10 @@ export function watchPresence({ raw: { socket } }: FastifyRequest, { raw }: Fast
  * Answers a client that is in doubt, in two pieces: whoever is gone refuses the first, and then the second cannot be
  * sent.
  *
- * @param answer as the route's schema has it
+ * @param body JSON text
  * @returns whether the client has taken the answer
  */
-export async function sendInDoubt(reply: FastifyReply, answer: unknown): Promise<boolean> {
-  const body = String(reply.serialize(answer))
+export async function sendInDoubt(reply: FastifyReply, body: string): Promise<boolean> {
   const { raw } = reply
   reply.hijack()
   raw.writeHead(200, {

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
 import { LAST_MS } from '../../message.ts'
 import type { Bulk, Selection } from '../../schedule/bulk.ts'
 import type { Page, PageQuery } from '../../schedule/listing.ts'
@@ -16,8 +17,9 @@ import {
   ShiftReply,
 } from './collection.schemas.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
+import { JSON_UTF8, messageText } from './message-text.ts'
 import { Problem } from './problem.schemas.ts'
-import { toIso, toReply } from './translate.ts'
+import { toIso } from './translate.ts'
 
 export interface CollectionRoutesOptions {
   readonly bulk: Bulk
@@ -47,7 +49,7 @@ export const collectionRoutes: FastifyPluginAsyncTypebox<CollectionRoutesOptions
         response: { 200: ListReply, ...problems },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { status = 'scheduled', tag, limit = DEFAULT_LIMIT, cursor } = request.query
       const from = timeOf('from', request.query.from)
       const to = timeOf('to', request.query.to)
@@ -65,7 +67,12 @@ export const collectionRoutes: FastifyPluginAsyncTypebox<CollectionRoutesOptions
         ...(to === undefined ? {} : { to }),
         after: cursor === undefined ? null : decodeCursor(cursor, filters),
       })
-      return { messages: messages.map(toReply), nextCursor: end === null ? null : encodeCursor(end, filters) }
+      const texts = messages.map((message) => messageText(message)).join(',')
+      const nextCursor = end === null ? 'null' : `"${encodeCursor(end, filters)}"`
+      // Text, as the payloads in it are, and so past the response schema, which describes it.
+      return (reply as FastifyReply)
+        .type(JSON_UTF8)
+        .send(`{"messages":[${texts}],"nextCursor":${nextCursor}}`)
     },
   )
 

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { EXAMPLE_TIME, Ids, STATUSES, TAG, Tag, TimeOut, words } from './fields.schemas.ts'
-import { EXAMPLE_MESSAGE, MessageReply } from './message.schemas.ts'
+import { EXAMPLE_MESSAGE, MessageReply, UnreadableReply } from './message.schemas.ts'
 
 const Selection = { tag: Type.Optional(Tag), ids: Type.Optional(Ids) }
 
@@ -80,9 +80,14 @@ export const ListQuery = Type.Object(
   { additionalProperties: false, description: 'status, tag, from, to, limit and cursor' },
 )
 
+const Listed = Type.Union([MessageReply, UnreadableReply], {
+  description: 'a message, or what there is of one that cannot be read',
+  examples: [EXAMPLE_MESSAGE],
+})
+
 export const ListReply = Type.Object(
   {
-    messages: Type.Array(MessageReply, {
+    messages: Type.Array(Listed, {
       description: 'in due order; claimed ones by lock end, finished and dead ones by when they ended',
       examples: [[EXAMPLE_MESSAGE]],
     }),

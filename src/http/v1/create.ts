@@ -1,13 +1,12 @@
 import { SchedulerError } from '../../errors.ts'
+import type { KnownMessage } from '../../schedule/message-view.ts'
 import type { NewMessage, Scheduler } from '../../schedule/scheduler.ts'
-import type { MessageReply } from './message.schemas.ts'
-import { isWhole, toIso, toReply } from './translate.ts'
 
-export type Created =
-  | { readonly status: 201; readonly message: MessageReply }
-  | { readonly status: 200; readonly message: KnownDuplicate }
-
-type KnownDuplicate = (MessageReply | Pick<MessageReply, 'id' | 'status'>) & { readonly duplicate: true }
+/** A message that was scheduled, or that was there already. */
+export interface Created {
+  readonly message: KnownMessage
+  readonly duplicate: boolean
+}
 
 /**
  * Schedules one message and answers it as it now is, or, for a known id with the same content, the one that is there.
@@ -19,36 +18,35 @@ export async function create(scheduler: Scheduler, message: NewMessage): Promise
   if (duplicate) {
     const found = await existing(scheduler, id)
     if (found !== undefined)
-      return { status: 200, message: found }
+      return { message: found, duplicate }
       // It was there a moment ago and is gone: so this one is new.
     ;({ id, dueAt, createdAt, duplicate } = await scheduler.schedule(message))
-    if (duplicate) return { status: 200, message: { id, status: 'scheduled', duplicate: true } }
+    if (duplicate) return { message: { id, status: 'scheduled' }, duplicate }
   }
   const { destination = { type: 'console' }, tags = [], retry, notAfter, onLate } = message.options ?? {}
   return {
-    status: 201,
+    duplicate,
     message: {
       id,
-      at: toIso(dueAt),
+      dueAt,
       status: 'scheduled',
       payload: message.payload,
       destination,
       tags: [...new Set(tags)],
       ...(retry === undefined ? {} : { retry }),
-      ...(notAfter === undefined ? {} : { notAfter: toIso(notAfter) }),
+      ...(notAfter === undefined ? {} : { notAfter }),
       ...(onLate === undefined ? {} : { onLate }),
-      attempts: 0,
+      failures: 0,
       recoveries: 0,
       version: 1,
-      createdAt: toIso(createdAt),
+      createdAt,
     },
   }
 }
 
-async function existing(scheduler: Scheduler, id: string): Promise<KnownDuplicate | undefined> {
+async function existing(scheduler: Scheduler, id: string): Promise<KnownMessage | undefined> {
   try {
-    const message = await scheduler.find(id)
-    return isWhole(message) ? { ...toReply(message), duplicate: true } : { ...message, duplicate: true }
+    return await scheduler.find(id)
   } catch (error) {
     if (error instanceof SchedulerError && error.code === 'MESSAGE_NOT_FOUND') return undefined
     throw error

@@ -232,11 +232,39 @@ export type MessageReply = Static<typeof MessageReply>
 
 const ALWAYS = ['id', 'status'] as const
 
+const Unreadable = {
+  unreadable: Type.Literal(true, {
+    description: 'somebody else has changed what Redis holds of it, and it is a message no more',
+    examples: [true],
+  }),
+  raw: Type.String({ description: 'what Redis holds of it, as text', examples: ['garbage'] }),
+}
+
+const EXAMPLE_UNREADABLE = {
+  ...{ id: 'invoice-4711-reminder', status: 'dead', unreadable: true, raw: 'garbage' },
+  ...{ reason: 'unreadable', lastAttempts: [] },
+}
+
+/** A message that cannot be read, as it is answered. */
+export const UnreadableReply = Type.Object(
+  {
+    ...Type.Pick(MessageReply, ['id', 'status', 'reason', 'lastAttempts']).properties,
+    ...Unreadable,
+  },
+  {
+    title: 'UnreadableMessage',
+    description:
+      'a message of which Redis holds something that is none; when it is due it becomes a dead letter',
+    examples: [EXAMPLE_UNREADABLE],
+  },
+)
+
 /** A message, or, where the history has forgotten it, what is still known. */
 export const KnownReply = Type.Composite(
   [
     Type.Pick(MessageReply, ALWAYS),
     Type.Partial(Type.Omit(MessageReply, ALWAYS)),
+    Type.Partial(Type.Object(Unreadable)),
     Type.Object({
       duplicate: Type.Optional(
         Type.Literal(true, { description: 'it was there already; nothing was stored', examples: [true] }),
@@ -245,8 +273,9 @@ export const KnownReply = Type.Composite(
   ],
   {
     title: 'KnownMessage',
-    description: 'a message; of a finished one that the history no longer holds only id and status',
-    examples: [EXAMPLE_MESSAGE, EXAMPLE_DEAD],
+    description:
+      'a message; of a finished one that the history no longer holds only id and status, and of one that cannot be read its raw text',
+    examples: [EXAMPLE_MESSAGE, EXAMPLE_DEAD, EXAMPLE_UNREADABLE],
   },
 )
 

@@ -1,6 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import type { FastifyReply } from 'fastify'
+import type { KnownMessage } from '../../schedule/message-view.ts'
 import type { Scheduler } from '../../schedule/scheduler.ts'
+import { addJsonParser } from '../body-json.ts'
+import { parseMessage } from '../request-json.ts'
 import { create } from './create.ts'
 import {
   IdParams,
@@ -10,22 +14,17 @@ import {
   NewMessageBody,
   PatchBody,
 } from './message.schemas.ts'
+import { JSON_UTF8, messageText } from './message-text.ts'
 import { Problem } from './problem.schemas.ts'
-import {
-  type CheckDestination,
-  etagOf,
-  isWhole,
-  toNewMessage,
-  toPatch,
-  toReply,
-  versionsOf,
-} from './translate.ts'
+import { type CheckDestination, etagOf, isWhole, toNewMessage, toPatch, versionsOf } from './translate.ts'
 
 export interface MessageRoutesOptions {
   readonly scheduler: Scheduler
   /** Redis's clock as last heard of, epoch ms */
   readonly now: () => number
   readonly checkDestination: CheckDestination
+  /** bytes a body may have */
+  readonly bodyLimit: number
 }
 
 const problems = { '4xx': Problem, '5xx': Problem }
@@ -33,8 +32,12 @@ const problems = { '4xx': Problem, '5xx': Problem }
 /** One message: schedule, look at, change, cancel. */
 export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = async (
   app,
-  { scheduler, now, checkDestination },
+  { scheduler, now, checkDestination, bodyLimit },
 ) => {
+  addJsonParser(app, bodyLimit, (text, { method }) =>
+    text === '' && method === 'DELETE' ? undefined : parseMessage(text),
+  )
+
   app.post(
     '/messages',
     {
@@ -46,10 +49,12 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = as
       },
     },
     async (request, reply) => {
-      const { status, message } = await create(scheduler, toNewMessage(request.body, now(), checkDestination))
-      reply.code(status).header('location', `${request.publicPath}/v1/messages/${message.id}`)
-      if ('version' in message) reply.header('etag', etagOf(message.version))
-      return message
+      const { message, duplicate } = await create(
+        scheduler,
+        toNewMessage(request.body, now(), checkDestination),
+      )
+      reply.code(duplicate ? 200 : 201).header('location', `${request.publicPath}/v1/messages/${message.id}`)
+      return answer(reply, message, duplicate)
     },
   )
 
@@ -64,10 +69,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = as
       },
     },
     async (request, reply) => {
-      const message = await scheduler.find(request.params.id)
-      if (!isWhole(message)) return message
-      reply.header('etag', etagOf(message.version))
-      return toReply(message)
+      return answer(reply, await scheduler.find(request.params.id))
     },
   )
 
@@ -86,9 +88,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = as
     async (request, reply) => {
       const ifMatch = versionsOf(request.headers['if-match'])
       const patch = toPatch(request.body, now(), checkDestination)
-      const message = await scheduler.reschedule(request.params.id, patch, ifMatch)
-      reply.header('etag', etagOf(message.version))
-      return toReply(message)
+      return answer(reply, await scheduler.reschedule(request.params.id, patch, ifMatch))
     },
   )
 
@@ -108,4 +108,10 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = as
       return reply.code(204).send(null)
     },
   )
+}
+
+/** Answers a message, as text: past the response schema, which describes it. */
+function answer(reply: FastifyReply, message: KnownMessage, duplicate = false): FastifyReply {
+  if (isWhole(message)) reply.header('etag', etagOf(message.version))
+  return reply.type(JSON_UTF8).send(messageText(message, duplicate))
 }

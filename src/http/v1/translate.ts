@@ -1,9 +1,10 @@
 import type { Destination, Due } from '../../message.ts'
-import type { ForgottenMessage, Message } from '../../schedule/message-view.ts'
+import type { KnownMessage, Message } from '../../schedule/message-view.ts'
 import type { NewMessage, Patch } from '../../schedule/scheduler.ts'
+import { DEEP, type PayloadText, TOO_DEEP } from '../request-json.ts'
 import { parseAt, parseDelay } from '../time.ts'
 import { type FieldError, InvalidRequestError } from '../validation.ts'
-import type { MessageReply, NewMessageBody, PatchBody } from './message.schemas.ts'
+import type { NewMessageBody, PatchBody } from './message.schemas.ts'
 
 /**
  * What no schema can say of a destination: whether a URL is one that may be delivered to, and the like.
@@ -25,6 +26,14 @@ class Fields {
 
   refuse(name: string, message: string): void {
     this.#errors.push({ path: `/${name}`, message })
+  }
+
+  /** @param payload as parseMessage left it */
+  payload(payload: unknown): string {
+    const text = payload as PayloadText
+    if (text !== TOO_DEEP) return text
+    this.refuse('payload', DEEP)
+    return ''
   }
 
   note(errors: readonly FieldError[]): void {
@@ -71,8 +80,9 @@ export function toNewMessage(
   now: number,
   checkDestination: CheckDestination,
 ): NewMessage {
-  const { id, payload, destination, tags, retry, onLate } = body
+  const { id, destination, tags, retry, onLate } = body
   const fields = new Fields()
+  const payload = fields.payload(body.payload)
   const due = dueOf(fields, body, now) ?? { inMs: 0 }
   const notAfter = body.notAfter === undefined ? undefined : fields.take('notAfter', parseAt(body.notAfter))
   if (onLate !== undefined && body.notAfter === undefined)
@@ -99,13 +109,14 @@ export function toPatch(body: PatchBody, now: number, checkDestination: CheckDes
   const { destination, tags, retry, onLate, notAfter: given } = body
   const fields = new Fields()
   const due = dueOf(fields, body, now)
+  const payload = 'payload' in body ? fields.payload(body.payload) : undefined
   const notAfter = given === undefined || given === null ? undefined : fields.take('notAfter', parseAt(given))
   if (destination !== undefined) fields.note(checkDestination(destination))
   checkRetry(fields, retry)
   fields.done()
   return {
     ...(due === undefined ? {} : { due }),
-    ...('payload' in body ? { payload: body.payload } : {}),
+    ...(payload === undefined ? {} : { payload }),
     options: {
       ...(destination === undefined ? {} : { destination }),
       ...(tags === undefined ? {} : { tags }),
@@ -118,36 +129,8 @@ export function toPatch(body: PatchBody, now: number, checkDestination: CheckDes
 
 export const toIso = (ms: number): string => new Date(ms).toISOString()
 
-/** A message as it is answered. */
-export function toReply(message: Message): MessageReply {
-  const { id, status, dueAt, payload, failures, recoveries, version, createdAt, destination, tags } = message
-  const { retry, notAfter, onLate, nextAttemptAt, finishedAt, lateMs, reason, lastAttempts } = message
-  return {
-    id,
-    at: toIso(dueAt),
-    status,
-    ...(payload === null ? { payloadOmitted: true as const } : { payload: JSON.parse(payload) as unknown }),
-    destination,
-    tags: [...tags],
-    ...(retry === undefined ? {} : { retry }),
-    ...(notAfter === undefined ? {} : { notAfter: toIso(notAfter) }),
-    ...(onLate === undefined ? {} : { onLate }),
-    attempts: failures,
-    recoveries,
-    version,
-    createdAt: toIso(createdAt),
-    ...(nextAttemptAt === undefined ? {} : { nextAttemptAt: toIso(nextAttemptAt) }),
-    ...(finishedAt === undefined ? {} : { finishedAt: toIso(finishedAt) }),
-    ...(lateMs === undefined ? {} : { lateMs }),
-    ...(reason === undefined ? {} : { reason }),
-    ...(lastAttempts === undefined
-      ? {}
-      : { lastAttempts: lastAttempts.map((attempt) => ({ ...attempt, at: toIso(attempt.at) })) }),
-  }
-}
-
-/** Whether more than the id of a message is still known. */
-export const isWhole = (message: Message | ForgottenMessage): message is Message => 'dueAt' in message
+/** Whether all of a message is known, and can be read. */
+export const isWhole = (message: KnownMessage): message is Message => 'dueAt' in message
 
 /**
  * Reads an If-Match header into the versions it accepts, comma-separated; "" where there is no such header.

@@ -46,7 +46,7 @@ describe('the source tree', () => {
     const readers = sources.filter(
       ({ path, text }) => text.includes('process.env') && !path.startsWith('setup/'),
     )
-    expect(readers.map(({ path }) => path).sort()).toEqual(['audit.ts', 'main.ts'])
+    expect(readers.map(({ path }) => path).sort()).toEqual(['audit.ts', 'service-process.ts'])
   })
 })
 

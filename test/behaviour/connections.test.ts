@@ -1,37 +1,29 @@
-import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { expect, it, onTestFinished } from 'vitest'
 import { freshNamespace } from '../support/namespace.ts'
-import { childrenOf } from '../support/processes.ts'
 import { connectRaw, rawPost } from '../support/raw-http.ts'
 import { startService } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
-/** More than clients may have connections where this is the limit of descriptors, and fewer than a start has files open. */
+/** More than clients may have connections where this is the limit of descriptors, and fewer than there are modules. */
 const DESCRIPTORS = 64
 const SILENT = 80
-
-/** Changes the limit of a process that runs. */
-function limitDescriptors(pid: number): void {
-  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`])
-}
 
 it.each([1, 2])(
   'a service of %i processes lives through more silent connections than it has descriptors',
   async (processes) => {
     const service = await startService({
       env: { NAMESPACE: freshNamespace(), PROCESSES: String(processes) },
+      descriptors: DESCRIPTORS,
     })
     onTestFinished(() => void service.end('SIGKILL'))
-    const servers = () => (processes === 1 ? [service.pid] : childrenOf(service.pid))
     if (processes > 1) {
       await until('all servers run', async () => {
         const { body } = await service.call<{ servers: unknown[] }>('GET', '/v1/stats')
         return body.servers.length === processes
       })
     }
-    for (const pid of servers()) limitDescriptors(pid)
     const { hostname, port } = new URL(service.url)
     const silent: { socket: Socket; state: 'new' | 'open' | 'closed' }[] = []
     onTestFinished(() => {

@@ -59,6 +59,8 @@ export interface ServiceOptions {
   readonly clockErrorMs?: number
   /** names that its machine, and only it, knows, and the IPv4 address of each */
   readonly hosts?: Readonly<Record<string, string>>
+  /** how many files and connections it may have open; as the tests have it unless given */
+  readonly descriptors?: number
 }
 
 /** What `npm start` gives node. */
@@ -96,8 +98,9 @@ export async function startService({
   env = {},
   clockErrorMs = 0,
   hosts = {},
+  descriptors,
 }: ServiceOptions = {}): Promise<Service> {
-  const started = runService({ env, clockErrorMs, hosts })
+  const started = runService({ env, clockErrorMs, hosts, descriptors })
   await until('the server listens', () => {
     if (started.hasEnded()) throw new Error(`the server ended at start: ${started.stderr()}`)
     return started.url !== ''
@@ -109,7 +112,7 @@ export async function startService({
 export async function refusedStart(
   env: Readonly<Record<string, string>>,
 ): Promise<{ code: number | null; stderr: string }> {
-  const started = runService({ env, clockErrorMs: 0, hosts: {} })
+  const started = runService({ env, clockErrorMs: 0, hosts: {}, descriptors: undefined })
   try {
     await until('the server ends', started.hasEnded)
   } finally {
@@ -118,12 +121,17 @@ export async function refusedStart(
   return { code: started.exitCode(), stderr: started.stderr() }
 }
 
-function runService({ env, clockErrorMs, hosts }: Required<ServiceOptions>) {
+type Given = Required<Omit<ServiceOptions, 'descriptors'>> & { descriptors: number | undefined }
+
+function runService({ env, clockErrorMs, hosts, descriptors }: Given) {
   const preload = [
     ...(clockErrorMs === 0 ? [] : ['--import', wrongClock(clockErrorMs)]),
     ...(Object.keys(hosts).length === 0 ? [] : ['--import', moreHosts(hosts)]),
   ]
-  const child = startChild(process.execPath, [...preload, ...START], {
+  const command = [process.execPath, ...preload, ...START]
+  const [program = '', ...args] =
+    descriptors === undefined ? command : ['sh', '-c', `ulimit -n ${descriptors}; exec "$0" "$@"`, ...command]
+  const child = startChild(program, args, {
     env: { PATH: process.env.PATH, PORT: '0', REDIS_URL: inject('redisUrl'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -19,11 +19,8 @@ export async function runOwned(context: TestContext, runTest: () => Promise<void
   }
 }
 
-/**
- * Keeps whose it is what is being set up, a test's or a file's, for what is done with it later in other tests.
- * @returns a function that runs another as if it was called from here
- */
-export const keepOwner = (): (<T>(act: () => T) => T) => AsyncLocalStorage.snapshot()
+/** Runs something as if no test had called it: whoever calls this sees to the end of what it starts. */
+export const withoutOwner = <T>(act: () => T): T => owners.exit(act)
 
 /**
  * Has something done when the test ends that this is called from, whatever its outcome. Does nothing outside tests, as in

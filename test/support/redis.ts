@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { Cluster, Redis } from 'ioredis'
 import { inject } from 'vitest'
 import { endChild, startChild } from './children.ts'
-import { keepOwner, whenTestEnds } from './owner.ts'
+import { whenTestEnds, withoutOwner } from './owner.ts'
 import { until } from './until.ts'
 
 export interface TestRedis {
@@ -56,10 +56,9 @@ export async function startRedis({
   })
   client.on('error', () => undefined)
 
-  // One that is started again in a test goes on to end with whoever had it first.
-  const asOwner = keepOwner()
-  const start = () => asOwner(startAsOwner)
-  const startAsOwner = async () => {
+  // One that is started again, in whatever test, ends by the `stop` of whoever had it first, when it is their turn.
+  const start = () => withoutOwner(startUnowned)
+  const startUnowned = async () => {
     child = startChild(
       binary,
       ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, ...durable, ...args],

@@ -395,7 +395,7 @@ forget_finished()
 if (#finished > 0 or returned == 0) and redis.call("EXISTS", history.entries) == 1 then trim_history(history, now) end
 -- Not for a worker that pulls: what its queue holds no server could take.
 if next_in == 0 and moved + returned > 0 and (limit > 0 or host_slots > 0) then
-  redis.call("PUBLISH", wake_channel, "help " .. shard)
+  redis.pcall("PUBLISH", wake_channel, "help " .. shard)
 end
 local first_claim = returned > 0 and redis.call("INCRBY", claims, returned) - returned + 1 or 0
 local next_expiry = head_due(claimed)

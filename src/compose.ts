@@ -28,6 +28,7 @@ import { keysOf } from './redis/keys.ts'
 import { createMessageScripts } from './redis/message-scripts.ts'
 import type { RedisClock } from './redis/redis-clock.ts'
 import { readRedisFacts } from './redis/requirements.ts'
+import { createRights } from './redis/rights.ts'
 import { createScripts } from './redis/scripts.ts'
 import { createRaiseShards } from './redis/shard-counts.ts'
 import { withinTime } from './redis/within-time.ts'
@@ -43,6 +44,7 @@ import { createShardWatch } from './schedule/shard-watch.ts'
 import { createSettleQueue } from './settle/settle-queue.ts'
 import type { ShardBook } from './shard-book.ts'
 import { VERSION } from './version.ts'
+import { createRightsWatch } from './watch-rights.ts'
 
 const ROSTER_WITHIN_MS = 300
 
@@ -52,6 +54,7 @@ export interface Foundations {
   /** where messages for the console go */
   readonly console: BatchDestination
   readonly connection: RedisConnection
+  readonly redisUser: { readonly db: number; readonly username: string | undefined }
   readonly clock: RedisClock
   readonly shardBook: ShardBook
   readonly checkHealth: HealthCheck
@@ -61,7 +64,7 @@ export interface Foundations {
 
 /** Puts one server together from its parts; starts none of them. */
 export async function compose(foundations: Foundations) {
-  const { config, logger, console, connection, clock, shardBook, checkHealth } = foundations
+  const { config, logger, console, connection, clock, shardBook, checkHealth, redisUser } = foundations
   const { client } = connection
   const { NAMESPACE: namespace, LOCK_TTL_MS: lockMs } = config
   const scriptsOptions = scriptsOptionsOf(foundations)
@@ -103,6 +106,8 @@ export async function compose(foundations: Foundations) {
     },
   })
   const raise = createRaiseShards(client, scriptsOptions)
+  const rights = createRights(client, { namespace, ...redisUser })
+  const rightsWatch = createRightsWatch({ rights, shards: () => shardBook.all, logger })
   const shardWatch = createShardWatch({ raise, shardBook, clock })
   shardBook.onGrow(() => logger.info({ shards: shardBook.all }, 'the number of shards was raised'))
 
@@ -174,7 +179,7 @@ export async function compose(foundations: Foundations) {
     claimLoop.wakeAll()
     leases.wakeAll()
   }
-  return { app, claimLoop, roster, sender, shardWatch, wake, wakeAll, measured }
+  return { app, claimLoop, roster, sender, shardWatch, rightsWatch, wake, wakeAll, measured }
 }
 
 function scriptsOptionsOf({ config, shardBook }: Foundations): ScriptsOptions {

@@ -3,6 +3,8 @@
  *
  * - STORE_UNAVAILABLE   Redis did not confirm in time; what was asked may or may not have been done
  * - STORE_FULL          Redis is out of memory and refused; nothing was stored
+ * - STORE_REFUSED       Redis refuses, and will until somebody changes it: a right that its user lacks, a key of another
+ *                       type; the message says which, and nothing was stored
  * - DUE_TIME_PASSED     the message had to be due in the future and no longer was, by Redis's clock
  * - NOT_AFTER_TOO_SOON  a message's not-after would lie before its due time
  * - ON_LATE_POINTLESS   on-late without not-after
@@ -15,6 +17,7 @@
 export type ErrorCode =
   | 'STORE_UNAVAILABLE'
   | 'STORE_FULL'
+  | 'STORE_REFUSED'
   | 'DUE_TIME_PASSED'
   | 'NOT_AFTER_TOO_SOON'
   | 'ON_LATE_POINTLESS'
@@ -49,6 +52,7 @@ export interface SchedulerErrorOptions extends ErrorOptions {
   readonly timedOut?: boolean
 }
 
-/** Whether Redis could not be asked just now, and said so before the time was up. */
+/** Whether Redis could not be asked just now, or refused, and said so before the time was up. */
 export const failedAtOnce = (error: unknown): boolean =>
-  error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE' && !error.timedOut
+  error instanceof SchedulerError &&
+  ((error.code === 'STORE_UNAVAILABLE' && !error.timedOut) || error.code === 'STORE_REFUSED')

@@ -55,12 +55,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const clock = createRedisClock()
   const shardBook = createShardBook(config.SHARDS, clock.now)
   const checkHealth = async () => {
+    const lacking = rightsWatch.lacking()
+    if (lacking !== undefined) throw new Error(watch.whyAway() ?? lacking)
     await pingRedis(connection.client, watch.whyNot)
     const whyNot = watch.whyNot()
     if (whyNot !== undefined) throw new Error(whyNot)
   }
-  const { app, claimLoop, roster, sender, shardWatch, wake, wakeAll, measured } = await compose({
-    ...{ ...options, connection, clock, shardBook, checkHealth },
+  const redisUser = { db: 'db' in target ? target.db : 0, username: target.username }
+  const { app, claimLoop, roster, sender, shardWatch, rightsWatch, wake, wakeAll, measured } = await compose({
+    ...{ ...options, connection, redisUser, clock, shardBook, checkHealth },
   })
   listenForWakes(wakeConnection, config.NAMESPACE, { onWake: wake, onHelp: claimLoop.help, onGap: wakeAll })
 
@@ -68,8 +71,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await Promise.all([connection.close(), wakeConnection.close(), sender.close()])
   }
   const lookAtRedis = async () => {
-    const facts = { allowEviction: config.ALLOW_EVICTION, db: 'db' in target ? target.db : 0 }
+    const facts = { allowEviction: config.ALLOW_EVICTION }
     for (const warning of await checkRequirements(connection.client, facts)) logger.warn(warning)
+    await rightsWatch.look()
+    rightsWatch.start()
     await shardWatch.look()
     shardWatch.start()
     roster.start()
@@ -91,6 +96,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       async stop({ graceMs }) {
         const left = roster.stop()
         shardWatch.stop()
+        rightsWatch.stop()
         const closed = new AbortController()
         const hurry = sleep(graceMs, closed.signal).then(() => app.server.closeAllConnections())
         await Promise.all([app.close().then(() => closed.abort()), claimLoop.stop({ graceMs })])
@@ -104,6 +110,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     watch.stop()
     await claimLoop.stop({ graceMs: 0 })
     shardWatch.stop()
+    rightsWatch.stop()
     await roster.stop()
     await closeRedis()
     throw error
@@ -133,6 +140,9 @@ async function untilLookedAt(watch: RedisWatch, { target, logger, onUnfit }: Ser
   const why = watch.whyNot() ?? ''
   if (/WRONGPASS|NOAUTH|invalid password/.test(why)) {
     throw new UnfitRedisError(`Redis refused the credentials in REDIS_URL: ${why}`)
+  }
+  if (why.includes('DB index is out of range')) {
+    throw new UnfitRedisError(`REDIS_URL names a database that this Redis does not have: ${why}`)
   }
   logger.error(`${why}; answering 503 until it can be used (${describeTarget(target)})`)
   watch.firstLook.catch(onUnfit)

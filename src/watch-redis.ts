@@ -4,13 +4,15 @@ import { UnfitRedisError } from './redis/requirements.ts'
 import { sleep } from './sleep.ts'
 
 const FIRST_RETRY_MS = 100
-const LONGEST_RETRY_MS = 5_000
+const LONGEST_RETRY_MS = 2_500
 
 export interface RedisWatch {
   /** Settles with the first look that came to an end. @throws UnfitRedisError when Redis must not be used */
   readonly firstLook: Promise<void>
   /** Why this server does not work with Redis for now, in one phrase; undefined when it does. */
   whyNot(): string | undefined
+  /** The same, where the reason is that there is no connection. */
+  whyAway(): string | undefined
   stop(): void
 }
 
@@ -83,6 +85,7 @@ export function watchRedis({ connection, look, logger, onAway }: RedisWatchOptio
   return {
     firstLook,
     whyNot: () => (away ? connection.whyAway() : whyNot),
+    whyAway: () => (away ? connection.whyAway() : undefined),
     stop: () => stopping.abort(),
   }
 }

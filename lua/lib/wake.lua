@@ -8,5 +8,5 @@ end
 local function wake_claimers(channel, shard, lane, head_before, earliest, now)
   if head_before and head_before <= earliest then return end
   local in_ms = math.max(0, earliest - now)
-  redis.call("PUBLISH", channel, shard .. " " .. string.format("%.0f ", in_ms) .. lane)
+  redis.pcall("PUBLISH", channel, shard .. " " .. string.format("%.0f ", in_ms) .. lane)
 end

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { noteMethods } from './allowed-methods.ts'
 import { type Failure, isApiPath, toFailure, toPlainBody, toProblem } from './failure.ts'
+import { logRefusal } from './refusal-log.ts'
 
 /** Answers a failure in the form that its path has: a problem under `/v1`, elsewhere the original service's. */
 export function sendFailure(request: FastifyRequest, reply: FastifyReply, failure: Failure): FastifyReply {
@@ -21,6 +22,7 @@ export const errorMapper = fp(
       const failure = toFailure(error)
       if (failure.status === 500)
         request.log.error({ err: error, apiKey: request.apiKey }, 'a request failed')
+      logRefusal(error, request.log)
       return sendFailure(request, reply, failure)
     })
     const methodsOf = noteMethods(app)

@@ -24,6 +24,7 @@ export interface Failure {
 const STATUS = {
   STORE_UNAVAILABLE: 503,
   STORE_FULL: 503,
+  STORE_REFUSED: 503,
   DUE_TIME_PASSED: 400,
   NOT_AFTER_TOO_SOON: 400,
   ON_LATE_POINTLESS: 400,
@@ -45,7 +46,7 @@ const WORDS = {
   MESSAGE_CLAIMED: 'the message is being delivered',
   MESSAGE_FINISHED: 'the message was delivered or dropped already',
   VERSION_MISMATCH: 'the message is not at a version that If-Match names',
-} as const satisfies Record<ErrorCode, string>
+} as const satisfies Record<Exclude<ErrorCode, 'STORE_REFUSED'>, string>
 
 const FIELD: Partial<Record<ErrorCode, string>> = {
   NOT_AFTER_TOO_SOON: '/notAfter',
@@ -65,12 +66,19 @@ function unavailable({ perhapsDone, id }: SchedulerError): string {
   return `Redis is not answering, so this may or may not have been done; if it was, GET /v1/messages/${id} finds it within 5 s`
 }
 
+function detailOf(error: SchedulerError): string {
+  const { code } = error
+  if (code === 'STORE_UNAVAILABLE') return unavailable(error)
+  // What Redis refuses only its own words tell.
+  return code === 'STORE_REFUSED' ? error.message : WORDS[code]
+}
+
 /** The one table from what went wrong to what a client is told. Anything unknown is 500, without particulars. */
 export function toFailure(error: unknown): Failure {
   if (error instanceof SchedulerError) {
     const { code } = error
     const path = FIELD[code]
-    const detail = code === 'STORE_UNAVAILABLE' ? unavailable(error) : WORDS[code]
+    const detail = detailOf(error)
     return {
       status: STATUS[code],
       detail,

@@ -150,6 +150,9 @@ function watch(client: Redis | Cluster): RedisConnection {
   }
   client.on('error', (error: Error) => {
     lastError = error
+    // The client would go on in database 0, and messages would be stored there.
+    const { command } = error as { command?: { name?: string } }
+    if (error.name === 'ReplyError' && command?.name === 'select') client.disconnect(true)
   })
   client.on('ready', () => {
     lastError = undefined

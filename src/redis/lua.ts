@@ -1,16 +1,19 @@
 import { readFileSync } from 'node:fs'
+import { preflight } from './preflight.ts'
 
 /** `lua/` stands at the top level, two steps up from both `src/redis` and `dist/redis`. */
-const LUA_FOLDER = new URL('../../lua/', import.meta.url)
+export const LUA_FOLDER = new URL('../../lua/', import.meta.url)
 
 export interface LuaSource {
   readonly name: string
   readonly lua: string
   readonly numberOfKeys: number
+  /** the commands it takes to run it, in capitals */
+  readonly commands: readonly string[]
 }
 
 /**
- * Splices a script's one-level includes and checks its header: every `KEYS[n]` the code uses is declared
+ * Splices a script's one-level includes, puts its preflight behind its first line, and checks its header: every `KEYS[n]` the code uses is declared
  * in the header, without gaps, and the other way round.
  *
  * @param read answers the text of a file below `lua/`
@@ -24,7 +27,8 @@ export function parseScript(name: string, read: (path: string) => string): LuaSo
     return included
   })
   const code = lua.replace(/^\s*--.*$/gm, '')
-  const declared = new Set([...source.matchAll(/^-- KEYS\[(\d+)\]/gm)].map((match) => Number(match[1])))
+  const header = [...source.matchAll(/^-- KEYS\[(\d+)\](?: +\w+ +(\w+))?/gm)]
+  const declared = new Set(header.map(([, n]) => Number(n)))
   const used = new Set([...code.matchAll(/KEYS\[(\d+)\]/g)].map((match) => Number(match[1])))
   for (const n of used) {
     if (!declared.has(n)) throw new Error(`${name}.lua uses KEYS[${n}], absent from its header`)
@@ -33,7 +37,20 @@ export function parseScript(name: string, read: (path: string) => string): LuaSo
     if (!used.has(n))
       throw new Error(`${name}.lua's header has ${declared.size} keys but KEYS[${n}] is not used`)
   }
-  return { name, lua, numberOfKeys: declared.size }
+  const [first = '', ...rest] = lua.split('\n')
+  try {
+    const channelAt = /^-- ARGV\[(\d+)\] +wake_channel\b/m.exec(source)?.[1]
+    const check = preflight(code, {
+      keyTypes: header.map(([, , type = '']) => type),
+      channelAt: channelAt === undefined ? undefined : Number(channelAt),
+    })
+    return {
+      ...{ name, numberOfKeys: declared.size, commands: check.commands },
+      lua: [first, check.lua, ...rest].join('\n'),
+    }
+  } catch (error) {
+    throw new Error(`${name}.lua: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 export function loadScript(name: string): LuaSource {

@@ -15,25 +15,16 @@ const OLDEST = { redis: [7, 0], valkey: [7, 2] } as const
  * Looks whether Redis, on a cluster every master of it, can be trusted with messages.
  *
  * @returns warnings, one line each, about what works but may surprise
- * @throws UnfitRedisError for a version too old, a database that is not there, or an eviction policy that could
- *   throw locks and messages away while `allowEviction` is false
+ * @throws UnfitRedisError for a version too old, or an eviction policy that could throw locks and messages away while
+ *   `allowEviction` is false
  */
 export async function checkRequirements(
   client: Redis | Cluster,
-  { allowEviction, db }: { allowEviction: boolean; db: number },
+  { allowEviction }: { allowEviction: boolean },
 ): Promise<string[]> {
   if (client instanceof Cluster) {
     const warnings = await Promise.all(client.nodes('master').map((node) => checkNode(node, allowEviction)))
     return [...new Set(warnings.flat())]
-  }
-  // ioredis selects it too, and goes on in database 0 if that fails.
-  if (db !== 0) {
-    await client.select(db).catch((error: unknown) => {
-      if (!isReply(error)) throw error
-      throw new UnfitRedisError(
-        `REDIS_URL names database ${db}, which this Redis does not have: ${error.message}`,
-      )
-    })
   }
   return checkNode(client, allowEviction)
 }
@@ -48,17 +39,19 @@ async function checkNode(node: Redis, allowEviction: boolean): Promise<string[]>
     if (!isReply(error) || !error.message.startsWith('NOPERM')) throw error
     return ['this Redis user may not ask for INFO: version, eviction policy and persistence were not checked']
   }
-  checkVersion(info)
-
-  const policy = info.get('maxmemory_policy') ?? 'unknown'
-  const evicts = `maxmemory-policy is ${policy}, with which Redis may throw away locks and messages when memory runs out`
-  if (policy !== 'noeviction' && !allowEviction) {
-    throw new UnfitRedisError(
-      `Redis's ${evicts}: set it to noeviction, or ALLOW_EVICTION=true to take the risk`,
+  const warnings = checkVersion(info)
+  const policy = info.get('maxmemory_policy')
+  if (policy === undefined) {
+    warnings.push(
+      'Redis does not tell its maxmemory-policy: with another than noeviction it may throw away locks and messages when memory runs out',
     )
-  }
-  const warnings = policy === 'noeviction' ? [] : [`Redis's ${evicts}; ALLOW_EVICTION=true accepts that`]
-  if (info.get('aof_enabled') !== '1') {
+  } else warnings.push(...checkPolicy(policy, allowEviction))
+  const persistence = info.get('aof_enabled')
+  if (persistence === undefined) {
+    warnings.push(
+      'Redis does not tell whether its append-only file is on: without one a crash of Redis loses messages accepted since its last snapshot',
+    )
+  } else if (persistence !== '1') {
     warnings.push(
       "Redis's append-only file is off: a crash of Redis loses messages accepted since its last snapshot; set appendonly yes",
     )
@@ -66,12 +59,27 @@ async function checkNode(node: Redis, allowEviction: boolean): Promise<string[]>
   return warnings
 }
 
-function checkVersion(info: ReadonlyMap<string, string>): void {
+function checkPolicy(policy: string, allowEviction: boolean): string[] {
+  const evicts = `maxmemory-policy is ${policy}, with which Redis may throw away locks and messages when memory runs out`
+  if (policy !== 'noeviction' && !allowEviction) {
+    throw new UnfitRedisError(
+      `Redis's ${evicts}: set it to noeviction, or ALLOW_EVICTION=true to take the risk`,
+    )
+  }
+  return policy === 'noeviction' ? [] : [`Redis's ${evicts}; ALLOW_EVICTION=true accepts that`]
+}
+
+function checkVersion(info: ReadonlyMap<string, string>): string[] {
   const valkey = info.get('valkey_version')
   const [name, kind, version] =
     valkey === undefined
-      ? (['Redis', 'redis', info.get('redis_version') ?? ''] as const)
+      ? (['Redis', 'redis', info.get('redis_version')] as const)
       : (['Valkey', 'valkey', valkey] as const)
+  if (version === undefined) {
+    return [
+      `Redis does not tell its version: ${OLDEST.redis.join('.')} or newer is needed, or Valkey ${OLDEST.valkey.join('.')}`,
+    ]
+  }
   const [major = 0, minor = 0] = version.split('.').map(Number)
   const [oldestMajor, oldestMinor] = OLDEST[kind]
   if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
@@ -79,6 +87,7 @@ function checkVersion(info: ReadonlyMap<string, string>): void {
       `${name} ${version} is too old: ${oldestMajor}.${oldestMinor} or newer is needed`,
     )
   }
+  return []
 }
 
 function parseInfo(text: string): Map<string, string> {
@@ -102,11 +111,12 @@ export function refuseFewerShards(counts: readonly ShardCount[], shards: number)
   )
 }
 
+/** Null for what Redis does not tell, or not this user. */
 export interface RedisFacts {
-  readonly version: string
-  readonly usedMemoryBytes: number
+  readonly version: string | null
+  readonly usedMemoryBytes: number | null
   /** 0 for no limit */
-  readonly maxMemoryBytes: number
+  readonly maxMemoryBytes: number | null
 }
 
 /** A command for a caller that acts on failures. @throws SchedulerError as toSchedulerError says */
@@ -119,21 +129,33 @@ const asking = <T>(command: string, answer: Promise<T>, withinMs?: number): Prom
 /** A master that says nothing must not keep those who ask waiting for what the others say. */
 const EACH_MASTER_WITHIN_MS = 700
 
-/** Version and memory, on a cluster of all masters together that answer. @throws SchedulerError when none does */
+/**
+ * Version and memory, on a cluster of all masters together that answer; what one of those does not tell is null.
+ * @throws SchedulerError when none answers
+ */
 export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFacts> {
   const nodes = client instanceof Cluster ? client.nodes('master') : [client]
   const withinMs = client instanceof Cluster ? EACH_MASTER_WITHIN_MS : undefined
-  const infos = (await answersOf(nodes.map(async (node) => asking('info', node.info(), withinMs)))).map(
-    parseInfo,
-  )
-  const sum = (name: string) => infos.reduce((total, info) => total + Number(info.get(name) ?? 0), 0)
+  const infos = await answersOf(nodes.map((node) => infoOf(node, withinMs)))
+  const sum = (name: string) =>
+    infos.reduce<number | null>((total, info) => {
+      const value = info.get(name)
+      return total === null || value === undefined ? null : total + Number(value)
+    }, 0)
   const [first] = infos
   return {
-    version: first?.get('valkey_version') ?? first?.get('redis_version') ?? 'unknown',
+    version: first?.get('valkey_version') ?? first?.get('redis_version') ?? null,
     usedMemoryBytes: sum('used_memory'),
     maxMemoryBytes: sum('maxmemory'),
   }
 }
+
+/** Nothing where the user lacks the right to ask. */
+const infoOf = (node: Redis, withinMs: number | undefined) =>
+  asking('INFO', node.info(), withinMs).then(parseInfo, (error: SchedulerError) => {
+    if (error.code === 'STORE_REFUSED') return new Map<string, string>()
+    throw error
+  })
 
 const HEALTHY_WITHIN_MS = 1_000
 

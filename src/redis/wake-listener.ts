@@ -1,6 +1,9 @@
 import type { RedisConnection } from './connect.ts'
 import { wakeChannelOf } from './keys.ts'
 
+/** A right to the channel that is lacking may be given. */
+const REFUSED_AGAIN_MS = 1_000
+
 export interface WakeListeners {
   /** a message became the first one of its lane in a shard, due in so many ms */
   readonly onWake: (shard: number, inMs: number, lane: string) => void
@@ -28,9 +31,12 @@ export function listenForWakes(
     const match = /^(\d+) (\d+) (.*)$/.exec(text)
     if (match !== null) onWake(Number(match[1]), Number(match[2]), match[3] ?? '')
   })
-  // After every reconnection. One that fails has lost its connection, and the next follows.
+  // After every reconnection. One that fails has lost its connection, and the next follows; or it was refused.
   const subscribe = () => {
-    client.subscribe(channel).then(onGap, () => undefined)
+    client.subscribe(channel).then(onGap, (error: Error) => {
+      if (error.name !== 'ReplyError') return
+      setTimeout(() => connection.isReady() && subscribe(), REFUSED_AGAIN_MS).unref()
+    })
   }
   connection.onStateChange((state) => {
     if (state === 'ready') subscribe()

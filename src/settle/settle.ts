@@ -148,7 +148,10 @@ async function untilAnswered<T>(call: () => Promise<T>, until: () => number, sig
     try {
       return { reply: await call(), repeated }
     } catch (error) {
-      const passing = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
+      // A right that is lacking may be given while the locks last.
+      const passing =
+        error instanceof SchedulerError &&
+        (error.code === 'STORE_UNAVAILABLE' || error.code === 'STORE_REFUSED')
       if (!passing || signal.aborted || performance.now() + wait >= until()) throw error
       if (error.perhapsDone) repeated = true
     }

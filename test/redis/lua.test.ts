@@ -13,25 +13,36 @@ describe('a script', () => {
     const script = parseScript(
       's',
       files({
-        's.lua': '-- KEYS[1] a\n-- KEYS[2] b\n--@include lib/l.lua\nreturn {KEYS[1], KEYS[2]}',
+        's.lua': '-- KEYS[1] a hash\n-- KEYS[2] b zset\n--@include lib/l.lua\nreturn {KEYS[1], KEYS[2]}',
         'lib/l.lua': 'local x = 1',
       }),
     )
     expect(script.numberOfKeys).toBe(2)
     expect(script.lua).toContain('\nlocal x = 1\nreturn')
+    expect(script.commands).toEqual(['HLEN', 'ZCARD'])
   })
 
   it.each([
     [
       'uses a key its header does not name',
-      '-- KEYS[1] a\nreturn KEYS[2]',
+      '-- KEYS[1] a hash\nreturn KEYS[2]',
       's.lua uses KEYS[2], absent from its header',
     ],
-    ['names a key it does not use', '-- KEYS[1] a\n-- KEYS[2] b\nreturn KEYS[1]', 'KEYS[2] is not used'],
+    [
+      'names a key it does not use',
+      '-- KEYS[1] a hash\n-- KEYS[2] b zset\nreturn KEYS[1]',
+      'KEYS[2] is not used',
+    ],
     [
       'names its keys with a gap',
-      '-- KEYS[1] a\n-- KEYS[3] b\nreturn KEYS[1] .. KEYS[3]',
+      '-- KEYS[1] a hash\n-- KEYS[3] b zset\nreturn KEYS[1] .. KEYS[3]',
       'KEYS[2] is not used',
+    ],
+    ['has a key of no known type', '-- KEYS[1] a thing\nreturn KEYS[1]', 'but "thing"'],
+    [
+      'makes a call of no known form',
+      'return redis.call("SORT", "a")',
+      'the shortest call of SORT is not known',
     ],
     [
       'includes what includes',

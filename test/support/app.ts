@@ -59,6 +59,7 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
       connection,
       clock,
       shardBook,
+      redisUser: { db: 0, username: undefined },
       checkHealth: () => pingRedis(connection.client, connection.whyAway),
     })
     await shardWatch.look()

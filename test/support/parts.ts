@@ -54,6 +54,7 @@ export const OWN_REDIS = [
   'test/behaviour/network-faults.test.ts',
   'test/behaviour/passing-states.test.ts',
   'test/behaviour/resharding.test.ts',
+  'test/behaviour/rights.test.ts',
   'test/behaviour/sentinel.test.ts',
   'test/behaviour/side-by-side.test.ts',
   'test/readiness.test.ts',
@@ -62,6 +63,7 @@ export const OWN_REDIS = [
   'test/redis/cluster.test.ts',
   'test/redis/define-script.test.ts',
   'test/redis/embedded.test.ts',
+  'test/redis/rights.test.ts',
   'test/suite/leaves-nothing.test.ts',
 ]
 

@@ -4,6 +4,7 @@ import { SchedulerError } from '../../errors.ts'
 import type { Scheduler } from '../../schedule/scheduler.ts'
 import { TOO_LARGE } from '../body-text.ts'
 import { type Failure, toFailure } from '../failure.ts'
+import { logRefusal } from '../refusal-log.ts'
 import { InvalidItem, parseMessage } from '../request-json.ts'
 import { explain, InvalidRequestError } from '../validation.ts'
 import type { ItemReply } from './batch.schemas.ts'
@@ -55,6 +56,7 @@ export function createIntake({ scheduler, now, checkDestination, log }: IntakeDe
       lastBug = error // the same one for all messages of a call
       log.error({ err: error }, 'a message of a batch failed')
     }
+    logRefusal(error, log)
     return failure
   }
 

@@ -12,7 +12,11 @@ export interface StatsRoutesOptions {
   readonly streams: () => Promise<{ name: string; keys: string[] }[]>
   /** how many shards may hold messages */
   readonly shards: () => number
-  readonly redisFacts: () => Promise<{ version: string; usedMemoryBytes: number; maxMemoryBytes: number }>
+  readonly redisFacts: () => Promise<{
+    version: string | null
+    usedMemoryBytes: number | null
+    maxMemoryBytes: number | null
+  }>
 }
 
 /** What there is, who serves it, and how full Redis is. */

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { EXAMPLE_TIME, TimeOut } from './fields.schemas.ts'
+import { EXAMPLE_TIME, nullable, TimeOut } from './fields.schemas.ts'
 
 const EXAMPLE_STATS = {
   counts: { scheduled: 120, claimed: 0, dead: 0 },
@@ -58,14 +58,15 @@ export const StatsReply = Type.Object(
     ),
     redis: Type.Object(
       {
-        version: Type.String({ description: 'its version', examples: ['8.0.2'] }),
-        usedMemoryBytes: Type.Integer({ description: 'memory in use, bytes', examples: [1_048_576] }),
-        maxMemoryBytes: Type.Integer({
-          description: 'memory it may use, bytes; 0 for no limit',
-          examples: [0],
-        }),
+        version: nullable(Type.String(), 'its version', ['8.0.2']),
+        usedMemoryBytes: nullable(Type.Integer(), 'memory in use, bytes', [1_048_576]),
+        maxMemoryBytes: nullable(Type.Integer(), 'memory it may use, bytes; 0 for no limit', [0]),
       },
-      { description: 'the Redis that keeps the messages', examples: [EXAMPLE_STATS.redis] },
+      {
+        description:
+          'the Redis that keeps the messages; null for what it does not tell, as without the right to INFO',
+        examples: [EXAMPLE_STATS.redis],
+      },
     ),
   },
   { title: 'Stats', description: 'what there is, and who serves it', examples: [EXAMPLE_STATS] },

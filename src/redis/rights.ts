@@ -1,0 +1,145 @@
+import { readdirSync } from 'node:fs'
+import { Cluster, type Redis } from 'ioredis'
+import { SchedulerError } from '../errors.ts'
+import { defineScript } from './define-script.ts'
+import { LACKS_KEYS, lackingRight } from './failures.ts'
+import { keysOf, serversKeyOf, shardCountsKeyOf, wakeChannelOf } from './keys.ts'
+import { LUA_FOLDER, loadScript } from './lua.ts'
+import { SHORTEST } from './preflight.ts'
+import { withinTime } from './within-time.ts'
+
+type Call = readonly string[]
+
+/** Commands that are not called by a script; on a cluster more. Each is a right that has to be there. */
+const PLAIN: readonly Call[] = [['PING'], ['EVAL', 'return 1', '0'], ['EVALSHA', 'sha', '0']]
+const OF_A_CLUSTER: readonly Call[] = [
+  ['CLUSTER', 'SLOTS'],
+  ['CLUSTER', 'INFO'],
+]
+/** Without these the service works, and tells less. */
+const OPTIONAL: readonly Call[] = [['INFO']]
+/** Sent by the client library, which goes on when it is refused. */
+const OF_THE_CLIENT = ['+client|setname']
+/** Only for messages whose destination is a stream. */
+const FOR_STREAMS = 'XADD'
+const OPTIONAL_RULES = ['+info', '+xadd']
+
+export interface RightsOptions {
+  readonly namespace: string
+  readonly db: number
+  /** whose rights they are; undefined for `default` */
+  readonly username: string | undefined
+}
+
+/** What the user of a connection may not do, each in the form of an ACL rule, such as `+zadd`. */
+export interface LackingRights {
+  /** without which the service cannot do all it should */
+  readonly required: readonly string[]
+  /** without which only streams do not work, or less is told */
+  readonly optional: readonly string[]
+}
+
+export interface Rights {
+  /**
+   * A dry run of all that the service does in a shard and with Redis.
+   * @throws Error when Redis does not answer
+   */
+  check(shard: number): Promise<LackingRights>
+  /** the command of an ACL that grants all of them, and nothing else */
+  readonly rule: string
+}
+
+/** Every command that the service's scripts call; XADD, whose failure they bear, among them. */
+export function commandsOfScripts(): string[] {
+  // Those of the audit run as a program of their own.
+  const names = readdirSync(LUA_FOLDER).filter((name) => name.endsWith('.lua') && !name.startsWith('audit-'))
+  const all = names.flatMap((name) => loadScript(name.replace(/\.lua$/, '')).commands)
+  return [...new Set([...all, FOR_STREAMS])].sort()
+}
+
+export function createRights(
+  client: Redis | Cluster,
+  { namespace, db, username = 'default' }: RightsOptions,
+): Rights {
+  const script = defineScript(client, 'rights')
+  const isCluster = client instanceof Cluster
+  const channel = wakeChannelOf(namespace)
+  const commands = commandsOfScripts()
+  const plain = plainCalls(isCluster, db !== 0)
+  const keyRule = (key: string) => (key.startsWith('{') ? `~{${namespace}:*` : `~${namespace}:*`)
+
+  async function refusedOf(shard: number): Promise<string[]> {
+    const ofShard = keysOf(shard, namespace)
+    const ask = async (calls: readonly Call[]): Promise<Call[]> => {
+      const places = await withinTime(script(ofShard.messages, JSON.stringify(calls)))
+      return places.map((place) => calls[Number(place) - 1] ?? [])
+    }
+    const keys = [...Object.values({ ...ofShard }), shardCountsKeyOf(namespace), serversKeyOf(namespace)]
+    const refusedKeys = await ask(keys.map((key) => ['EVALSHA', 'sha', '1', key]))
+    const onKey = (command: string): Call => {
+      const behind = SHORTEST[command]
+      return behind === undefined ? [command] : [command, 'KEYS[1]', ...behind]
+    }
+    const onChannel: readonly Call[] = [
+      ['PUBLISH', channel, ''],
+      ['SUBSCRIBE', channel],
+    ]
+    const refused = await ask([...plain, ...commands.map(onKey), ...onChannel])
+    const rules = refused.map(ruleOf)
+    // Of two commands for one channel, both are refused when it is the channel that is lacking.
+    const ofChannel = onChannel.map(ruleOf)
+    const lacksChannel = ofChannel.every((rule) => rules.includes(rule))
+    return [
+      ...refusedKeys.map((call) => keyRule(call[3] ?? '')),
+      ...(lacksChannel ? [`&${channel}`, ...rules.filter((rule) => !ofChannel.includes(rule))] : rules),
+    ]
+  }
+
+  return {
+    rule: aclRule({ namespace, username, isCluster, hasDatabase: db !== 0 }),
+    async check(shard) {
+      const refused = await refusedOf(shard).catch((error: unknown) => {
+        // To be called at all takes rights, too.
+        const right = error instanceof SchedulerError && lackingRight((error.cause as Error).message)
+        if (!right) throw error
+        return right === LACKS_KEYS ? [keyRule('{'), keyRule('')] : [right]
+      })
+      const lacking = [...new Set(refused)]
+      const isOptional = (rule: string) => OPTIONAL_RULES.includes(rule)
+      return {
+        required: lacking.filter((rule) => !isOptional(rule)),
+        optional: lacking.filter(isOptional),
+      }
+    },
+  }
+}
+
+const plainCalls = (isCluster: boolean, hasDatabase: boolean): readonly Call[] => [
+  ...[...PLAIN, ...OPTIONAL],
+  ...(isCluster ? OF_A_CLUSTER : []),
+  ...(hasDatabase ? [['SELECT', '1']] : []),
+]
+
+/** `+zadd`, `+cluster|slots` */
+const ruleOf = ([command = '', argument = '']: Call): string =>
+  command === 'CLUSTER' ? `+cluster|${argument.toLowerCase()}` : `+${command.toLowerCase()}`
+
+/** The least that a user needs, as a command for Redis. */
+export function aclRule({
+  namespace,
+  username,
+  isCluster,
+  hasDatabase,
+}: {
+  namespace: string
+  username: string
+  isCluster: boolean
+  hasDatabase: boolean
+}): string {
+  const rules = [
+    ...[`~{${namespace}:*`, `~${namespace}:*`, `&${wakeChannelOf(namespace)}`],
+    ...[...plainCalls(isCluster, hasDatabase).map(ruleOf), '+publish', '+subscribe', ...OF_THE_CLIENT],
+    ...commandsOfScripts().map((command) => `+${command.toLowerCase()}`),
+  ]
+  return `ACL SETUSER ${username} ${rules.join(' ')}`
+}

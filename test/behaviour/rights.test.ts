@@ -1,0 +1,223 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { aclRule } from '../../src/redis/rights.ts'
+import { startFleet } from '../support/fleet.ts'
+import { freshNamespace } from '../support/namespace.ts'
+import { answerWith, openReceiver } from '../support/receiver.ts'
+import { startCluster, startRedis, type TestRedis } from '../support/redis.ts'
+import { startSentinels } from '../support/sentinels.ts'
+import type { Service } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+interface Store {
+  /** as the user `app` */
+  readonly url: string
+  readonly nodes: readonly TestRedis[]
+  readonly isCluster: boolean
+}
+
+async function startSingle(): Promise<Store> {
+  const redis = await startRedis()
+  onTestFinished(() => redis.stop())
+  return { url: redis.url.replace('://', '://app:pw@'), nodes: [redis], isCluster: false }
+}
+
+async function startWithSentinels(): Promise<Store> {
+  const sentinels = await startSentinels({ downAfterMs: 60_000 })
+  onTestFinished(() => sentinels.stop())
+  return { url: sentinels.url.replace('://', '://app:pw@'), nodes: sentinels.nodes, isCluster: false }
+}
+
+async function startNodes(): Promise<Store> {
+  const cluster = await startCluster()
+  onTestFinished(() => cluster.stop())
+  const url = cluster.masters.map((node) => node.url.replace('://', '://app:pw@')).join(',')
+  return { url, nodes: cluster.masters, isCluster: true }
+}
+
+/** Sets the rights of the user on every node: the least there are, and then these. */
+async function setRights({ nodes, isCluster }: Store, namespace: string, ...rules: string[]): Promise<void> {
+  const [, , user = '', ...least] = aclRule({
+    namespace,
+    username: 'app',
+    isCluster,
+    hasDatabase: false,
+  }).split(' ')
+  for (const { client } of nodes)
+    await client.call('ACL', 'SETUSER', user, 'reset', 'on', '>pw', ...least, ...rules)
+}
+
+async function start(
+  store: Store,
+  rules: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+) {
+  const namespace = freshNamespace()
+  await setRights(store, namespace, ...rules)
+  const fleet = await startFleet({
+    size: 1,
+    redisUrl: store.url,
+    env: { NAMESPACE: namespace, WEBHOOK_ALLOW: '127.0.0.1', ...env },
+  })
+  const [server] = fleet.servers as [Service]
+  return { namespace, server, fleet }
+}
+
+const errorsOf = ({ log }: Service) => log.filter(({ level }) => Number(level) >= 50)
+const statusOf = async (server: Service, path: string) => (await server.get(path)).status
+
+const KINDS: readonly [string, () => Promise<Store>, Readonly<Record<string, string>>][] = [
+  ['a single Redis', startSingle, {}],
+  ['a master with sentinels', startWithSentinels, {}],
+  ['a cluster', startNodes, { SHARDS: '3' }],
+]
+
+describe('the least rule of an ACL', () => {
+  it('is the one in the README', () => {
+    const rule = aclRule({ namespace: 'carillon', username: 'carillon', isCluster: true, hasDatabase: true })
+    const [, , user, ...rules] = rule.split(' ')
+    const readme = readFileSync('README.md', 'utf8').replace(/\s+/g, ' ')
+    expect(readme).toContain(`ACL SETUSER ${user} on >password ${rules.join(' ')}`)
+  })
+
+  it.each(KINDS)('lets all be done on %s', async (_kind, startStore, env) => {
+    const store = await startStore()
+    const { server, fleet } = await start(store, [], env)
+    const receiver = await openReceiver((response, request, socket) =>
+      answerWith(request.path === '/no' ? 400 : 200)(response, request, socket),
+    )
+    const schedule = async (body: object) => {
+      const answer = await server.call('POST', '/v1/messages', body)
+      expect(answer.status).toBe(201)
+      return answer.body.id
+    }
+    const webhook = (path: string) => ({ type: 'webhook', url: receiver.url + path })
+    const soon = { delay: 0, payload: 1, tags: ['soon'] }
+    const seen = await schedule(soon)
+    await schedule({ ...soon, destination: webhook('/') })
+    const moved = await schedule({ ...soon, destination: { type: 'stream', name: 's', maxLen: 10 } })
+    await schedule({ ...soon, id: 'own', destination: { type: 'pull', queue: 'q' } })
+    const lost = await schedule({ ...soon, destination: webhook('/no'), retry: { attempts: 1 } })
+    await fleet.untilDelivered([seen])
+    const stateOf = async (id: string) =>
+      (await server.call<{ status: string }>('GET', `/v1/messages/${id}`)).body.status
+    await until('the stream has it', async () => (await stateOf(moved)) === 'delivered')
+    await until('the webhook was sent', () => receiver.requests.length >= 2)
+
+    const queue = (act: string, body: object) =>
+      server.call<{ messages: { id: string; token: string }[] }>('POST', `/v1/queues/q/${act}`, body)
+    const claim = async () => {
+      const { body } = await queue('claim', { limit: 1, lockMs: 60_000, waitMs: 5_000 })
+      expect(body.messages.map(({ id }) => id)).toEqual(['own'])
+      return body.messages.map(({ id, token }) => ({ id, token }))
+    }
+    const leased = await claim()
+    expect((await queue('extend', { messages: leased, lockMs: 60_000 })).status).toBe(204)
+    expect((await queue('release', { messages: leased, delayMs: 0 })).status).toBe(204)
+    expect((await queue('acknowledge', { messages: await claim() })).status).toBe(204)
+
+    const later = await schedule({ delay: '1h', payload: 1, tags: ['later'] })
+    const messages = Array.from({ length: 20 }, () => ({ delay: '1h', payload: 1, tags: ['many'] }))
+    await until('one is dead', async () => (await stateOf(lost)) === 'dead')
+    for (const [method, path, body] of [
+      ['PATCH', `/v1/messages/${later}`, { delay: '2h' }],
+      ['DELETE', `/v1/messages/${later}`],
+      ['POST', '/v1/messages/batch', { messages }],
+      ['POST', '/v1/messages/shift', { tag: 'many', byMs: 1_000 }],
+      ['POST', '/v1/messages/cancel', { tag: 'many' }],
+      ['POST', '/v1/dead/redrive', { ids: [lost] }],
+      ['GET', '/v1/messages'],
+      ['GET', '/v1/messages?tag=later'],
+      ['GET', '/v1/messages?status=delivered'],
+      ['GET', '/v1/messages?status=dead'],
+      ['GET', '/v1/stats'],
+      ['GET', '/v1/forecast'],
+    ] as const) {
+      const { status, body: reply } = await server.call<unknown>(method, path, body)
+      expect([200, 204], `${method} ${path} ${JSON.stringify(reply)}`).toContain(status)
+    }
+    expect(await statusOf(server, '/health')).toBe(200)
+    expect(await statusOf(server, '/ready')).toBe(200)
+    expect((await server.metrics()).size).toBeGreaterThan(0)
+    expect(errorsOf(server)).toEqual([])
+  })
+})
+
+describe('a right that is lacking', () => {
+  const post = (server: Service) => server.call('POST', '/v1/messages', { delay: '1h', payload: 1 })
+
+  it.each<[string, () => Promise<Store>, string[], string]>([
+    ['one command', startSingle, ['-zadd'], '+zadd'],
+    ['scripts', startSingle, ['-@scripting'], '+evalsha'],
+    ['keys with braces', startSingle, ['resetkeys', '~test*'], '~{'],
+    ['publishing', startSingle, ['-publish'], '+publish'],
+    ['its channel', startSingle, ['resetchannels'], '&'],
+    ['its channel, with sentinels', startWithSentinels, ['resetchannels'], '&'],
+    ['one command, on a cluster', startNodes, ['-zadd'], '+zadd'],
+    ['keys with braces, on a cluster', startNodes, ['resetkeys', '~test*'], '~{'],
+  ])('(%s) is told, ends nothing, and passes once it is given', async (_what, startStore, rules, right) => {
+    const store = await startStore()
+    const { server, namespace } = await start(store, rules, store.isCluster ? { SHARDS: '3' } : {})
+    await until('it says so', () => errorsOf(server).length > 0)
+    const [line] = errorsOf(server).filter(({ msg }) => String(msg).includes('lacks rights'))
+    expect(line?.msg).toContain(right)
+    expect(line?.msg).toContain(`ACL SETUSER app ~{${namespace}:* `)
+    for (const path of ['/health', '/ready']) {
+      const { status, body } = await server.get(path)
+      expect(status).toBe(503)
+      expect(body.message).toContain(right)
+    }
+    const refused = await post(server)
+    expect(refused.status).toBe(503)
+    expect(JSON.stringify(refused.body)).toMatch(/lacks/)
+    expect((await server.post(Date.now() + 60_000, 'x')).status).toBe(503)
+    expect((await server.call('GET', '/v1/messages')).status).not.toBe(500)
+    for (const { client } of store.nodes) expect(await client.keys('*messages*')).toEqual([])
+
+    await setRights(store, namespace)
+    await until('it is well again', async () => (await statusOf(server, '/health')) === 200)
+    expect(await statusOf(server, '/ready')).toBe(200)
+    expect((await post(server)).status).toBe(201)
+    expect(server.hasEnded()).toBe(false)
+  })
+
+  it('while servers run is told too, and nothing is lost by it', async () => {
+    const store = await startSingle()
+    const { server, namespace, fleet } = await start(store)
+    const ids: string[] = []
+    for (let i = 0; i < 20; i += 1) {
+      const { body } = await server.call('POST', '/v1/messages', { delay: 300, payload: i })
+      ids.push(body.id)
+    }
+    await setRights(store, namespace, '-set')
+    await until('it says so', async () => (await statusOf(server, '/health')) === 503)
+    expect((await server.get('/health')).body.message).toContain('+set')
+    await setRights(store, namespace)
+    await fleet.untilDelivered(ids)
+    await until('it is well again', async () => (await statusOf(server, '/health')) === 200)
+  })
+
+  it('to INFO leaves its fields out of the stats, and nothing else', async () => {
+    const store = await startSingle()
+    const { server } = await start(store, ['-info'])
+    const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
+    expect(status).toBe(200)
+    expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
+    expect(await statusOf(server, '/health')).toBe(200)
+    expect(await statusOf(server, '/ready')).toBe(200)
+    expect(errorsOf(server)).toEqual([])
+  })
+})
+
+it('a key that holds another type is answered with 503 in clear words, and logged', async () => {
+  const store = await startSingle()
+  const { server, namespace } = await start(store)
+  await store.nodes[0]?.client.set(`{${namespace}:0}:messages`, 'of somebody else')
+  const { status, body } = await server.call<{ detail: string }>('POST', '/v1/messages', {
+    delay: 1,
+    payload: 1,
+  })
+  expect(status).toBe(503)
+  expect(body.detail).toMatch(/another type/)
+  await until('it is logged', () => errorsOf(server).some(({ msg }) => /another type/.test(String(msg))))
+})

@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { encodeRecordBody } from '../../src/message.ts'
+import { connect, type RedisConnection } from '../../src/redis/connect.ts'
+import { keysOf, wakeChannelOf } from '../../src/redis/keys.ts'
+import { loadScript } from '../../src/redis/lua.ts'
+import { createMessageScripts, type MessageScripts } from '../../src/redis/message-scripts.ts'
+import { aclRule, commandsOfScripts, createRights, type Rights } from '../../src/redis/rights.ts'
+import { createScripts, type Scripts } from '../../src/redis/scripts.ts'
+import { parseRedisUrl } from '../../src/redis/url.ts'
+import { startRedis, type TestRedis } from '../support/redis.ts'
+import { SETTINGS } from '../support/retention.ts'
+
+const NAMESPACE = 'carillon'
+const keys = keysOf(0, NAMESPACE)
+const RULE = aclRule({ namespace: NAMESPACE, username: 'app', isCluster: false, hasDatabase: false })
+const ROOM = {
+  limit: 10,
+  streamLimit: 10,
+  slots: 10,
+  hostSlots: 10,
+  reserve: 0,
+  lanes: new Map<string, number>(),
+}
+
+let redis: TestRedis
+let connection: RedisConnection
+let rights: Rights
+let scripts: Scripts
+let messageScripts: MessageScripts
+
+/** Gives the user the least that it needs, and then these rules. */
+const grant = async (...rules: string[]) => {
+  const [, , user = '', ...least] = RULE.split(' ')
+  await redis.client.call('ACL', 'SETUSER', user, 'reset', 'on', '>pw', ...least, ...rules)
+}
+
+beforeAll(async () => {
+  redis = await startRedis({ redisServer: inject('redisServer') })
+  await grant()
+  connection = connect(parseRedisUrl(redis.url.replace('redis://', 'redis://app:pw@')))
+  await connection.waitUntilReady(60_000)
+  const options = { ...SETTINGS, namespace: NAMESPACE }
+  scripts = createScripts(connection.client, options)
+  messageScripts = createMessageScripts(connection.client, options)
+  rights = createRights(connection.client, { namespace: NAMESPACE, db: 0, username: 'app' })
+})
+afterAll(async () => {
+  await connection.close()
+  await redis.stop()
+})
+
+describe('the rights that a user lacks', () => {
+  it('are none with the least rule', async () => {
+    await grant()
+    expect(rights.rule).toBe(RULE)
+    expect(await rights.check(0)).toEqual({ required: [], optional: [] })
+  })
+
+  const plain = ['ping', 'eval', 'publish', 'subscribe']
+  const required = [...plain, ...commandsOfScripts().map((name) => name.toLowerCase())]
+  it.each(required.filter((name) => name !== 'xadd'))('show that %s is lacking', async (name) => {
+    await grant(`-${name}`)
+    expect(await rights.check(0)).toEqual({ required: [`+${name}`], optional: [] })
+  })
+
+  it.each(['info', 'xadd'])('show that %s is lacking, without which the service works', async (name) => {
+    await grant(`-${name}`)
+    expect(await rights.check(0)).toEqual({ required: [], optional: [`+${name}`] })
+  })
+
+  it.each([
+    ['scripts', ['-@scripting'], ['+evalsha']],
+    ['its channel', ['resetchannels'], [`&${wakeChannelOf(NAMESPACE)}`]],
+    ['all keys', ['resetkeys', '~other:*'], ['~{carillon:*', '~carillon:*']],
+    ['keys with braces', ['resetkeys', '~carillon:*'], ['~{carillon:*', '~carillon:*']],
+    ['keys without braces', ['resetkeys', '~{carillon:*'], ['~carillon:*']],
+    ['some keys of a shard', ['resetkeys', '~carillon:*', '~{carillon:0}:messages'], ['~{carillon:*']],
+  ])('show that it has no right to %s', async (_what, rules, expected) => {
+    await grant(...rules)
+    expect((await rights.check(0)).required).toEqual(expected)
+  })
+})
+
+describe('a script that lacks a right half-way', () => {
+  const snapshot = async () => {
+    const names = (await redis.client.keys('*')).sort()
+    const dumps = await Promise.all(names.map((name) => redis.client.dumpBuffer(name)))
+    return names.map((name, i) => `${name} ${dumps[i]?.toString('base64')}`).join('\n')
+  }
+  const entry = (id: string, options = {}, dueAt = 1_000) => ({
+    ...{ id, due: { at: dueAt }, rule: 'any' as const, body: encodeRecordBody('"text"', options) },
+  })
+  const webhook = { destination: { type: 'webhook' as const, url: 'http://a.example/' } }
+
+  const calls: Readonly<Record<string, () => Promise<unknown>>> = {
+    schedule: () => scripts.schedule(0, [entry('new', { ...webhook, tags: ['t'] })]),
+    claim: () => scripts.claim(0, { token: 'other', lockMs: 60_000, room: ROOM }),
+    acknowledge: () => scripts.acknowledge(0, [{ id: 'claimed', token: 'mine', lateMs: 0 }]),
+    release: () =>
+      scripts.release(0, [
+        { id: 'claimed', token: 'mine', why: 'failed', retryAfterMs: 0, reason: 'r', report: '' },
+      ]),
+    cancel: () => messageScripts.cancel(0, { ids: ['later'], ifMatch: '', states: ['scheduled'] }),
+    reschedule: () =>
+      messageScripts.reschedule(0, {
+        id: 'later',
+        ifMatch: '',
+        changes: { due: { inMs: 10 }, payload: null, options: [] },
+      }),
+    shift: () => messageScripts.shift(0, { ids: ['later'], byMs: 5, latest: 9e12 }),
+  }
+
+  it.each(Object.keys(calls))('%s writes nothing, and says which', async (name) => {
+    await redis.client.flushall()
+    await grant()
+    await scripts.schedule(0, [entry('claimed')])
+    await scripts.claim(0, { token: 'mine', lockMs: 600_000, room: ROOM })
+    await scripts.schedule(0, [entry('due'), entry('hook', webhook), entry('later', { tags: ['t'] }, 9e12)])
+    const before = await snapshot()
+    for (const command of loadScript(name).commands.map((each) => each.toLowerCase())) {
+      await grant(`-${command}`)
+      await expect(calls[name]?.()).rejects.toMatchObject({
+        code: 'STORE_REFUSED',
+        message: expect.stringContaining(`lacks +${command}`),
+      })
+      expect(await snapshot(), command).toBe(before)
+    }
+    await grant()
+    await calls[name]?.()
+    expect(await snapshot()).not.toBe(before)
+  })
+
+  it('stores nothing that it may not publish, and claims all the same', async () => {
+    await redis.client.flushall()
+    await grant('resetchannels')
+    const refused = { code: 'STORE_REFUSED', message: expect.stringContaining('lacks +publish') }
+    await expect(scripts.schedule(0, [entry('new')])).rejects.toMatchObject(refused)
+    expect(await snapshot()).toBe('')
+    await grant()
+    await scripts.schedule(0, [entry('new')])
+    await grant('resetchannels')
+    const { claims } = await scripts.claim(0, { token: 'mine', lockMs: 60_000, room: ROOM })
+    expect(claims.map(({ id }) => id)).toEqual(['new'])
+  })
+
+  it('takes nothing off the schedule while a key holds another type', async () => {
+    for (const key of ['attempts', 'failures', 'history', 'hosts', 'laned', 'dead', 'messages'] as const) {
+      await redis.client.flushall()
+      await grant()
+      await scripts.schedule(0, [entry('due'), entry('hook', webhook)])
+      await redis.client.rename(keys[key], 'aside').catch(() => undefined)
+      await redis.client.set(keys[key], 'of somebody else')
+      const before = await snapshot()
+      await expect(calls.claim?.()).rejects.toMatchObject({
+        code: 'STORE_REFUSED',
+        message: expect.stringContaining('another type'),
+      })
+      expect(await snapshot(), key).toBe(before)
+    }
+  })
+})

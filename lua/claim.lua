@@ -55,7 +55,8 @@
 --            first_claim  the claim number of the first message returned; it grows by 1 with each
 --            moved        how many were moved into streams, followed by how late each was, ms
 --            due          when this attempt was due, epoch ms (a retry's own time)
---            attempts     "<failures> <recoveries>", "" when there was neither
+--            attempts     "<failures> <recoveries>", "" when there was neither; and, behind another space, why Redis
+--                         refused it, for a message of a stream that may be taken later: its delivery has failed
 -- Writes   locks and claimed entries for what it returns; publishes "help <shard>" when it leaves some of what is due, so
 --          that other servers come; expired claims go back to their lane; stream entries.
 --          A clock that was set back is heeded first.
@@ -354,7 +355,7 @@ local function let_go(id, record, options, counts)
   return word
 end
 
-local read, options_before, stream, max_len, for_nobody = options_reader(), nil, nil, nil, {}
+local read, options_before, stream, max_len, for_nobody, refused = options_reader(), nil, nil, nil, {}, {}
 for i = 1, stream_count do
   local id, record, counts = taken[i], records[i], all_counts[i] or ""
   local options = record and read(record)
@@ -366,18 +367,23 @@ for i = 1, stream_count do
     if record then for_nobody[#for_nobody + 1] = i end
   elseif not let_go(id, record, options, counts) then
     local late_ms = late_ms_of(record)
-    if move_to_stream(streams, stream, max_len, id, record, options, late_ms) then
+    local refusal = move_to_stream(streams, stream, max_len, id, record, options, late_ms)
+    if not refusal then
       moved = moved + 1
       reply[HEAD + moved] = math.max(0, now - tonumber(due_at[i]))
       finish("delivered", id, record, options, counts, late_ms)
-    else
+    elseif refusal == "not a stream" then
       died = died + 1
-      bury(graves, id, options, "not a stream", "", now)
+      bury(graves, id, options, refusal, "", now)
+    else
+      -- A right may be given, and memory become free: the caller has it tried again as its policy says.
+      refused[#refused + 1] = { i, (counts == "" and "0 0" or counts) .. " " .. refusal }
     end
   end
 end
 -- A record that cannot be read is for the caller to report.
 for _, i in ipairs(for_nobody) do lock(taken[i], due_at[i], records[i], all_counts[i] or "") end
+for _, each in ipairs(refused) do lock(taken[each[1]], due_at[each[1]], records[each[1]], each[2]) end
 
 -- Of the others only those with a not-after have options that matter here.
 local OF_INTEREST = { "n" }

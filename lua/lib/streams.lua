@@ -41,8 +41,18 @@ local function iso_time(ms)
     math.floor(seconds / 60) % 60, seconds % 60, of_day % 1000)
 end
 
--- move_to_stream(streams, name, max_len, id, record, options, late_ms): false when something else lies at its key.
--- late_ms in digits.
+-- refusal_of(err): why Redis added nothing to a stream, as a short code.
+local function refusal_of(err)
+  if string.find(err, "WRONGTYPE", 1, true) then return "not a stream" end
+  -- Before Redis 7.2 a script is told of a right that is lacking in words of its own.
+  if string.find(err, "NOPERM", 1, true) or string.find(err, "ACL failure", 1, true)
+    or string.find(err, "The user executing the script", 1, true) then return "no permission" end
+  if string.find(err, "OOM", 1, true) then return "out of memory" end
+  return "refused by Redis"
+end
+
+-- move_to_stream(streams, name, max_len, id, record, options, late_ms): nil once it is in the stream, else why Redis
+-- refused it, as a short code. late_ms in digits.
 local function move_to_stream(streams, name, max_len, id, record, options, late_ms)
   local key, at, tags = streams.prefix .. name, iso_time(tonumber(due_of(record))), options.t and cjson.encode(options.t) or "[]"
   local added
@@ -52,7 +62,6 @@ local function move_to_stream(streams, name, max_len, id, record, options, late_
   else
     added = redis.pcall("XADD", key, "*", "id", id, "payload", payload_of(record), "at", at, "lateMs", late_ms, "tags", tags)
   end
-  if type(added) == "table" and added.err then return false end
+  if type(added) == "table" and added.err then return refusal_of(added.err) end
   know_stream(streams, name)
-  return true
 end

@@ -79,6 +79,8 @@ export async function claimOnce(
         delivery: unreadable(claim, shard, token),
         outcome: unreadableOutcome(claim.number, now),
       })
+    } else if (claim.refusal !== undefined) {
+      spoilt.push({ delivery, outcome: refusedOutcome(claim.refusal, claim.number, now) })
     } else if (delivery.target.type === 'webhook') {
       dispatcher.dispatch(delivery, startBy, sentAt + lockMs)
       dispatched += 1
@@ -115,6 +117,11 @@ async function deliverAndSettle(deps: ClaimDeps, work: Work, signal: AbortSignal
   await settle(deps, shard, [...settlements, ...broken], () => lockEndsAt, signal)
   return outcomes.length === 0 || outcomes.some(({ kind }) => kind !== 'returned')
 }
+
+const refusedOutcome = (reason: string, claim: number, now: number): Outcome => ({
+  ...{ kind: 'failed', reason },
+  report: { at: now, claim, durationMs: 0, error: 'Redis refused to add it to its stream' },
+})
 
 const unreadableOutcome = (claim: number, now: number): Outcome => ({
   kind: 'rejected',

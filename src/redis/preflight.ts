@@ -34,22 +34,18 @@ export const SHORTEST: Readonly<Record<string, readonly string[]>> = {
 /** Commands without a key. */
 const WITHOUT_KEY: ReadonlySet<string> = new Set(['TIME'])
 
-/**
- * How a key of each type is looked at, at the same cost however large it is; Redis refuses where it holds another type.
- * What is of any type is not.
- */
+/** How a key of each type is looked at, at the same cost however large it is; Redis refuses where it holds another type. */
 const LOOK_AT: Readonly<Record<string, string>> = {
   zset: 'ZCARD',
   hash: 'HLEN',
   set: 'SCARD',
   string: 'STRLEN',
-  any: '',
 }
 
 export interface Preflight {
-  /** one line of Lua */
+  /** one line of Lua; "" for a script that only reads */
   readonly lua: string
-  /** the commands it takes to run the script, in capitals, itself included */
+  /** the commands it takes to run the script, in capitals, the preflight included */
   readonly commands: readonly string[]
 }
 
@@ -57,7 +53,7 @@ export interface Preflight {
  * Makes what a script begins with: whatever Redis could refuse half-way is refused before anything is written. A call
  * that fails has then stored nothing, and no message falls between two keys.
  *
- * It takes Redis a tenth of a microsecond for each command, and a quarter for each key of a script that writes. Scripts
+ * It takes Redis a tenth of a microsecond for each command, and a quarter for each key. Scripts
  * that only drain, and so go on when Redis is out of memory, do without the right to publish: whoever is not told looks a
  * second later.
  *
@@ -71,15 +67,17 @@ export function preflight(
   { keyTypes, channelAt }: { keyTypes: readonly string[]; channelAt: number | undefined },
 ): Preflight {
   const [firstLine = ''] = code.split('\n', 1)
+  // The second form is that of a choice: redis.call(x and "HSET" or "ZADD", ...).
+  const calls = code.matchAll(/redis\.call\((?:[^",()]*(?:"\w+")? and )?"([A-Z]+)"(?: or "([A-Z]+)")?/g)
+  const called = [...calls].flatMap(([, one, other]) => [one, other].filter((each) => each !== undefined))
+  // What only reads does nothing by half.
+  if (firstLine.includes('no-writes')) return { lua: '', commands: [...new Set(called)].sort() }
   const looks = keyTypes.map((type) => {
     const look = LOOK_AT[type]
     if (look === undefined) throw new Error(`a key has no type that is known, but ${JSON.stringify(type)}`)
     return look
   })
-  // The second form is that of a choice: redis.call(x and "HSET" or "ZADD", ...).
-  const calls = code.matchAll(/redis\.call\((?:[^",()]*(?:"\w+")? and )?"([A-Z]+)"(?: or "([A-Z]+)")?/g)
-  const called = [...calls].flatMap(([, one, other]) => [one, other].filter((each) => each !== undefined))
-  const commands = [...new Set([...called, ...looks.filter(Boolean)])].sort()
+  const commands = [...new Set([...called, ...looks])].sort()
   const rights = commands.map((command) => {
     if (WITHOUT_KEY.has(command)) return refuseWithout(command, [])
     const behind = SHORTEST[command]
@@ -88,10 +86,7 @@ export function preflight(
   })
   if (channelAt !== undefined && !firstLine.includes('allow-oom'))
     rights.push(refuseWithout('PUBLISH', [`ARGV[${channelAt}]`, '""']))
-  const writes = !firstLine.includes('no-writes')
-  const reads = writes
-    ? looks.flatMap((look, i) => (look ? `redis.call("${look}", KEYS[${i + 1}])` : []))
-    : []
+  const reads = looks.map((look, i) => `redis.call("${look}", KEYS[${i + 1}])`)
   return { lua: [...rights, ...reads].join('; '), commands }
 }
 

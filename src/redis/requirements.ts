@@ -182,7 +182,8 @@ export async function pingRedis(client: Redis | Cluster, whyAway: () => string |
     await Promise.race([pingAny(client), silence])
   } catch (error) {
     // Whoever watches the connection knows better why a command was not sent, but may not know it yet.
-    if (NOT_SENT.test((error as Error).message))
+    // So does it of a command that the connection was lost under.
+    if (NOT_SENT.test((error as Error).message) || (error as Error).name === 'MaxRetriesPerRequestError')
       throw new Error(whyAway() ?? 'the connection to Redis was closed')
     throw error
   } finally {

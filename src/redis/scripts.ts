@@ -66,6 +66,8 @@ export interface Claim {
   readonly failures: number
   /** claims so far that ended because their server did not settle them in time */
   readonly recoveries: number
+  /** why Redis refused to add it to its stream, as a short code: its delivery has failed; absent for others */
+  readonly refusal?: string
 }
 
 /** What a caller has room for. */
@@ -217,6 +219,7 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
           attemptDueAt: Number(reply[i + 1]),
           record: String(reply[i + 2]),
           ...parseAttempts(String(reply[i + 3])),
+          ...refusalIn(String(reply[i + 3])),
         })
       }
       return {
@@ -275,6 +278,12 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
       return (await extend(...args)).map(String)
     },
   }
+}
+
+/** Behind the two counts, see lua/claim.lua. */
+function refusalIn(attempts: string): Pick<Claim, 'refusal'> {
+  const refusal = /^\d+ \d+ (.+)$/.exec(attempts)?.[1]
+  return refusal === undefined ? {} : { refusal }
 }
 
 /** @param exact epoch ms with a fraction, as text: as one number its fraction would not be exact */

@@ -112,9 +112,9 @@ describe('the least rule of an ACL', () => {
       return body.messages.map(({ id, token }) => ({ id, token }))
     }
     const leased = await claim()
-    expect((await queue('extend', { messages: leased, lockMs: 60_000 })).status).toBe(204)
-    expect((await queue('release', { messages: leased, delayMs: 0 })).status).toBe(204)
-    expect((await queue('acknowledge', { messages: await claim() })).status).toBe(204)
+    expect((await queue('extend', { messages: leased, lockMs: 60_000 })).status).toBe(200)
+    expect((await queue('release', { messages: leased, delay: 0 })).status).toBe(200)
+    expect((await queue('acknowledge', { messages: await claim() })).status).toBe(200)
 
     const later = await schedule({ delay: '1h', payload: 1, tags: ['later'] })
     const messages = Array.from({ length: 20 }, () => ({ delay: '1h', payload: 1, tags: ['many'] }))
@@ -220,4 +220,41 @@ it('a key that holds another type is answered with 503 in clear words, and logge
   expect(status).toBe(503)
   expect(body.detail).toMatch(/another type/)
   await until('it is logged', () => errorsOf(server).some(({ msg }) => /another type/.test(String(msg))))
+})
+
+describe('a stream that Redis adds nothing to for want of a right', () => {
+  interface Detail {
+    readonly status: string
+    readonly reason?: string
+    readonly lastAttempts?: readonly { readonly error?: string }[]
+  }
+  const toStream = (attempts: number) => ({
+    ...{ delay: 0, payload: 1, destination: { type: 'stream', name: 's' } },
+    retry: { attempts, minMs: 50, maxMs: 50 },
+  })
+
+  it('has its messages tried again, and gets them once the right is given', async () => {
+    const store = await startSingle()
+    const { server, namespace } = await start(store, ['-xadd'])
+    expect(await statusOf(server, '/health')).toBe(200)
+    const { body } = await server.call('POST', '/v1/messages', toStream(1_000))
+    const find = async () => (await server.call<Detail>('GET', `/v1/messages/${body.id}`)).body
+    await until('it has failed', async () => ((await find()).lastAttempts?.length ?? 0) > 1)
+    expect(await find()).toMatchObject({ status: expect.stringMatching(/scheduled|claimed/) })
+    await setRights(store, namespace)
+    await until('it is delivered', async () => (await find()).status === 'delivered')
+    expect(await store.nodes[0]?.client.xlen(`{${namespace}:0}:stream:s`)).toBe(1)
+  })
+
+  it.each([
+    ['no permission', ['-xadd']],
+    ['no permission', ['resetkeys', '~test*', '~{test*}:[^s]*', '~{test*}:s[^t]*', '~{test*}:streams']],
+  ])('has the true reason with its dead letters: %s %s', async (reason, rules) => {
+    const store = await startSingle()
+    const { server } = await start(store, rules)
+    const { body } = await server.call('POST', '/v1/messages', toStream(1))
+    const find = async () => (await server.call<Detail>('GET', `/v1/messages/${body.id}`)).body
+    await until('it is dead', async () => (await find()).status === 'dead')
+    expect((await find()).reason).toBe(reason)
+  })
 })

@@ -2,12 +2,12 @@ import { fileURLToPath } from 'node:url'
 import { audit } from './audit/audit.ts'
 import { createFindings } from './audit/findings.ts'
 import { reportOf } from './audit/report.ts'
-import { readConfig } from './config.ts'
+import { type Config, readConfig, redisTargetOf } from './config.ts'
 import { createAuditScripts, createRepair, type Repair } from './redis/audit-scripts.ts'
 import { connect } from './redis/connect.ts'
 import { findEmbeddedRedis } from './redis/embedded.ts'
 import { createReadShardCounts } from './redis/shard-counts.ts'
-import { parseRedisUrl, type RedisTarget } from './redis/url.ts'
+import type { RedisTarget } from './redis/url.ts'
 
 const USAGE = `usage: npm run audit [-- --repair]
   Looks at every message of NAMESPACE in the Redis of REDIS_URL, or in the embedded one, and says what is wrong.
@@ -21,8 +21,8 @@ const DAY_MS = 86_400_000
 /** An embedded Redis stops with its last service, by the names of connections: an auditor's is no service's. */
 const CONNECTION_NAME = 'auditor'
 
-async function targetOf(redisUrl: string | undefined): Promise<RedisTarget> {
-  if (redisUrl !== undefined) return parseRedisUrl(redisUrl)
+async function targetOf(config: Config): Promise<RedisTarget> {
+  if (config.REDIS_URL !== undefined) return redisTargetOf(config)
   const path = await findEmbeddedRedis(fileURLToPath(new URL('../data/', import.meta.url)))
   if (path === undefined) throw new Error('no REDIS_URL is set, and no embedded Redis is running')
   return { kind: 'socket', path, db: 0, tls: false }
@@ -35,8 +35,10 @@ async function run(args: readonly string[]): Promise<number> {
     return 2
   }
   const { REDIS_URL, NAMESPACE, DEDUP_WINDOW_MS } = process.env
-  const config = readConfig({ REDIS_URL, NAMESPACE, DEDUP_WINDOW_MS })
-  const target = await targetOf(config.REDIS_URL)
+  const { REDIS_CA_FILE, SENTINEL_USERNAME, SENTINEL_PASSWORD } = process.env
+  const ofRedis = { REDIS_URL, REDIS_CA_FILE, SENTINEL_USERNAME, SENTINEL_PASSWORD }
+  const config = readConfig({ ...ofRedis, NAMESPACE, DEDUP_WINDOW_MS })
+  const target = await targetOf(config)
   const connection = connect(target)
   try {
     await connection.waitUntilReady(REDIS_WITHIN_MS)

@@ -7,7 +7,8 @@ import { API_KEYS_FORM, parseApiKeys } from './http/api-keys.ts'
 import { ALLOWED_HOSTS_FORM, CORS_ORIGINS_FORM, parseAllowedHosts, parseCorsOrigins } from './http/hosts.ts'
 import { parseTrustedProxies, TRUST_PROXY_FORM } from './http/proxies.ts'
 import { DEFAULT_RETRY } from './message.ts'
-import { parseRedisUrl, REDIS_URL_FORMS } from './redis/url.ts'
+import { CA_FILE_FORM, readCaFile } from './redis/ca-file.ts'
+import { parseRedisTarget, parseRedisUrl, REDIS_URL_FORMS, type RedisTarget } from './redis/url.ts'
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 const ROLES = ['api', 'worker'] as const
@@ -25,6 +26,9 @@ const ConfigSchema = Type.Object({
   PORT: wholeNumber(0, 65_535, 'the port to listen on (0 picks one)'),
   PROCESSES: wholeNumber(1, 256, 'servers behind that port, a process each'),
   REDIS_URL: Type.Optional(Type.String({ description: REDIS_URL_FORMS })),
+  REDIS_CA_FILE: Type.Optional(Type.String({ description: CA_FILE_FORM })),
+  SENTINEL_USERNAME: Type.Optional(Type.String({ description: 'a user of the sentinels' })),
+  SENTINEL_PASSWORD: Type.Optional(Type.String({ description: 'a password of the sentinels' })),
   ALLOW_EVICTION: Type.Boolean({ description: 'true or false' }),
   API_KEYS: Type.Optional(Type.String({ description: API_KEYS_FORM })),
   ALLOW_OPEN: Type.Boolean({ description: 'true or false' }),
@@ -112,7 +116,7 @@ const DEFAULTS: Readonly<Record<string, string>> = {
 }
 
 /** Settings whose value has no place in a log. */
-const SECRETS: ReadonlySet<string> = new Set(['API_KEYS', 'WEBHOOK_SECRETS'])
+const SECRETS: ReadonlySet<string> = new Set(['API_KEYS', 'WEBHOOK_SECRETS', 'SENTINEL_PASSWORD'])
 
 /** What one bad setting is answered with, all of them in one line. */
 export class ConfigError extends Error {
@@ -153,6 +157,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   return Object.freeze(config)
 }
 
+/** The Redis that settings name. @throws TypeError for a `REDIS_URL` that cannot be read, as none can */
+export const redisTargetOf = (config: Config): RedisTarget =>
+  parseRedisTarget(config.REDIS_URL ?? '', {
+    ca: config.REDIS_CA_FILE === undefined ? undefined : readCaFile(config.REDIS_CA_FILE),
+    sentinelUsername: config.SENTINEL_USERNAME,
+    sentinelPassword: config.SENTINEL_PASSWORD,
+  })
+
 /** Whether only programs on this machine can reach what listens there. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
@@ -183,6 +195,8 @@ function problemWith(name: string, text: string): string | undefined {
   switch (name) {
     case 'REDIS_URL':
       return redisUrlProblem(text)
+    case 'REDIS_CA_FILE':
+      return problemOf(() => readCaFile(text))
     case 'API_KEYS':
       return problemOf(() => parseApiKeys(text))
     case 'ALLOWED_HOSTS':

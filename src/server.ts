@@ -15,6 +15,9 @@ import { type RedisWatch, watchRedis } from './watch-redis.ts'
 /** A start waits this long for Redis before it answers requests without it. */
 const WAIT_FOR_REDIS_MS = 1_500
 
+/** What is said of credentials. */
+const REFUSED = /WRONGPASS|NOAUTH|invalid password/
+
 export interface ServerOptions {
   readonly config: Config
   readonly target: RedisTarget
@@ -138,7 +141,10 @@ async function untilLookedAt(watch: RedisWatch, { target, logger, onUnfit }: Ser
   giveUp.abort()
   if (looked) return
   const why = watch.whyNot() ?? ''
-  if (/WRONGPASS|NOAUTH|invalid password/.test(why)) {
+  if (why.includes('sentinels are unreachable') && REFUSED.test(why)) {
+    throw new UnfitRedisError(`the sentinels refused SENTINEL_USERNAME and SENTINEL_PASSWORD: ${why}`)
+  }
+  if (REFUSED.test(why)) {
     throw new UnfitRedisError(`Redis refused the credentials in REDIS_URL: ${why}`)
   }
   if (why.includes('DB index is out of range')) {

@@ -1,13 +1,13 @@
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
-import { type Config, readConfig } from './config.ts'
+import { type Config, readConfig, redisTargetOf } from './config.ts'
 import { createConsole } from './deliver/console.ts'
 import { createStdout } from './deliver/stdout.ts'
 import { createLogger, createTerminalFormat } from './logger.ts'
 import { startProcesses } from './processes/primary.ts'
 import { runServerProcess } from './processes/server-process.ts'
 import { type EmbeddedRedis, startEmbeddedRedis } from './redis/embedded.ts'
-import { parseRedisUrl, type RedisTarget } from './redis/url.ts'
+import type { RedisTarget } from './redis/url.ts'
 import { type Server, startServer } from './server.ts'
 import { trapSignals } from './signals.ts'
 import { sleep } from './sleep.ts'
@@ -50,7 +50,7 @@ async function run(config: Config): Promise<void> {
     if (stopping.signal.aborted) return
     const target: RedisTarget =
       embedded === undefined
-        ? parseRedisUrl(config.REDIS_URL ?? '')
+        ? redisTargetOf(config)
         : { kind: 'socket', path: embedded.socketPath, db: 0, tls: false }
     const shared = { config, target, logger, onAway: () => void bringRedisBack() }
     if (config.PROCESSES > 1) {

@@ -72,11 +72,20 @@ function optionsFor(target: Exclude<RedisTarget, { kind: 'cluster' }>) {
     case 'socket':
       return { ...common, path: target.path }
     case 'sentinel':
-      return { ...common, sentinels: target.sentinels.map((node) => ({ ...node })), name: target.name }
+      return {
+        ...common,
+        sentinels: target.sentinels.map((node) => ({ ...node })),
+        name: target.name,
+        sentinelUsername: target.sentinelCredentials?.username ?? '',
+        sentinelPassword: target.sentinelCredentials?.password ?? '',
+        ...(target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: tlsOf(target) } : {}),
+      }
     default:
       return target satisfies never
   }
 }
+
+const tlsOf = ({ ca }: RedisTarget) => (ca === undefined ? {} : { ca })
 
 function sharedOptions(target: RedisTarget) {
   return {
@@ -90,7 +99,7 @@ function sharedOptions(target: RedisTarget) {
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
     reconnectOnError: leaveReplicas(),
-    ...(target.tls ? { tls: {} } : {}),
+    ...(target.tls ? { tls: tlsOf(target) } : {}),
     ...(target.username === undefined ? {} : { username: target.username }),
     ...(target.password === undefined ? {} : { password: target.password }),
   }

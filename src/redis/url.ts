@@ -5,6 +5,8 @@ interface Credentials {
 
 interface Common extends Credentials {
   readonly tls: boolean
+  /** certificates of authorities in PEM form, for TLS; those of the system unless given */
+  readonly ca?: string
   readonly db: number
 }
 
@@ -18,18 +20,31 @@ export type RedisTarget =
   | ({ readonly kind: 'single' } & RedisNode & Common)
   | ({ readonly kind: 'socket'; readonly path: string } & Common)
   | ({ readonly kind: 'cluster'; readonly nodes: readonly RedisNode[] } & Common)
-  | ({ readonly kind: 'sentinel'; readonly sentinels: readonly RedisNode[]; readonly name: string } & Common)
+  | ({
+      readonly kind: 'sentinel'
+      readonly sentinels: readonly RedisNode[]
+      readonly name: string
+      /** for the sentinels; the others are for Redis */
+      readonly sentinelCredentials?: Credentials
+    } & Common)
+
+/** What more there is to know than a `REDIS_URL` says. */
+export interface TargetSettings {
+  readonly ca?: string | undefined
+  readonly sentinelUsername?: string | undefined
+  readonly sentinelPassword?: string | undefined
+}
 
 export const REDIS_URL_FORMS =
   'redis://[user:password@]host:port[/db], rediss://..., unix:///path/to.sock[?db=n], ' +
-  'several comma-separated nodes for a cluster, or redis+sentinel://host:port,host:port/name'
+  'several comma-separated nodes for a cluster, or redis+sentinel://[user:password@]host:port,host:port/name[/db], with rediss+sentinel:// for TLS; user and password are those of Redis'
 
 /**
  * Reads a `REDIS_URL`.
  * @throws TypeError with a reason that names no password
  */
 export function parseRedisUrl(text: string): RedisTarget {
-  if (text.startsWith('redis+sentinel://')) return parseSentinel(text)
+  if (/^rediss?\+sentinel:\/\//.test(text)) return parseSentinel(text)
   const parts = text.split(',')
   const [first = '', ...more] = parts
   const scheme = /^(redis|rediss|unix):\/\//.exec(first)?.[1]
@@ -46,6 +61,19 @@ export function parseRedisUrl(text: string): RedisTarget {
   return { kind: 'cluster', nodes: urls.map((each) => nodeOf(each)), ...common }
 }
 
+/** Reads a `REDIS_URL`, and adds what other settings say. @throws as parseRedisUrl does */
+export function parseRedisTarget(url: string, settings: TargetSettings): RedisTarget {
+  const { ca, sentinelUsername: username, sentinelPassword: password } = settings
+  const parsed = parseRedisUrl(url)
+  const target = ca === undefined ? parsed : { ...parsed, ca }
+  if (target.kind !== 'sentinel') return target
+  const sentinelCredentials = {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  }
+  return { ...target, sentinelCredentials }
+}
+
 function parseSocket(text: string): RedisTarget {
   const url = parseUrl(text)
   const path = decodeURIComponent(url.pathname)
@@ -54,13 +82,13 @@ function parseSocket(text: string): RedisTarget {
 }
 
 function parseSentinel(text: string): RedisTarget {
-  const match = /^redis\+sentinel:\/\/(?:([^@/]*)@)?([^/]+)\/([^/?]+)(?:\/(\d+))?$/.exec(text)
+  const match = /^redis(s?)\+sentinel:\/\/(?:([^@/]*)@)?([^/]+)\/([^/?]+)(?:\/(\d+))?$/.exec(text)
   if (match === null)
     throw new TypeError("redis+sentinel:// needs sentinels and, after a slash, the master's name")
-  const [, credentials, hosts = '', name = '', db] = match
+  const [, secure, credentials, hosts = '', name = '', db] = match
   const sentinels = hosts.split(',').map((part) => nodeOf(parseUrl(`redis://${part}`), 26_379))
   const url = parseUrl(`redis://${credentials === undefined ? '' : `${credentials}@`}localhost/${db ?? ''}`)
-  return { kind: 'sentinel', sentinels, name: decodeURIComponent(name), ...commonOf(url, false) }
+  return { kind: 'sentinel', sentinels, name: decodeURIComponent(name), ...commonOf(url, secure === 's') }
 }
 
 function parseUrl(text: string): URL {

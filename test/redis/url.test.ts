@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { describeTarget, parseRedisUrl } from '../../src/redis/url.ts'
+import { describeTarget, parseRedisTarget, parseRedisUrl } from '../../src/redis/url.ts'
 
 describe('REDIS_URL', () => {
   it.each([
@@ -54,6 +54,14 @@ describe('REDIS_URL', () => {
     'redis+sentinel://a:1',
   ])('%s is refused', (text) => {
     expect(() => parseRedisUrl(text)).toThrow(TypeError)
+  })
+
+  it('holds the credentials of Redis, and those of sentinels are apart', () => {
+    const settings = { ca: 'PEM', sentinelUsername: 'watcher', sentinelPassword: 'seen' }
+    expect(parseRedisTarget('rediss+sentinel://me:pw@a:1/main', settings)).toEqual({
+      ...{ kind: 'sentinel', sentinels: [{ host: 'a', port: 1 }], name: 'main', tls: true, db: 0, ca: 'PEM' },
+      ...{ username: 'me', password: 'pw', sentinelCredentials: { username: 'watcher', password: 'seen' } },
+    })
   })
 
   it('is described without its password', () => {

@@ -112,6 +112,8 @@ export interface TestClusterOptions {
   readonly args?: readonly string[]
   /** @returns the port at which clients are told that the node of a port is, as where there is a proxy before it */
   readonly announce?: (port: number) => Promise<number>
+  /** what more each node is started with, and the port at which the others meet it */
+  readonly argsOf?: () => Promise<{ readonly args: readonly string[]; readonly meetAt: number }>
 }
 
 /** A Redis Cluster of three masters, each a child process, and each with a replica if asked for. */
@@ -119,14 +121,18 @@ export async function startCluster(options: TestClusterOptions = {}): Promise<Te
   const { replicated = false, announce = async (port) => port, ...others } = options
   const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', ...(options.args ?? [])]
   const announced = new Map<TestRedis, number>()
+  const meetAt: number[] = []
   const start = async () => {
     const port = await freePort()
     const told = await announce(port)
+    const more = await options.argsOf?.()
     const ports = ['--cluster-announce-port', told, '--cluster-announce-bus-port', port + BUS_ABOVE].map(
       String,
     )
-    const node = await startRedis({ ...others, port, args: [...args, ...(told === port ? [] : ports)] })
+    const all = [...args, ...(told === port ? [] : ports), ...(more?.args ?? [])]
+    const node = await startRedis({ ...others, port, args: all })
     announced.set(node, told)
+    meetAt.push(more?.meetAt ?? node.port)
     return node
   }
   const masters = await Promise.all([1, 2, 3].map(start))
@@ -138,9 +144,8 @@ export async function startCluster(options: TestClusterOptions = {}): Promise<Te
     const to = Math.floor(((i + 1) * SLOTS) / masters.length) - 1
     await node.client.call('CLUSTER', 'ADDSLOTSRANGE', from, to)
   }
-  for (const node of nodes) {
-    if (node !== first) await node.client.call('CLUSTER', 'MEET', '127.0.0.1', first?.port ?? 0)
-  }
+  // Who meets itself stays as it is.
+  for (const node of nodes) await node.client.call('CLUSTER', 'MEET', '127.0.0.1', meetAt[0] ?? 0)
   const isWhole = async (node: TestRedis) => {
     const info = String(await node.client.call('CLUSTER', 'INFO'))
     return info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${nodes.length}`)

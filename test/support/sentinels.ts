@@ -26,24 +26,42 @@ export interface TestSentinelsOptions {
   readonly redisServer?: string
   /** how long a master may be silent before it is taken for dead; half a second unless given */
   readonly downAfterMs?: number
+  /** what more the master, and then its replica, is started with */
+  readonly nodeArgs?: () => readonly string[]
   /** given the port of the master, answers the one at which sentinels and clients are to find it */
   readonly behind?: (port: number) => Promise<number>
+  /** given the port of a sentinel, answers what more it is started with, and the port in the URL */
+  readonly sentinelArgs?: (
+    port: number,
+  ) => Promise<{ readonly args: readonly string[]; readonly knownAt: number }>
+  /** that sentinels are started with */
+  readonly sentinelPassword?: string
 }
 
 /** A master, its replica, and three sentinels, each a child process. */
 export async function startSentinels({
   redisServer = inject('redisServer'),
   downAfterMs = 500,
+  nodeArgs = () => [],
   behind = async (port) => port,
+  sentinelArgs = async (knownAt) => ({ args: [], knownAt }),
+  sentinelPassword,
 }: TestSentinelsOptions = {}): Promise<TestSentinels> {
-  const nodes = [await startRedis({ redisServer }), await startRedis({ redisServer })] as const
+  const nodes = [
+    await startRedis({ redisServer, args: nodeArgs() }),
+    await startRedis({ redisServer, args: nodeArgs() }),
+  ] as const
   const [master, replica] = nodes
   await replica.client.replicaof('127.0.0.1', master.port)
   await until('the replica is in step', async () =>
     (await replica.client.info('replication')).includes('master_link_status:up'),
   )
   const knownAt = await behind(master.port)
-  const sentinels = await Promise.all([1, 2, 3].map(() => startSentinel(redisServer, downAfterMs, knownAt)))
+  const sentinels = await Promise.all(
+    [1, 2, 3].map(() =>
+      startSentinel({ redisServer, downAfterMs, masterPort: knownAt, sentinelArgs, sentinelPassword }),
+    ),
+  )
   const [first] = sentinels
   const call = async (...args: string[]) => first?.client.call('SENTINEL', ...args)
   await until('the sentinels know each other and the replica', async () => {
@@ -55,7 +73,7 @@ export async function startSentinels({
     return Number(port)
   }
   return {
-    url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`,
+    url: `redis+sentinel://${sentinels.map(({ knownAt: port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`,
     nodes,
     masterPort,
     async failover() {
@@ -70,7 +88,15 @@ export async function startSentinels({
   }
 }
 
-async function startSentinel(redisServer: string, downAfterMs: number, masterPort: number) {
+type SentinelOptions = Required<
+  Pick<TestSentinelsOptions, 'redisServer' | 'downAfterMs' | 'sentinelArgs'>
+> & {
+  readonly masterPort: number
+  readonly sentinelPassword: string | undefined
+}
+
+async function startSentinel(options: SentinelOptions) {
+  const { redisServer, downAfterMs, masterPort, sentinelArgs, sentinelPassword } = options
   const dir = await mkdtemp(join(tmpdir(), 'carillon-sentinel-'))
   const port = await freePort()
   const file = join(dir, 'sentinel.conf')
@@ -82,14 +108,23 @@ async function startSentinel(redisServer: string, downAfterMs: number, masterPor
     `sentinel down-after-milliseconds ${NAME} ${downAfterMs}`,
     `sentinel failover-timeout ${NAME} 5000`,
   ]
+  const { args, knownAt } = await sentinelArgs(port)
   await writeFile(file, `${lines.join('\n')}\n`)
-  const child = startChild(redisServer, [file, '--sentinel'], { stdio: 'ignore' })
-  const client = new Redis({ port, protocol: 2, retryStrategy: () => 20, maxRetriesPerRequest: null })
+  const child = startChild(redisServer, [file, '--sentinel', ...args], { stdio: 'ignore' })
+  const credentials = sentinelPassword === undefined ? {} : { password: sentinelPassword }
+  const client = new Redis({
+    ...credentials,
+    port,
+    protocol: 2,
+    retryStrategy: () => 20,
+    maxRetriesPerRequest: null,
+  })
   client.on('error', () => undefined)
   whenTestEnds(() => client.disconnect())
   await until('a sentinel answers', async () => (await client.ping()) === 'PONG')
   return {
     port,
+    knownAt,
     client,
     async stop() {
       client.disconnect()

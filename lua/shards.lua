@@ -1,23 +1,33 @@
 #!lua flags=allow-oom
--- shards: learn how many shards there are, and raise the number.
+-- shards: learn how many shards there are, and raise the number; and learn which data these are.
 --
 -- KEYS[1]  counts  string  every number of shards there has been, rising, comma-separated; each with "@" and the time
 --                  (epoch ms) from which on new messages go by it, or without, if there were no messages before
+-- KEYS[2]  data_id  string  a random text, which is gone or another one when the data are
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  count            integer  raise to this number, unless there are as many
 -- ARGV[3]  after_ms         integer  how long from now a raised number is not to be used yet
+-- ARGV[4]  known_id         string   the data_id that the caller knows; "" for none
+-- ARGV[5]  new_id           string   what becomes it where there is none
 --
--- Returns  {now, counts}: Redis's clock, and the numbers as they now are
+-- Returns  {now, counts, data_id}: Redis's clock, the numbers as they now are, and the id
 -- Writes   the numbers, if it raised them, or if the newest begins later than it could if it were raised now: then a clock
---          that was ahead has written it
+--          that was ahead has written it; the id, if there was none: the known one if there are numbers, which are of the
+--          same data then, else the new one
 -- Cost     O(1)
 --@include lib/clock.lua
 
-local key = KEYS[1]
+local key, id_key = KEYS[1], KEYS[2]
 local now = redis_now(tonumber(ARGV[1]))
 local count, after_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 
-local counts = redis.call("GET", key)
+local known_id, new_id = ARGV[4], ARGV[5]
+
+local counts, data_id = redis.call("GET", key), redis.call("GET", id_key)
+if not data_id then
+  data_id = counts and known_id ~= "" and known_id or new_id
+  redis.call("SET", id_key, data_id)
+end
 local newest = counts and tonumber(string.match(counts, "(%d+)@?%d*$"))
 if not newest then
   counts = ARGV[2]
@@ -32,4 +42,4 @@ else
     redis.call("SET", key, counts)
   end
 end
-return { now, counts }
+return { now, counts, data_id }

@@ -108,7 +108,16 @@ export async function compose(foundations: Foundations) {
   const raise = createRaiseShards(client, scriptsOptions)
   const rights = createRights(client, { namespace, ...redisUser })
   const rightsWatch = createRightsWatch({ rights, shards: () => shardBook.all, logger })
-  const shardWatch = createShardWatch({ raise, shardBook, clock })
+  const shardWatch = createShardWatch({
+    ...{ raise, shardBook, clock },
+    onOtherData() {
+      metrics.dataLost()
+      logger.error(
+        'the data in Redis are gone: it was emptied, or another Redis is in its place; messages scheduled before are lost ' +
+          'unless their data are brought back, and new ones are served',
+      )
+    },
+  })
   shardBook.onGrow(() => logger.info({ shards: shardBook.all }, 'the number of shards was raised'))
 
   const onHead = claimLoop.wake

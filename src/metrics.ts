@@ -20,4 +20,6 @@ export interface Metrics {
   scheduled(count: number, ms: number): void
   /** Dead letters beyond DEAD_MAX or DEAD_TTL_MS were deleted. */
   deadTrimmed(count: number): void
+  /** Redis no longer held the data that it had held before. */
+  dataLost(): void
 }

@@ -120,6 +120,10 @@ function recordInto(registry: Registry): Metrics {
     'carillon_dead_trimmed_total',
     'Dead letters deleted, as they were beyond DEAD_MAX or DEAD_TTL_MS',
   )
+  const dataLost = counter(
+    'carillon_redis_data_lost_total',
+    'How often Redis was found without the data that it had held before',
+  )
   const recovered = counter(
     'carillon_recovered_total',
     'Messages taken back from servers and workers that did not finish them',
@@ -156,6 +160,7 @@ function recordInto(registry: Registry): Metrics {
       schedule.observe(ms / 1_000)
     },
     deadTrimmed: (count) => deadTrimmed.inc(count),
+    dataLost: () => dataLost.inc(),
   }
 }
 

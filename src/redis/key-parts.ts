@@ -1,4 +1,4 @@
-import { keysOf, type ShardKeys, serversKeyOf, shardCountsKeyOf } from './keys.ts'
+import { dataIdKeyOf, keysOf, type ShardKeys, serversKeyOf, shardCountsKeyOf } from './keys.ts'
 
 export type KeyType = 'zset' | 'hash' | 'string' | 'set' | 'stream'
 
@@ -62,7 +62,7 @@ function bookOf(shard: number, namespace: string): Book {
 
 /** @returns a function that tells what a key of the namespace is for */
 export function keyReader(namespace: string): (key: string) => KeyPart {
-  const ofNamespace = new Set([shardCountsKeyOf(namespace), serversKeyOf(namespace)])
+  const ofNamespace = new Set([shardCountsKeyOf(namespace), dataIdKeyOf(namespace), serversKeyOf(namespace)])
   const books = new Map<number, Book>()
   const shardOf = (key: string): number | undefined => {
     const [, digits] = /^\{[^{}:]*:(0|[1-9]\d{0,8})\}:/.exec(key) ?? []

@@ -96,5 +96,11 @@ export const wakeChannelOf = (namespace: string): string => `${namespace}:wake`
 /** string: every number of shards this scheduler has had, and from when on; see lua/shards.lua. */
 export const shardCountsKeyOf = (namespace: string): string => `${namespace}:shards`
 
+/**
+ * string: a random text made with the first number of shards, by which a server knows whether these are the data that it
+ * has worked with. It shares the slot of the number of shards.
+ */
+export const dataIdKeyOf = (namespace: string): string => `{${shardCountsKeyOf(namespace)}}:data_id`
+
 /** hash: server id to when it was last heard of and what it is. */
 export const serversKeyOf = (namespace: string): string => `${namespace}:servers`

@@ -3,7 +3,7 @@ import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../errors.ts'
 import { defineScript } from './define-script.ts'
 import { LACKS_KEYS, lackingRight } from './failures.ts'
-import { keysOf, serversKeyOf, shardCountsKeyOf, wakeChannelOf } from './keys.ts'
+import { dataIdKeyOf, keysOf, serversKeyOf, shardCountsKeyOf, wakeChannelOf } from './keys.ts'
 import { LUA_FOLDER, loadScript } from './lua.ts'
 import { SHORTEST } from './preflight.ts'
 import { withinTime } from './within-time.ts'
@@ -74,7 +74,12 @@ export function createRights(
       const places = await withinTime(script(ofShard.messages, JSON.stringify(calls)))
       return places.map((place) => calls[Number(place) - 1] ?? [])
     }
-    const keys = [...Object.values({ ...ofShard }), shardCountsKeyOf(namespace), serversKeyOf(namespace)]
+    const keys = [
+      ...Object.values({ ...ofShard }),
+      shardCountsKeyOf(namespace),
+      dataIdKeyOf(namespace),
+      serversKeyOf(namespace),
+    ]
     const refusedKeys = await ask(keys.map((key) => ['EVALSHA', 'sha', '1', key]))
     const onKey = (command: string): Call => {
       const behind = SHORTEST[command]

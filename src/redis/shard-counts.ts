@@ -1,7 +1,8 @@
+import { randomBytes } from 'node:crypto'
 import type { Cluster, Redis } from 'ioredis'
 import { defineScript, type ScriptsOptions } from './define-script.ts'
 import { toSchedulerError } from './failures.ts'
-import { shardCountsKeyOf } from './keys.ts'
+import { dataIdKeyOf, shardCountsKeyOf } from './keys.ts'
 import { withinTime } from './within-time.ts'
 
 /**
@@ -24,6 +25,11 @@ export interface ShardCounts {
   readonly counts: readonly ShardCount[]
 }
 
+export interface RaisedShards extends ShardCounts {
+  /** whether Redis holds other data than the last time, or none of them: it was emptied, or another one is in its place */
+  readonly areOthers: boolean
+}
+
 /**
  * Raises the number of shards that Redis has recorded, unless it is as large.
  *
@@ -31,17 +37,22 @@ export interface ShardCounts {
  * @throws as defineScript says
  * @see lua/shards.lua
  */
-export type RaiseShards = (count: number) => Promise<ShardCounts>
+export type RaiseShards = (count: number) => Promise<RaisedShards>
 
 export function createRaiseShards(
   client: Redis | Cluster,
   { namespace, clockOffsetMs = () => 0 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
 ): RaiseShards {
   const shards = defineScript(client, 'shards')
+  let knownId = ''
   return async (count) => {
-    const reply = shards(shardCountsKeyOf(namespace), clockOffsetMs(), count, RAISED_AFTER_MS)
-    const [now, counts] = await withinTime(reply)
-    return { now: Number(now), counts: parseShardCounts(String(counts)) }
+    const keys = [shardCountsKeyOf(namespace), dataIdKeyOf(namespace)]
+    const newId = randomBytes(12).toString('base64url')
+    const reply = shards(...keys, clockOffsetMs(), count, RAISED_AFTER_MS, knownId, newId)
+    const [now, counts, dataId] = await withinTime(reply)
+    const areOthers = knownId !== '' && knownId !== dataId
+    knownId = String(dataId)
+    return { now: Number(now), counts: parseShardCounts(String(counts)), areOthers }
   }
 }
 

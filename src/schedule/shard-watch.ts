@@ -24,13 +24,16 @@ export interface ShardWatchDeps {
   readonly raise: RaiseShards
   readonly shardBook: ShardBook
   readonly clock: RedisClock
+  /** told when Redis holds other data than before, or none of them */
+  readonly onOtherData?: () => void
 }
 
-export function createShardWatch({ raise, shardBook, clock }: ShardWatchDeps): ShardWatch {
+export function createShardWatch({ raise, shardBook, clock, onOtherData }: ShardWatchDeps): ShardWatch {
   let timer: NodeJS.Timeout | undefined
 
   async function look(): Promise<void> {
     const recorded = await raise(shardBook.all)
+    if (recorded.areOthers) onOtherData?.()
     if (!shardBook.isRecorded) refuseFewerShards(recorded.counts, shardBook.all)
     clock.observe(recorded.now)
     shardBook.record(recorded)

@@ -27,6 +27,7 @@ export function noteMetrics(): NotedMetrics {
       claimed: (count) => void claimBatches.push(count),
       scheduled: (count) => add('scheduled', count),
       deadTrimmed: (count) => add('dead trimmed', count),
+      dataLost: () => add('data lost', 1),
     },
     of: (name) => sums.get(name) ?? 0,
     lateMs: (type) => late.filter((each) => each.type === type).map(({ lateMs }) => lateMs),

@@ -1,9 +1,10 @@
 import { expect, inject, it, onTestFinished } from 'vitest'
-import { shardCountsKeyOf } from '../../src/redis/keys.ts'
+import { dataIdKeyOf, shardCountsKeyOf } from '../../src/redis/keys.ts'
 import { createRedisClock } from '../../src/redis/redis-clock.ts'
 import { createRaiseShards, type RaiseShards } from '../../src/redis/shard-counts.ts'
 import { createShardWatch } from '../../src/schedule/shard-watch.ts'
 import { createShardBook } from '../../src/shard-book.ts'
+import { clearNamespace } from '../support/redis.ts'
 import { useScripts } from '../support/script-world.ts'
 import { until } from '../support/until.ts'
 
@@ -15,9 +16,15 @@ function serverWith(shards: number, around = (raise: RaiseShards): RaiseShards =
   const clock = createRedisClock()
   const shardBook = createShardBook(shards, clock.now)
   const raise = around(createRaiseShards(client, { namespace }))
-  const watch = createShardWatch({ raise, shardBook, clock })
+  let losses = 0
+  const watch = createShardWatch({
+    ...{ raise, shardBook, clock },
+    onOtherData() {
+      losses += 1
+    },
+  })
   onTestFinished(() => watch.stop())
-  return { watch, shardBook }
+  return { watch, shardBook, losses: () => losses }
 }
 
 const recorded = () => world().client.get(shardCountsKeyOf(world().namespace))
@@ -50,6 +57,29 @@ it('a Redis that has forgotten the number is told it again', async () => {
   await watch.look()
   expect(await recorded()).toBe('5')
   expect(shardBook).toMatchObject({ all: 5, writable: 5 })
+})
+
+it('every server tells once that the data are gone, and none when it starts', async () => {
+  const { client, namespace } = world()
+  const servers = [serverWith(2), serverWith(2)]
+  for (const { watch } of servers) await watch.look()
+  await clearNamespace(client, namespace)
+  for (let i = 0; i < 2; i += 1) for (const { watch } of servers) await watch.look()
+  const newcomer = serverWith(2)
+  await newcomer.watch.look()
+  expect([...servers, newcomer].map(({ losses }) => losses())).toEqual([1, 1, 0])
+  expect(await recorded()).toBe('2')
+})
+
+it('data without an id, as of an older version, are the same data', async () => {
+  const { client, namespace } = world()
+  const { watch, losses } = serverWith(2)
+  await client.set(shardCountsKeyOf(namespace), '2')
+  await watch.look()
+  await client.del(dataIdKeyOf(namespace))
+  await watch.look()
+  await watch.look()
+  expect(losses()).toBe(0)
 })
 
 it('a look that fails is made good by the next', async () => {

@@ -20,6 +20,8 @@ const OF_A_CLUSTER: readonly Call[] = [
 const OPTIONAL: readonly Call[] = [['INFO']]
 /** Sent by the client library, which goes on when it is refused. */
 const OF_THE_CLIENT = ['+client|setname']
+/** Scripts of the audit, which is a program of its own. */
+const NOT_OF_THE_SERVICE = /^(audit-|repair\b)/
 /** Only for messages whose destination is a stream. */
 const FOR_STREAMS = 'XADD'
 const OPTIONAL_RULES = ['+info', '+xadd']
@@ -51,8 +53,7 @@ export interface Rights {
 
 /** Every command that the service's scripts call; XADD, whose failure they bear, among them. */
 export function commandsOfScripts(): string[] {
-  // Those of the audit run as a program of their own.
-  const names = readdirSync(LUA_FOLDER).filter((name) => name.endsWith('.lua') && !name.startsWith('audit-'))
+  const names = readdirSync(LUA_FOLDER).filter((name) => name.endsWith('.lua') && !NOT_OF_THE_SERVICE.test(name))
   const all = names.flatMap((name) => loadScript(name.replace(/\.lua$/, '')).commands)
   return [...new Set([...all, FOR_STREAMS])].sort()
 }

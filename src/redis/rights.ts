@@ -53,7 +53,9 @@ export interface Rights {
 
 /** Every command that the service's scripts call; XADD, whose failure they bear, among them. */
 export function commandsOfScripts(): string[] {
-  const names = readdirSync(LUA_FOLDER).filter((name) => name.endsWith('.lua') && !NOT_OF_THE_SERVICE.test(name))
+  const names = readdirSync(LUA_FOLDER).filter(
+    (name) => name.endsWith('.lua') && !NOT_OF_THE_SERVICE.test(name),
+  )
   const all = names.flatMap((name) => loadScript(name.replace(/\.lua$/, '')).commands)
   return [...new Set([...all, FOR_STREAMS])].sort()
 }

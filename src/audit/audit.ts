@@ -70,7 +70,7 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
     try {
       await again(look)
     } catch (error) {
-      if (error instanceof SchedulerError) throw error
+      if (error instanceof SchedulerError && error.code !== 'STORE_REFUSED') throw error
       tell(shard, { kind: 'not-audited', name: what, detail: (error as Error).message })
     }
   }

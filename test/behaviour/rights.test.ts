@@ -57,6 +57,8 @@ async function start(
   const fleet = await startFleet({
     size: 1,
     redisUrl: store.url,
+    // The user of the servers may not look at all keys.
+    audited: false,
     env: { NAMESPACE: namespace, WEBHOOK_ALLOW: '127.0.0.1', ...env },
   })
   const [server] = fleet.servers as [Service]

@@ -82,7 +82,7 @@ export function toFailure(error: unknown): Failure {
     return {
       status: STATUS[code],
       detail,
-      ...(detail === WORDS[code] ? {} : { plainDetail: WORDS[code] }),
+      ...(code === 'STORE_UNAVAILABLE' ? { plainDetail: WORDS[code] } : {}),
       ...(error.id === undefined ? {} : { members: { id: error.id } }),
       code: code.toLowerCase().replaceAll('_', '-'),
       ...(path === undefined ? {} : { errors: [{ path, message: detail.slice(detail.indexOf(':') + 2) }] }),

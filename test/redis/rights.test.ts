@@ -5,7 +5,7 @@ import { keysOf, wakeChannelOf } from '../../src/redis/keys.ts'
 import { loadScript } from '../../src/redis/lua.ts'
 import { createMessageScripts, type MessageScripts } from '../../src/redis/message-scripts.ts'
 import { aclRule, commandsOfScripts, createRights, type Rights } from '../../src/redis/rights.ts'
-import { createScripts, type Scripts } from '../../src/redis/scripts.ts'
+import { createScripts, type ScheduleEntry, type Scripts } from '../../src/redis/scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import { SETTINGS } from '../support/retention.ts'
@@ -90,10 +90,15 @@ describe('a script that lacks a right half-way', () => {
   const entry = (id: string, options = {}, dueAt = 1_000) => ({
     ...{ id, due: { at: dueAt }, rule: 'any' as const, body: encodeRecordBody('"text"', options) },
   })
+  let callsMade = 0
+  const schedule = (entries: readonly ScheduleEntry[]) => {
+    callsMade += 1
+    return scripts.schedule(0, entries, { token: `call ${callsMade}`, runBy: Date.now() + 60_000, firstSentAt: null })
+  }
   const webhook = { destination: { type: 'webhook' as const, url: 'http://a.example/' } }
 
   const calls: Readonly<Record<string, () => Promise<unknown>>> = {
-    schedule: () => scripts.schedule(0, [entry('new', { ...webhook, tags: ['t'] })]),
+    schedule: () => schedule([entry('new', { ...webhook, tags: ['t'] })]),
     claim: () => scripts.claim(0, { token: 'other', lockMs: 60_000, room: ROOM }),
     acknowledge: () => scripts.acknowledge(0, [{ id: 'claimed', token: 'mine', lateMs: 0 }]),
     release: () =>
@@ -113,9 +118,9 @@ describe('a script that lacks a right half-way', () => {
   it.each(Object.keys(calls))('%s writes nothing, and says which', async (name) => {
     await redis.client.flushall()
     await grant()
-    await scripts.schedule(0, [entry('claimed')])
+    await schedule([entry('claimed')])
     await scripts.claim(0, { token: 'mine', lockMs: 600_000, room: ROOM })
-    await scripts.schedule(0, [entry('due'), entry('hook', webhook), entry('later', { tags: ['t'] }, 9e12)])
+    await schedule([entry('due'), entry('hook', webhook), entry('later', { tags: ['t'] }, 9e12)])
     const before = await snapshot()
     for (const command of loadScript(name).commands.map((each) => each.toLowerCase())) {
       await grant(`-${command}`)
@@ -134,10 +139,10 @@ describe('a script that lacks a right half-way', () => {
     await redis.client.flushall()
     await grant('resetchannels')
     const refused = { code: 'STORE_REFUSED', message: expect.stringContaining('lacks +publish') }
-    await expect(scripts.schedule(0, [entry('new')])).rejects.toMatchObject(refused)
+    await expect(schedule([entry('new')])).rejects.toMatchObject(refused)
     expect(await snapshot()).toBe('')
     await grant()
-    await scripts.schedule(0, [entry('new')])
+    await schedule([entry('new')])
     await grant('resetchannels')
     const { claims } = await scripts.claim(0, { token: 'mine', lockMs: 60_000, room: ROOM })
     expect(claims.map(({ id }) => id)).toEqual(['new'])
@@ -147,7 +152,7 @@ describe('a script that lacks a right half-way', () => {
     for (const key of ['attempts', 'failures', 'history', 'hosts', 'laned', 'dead', 'messages'] as const) {
       await redis.client.flushall()
       await grant()
-      await scripts.schedule(0, [entry('due'), entry('hook', webhook)])
+      await schedule([entry('due'), entry('hook', webhook)])
       await redis.client.rename(keys[key], 'aside').catch(() => undefined)
       await redis.client.set(keys[key], 'of somebody else')
       const before = await snapshot()

@@ -93,7 +93,11 @@ describe('a script that lacks a right half-way', () => {
   let callsMade = 0
   const schedule = (entries: readonly ScheduleEntry[]) => {
     callsMade += 1
-    return scripts.schedule(0, entries, { token: `call ${callsMade}`, runBy: Date.now() + 60_000, firstSentAt: null })
+    return scripts.schedule(0, entries, {
+      token: `call ${callsMade}`,
+      runBy: Date.now() + 60_000,
+      firstSentAt: null,
+    })
   }
   const webhook = { destination: { type: 'webhook' as const, url: 'http://a.example/' } }
 

@@ -143,6 +143,30 @@ describe('the fingerprint', () => {
   })
 })
 
+describe('the fingerprint of content that parsing does not change', () => {
+  // As they were stored before payloads were kept as text.
+  it.each([
+    ['1', 'fuw-bNG5zPnQeanG-Vf8M_', 'usnsc_P0SrzEk0uquLlyj0'],
+    ['"a\\/\\u0041"', 'CMsfwZkjAr9jivf9yUF98f', 'MumHIzGD0efW3nUE3Y5Cpo'],
+    [
+      '{"b":[1.50,-0,1e21,0.1],"a":{"__proto__":1,"10":2,"9":"\\ud800"}}',
+      '5pOmwqgp_xarueUyaoP_x4',
+      'toYA6W4Rek4FDKN4EU4hL3',
+    ],
+    ['null', '9II1A9lDmyWdjv_exxLCo1', '75nZcsnS3IoBUO2iukt-zz'],
+  ])('%s is what it was', (payload, withAll, withNone) => {
+    const options: MessageOptions = {
+      tags: ['t'],
+      destination: { ...WEBHOOK, headers: { a: 'b' } },
+      retry: { factor: 1.5 },
+      notAfter: 9_000,
+      onLate: 'drop',
+    }
+    expect(fingerprintOf({ inMs: 5_000 }, payload, options)).toBe(withAll)
+    expect(fingerprintOf({ at: 5 }, payload, {})).toBe(withNone)
+  })
+})
+
 describe('an id made here', () => {
   it('starts with ~ and its shard, and is short enough for a 16-byte allocation', () => {
     const ids = createIdMaker()

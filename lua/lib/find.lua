@@ -15,6 +15,8 @@ local function find_message(keys, id, now)
   local entry = redis.call("HGET", keys.history.entries, id)
   if entry then
     local state, finished_at = string.match(entry, "^(%a+) (%d+)")
+    -- Somebody else has changed it: finished it is in any case.
+    if state ~= "delivered" and state ~= "dropped" then return { "delivered", "0", entry, "", "" } end
     if tonumber(finished_at) > now - keys.history.ttl_ms then return { state, finished_at, entry, "", "" } end
   end
   return { "unknown", "", "", "", "" }

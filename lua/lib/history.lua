@@ -13,7 +13,7 @@ local function note_outcome(history, status, id, record, now, late_ms, attempts,
     local line_break = string.find(record, "\n", 1, true) or #record
     if #record - line_break > 1024 then record = string.sub(record, 1, line_break) end
   end
-  local counts = attempts and attempts ~= "" and attempts or "0 0"
+  local counts = attempts and string.match(attempts, "^%d+ %d+$") or "0 0"
   local entry = status .. " " .. now .. " " .. late_ms .. " " .. counts .. "\n" .. record
   if failures then entry = entry .. "\n" .. failures end
   local noted = history.noted

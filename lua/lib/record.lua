@@ -22,7 +22,12 @@ end
 local function read_options(text)
   local readable, options = pcall(cjson.decode, text)
   if not readable or type(options) ~= "table" then return nil end
-  if type(options.t) ~= "table" or type(options.t[1]) ~= "string" then options.t = nil end
+  if type(options.t) ~= "table" or #options.t == 0 then options.t = nil end
+  for _, tag in ipairs(options.t or {}) do
+    if type(tag) ~= "string" then options.t = nil end
+  end
+  if type(options.f) ~= "string" then options.f = nil end
+  if type(options.v) ~= "number" or options.v % 1 ~= 0 then options.v = nil end
   if not tonumber(options.n) then options.n = nil end
   if type(options.d) ~= "string" then options.d = nil end
   return options

@@ -671,3 +671,80 @@ describe('everything else under /v1', () => {
     expect(typed.headers['content-type']).toMatch(/^application\/problem\+json/)
   })
 })
+
+describe('content', () => {
+  const text = (method: 'POST' | 'PATCH', url: string, payload: string) =>
+    world().app.inject({ method, url, payload, headers: { 'content-type': 'application/json' } })
+
+  it.each([
+    ['1.0', '10e-1', 200],
+    ['{"b":"A","a":-0}', '{"a":0,"b":"\\u0041"}', 200],
+    ['1152921506151679042', '1152921506151679043', 409],
+    ['1e400', 'null', 409],
+    ['{"a":1,"a":2}', '{"a":2}', 409],
+    ['1e999999999', '2e999999999', 409],
+  ])('%s and then %s under one id is %i', async (first, second, status) => {
+    const body = (payload: string) => `{"id":"a","delay":"1h","payload":${payload}}`
+    expect((await text('POST', '/v1/messages', body(first))).statusCode).toBe(201)
+    expect((await text('POST', '/v1/messages', body(second))).statusCode).toBe(status)
+  })
+
+  it.each([
+    ['{"payload":1,"payload":2}', 'payload: must not be given twice'],
+    ['{"payload":1,"delay":"1h","del\\u0061y":"2h"}', 'delay: must not be given twice'],
+    ['{"payload":1,"retry":{"minMs":1,"minMs":1}}', 'retry.minMs: must not be given twice'],
+    [
+      '{"payload":1,"destination":{"type":"webhook","url":"https://a.test","headers":{"a":"b","a":"b"}}}',
+      'destination.headers.a: must not be given twice',
+    ],
+    [
+      '{"payload":1,"retry":{"factor":1.00000000000000000001}}',
+      'retry.factor: must be a number that can be kept exactly',
+    ],
+    ['{"payload":1,"delay":1e400}', 'delay: must be a number that can be kept exactly'],
+    [
+      `{"payload":1,"tags":${'['.repeat(501)}${']'.repeat(501)}}`,
+      'body: is nested too deeply; at most 500 arrays and objects may be within each other',
+    ],
+    ['{"payload":{}.5}', 'body: is not valid JSON'],
+  ])('%.70s is a 400', async (body, detail) => {
+    expect((await text('POST', '/v1/messages', body)).json()).toMatchObject({ status: 400, detail })
+    const batch = (
+      await text('POST', '/v1/messages/batch', `{"messages":[${body},{"payload":1,"delay":"1h"}]}`)
+    ).json()
+    if (detail.startsWith('body')) expect(batch).toMatchObject({ status: 400, detail })
+    else expect(batch.results).toMatchObject([{ status: 400, detail }, { status: 201 }])
+  })
+})
+
+describe('what somebody else has damaged', () => {
+  it.each([['garbage'], ['5{"t":[{}],"v":"x","f":[]}\n1'], ['5\n{"a":'], ['']])(
+    'is shown with its raw text %j, listed, and can be deleted',
+    async (raw) => {
+      const { client, keysFor } = world()
+      await post({ id: 'broken', delay: '1h', payload: 1, tags: ['t'] })
+      await post({ id: 'other', delay: '1h', payload: 1, tags: ['t'] })
+      await client.hset(keysFor('broken').messages, 'broken', raw)
+      const shown = { id: 'broken', status: 'scheduled', unreadable: true, raw }
+      expect(await send('GET', '/v1/messages/broken')).toMatchObject({ status: 200, body: shown })
+      expect((await send('GET', '/v1/messages')).body.messages).toEqual(
+        expect.arrayContaining([shown, expect.objectContaining({ id: 'other' })]),
+      )
+      expect((await send('DELETE', '/v1/messages/broken')).status).toBe(204)
+      expect((await send('POST', '/v1/messages/cancel', { tag: 't' })).body).toEqual({
+        cancelled: 1,
+        claimed: 0,
+      })
+    },
+  )
+
+  it('in the history is shown, too', async () => {
+    const { client, keysFor } = world()
+    const { history, delivered } = keysFor('a')
+    await client.hset(history, 'a', 'garbage')
+    await client.zadd(delivered, Date.now(), 'a')
+    const shown = { id: 'a', status: 'delivered', unreadable: true, raw: 'garbage' }
+    expect(await send('GET', '/v1/messages/a')).toMatchObject({ status: 200, body: shown })
+    expect((await send('GET', '/v1/messages?status=delivered')).body.messages).toEqual([shown])
+  })
+})

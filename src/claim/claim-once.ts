@@ -80,7 +80,7 @@ export async function claimOnce(
         outcome: unreadableOutcome(claim.number, now),
       })
     } else if (claim.refusal !== undefined) {
-      spoilt.push({ delivery, outcome: refusedOutcome(claim.refusal, claim.number, now) })
+      broken.push({ delivery, outcome: refusedOutcome(claim.refusal, claim.number, now) })
     } else if (delivery.target.type === 'webhook') {
       dispatcher.dispatch(delivery, startBy, sentAt + lockMs)
       dispatched += 1

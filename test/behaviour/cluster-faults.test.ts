@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { keysOf } from '../../src/redis/keys.ts'
 import { type Fleet, repeated, startFleet } from '../support/fleet.ts'
 import { type Answer, startLoad, strangeAnswers } from '../support/load.ts'

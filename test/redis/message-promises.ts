@@ -229,7 +229,7 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
           await put(w, 'c')
           await deliver(w)
           expect(await keysIn(w)).toEqual(['seen:c'])
-          const fingerprint = fingerprintOf({ at: 1 }, 'x', {})
+          const fingerprint = fingerprintOf({ at: 1 }, '"x"', {})
           expect(await find(w, 'c')).toEqual({
             id: 'c',
             state: 'delivered',

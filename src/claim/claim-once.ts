@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import type { Delivery, Destination, Outcome } from '../deliver/deliver.ts'
 import type { Metrics } from '../metrics.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
-import type { ClaimRoom, Scripts } from '../redis/scripts.ts'
+import type { Claim, ClaimRoom, Scripts } from '../redis/scripts.ts'
 import { type Settlement, settle } from '../settle/settle.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { noteClaim } from './note-claim.ts'
@@ -73,7 +73,7 @@ export async function claimOnce(
   let dispatched = 0
   for (const claim of claims) {
     const delivery = toDelivery(claim, shard, token, now)
-    if (delivery === null) {
+    if (delivery === null || !isOurs(delivery, claim)) {
       deps.logger.error({ id: claim.id }, 'the record of a message cannot be read')
       broken.push({
         delivery: unreadable(claim, shard, token),
@@ -96,6 +96,10 @@ export async function claimOnce(
   )
   return { nextDueInMs, expiryInMs, heldBack, dispatched, lateMs, settled }
 }
+
+/** Streams and queues have lanes of their own, so of their messages only those come here that Redis refused to move. */
+const isOurs = ({ target }: Delivery, { refusal }: Claim): boolean =>
+  refusal !== undefined || target.type === 'console' || target.type === 'webhook'
 
 interface Work {
   readonly shard: number

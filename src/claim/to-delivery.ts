@@ -12,8 +12,6 @@ const CONSOLE = { type: 'console' } as const
 export function toDelivery(claim: Claim, shard: number, token: string, now: number): Delivery | null {
   try {
     const { dueAt, payload, destination = CONSOLE, hostOrigin } = decodeRecord(claim.record)
-    // Streams and queues have lanes that are not claimed for a server to deliver.
-    if (destination.type !== 'console' && destination.type !== 'webhook') return null
     return {
       ...headOf(claim, shard, token),
       dueAt,

@@ -136,6 +136,7 @@ describe('one pass', () => {
     '5{"n":"x"}\n1',
     '5{"d":"{\\"type\\":\\"webhook\\",\\"url\\":7}"}\n1',
     '99999999999999999\n1',
+    '5{"d":"{\\"type\\":\\"pull\\",\\"queue\\":\\"q\\"}"}\n1',
   ])(
     'makes a dead letter of a message whose record (%j) cannot be read, and harms no other',
     async (record) => {

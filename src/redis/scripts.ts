@@ -218,8 +218,7 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
           number: Number(firstClaim) + claims.length,
           attemptDueAt: Number(reply[i + 1]),
           record: String(reply[i + 2]),
-          ...parseAttempts(String(reply[i + 3])),
-          ...refusalIn(String(reply[i + 3])),
+          ...countsAndRefusal(String(reply[i + 3])),
         })
       }
       return {
@@ -280,10 +279,10 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
   }
 }
 
-/** Behind the two counts, see lua/claim.lua. */
-function refusalIn(attempts: string): Pick<Claim, 'refusal'> {
-  const refusal = /^\d+ \d+ (.+)$/.exec(attempts)?.[1]
-  return refusal === undefined ? {} : { refusal }
+/** The refusal is behind the two counts, see lua/claim.lua. */
+function countsAndRefusal(attempts: string): Pick<Claim, 'failures' | 'recoveries' | 'refusal'> {
+  const [, counts = attempts, refusal] = /^(\d+ \d+) (.+)$/.exec(attempts) ?? []
+  return { ...parseAttempts(counts), ...(refusal === undefined ? {} : { refusal }) }
 }
 
 /** @param exact epoch ms with a fraction, as text: as one number its fraction would not be exact */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { aclRule } from '../../src/redis/rights.ts'
+import { startFaultyProxy } from '../support/faulty-proxy.ts'
 import { startFleet } from '../support/fleet.ts'
 import { freshNamespace } from '../support/namespace.ts'
 import { answerWith, openReceiver } from '../support/receiver.ts'
@@ -209,6 +210,32 @@ describe('a right that is lacking', () => {
     expect(await statusOf(server, '/ready')).toBe(200)
     expect(errorsOf(server)).toEqual([])
   })
+})
+
+it('a Redis that does not tell its policy, persistence, version or memory is used, with warnings that say so', async () => {
+  const redis = await startRedis()
+  const proxy = await startFaultyProxy(redis.port)
+  onTestFinished(() => redis.stop())
+  for (const field of [
+    'maxmemory_policy:',
+    'aof_enabled:',
+    'redis_version:',
+    'valkey_version:',
+    'used_memory:',
+  ])
+    proxy.rewrite(`\r\n${field}`, `\r\nx${field.slice(1)}`)
+  const fleet = await startFleet({ size: 1, redisUrl: `redis://127.0.0.1:${proxy.port}` })
+  const [server] = fleet.servers as [Service]
+  const warnings = server.log.filter(({ level }) => level === 40).map(({ msg }) => String(msg))
+  for (const text of [
+    /does not tell its maxmemory-policy/,
+    /does not tell whether its append-only/,
+    /does not tell its version/,
+  ])
+    expect(warnings).toContainEqual(expect.stringMatching(text))
+  const { body } = await server.call<{ redis: object }>('GET', '/v1/stats')
+  expect(body.redis).toMatchObject({ version: null, usedMemoryBytes: null })
+  expect(await statusOf(server, '/ready')).toBe(200)
 })
 
 it('a key that holds another type is answered with 503 in clear words, and logged', async () => {

@@ -24,6 +24,8 @@ export interface FaultyProxy {
    * a few hundred bytes comes in one piece.
    */
   cutOn(pattern: RegExp | null): void
+  /** Puts a text of the same length in the place of another in what servers answer. */
+  rewrite(from: string, to: string): void
   /** Holds back what travels in a direction, both unless given; connections stay open. */
   stall(direction?: Direction): void
   /** Hands on what was held back, and all that comes. */
@@ -61,10 +63,17 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
   let delayMs = 0
   let refusing = false
   let forbidden: RegExp | null = null
+  const rewritten: (readonly [from: string, to: string])[] = []
   let cuts = 0
 
   const bytesUntilCut = () =>
     mostBytes === null ? Number.POSITIVE_INFINITY : Math.floor(Math.random() * mostBytes)
+
+  function rewriteAll(bytes: Buffer): Buffer {
+    if (rewritten.length === 0) return bytes
+    const text = rewritten.reduce((all, [from, to]) => all.replaceAll(from, to), bytes.toString('latin1'))
+    return Buffer.from(text, 'latin1')
+  }
 
   function cutPair(pair: readonly [Pipe, Pipe]): void {
     if (!pairs.delete(pair)) return
@@ -111,7 +120,8 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
     for (const each of pair) {
       each.from.setNoDelay(true)
       each.from.on('error', () => undefined)
-      each.from.on('data', (bytes: Buffer) => {
+      each.from.on('data', (read: Buffer) => {
+        const bytes = each.direction === 'replies' ? rewriteAll(read) : read
         if (delayMs === 0 && each.delayed === 0) handOn(each, pair, bytes)
         else handOnLater(each, pair, bytes)
       })
@@ -136,6 +146,9 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
     cutAtRandom(most) {
       mostBytes = most
       for (const pair of pairs) for (const pipe of pair) pipe.left = bytesUntilCut()
+    },
+    rewrite(from, to) {
+      rewritten.push([from, to])
     },
     cutOn(pattern) {
       forbidden = pattern

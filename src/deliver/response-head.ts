@@ -11,7 +11,7 @@ export interface ResponseHead {
   readonly requests: number
   /** whether anything has come since */
   readonly hasBegun: boolean
-  /** of the response that ends the request, as soon as it has been read; 101 of one that ends its connection */
+  /** of the response that ends the request, as soon as it has been read */
   readonly status: number | undefined
 }
 
@@ -20,17 +20,9 @@ const STATUS_BYTES = 12
 const VERSION = Buffer.from('HTTP/1.')
 const [CR, LF, SPACE, ZERO, NINE] = [13, 10, 32, 48, 57]
 
-/** A receiver changes to a protocol that nobody asked for: what follows is no HTTP. */
-export class UnaskedUpgradeError extends Error {
-  override readonly name = 'UnaskedUpgradeError'
-  constructor() {
-    super('the receiver switched protocols (status 101), which it was not asked to do')
-  }
-}
-
 /**
  * Takes interim responses (1xx, RFC 9110, 15.2) out of what is read from a socket, any number of any of them, and keeps
- * nothing of them. A 101 destroys the socket with UnaskedUpgradeError.
+ * nothing of them. Of a 101, which nobody asked for, too: who goes on in another protocol gives no answer in this one.
  *
  * Mind: it works on `read()`, by which undici takes what has come. Who listens to `data` gets the same.
  */
@@ -42,10 +34,6 @@ export function watchResponses(socket: Socket): ResponseHead {
       const chunk: Buffer | null = read(size)
       if (chunk === null || head.isPassed) return chunk
       const rest = head.take(chunk)
-      if (head.status === 101) {
-        socket.destroy(new UnaskedUpgradeError())
-        return null
-      }
       if (rest !== undefined) return rest
     }
   }
@@ -97,7 +85,7 @@ class Head implements ResponseHead {
         return undefined
       }
       const status = statusAt(bytes, at)
-      if (status === undefined || status === 101 || status < 100 || status > 199) {
+      if (status === undefined || status < 100 || status > 199) {
         this.status = status
         this.isPassed = true
         return at === 0 ? bytes : bytes.subarray(at)

@@ -4,7 +4,7 @@ import type { AllowList } from './addresses.ts'
 import type { BreakOffSignal } from './break-off.ts'
 import { type Connect, createGuardedConnector } from './guarded-connector.ts'
 import type { LookupAll } from './guarded-lookup.ts'
-import { type ResponseHead, UnaskedUpgradeError, watchResponses } from './response-head.ts'
+import { type ResponseHead, watchResponses } from './response-head.ts'
 
 export interface WebhookRequest {
   readonly method: Dispatcher.HttpMethod
@@ -258,8 +258,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** What a receiver has decided counts, though the headers after it make no sense. */
   #headDespite(error: Error): Omit<WebhookResponse, 'body'> | undefined {
     const status = this.line?.head?.status
-    if (status === undefined) return undefined
-    if (!(error instanceof UnaskedUpgradeError) && !isOfHeaders(error)) return undefined
+    if (status === undefined || !isOfHeaders(error)) return undefined
     return { status, location: undefined, retryAfter: undefined, problem: error }
   }
 

@@ -27,6 +27,7 @@ describe('an interim response that nobody asked for', () => {
     ['100 of HTTP/1.0, without a reason', 'HTTP/1.0 100\r\n\r\n'],
     ['100 with headers', 'HTTP/1.1 100 Continue\r\ncontent-length: 5\r\ndate: today\r\n\r\n'],
     ['100 with bare line feeds', 'HTTP/1.1 100 Continue\nx: y\n\n'],
+    ['101', 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'],
     ['102', 'HTTP/1.1 102 Processing\r\n\r\n'],
     ['103', 'HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n'],
     ['104, and 199', 'HTTP/1.1 104 Upload Resumption\r\n\r\nHTTP/1.1 199 Whatever\r\n\r\n'],
@@ -86,21 +87,14 @@ describe('an interim response that nobody asked for', () => {
     })
   })
 
-  it.each(['connection: upgrade\r\nupgrade: x\r\n', ''])(
-    'is a refusal that says so where it switches protocols: "%s"',
-    async (headers) => {
-      const { outcome, receiver } = await sendTo(
-        saying(`${CONTINUE}HTTP/1.1 101 Switching Protocols\r\n${headers}\r\n${OK}`),
-      )
-      const error = 'the receiver switched protocols (status 101), which it was not asked to do'
-      expect(outcome).toMatchObject({
-        kind: 'rejected',
-        reason: 'status 101',
-        report: { status: 101, error },
-      })
-      await until('the connection is closed', () => receiver.connections[0]?.destroyed === true)
-    },
-  )
+  it('is no response either where what follows is another protocol', async () => {
+    const { outcome } = await sendTo(
+      saying(
+        'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n\x81\x05Hello, world',
+      ),
+    )
+    expect(outcome).toMatchObject({ kind: 'failed', reason: 'network' })
+  })
 })
 
 describe('the status decides', () => {

@@ -86,7 +86,7 @@ export async function buildApp({
       // Fastify types these by the schema of a route, and here there is none yet.
       sendFailure(request as FastifyRequest, reply as FastifyReply, toFailure(error))
     },
-    clientErrorHandler: answerMalformed,
+    clientErrorHandler: (error, socket) => answerMalformed(error, socket, connections.answerOn(socket)),
     // A request without a Host header is answered like any other.
     http: {
       requireHostHeader: false,
@@ -96,7 +96,7 @@ export async function buildApp({
     },
   })
   answerExpectations(app.server)
-  boundConnections(app, { maxConnections, clientTimes })
+  const connections = boundConnections(app, { maxConnections, clientTimes })
   app.setValidatorCompiler(validatorCompiler)
   addJsonParser(app, bodyLimit, (text, { method }) =>
     // Clients send the content type with every request, also with one that has no body.

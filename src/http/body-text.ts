@@ -6,11 +6,13 @@ import { type BodySource, onTooSlow } from './connections.ts'
 import { Refusal } from './refusal.ts'
 
 export const TOO_LARGE = { status: 413, detail: 'body: is too large' }
-const TOO_MUCH_IN_HAND = {
+export const TOO_MUCH_IN_HAND = {
   status: 503,
   detail: 'the server has more request bodies in hand than it can hold; try again',
   retryAfter: 1,
 }
+
+const CUT_OFF = { status: 400, detail: 'body: ended before it was complete' }
 
 type Done = (error: Error | null, text?: string) => void
 
@@ -19,7 +21,7 @@ type Done = (error: Error | null, text?: string) => void
  * its bytes checked to be UTF-8. A byte order mark is left where it is.
  *
  * @param limit bytes it may have, decoded or not
- * @param done told the text, or a Refusal (400, 408, 413, 415, 503), or the error of a connection that broke
+ * @param done told the text, or a Refusal (400, 408, 413, 415, 503)
  */
 export function readText(request: FastifyRequest, payload: Readable, limit: number, done: Done): void {
   const { headers, inHand } = request
@@ -53,7 +55,9 @@ export function readText(request: FastifyRequest, payload: Readable, limit: numb
   }
 
   function onError(error: Error): void {
-    end(toDecodingFailure(error))
+    const failure = toDecodingFailure(error)
+    // Else the connection broke, which is no fault of this server, and nobody is there to be told of it.
+    end(failure instanceof Refusal ? failure : new Refusal(CUT_OFF, { cause: error }))
   }
 
   function end(error: Error | null, text?: string): void {

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { type ClientTimes, watchConnections } from './connections.ts'
+import { type ClientTimes, type Connections, watchConnections } from './connections.ts'
 
 /** How often refused connections are told of, ms. */
 const TELL_EVERY_MS = 60_000
@@ -20,7 +20,7 @@ export interface ConnectionBounds {
 export function boundConnections(
   app: FastifyInstance,
   { maxConnections, clientTimes }: ConnectionBounds,
-): void {
+): Connections {
   const { server } = app
   // Known to Node's server, though not to its documentation: or it closes what was half closed before it answers.
   Object.assign(server, { httpAllowHalfOpen: true })
@@ -42,4 +42,5 @@ export function boundConnections(
       `${server.maxConnections} connections are open, as many as file descriptors allow; more are refused`,
     )
   })
+  return connections
 }

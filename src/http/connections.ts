@@ -50,6 +50,8 @@ interface Connection {
 
 /** The connections of a server, none of which may be held for nothing. */
 export interface Connections {
+  /** How far the answer is to a request that has not come whole, or is being answered; undefined before its first byte. */
+  answerOn(socket: Socket): 'begun' | 'ended' | undefined
   /** Has every answer that is not yet on its way say that its connection closes, and ends those that never asked. */
   close(): void
 }
@@ -107,6 +109,12 @@ export function watchConnections(server: Server, times: ClientTimes): Connection
   }
 
   return {
+    answerOn(socket) {
+      const { request, response } = connections.get(socket) ?? {}
+      if (response?.headersSent !== true) return undefined
+      if (!response.writableEnded) return 'begun'
+      return request?.complete === false ? 'ended' : undefined
+    },
     close() {
       for (const { socket, response } of connections.values()) {
         if (socket.bytesRead === 0) socket.destroy()

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { CLIENT_TIMES } from '../../src/http/connections.ts'
 import type { Leases } from '../../src/pull/leases.ts'
@@ -198,6 +199,60 @@ describe('a client that closes its side after the request', () => {
     client.socket.end(rawPost(MESSAGES, '{').toString().replace('length: 1', 'length: 10'))
     expect(await client.closed()).toMatch(/^HTTP\/1\.1 400 /)
   })
+})
+
+describe('a request that is no HTTP after its beginning', () => {
+  const WRONG = 'no size of a chunk\r\n'
+  const chunked = { 'transfer-encoding': 'chunked', 'content-length': '' }
+  const begin = (path: string, headers = {}) =>
+    rawPost(path, '', { ...chunked, ...headers })
+      .toString()
+      .replace('content-length: \r\n', '')
+
+  it('and was answered already has no second answer', async () => {
+    const client = await open()
+    await client.send(begin('/v1/nothing'))
+    await until('it is answered', () => client.received().endsWith('}'))
+    await client.send(WRONG)
+    expect((await client.closed()).match(/HTTP\/1\.1 /g)).toHaveLength(1)
+  })
+
+  it('has nothing in the middle of an answer that is under way', async () => {
+    const client = await open()
+    await client.send(begin(`${MESSAGES}/batch`, STREAM))
+    const line = '{"payload":1}\n'
+    await client.send(`${line.length.toString(16)}\r\n${line}\r\n`)
+    await until('the line is answered', () => client.received().includes('"line":1'))
+    await client.send(WRONG)
+    expect((await client.closed()).match(/HTTP\/1\.1 /g)).toHaveLength(1)
+  })
+
+  it('is told so where it was not', async () => {
+    const client = await open()
+    await client.send(begin(MESSAGES))
+    await client.send(WRONG)
+    expect(await client.closed()).toMatch(/^HTTP\/1\.1 400 .*not valid HTTP/s)
+  })
+})
+
+it('a connection that breaks within a body is no error of the server', async () => {
+  const logged: string[] = []
+  const logger = pino({ level: 'error' }, { write: (line) => void logged.push(line) })
+  const logging = await httpApp({}, { logger })
+  onTestFinished(() => logging.close())
+  let answered = 0
+  logging.server.on('request', (_request, response) => response.once('close', () => (answered += 1)))
+  const address = await logging.listen({ port: 0, host: '127.0.0.1' })
+  const paths = [MESSAGES, '/echoAtTime', `${MESSAGES}/batch`, '/v1/queues/q/claim']
+  for (const [i, path] of paths.entries()) {
+    const { socket } = await connectRaw(address)
+    const begun = once(logging.server, 'request')
+    socket.write(rawPost(path, '{').toString().replace('length: 1', 'length: 10'))
+    await begun
+    socket.resetAndDestroy()
+    await until('the server knows', () => answered > i)
+  }
+  expect(logged).toEqual([])
 })
 
 describe('a server that closes', () => {

@@ -14,6 +14,8 @@ export interface Held {
   hasRoomFor(bytes: number): boolean
   /** Counts bytes of its body that have come. @returns false, and counts none, where there is no room for them */
   hold(bytes: number): boolean
+  /** The same for a body of which parts are let go: says how many bytes of it are held now. */
+  holdOnly(bytes: number): boolean
   /** Counts it out with all of its bytes: it is done, or only waits. Idempotent. */
   leave(): void
 }
@@ -64,12 +66,17 @@ export function createInHand(mostBytes: number): InHand {
     }
 
     hold(bytes: number): boolean {
+      return this.holdOnly(this.#bytes + bytes)
+    }
+
+    holdOnly(bytes: number): boolean {
       if (this.#hasLeft) return true
       if (this.#tally.isClosed) return false // nobody waits for it
-      if (!this.hasRoomFor(bytes)) return false
-      this.#bytes += bytes
-      this.#tally.bytes += bytes
-      all.bytes += bytes
+      const more = bytes - this.#bytes
+      if (more > 0 && !this.hasRoomFor(more)) return false
+      this.#bytes = bytes
+      this.#tally.bytes += more
+      all.bytes += more
       return true
     }
 

@@ -437,6 +437,42 @@ describe('answerLines', () => {
   })
 })
 
+describe('the bytes that a stream of lines holds', () => {
+  const line = (characters: number) => `${'x'.repeat(characters - 1)}\n`
+  const taking = { takeText: async () => ({ id: 'x', status: 201 as const }) }
+  const rest = { intake: taking, bodyLimit: LIMIT, ending: new AbortController().signal }
+
+  it('are told as they come, and as their results go out', async () => {
+    const told: number[] = []
+    const hold = (bytes: number) => told.push(bytes) > 0
+    const source = Readable.from([line(100), 'y'.repeat(70), 'y'.repeat(30)].map((text) => Buffer.from(text)))
+    for await (const _ of answerLines(source, { ...rest, onEarlyEnd: () => undefined, hold }));
+    expect(Math.max(...told)).toBeLessThanOrEqual(200)
+    expect(told).toContain(100)
+    expect(told.at(-1)).toBe(100) // the last line, whose end was that of the stream
+  })
+
+  it('end it with a 503 for the next line where there is no room, and what is left is read', async () => {
+    const pieces = [line(10), 'y'.repeat(500), 'y'.repeat(400), 'z'.repeat(10)]
+    const source = Readable.from(pieces.map((text) => Buffer.from(text)))
+    let early = 0
+    const onEarlyEnd = () => {
+      early += 1
+    }
+    const results: string[] = []
+    const hold = (bytes: number) => bytes < 600
+    for await (const text of answerLines(source, { ...rest, onEarlyEnd, hold })) results.push(text)
+    const last = JSON.parse(results.at(-1) ?? '') as object
+    expect(last).toMatchObject({
+      line: 2,
+      status: 503,
+      detail: expect.stringMatching(/^the server has more/),
+    })
+    expect(early).toBe(1)
+    await until('all of it is read', () => source.readableEnded)
+  })
+})
+
 describe('createLineSplitter', () => {
   it('keeps nothing of a line that never ends', () => {
     const splitter = createLineSplitter(LIMIT)

@@ -207,6 +207,9 @@ describe('a request', () => {
         socket.write(`${head}0\r\n\r\n`)
         await until('it is answered', () => received().includes('\r\n\r\n'))
         expect(received(), coding).toMatch(/^HTTP\/1\.1 501 .*transfer-encoding/s)
+        socket.end()
+        await until('it is over', () => socket.readableEnded || socket.destroyed)
+        expect(received().match(/HTTP\/1\.1 /g), coding).toHaveLength(1)
       }
     }
     expect(stored).toEqual([])
@@ -248,6 +251,10 @@ describe('all bodies under way', () => {
     c.leave()
     expect(inHand.count).toBe(0)
     expect(a.hold(5)).toBe(true)
+    const [e, f] = [inHand.take(socket()), inHand.take(socket())]
+    expect([e.holdOnly(90), f.hold(20), e.holdOnly(10), f.hold(20)]).toEqual([true, false, true, true])
+    expect([e.holdOnly(81), e.holdOnly(80)]).toEqual([false, true])
+    for (const each of [e, f]) each.leave()
     const d = inHand.take(socket())
     expect([d.hold(100), inHand.count]).toEqual([true, 1])
   })

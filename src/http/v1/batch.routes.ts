@@ -85,7 +85,8 @@ export const batchRoutes: FastifyPluginAsyncTypebox<BatchRoutesOptions> = async 
           if (failure instanceof Refusal) broken.abort(failure)
         })
         const ending = AbortSignal.any([closing.signal, broken.signal])
-        const results = answerLines(body, { intake, bodyLimit, ending, onEarlyEnd: hangUp })
+        const hold = (bytes: number) => request.inHand?.holdOnly(bytes) !== false
+        const results = answerLines(body, { intake, bodyLimit, ending, onEarlyEnd: hangUp, hold })
         return reply.type(LINES_TYPE).send(Readable.from(results))
       }
       // No message is longer than all of them, which is told beforehand unless the body comes in chunks.

@@ -17,6 +17,8 @@ export interface Line {
 
 /** Finds the lines in a stream of bytes, in whatever pieces it comes. */
 export interface LineSplitter {
+  /** how many bytes are kept of a line whose end has not come */
+  readonly keptBytes: number
   /** The lines that end in this piece, blank ones left out, and at once the one that has become too large. */
   split(piece: Buffer): Generator<Line>
   /** The last line, if no line feed ended it. */
@@ -59,6 +61,9 @@ export function createLineSplitter(limit: number): LineSplitter {
   }
 
   return {
+    get keptBytes() {
+      return keptBytes
+    },
     *split(piece) {
       for (let from = 0; from < piece.length; ) {
         const lineFeed = piece.indexOf(LINE_FEED, from)

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
-import type { Refusal } from '../refusal.ts'
+import { TOO_MUCH_IN_HAND } from '../body-text.ts'
+import { Refusal } from '../refusal.ts'
 import { type Intake, type Outcome, toItemReply, unconfirmed } from './batch.ts'
 import { createLineSplitter, type Line } from './lines.ts'
 
@@ -18,6 +19,8 @@ export interface AnswerOptions {
   readonly ending: AbortSignal
   /** told before the end of the results, when they end although there may be more lines, which are read and dropped */
   readonly onEarlyEnd: () => void
+  /** told how much of the source is held, in bytes or characters; @returns false where there is no room for that */
+  readonly hold?: (bytes: number) => boolean
 }
 
 interface Group {
@@ -35,14 +38,20 @@ interface Answer {
  * Takes in one message a line, and yields the results as NDJSON, in order, as soon as Redis has confirmed them.
  *
  * Nothing piles up: at most 500 lines and a few mebibytes of them are between the source and the results, and the
- * source is read only as the results are taken. A line that Redis did not confirm ends the reading, and so does `ending`;
- * what was handed in by then is still answered. A source that breaks off ends the results without an error,
+ * source is read only as the results are taken. A line that Redis did not confirm ends the reading, and so do `ending` and
+ * a server that has no room for more; what was handed in by then is still answered. A source that breaks off ends the results without an error,
  * as there is nobody left to read one.
  */
 export async function* answerLines(source: Readable, options: AnswerOptions): AsyncGenerator<string> {
-  const { intake, bodyLimit, ending, onEarlyEnd } = options
-  const groups = groupsOf(source, bodyLimit)
+  const { intake, bodyLimit, ending, onEarlyEnd, hold = () => true } = options
   const unanswered: { readonly group: Group; readonly answer: Promise<Answer> }[] = []
+  let kept = 0
+  const holdAll = () => hold(kept + charactersOf(unanswered))
+  const groups = groupsOf(source, bodyLimit, (bytes) => {
+    kept = bytes
+    if (!holdAll()) throw new Refusal(TOO_MUCH_IN_HAND)
+  })
+  let why: Refusal | undefined
   let reading: Promise<Group | 'end' | 'stop'> | undefined
   let state: 'reading' | 'ended' | 'failed' | 'stopped' = 'reading'
   let lastLine = 0
@@ -54,7 +63,10 @@ export async function* answerLines(source: Readable, options: AnswerOptions): As
       if (ending.aborted) return stop()
       groups.next().then(
         ({ value, done }) => resolve(done ? 'end' : value),
-        () => resolve('end'),
+        (error) => {
+          if (error instanceof Refusal) why = error
+          resolve(error instanceof Refusal ? 'stop' : 'end')
+        },
       )
     })
   const onEnding = () => stop()
@@ -69,6 +81,7 @@ export async function* answerLines(source: Readable, options: AnswerOptions): As
 
       if (typeof next === 'object' && 'results' in next) {
         unanswered.shift()
+        holdAll()
         if (next.failed) state = 'failed'
         if (state === 'failed') reading = undefined
         yield next.results
@@ -84,8 +97,8 @@ export async function* answerLines(source: Readable, options: AnswerOptions): As
     }
     if (state === 'ended') return
     onEarlyEnd()
-    void drop(groups)
-    if (state === 'stopped') yield toText(lastLine + 1, toOutcome(ending.reason))
+    void drop(groups).then(() => source.resume())
+    if (state === 'stopped') yield toText(lastLine + 1, toOutcome(why ?? ending.reason))
   } finally {
     ending.removeEventListener('abort', onEnding)
   }
@@ -102,20 +115,27 @@ async function drop(groups: AsyncIterable<Group>): Promise<void> {
 
 function hasRoom(unanswered: readonly { readonly group: Group }[]): boolean {
   let lines = 0
-  let characters = 0
-  for (const { group } of unanswered) {
-    lines += group.lines.length
-    characters += group.characters
-  }
-  return lines <= READ_ON_LINES && characters <= READ_ON_CHARACTERS
+  for (const { group } of unanswered) lines += group.lines.length
+  return lines <= READ_ON_LINES && charactersOf(unanswered) <= READ_ON_CHARACTERS
 }
 
-/** Never waits for more of the source while it has a line. */
-async function* groupsOf(source: Readable, bodyLimit: number): AsyncGenerator<Group, undefined> {
+function charactersOf(unanswered: readonly { readonly group: Group }[]): number {
+  let characters = 0
+  for (const { group } of unanswered) characters += group.characters
+  return characters
+}
+
+/** Never waits for more of the source while it has a line. @param onKept told how much is kept of a line without an end */
+async function* groupsOf(
+  source: Readable,
+  bodyLimit: number,
+  onKept: (bytes: number) => void,
+): AsyncGenerator<Group, undefined> {
   const splitter = createLineSplitter(bodyLimit)
   // Destroying the source would close the connection, on which the results are still to go out.
   for await (const piece of source.iterator({ destroyOnReturn: false })) {
     yield* grouped(splitter.split(piece as Buffer))
+    onKept(splitter.keptBytes)
   }
   yield* grouped(splitter.rest())
 }

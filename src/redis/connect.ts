@@ -147,6 +147,9 @@ function reasonOf(error: Error | undefined): string {
   return error.message
 }
 
+/** What a Redis says of a command that was renamed, and a proxy of one that it does not pass on. */
+const NO_SUCH_COMMAND = /^ERR\b.*\bcommand\b/
+
 function watch(client: Redis | Cluster): RedisConnection {
   let lastError: Error | undefined
   let state: 'ready' | 'away' = 'away'
@@ -159,9 +162,14 @@ function watch(client: Redis | Cluster): RedisConnection {
   }
   client.on('error', (error: Error) => {
     lastError = error
-    // The client would go on in database 0, and messages would be stored there.
     const { command } = error as { command?: { name?: string } }
-    if (error.name === 'ReplyError' && command?.name === 'select') client.disconnect(true)
+    if (error.name !== 'ReplyError') return
+    // The client would go on in database 0, and messages would be stored there.
+    if (command?.name === 'select') client.disconnect(true)
+    // The client asks for INFO before it is ready, and so never is where that command has been taken away. This is read
+    // at the next attempt to connect.
+    if (command?.name === 'info' && NO_SUCH_COMMAND.test(error.message))
+      client.options.enableReadyCheck = false
   })
   client.on('ready', () => {
     lastError = undefined

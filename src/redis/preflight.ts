@@ -13,6 +13,7 @@ export const SHORTEST: Readonly<Record<string, readonly string[]>> = {
   HKEYS: [],
   HLEN: [],
   HMGET: ['f'],
+  HSCAN: ['0'],
   HSET: ['f', 'v'],
   INCRBY: ['1'],
   MGET: [],
@@ -24,6 +25,7 @@ export const SHORTEST: Readonly<Record<string, readonly string[]>> = {
   SISMEMBER: ['m'],
   SMEMBERS: [],
   STRLEN: [],
+  TYPE: [],
   XADD: ['*', 'f', 'v'],
   ZADD: ['1', 'm'],
   ZCARD: [],
@@ -31,9 +33,14 @@ export const SHORTEST: Readonly<Record<string, readonly string[]>> = {
   ZRANGE: ['0', '1'],
   ZREM: ['m'],
   ZREMRANGEBYRANK: ['0', '1'],
+  ZSCAN: ['0'],
   ZSCORE: ['m'],
 }
 
+/** Commands that what only reads never calls, though a file it includes may. */
+const WRITES: ReadonlySet<string> = new Set(
+  'DEL HDEL HSET INCRBY PEXPIRE SADD SET XADD ZADD ZREM ZREMRANGEBYRANK'.split(' '),
+)
 /** Commands without a key. */
 const WITHOUT_KEY: ReadonlySet<string> = new Set(['TIME'])
 
@@ -46,7 +53,7 @@ const LOOK_AT: Readonly<Record<string, string>> = {
 }
 
 export interface Preflight {
-  /** one line of Lua; "" for a script that only reads */
+  /** one line of Lua */
   readonly lua: string
   /** the commands it takes to run the script, in capitals, the preflight included */
   readonly commands: readonly string[]
@@ -73,14 +80,16 @@ export function preflight(
   // The second form is that of a choice: redis.call(x and "HSET" or "ZADD", ...).
   const calls = code.matchAll(/redis\.call\((?:[^",()]*(?:"\w+")? and )?"([A-Z]+)"(?: or "([A-Z]+)")?/g)
   const called = [...calls].flatMap(([, one, other]) => [one, other].filter((each) => each !== undefined))
-  // What only reads does nothing by half.
-  if (firstLine.includes('no-writes')) return { lua: '', commands: [...new Set(called)].sort() }
-  const looks = keyTypes.map((type) => {
+  // What only reads does nothing by half, and asks for its rights only so as to tell which it lacks.
+  const onlyReads = firstLine.includes('no-writes')
+  const looks = (onlyReads ? [] : keyTypes).map((type) => {
     const look = LOOK_AT[type]
     if (look === undefined) throw new Error(`a key has no type that is known, but ${JSON.stringify(type)}`)
     return look
   })
-  const commands = [...new Set([...called, ...looks])].sort()
+  const commands = [...new Set([...called, ...looks])]
+    .filter((command) => !(onlyReads && WRITES.has(command)))
+    .sort()
   const rights = commands.map((command) => {
     if (WITHOUT_KEY.has(command)) return refuseWithout(command, [])
     const behind = SHORTEST[command]

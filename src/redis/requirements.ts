@@ -29,15 +29,10 @@ export async function checkRequirements(
   return checkNode(client, allowEviction)
 }
 
-const isReply = (error: unknown): error is Error => error instanceof Error && error.name === 'ReplyError'
-
 async function checkNode(node: Redis, allowEviction: boolean): Promise<string[]> {
-  let info: Map<string, string>
-  try {
-    info = parseInfo(await node.info())
-  } catch (error) {
-    if (!isReply(error) || !error.message.startsWith('NOPERM')) throw error
-    return ['this Redis user may not ask for INFO: version, eviction policy and persistence were not checked']
+  const info = await infoOf(node)
+  if (info === REFUSED) {
+    return ['Redis refuses INFO: version, eviction policy and persistence were not checked']
   }
   const warnings = checkVersion(info)
   const policy = info.get('maxmemory_policy')
@@ -90,8 +85,11 @@ function checkVersion(info: ReadonlyMap<string, string>): string[] {
   return []
 }
 
-function parseInfo(text: string): Map<string, string> {
-  return new Map(text.split('\r\n').flatMap((line) => (line.includes(':') ? [splitAtColon(line)] : [])))
+/** Of something other than text, as a proxy may answer, and of a field without a value nothing is known. */
+function parseInfo(reply: unknown): Info {
+  const lines = typeof reply === 'string' ? reply.split(/\r?\n/) : []
+  const fields = lines.flatMap((line) => (line.includes(':') ? [splitAtColon(line)] : []))
+  return new Map(fields.filter(([, value]) => value !== ''))
 }
 
 function splitAtColon(line: string): [string, string] {
@@ -139,8 +137,8 @@ export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFact
   const infos = await answersOf(nodes.map((node) => infoOf(node, withinMs)))
   const sum = (name: string) =>
     infos.reduce<number | null>((total, info) => {
-      const value = info.get(name)
-      return total === null || value === undefined ? null : total + Number(value)
+      const value = Number(info.get(name) ?? Number.NaN)
+      return total === null || Number.isNaN(value) ? null : total + value
     }, 0)
   const [first] = infos
   return {
@@ -150,10 +148,13 @@ export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFact
   }
 }
 
-/** Nothing where the user lacks the right to ask. */
-const infoOf = (node: Redis, withinMs: number | undefined) =>
+type Info = ReadonlyMap<string, string>
+const REFUSED: Info = new Map()
+
+/** REFUSED where the user lacks the right to ask, or whoever runs Redis has taken the command away. */
+const infoOf = (node: Redis, withinMs?: number): Promise<Info> =>
   asking('INFO', node.info(), withinMs).then(parseInfo, (error: SchedulerError) => {
-    if (error.code === 'STORE_REFUSED') return new Map<string, string>()
+    if (error.code === 'STORE_REFUSED') return REFUSED
     throw error
   })
 

@@ -207,7 +207,7 @@ describe('a Redis', () => {
     await redis.client.call('ACL', 'SETUSER', 'shy', 'on', '>pw', '~*', '&*', '+@all', '-info')
     const fleet = await startFleet({ size: 1, redisUrl: redis.url.replace('redis://', 'redis://shy:pw@') })
     expect(fleet.servers[0]?.log.map((line) => line.msg)).toContainEqual(
-      expect.stringMatching(/may not ask for INFO/),
+      expect.stringMatching(/refuses INFO/),
     )
     await fleet.untilDelivered(await fleet.schedule(1, Date.now()))
   })

@@ -212,6 +212,29 @@ describe('a right that is lacking', () => {
   })
 })
 
+it.each([
+  // As where the command was renamed, and as a proxy says of one that it does not pass on.
+  ['is unknown', [], '-info'],
+  [
+    'answers something other than text',
+    ['--rename-command', 'INFO', '', '--rename-command', 'LASTSAVE', 'INFO'],
+    '+info',
+  ],
+])('a Redis whose INFO %s is used, and its fields in the stats are null', async (_what, args, rule) => {
+  const redis = await startRedis({ args })
+  onTestFinished(() => redis.stop())
+  await redis.client.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', rule)
+  const proxy = await startFaultyProxy(redis.port)
+  proxy.rewrite('-NOPERM ', '-ERR the ')
+  const fleet = await startFleet({ size: 1, redisUrl: `redis://app:pw@127.0.0.1:${proxy.port}` })
+  const [server] = fleet.servers as [Service]
+  await until('it is ready', async () => (await statusOf(server, '/ready')) === 200)
+  const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
+  expect(status).toBe(200)
+  expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
+  await fleet.untilDelivered(await fleet.schedule(1, Date.now()))
+})
+
 it('a Redis that does not tell its policy, persistence, version or memory is used, with warnings that say so', async () => {
   const redis = await startRedis()
   const proxy = await startFaultyProxy(redis.port)

@@ -139,6 +139,24 @@ describe('a script that lacks a right half-way', () => {
     expect(await snapshot()).not.toBe(before)
   })
 
+  const reads: Readonly<Record<string, () => Promise<unknown>>> = {
+    find: () => messageScripts.find(0, ['later']),
+    count: () => messageScripts.count(0),
+  }
+  it.each(Object.keys(reads))('%s, which only reads, says which', async (name) => {
+    await redis.client.flushall()
+    await grant()
+    for (const command of loadScript(name).commands.map((each) => each.toLowerCase())) {
+      await grant(`-${command}`)
+      await expect(reads[name]?.()).rejects.toMatchObject({
+        code: 'STORE_REFUSED',
+        message: expect.stringContaining(`lacks +${command}`),
+      })
+    }
+    await grant()
+    await reads[name]?.()
+  })
+
   it('stores nothing that it may not publish, and claims all the same', async () => {
     await redis.client.flushall()
     await grant('resetchannels')

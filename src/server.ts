@@ -142,7 +142,12 @@ async function untilLookedAt(watch: RedisWatch, { target, logger, onUnfit }: Ser
   if (looked) return
   const why = watch.whyNot() ?? ''
   if (why.includes('sentinels are unreachable') && REFUSED.test(why)) {
-    throw new UnfitRedisError(`the sentinels refused SENTINEL_USERNAME and SENTINEL_PASSWORD: ${why}`)
+    const hasOwn = target.kind === 'sentinel' && target.sentinelCredentials !== undefined
+    throw new UnfitRedisError(
+      hasOwn
+        ? `the sentinels refused SENTINEL_USERNAME and SENTINEL_PASSWORD: ${why}`
+        : `the sentinels want credentials other than those in REDIS_URL; set SENTINEL_USERNAME and SENTINEL_PASSWORD: ${why}`,
+    )
   }
   if (REFUSED.test(why)) {
     throw new UnfitRedisError(`Redis refused the credentials in REDIS_URL: ${why}`)

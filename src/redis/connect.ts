@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
+import { sentinelsThatMayWant } from './sentinel-credentials.ts'
 import type { RedisTarget } from './url.ts'
 
 /** Connections of a service start with this, so that an embedded Redis can count its users. */
@@ -76,13 +77,19 @@ function optionsFor(target: Exclude<RedisTarget, { kind: 'cluster' }>) {
         ...common,
         sentinels: target.sentinels.map((node) => ({ ...node })),
         name: target.name,
-        sentinelUsername: target.sentinelCredentials?.username ?? '',
-        sentinelPassword: target.sentinelCredentials?.password ?? '',
+        ...credentialsForSentinels(target),
         ...(target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: tlsOf(target) } : {}),
       }
     default:
       return target satisfies never
   }
+}
+
+/** Their own, or those of Redis where they want some: many have one password for both. */
+function credentialsForSentinels(target: Extract<RedisTarget, { kind: 'sentinel' }>) {
+  const { sentinelCredentials: own, password } = target
+  if (own !== undefined) return { sentinelUsername: own.username ?? '', sentinelPassword: own.password ?? '' }
+  return password === undefined ? {} : { Connector: sentinelsThatMayWant(target) }
 }
 
 const tlsOf = ({ ca }: RedisTarget) => (ca === undefined ? {} : { ca })

@@ -1,4 +1,4 @@
-interface Credentials {
+export interface Credentials {
   readonly username?: string
   readonly password?: string
 }
@@ -24,7 +24,7 @@ export type RedisTarget =
       readonly kind: 'sentinel'
       readonly sentinels: readonly RedisNode[]
       readonly name: string
-      /** for the sentinels; the others are for Redis */
+      /** for the sentinels; the others are for Redis, and for sentinels that want some where these are left out */
       readonly sentinelCredentials?: Credentials
     } & Common)
 
@@ -37,7 +37,7 @@ export interface TargetSettings {
 
 export const REDIS_URL_FORMS =
   'redis://[user:password@]host:port[/db], rediss://..., unix:///path/to.sock[?db=n], ' +
-  'several comma-separated nodes for a cluster, or redis+sentinel://[user:password@]host:port,host:port/name[/db], with rediss+sentinel:// for TLS; user and password are those of Redis'
+  'several comma-separated nodes for a cluster, or redis+sentinel://[user:password@]host:port,host:port/name[/db], with rediss+sentinel:// for TLS; user and password are those of Redis, and of sentinels that want some'
 
 /**
  * Reads a `REDIS_URL`.
@@ -66,7 +66,7 @@ export function parseRedisTarget(url: string, settings: TargetSettings): RedisTa
   const { ca, sentinelUsername: username, sentinelPassword: password } = settings
   const parsed = parseRedisUrl(url)
   const target = ca === undefined ? parsed : { ...parsed, ca }
-  if (target.kind !== 'sentinel') return target
+  if (target.kind !== 'sentinel' || (username === undefined && password === undefined)) return target
   const sentinelCredentials = {
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),

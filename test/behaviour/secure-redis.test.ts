@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises'
+import { Redis } from 'ioredis'
 import { expect, it, onTestFinished } from 'vitest'
 import { type Certificates, makeCertificates } from '../support/certificates.ts'
 import { startFleet } from '../support/fleet.ts'
@@ -14,6 +15,7 @@ async function expectServed(redisUrl: string, env: Readonly<Record<string, strin
   expect(status).toBe(201)
   await fleet.untilDelivered([body.id])
   expect((await server.get('/health')).status).toBe(200)
+  expect(server.stderr()).toBe('')
 }
 
 async function startSecure(certificates: Certificates) {
@@ -67,12 +69,57 @@ it('sentinels with a password of their own are asked with it, and Redis with tha
   for (const { client } of nodes) await client.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all')
   const withUser = url.replace('://', '://app:pw@')
   await expectServed(withUser, { SENTINEL_PASSWORD: 'of-sentinels' })
-  for (const SENTINEL_PASSWORD of ['', 'wrong']) {
+  for (const [SENTINEL_PASSWORD, line] of [
+    [
+      '',
+      /^carillon: the sentinels want credentials .* set SENTINEL_USERNAME and SENTINEL_PASSWORD: .*WRONGPASS/,
+    ],
+    ['wrong', /^carillon: the sentinels refused SENTINEL_USERNAME and SENTINEL_PASSWORD: /],
+  ] as const) {
     const { code, stderr } = await refusedStart({ REDIS_URL: withUser, SENTINEL_PASSWORD })
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^carillon: the sentinels refused SENTINEL_USERNAME and SENTINEL_PASSWORD: /)
+    expect(stderr).toMatch(line)
     expect(stderr).not.toContain('of-sentinels')
+    expect(stderr.trimEnd()).not.toContain('\n')
   }
+  const { stderr } = await refusedStart({ REDIS_URL: url })
+  expect(stderr).toMatch(/set SENTINEL_USERNAME and SENTINEL_PASSWORD: .*NOAUTH/)
+})
+
+it.each([
+  ['a password', ':pw@', ['--requirepass', 'pw']],
+  ['a user', 'app:pw@', ['--requirepass', 'other', '--user', 'app', 'on', '>pw', 'allchannels', '+@all']],
+])(
+  'sentinels that want %s that Redis wants, too, are asked with that of the URL',
+  async (_what, of, args) => {
+    const { url, nodes } = await startGuarded({
+      sentinelPassword: args[1] ?? '',
+      sentinelArgs: async (knownAt) => ({ args, knownAt }),
+    })
+    // The connections that replicas and sentinels have are not asked for it.
+    for (const { client } of nodes) {
+      await client.config('SET', 'requirepass', 'pw')
+      await client.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all')
+    }
+    await expectServed(url.replace('://', `://${of}`), {})
+    const { stderr } = await refusedStart({
+      REDIS_URL: url.replace('://', `://${of}`),
+      SENTINEL_PASSWORD: 'wrong',
+    })
+    expect(stderr).toMatch(/the sentinels refused SENTINEL_USERNAME and SENTINEL_PASSWORD: .*WRONGPASS/)
+  },
+)
+
+it('a sentinel without a password is not offered that of the URL, also beside one that wants it', async () => {
+  const { url, nodes } = await startGuarded({})
+  for (const { client } of nodes) await client.config('SET', 'requirepass', 'pw')
+  const withPassword = url.replace('://', '://:pw@')
+  // The client library would say on standard error that it was not asked for.
+  await expectServed(withPassword, {})
+  const sentinel = new Redis({ port: Number(/:(\d+)/.exec(url)?.[1]), protocol: 2 })
+  onTestFinished(() => sentinel.disconnect())
+  await sentinel.call('ACL', 'SETUSER', 'default', 'resetpass', '>pw')
+  await expectServed(withPassword, {})
 })
 
 it('sentinels with users of an ACL are asked as one of them', async () => {

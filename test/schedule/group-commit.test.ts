@@ -274,7 +274,7 @@ describe('group commit', () => {
       schedule(...args) {
         // One after the other, as Redis runs them.
         const call = calls.then(async () => {
-          await delay(400)
+          await delay(200)
           return w.scripts.schedule(...args)
         })
         calls = call.then(() => undefined)
@@ -283,7 +283,7 @@ describe('group commit', () => {
     }
     const commit = commitTo(scripts)
     const dueAt = (await w.now()) + 60_000
-    const stored = await Promise.all(Array.from({ length: 5_000 }, () => commit.add(draft(dueAt))))
+    const stored = await Promise.all(Array.from({ length: 10_000 }, () => commit.add(draft(dueAt))))
     expect(new Set(await w.client.hkeys(w.keys.messages))).toEqual(new Set(stored.map(({ id }) => id)))
   })
 

@@ -39,7 +39,7 @@
 --                      "duplicate", "conflict": its client-made id is known, with the same or other content;
 --                      "moved": it is not known here, and its rule's time has come
 -- Writes   the call's own key; records, due times and tags of the messages it does not name; publishes for each lane
---          that has a new first message. All that can fail is read before the first write.
+--          that has a new first message. All that can fail is read before the first write; what fails all the same is undone.
 -- Cost     O(n log S), n = messages, S = scheduled messages
 --@include lib/clock.lua
 --@include lib/batch.lua
@@ -61,19 +61,15 @@ local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], 
 local run_by, future_from = tonumber(ARGV[6]), math.min(now, tonumber(ARGV[7]) or now)
 local FIRST, WIDTH = 8, 4
 
--- answered_before(): the answer of the copy of this call that ran, nil if none has.
-local function answered_before()
-  local answer = redis.call("GET", call)
-  if not answer then return nil end
+local answered = redis.call("GET", call)
+if answered then
+  -- A copy of this call has run.
   local reply = { exact_now }
-  for word in string.gmatch(answer, "%S+") do reply[#reply + 1] = word end
+  for word in string.gmatch(answered, "%S+") do reply[#reply + 1] = word end
   local ran_at, head = tonumber(reply[2]), tonumber(reply[3])
   reply[3] = head and digits(math.max(0, ran_at + head - now)) or ""
   return reply
 end
-
-local before = answered_before()
-if before then return before end
 if now > run_by then return { exact_now, "", "" } end
 
 -- with_creation_time(body): a server-made id tells when it was made; for others the record does.
@@ -90,7 +86,8 @@ for i = FIRST, #ARGV, WIDTH do
   ids[#ids + 1] = ARGV[i]
   if is_client_rule(ARGV[i + 2]) then client_ids[#client_ids + 1] = ARGV[i] end
 end
-local stored, finished = values_of(messages, ids), finished_prints(seen_prefix, client_ids)
+local stored = values_of(messages, ids)
+local finished = #client_ids > 0 and finished_prints(seen_prefix, client_ids)
 
 -- taken[id]: of those that this call stores, the fingerprint of a client-made id, else true.
 local taken = {}
@@ -139,18 +136,39 @@ for nth = 1, #ids do
   end
 end
 
--- The last of what can fail is read here; from then on everything is written.
-local outcomes, head = outcomes_of(history, used_again), note_heads(due_sets, places, now)
+-- The last of what can fail is read here.
+local outcomes = #used_again > 0 and outcomes_of(history, used_again)
+local head = note_heads(due_sets, places, now)
 if next(new_streams) then redis.call("SCARD", streams.names) end
 reply[3] = head == "" and "" or digits(head)
-local answer = digits(now) .. " " .. (head == "" and "-" or reply[3])
-if #reply > 3 then answer = answer .. " " .. table.concat(reply, " ", 4) end
-redis.call("SET", call, answer, "PXAT", digits(run_by + 1 - clock_offset_ms))
-forget_outcomes(history, outcomes)
-in_slices(records, 2, function(first, last)
-  redis.call("HSET", messages, unpack(records, first, last))
-end)
-index_all_tags(tag_prefix, tags)
-for stream in pairs(new_streams) do know_stream(streams, stream) end
-write_places(due_sets, places, wake_channel, shard, now)
+
+local function write()
+  local answer = reply[2] .. " " .. (head == "" and "-" or reply[3])
+  if #reply > 3 then answer = answer .. " " .. table.concat(reply, " ", 4) end
+  redis.call("SET", call, answer, "PXAT", digits(run_by + 1 - clock_offset_ms))
+  in_slices(records, 2, function(first, last)
+    redis.call("HSET", messages, unpack(records, first, last))
+  end)
+  index_all_tags(tag_prefix, tags)
+  for stream in pairs(new_streams) do know_stream(streams, stream) end
+  write_places(due_sets, places, wake_channel, shard, now)
+  if outcomes then forget_outcomes(history, outcomes) end
+end
+
+-- undo(): the opposite, as far as Redis lets it.
+local function undo()
+  for i = 1, #records, 2 do redis.pcall("HDEL", messages, records[i]) end
+  unindex_all_tags(tag_prefix, tags)
+  for lane, place in pairs(places) do
+    for i = 2, #place.members, 2 do pcall(unplace, due_sets, lane, place.members[i]) end
+  end
+  redis.pcall("DEL", call)
+end
+
+-- Should a right be taken away just now: a call that fails has stored nothing.
+local written, refusal = pcall(write)
+if not written then
+  undo()
+  return type(refusal) == "table" and refusal or redis.error_reply(refusal)
+end
 return reply

@@ -87,13 +87,15 @@ end
 -- write_places(due, places, channel, shard, now, moves): puts messages on the schedule, or, where moves is true, moves
 -- them within their lane, and wakes sleeping servers for each lane that has a new first message. After note_heads.
 local function write_places(due, places, channel, shard, now, moves)
-  local laned, heads = {}, { [due.hosts] = {}, [due.queues] = {} }
+  local laned, heads
   for lane, place in pairs(places) do
     local set, members = due_set(due, lane), place.members
     in_slices(members, 2, function(first, last)
       redis.call("ZADD", set, unpack(members, first, last))
     end)
     if is_indexed(lane) then
+      laned = laned or {}
+      heads = heads or { [due.laned] = laned, [due.hosts] = {}, [due.queues] = {} }
       for i = 1, #members do laned[#laned + 1] = members[i] end
       local head = moves and head_due(set) or place.earliest
       if moves or not place.head_before or head < place.head_before then
@@ -102,8 +104,7 @@ local function write_places(due, places, channel, shard, now, moves)
       end
     end
   end
-  heads[due.laned] = laned
-  for index, members in pairs(heads) do
+  for index, members in pairs(heads or {}) do
     in_slices(members, 2, function(first, last)
       redis.call("ZADD", index, unpack(members, first, last))
     end)

@@ -7,14 +7,16 @@ export const LUA_FOLDER = new URL('../../lua/', import.meta.url)
 export interface LuaSource {
   readonly name: string
   readonly lua: string
+  /** the same with its preflight behind its first line; equal for a script that has none */
+  readonly preflighted: string
   readonly numberOfKeys: number
   /** the commands it takes to run it, in capitals */
   readonly commands: readonly string[]
 }
 
 /**
- * Splices a script's one-level includes, puts its preflight behind its first line, and checks its header: every `KEYS[n]` the code uses is declared
- * in the header, without gaps, and the other way round.
+ * Splices a script's one-level includes, makes its preflight, and checks its header: every `KEYS[n]` the code uses is
+ * declared in the header, without gaps, and the other way round.
  *
  * @param read answers the text of a file below `lua/`
  * @throws Error naming the script when the header lies or an include includes
@@ -45,8 +47,8 @@ export function parseScript(name: string, read: (path: string) => string): LuaSo
       channelAt: channelAt === undefined ? undefined : Number(channelAt),
     })
     return {
-      ...{ name, numberOfKeys: declared.size, commands: check.commands },
-      lua: [first, check.lua, ...rest].join('\n'),
+      ...{ name, numberOfKeys: declared.size, lua, commands: check.commands },
+      preflighted: [first, check.lua, ...rest].join('\n'),
     }
   } catch (error) {
     throw new Error(`${name}.lua: ${(error as Error).message}`, { cause: error })

@@ -60,12 +60,11 @@ export interface Preflight {
 }
 
 /**
- * Makes what a script begins with: whatever Redis could refuse half-way is refused before anything is written. A call
- * that fails has then stored nothing, and no message falls between two keys.
+ * Makes what a script begins with where its caller wants to be sure: whatever Redis could refuse half-way is refused
+ * before anything is written. A call that fails has then stored nothing, and no message falls between two keys.
  *
- * It takes Redis a tenth of a microsecond for each command, and a quarter for each key. Scripts
- * that only drain, and so go on when Redis is out of memory, do without the right to publish: whoever is not told looks a
- * second later.
+ * Scripts that only drain, and so go on when Redis is out of memory, do without the right to publish: whoever is not
+ * told looks a second later.
  *
  * @param code the script with its includes, without comments
  * @param keyTypes of its keys, in order

@@ -172,7 +172,7 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
   const { historyMax, historyTtlMs, dedupWindowMs, deadMax, deadTtlMs } = options.retention
   const wakeChannel = wakeChannelOf(namespace)
   const keys = keyBook(namespace)
-  const schedule = defineScript(client, 'schedule')
+  const schedule = defineScript(client, 'schedule', true)
   const claim = defineScript(client, 'claim')
   const acknowledge = defineScript(client, 'acknowledge')
   const release = defineScript(client, 'release')

@@ -26,6 +26,8 @@ let redis: TestRedis
 let connection: RedisConnection
 let rights: Rights
 let scripts: Scripts
+/** whose next call begins with a preflight */
+let fresh: () => Scripts
 let messageScripts: MessageScripts
 
 /** Gives the user the least that it needs, and then these rules. */
@@ -40,7 +42,8 @@ beforeAll(async () => {
   connection = connect(parseRedisUrl(redis.url.replace('redis://', 'redis://app:pw@')))
   await connection.waitUntilReady(60_000)
   const options = { ...SETTINGS, namespace: NAMESPACE }
-  scripts = createScripts(connection.client, options)
+  fresh = () => createScripts(connection.client, options)
+  scripts = fresh()
   messageScripts = createMessageScripts(connection.client, options)
   rights = createRights(connection.client, { namespace: NAMESPACE, db: 0, username: 'app' })
 })
@@ -93,7 +96,7 @@ describe('a script that lacks a right half-way', () => {
   let callsMade = 0
   const schedule = (entries: readonly ScheduleEntry[]) => {
     callsMade += 1
-    return scripts.schedule(0, entries, {
+    return fresh().schedule(0, entries, {
       token: `call ${callsMade}`,
       runBy: Date.now() + 60_000,
       firstSentAt: null,
@@ -155,6 +158,33 @@ describe('a script that lacks a right half-way', () => {
     }
     await grant()
     await reads[name]?.()
+  })
+
+  it('schedule undoes what it wrote when a right has been taken away since its preflight', async () => {
+    const { body } = entry('', { ...webhook, tags: ['t', 'other'] })
+    const ofShard = [keys.scheduled, keys.messages, keys.history, keys.delivered, keys.dropped, keys.laned]
+    const ofAll = [...ofShard, keys.hosts, keys.queues, keys.streams, `${keys.callPrefix}again`]
+    const args = ['0', 'channel', '0', keys.tagPrefix, keys.seenPrefix, String(Date.now() + 60_000), '']
+    const { lua, commands } = loadScript('schedule')
+    const refused: string[] = []
+    for (const command of commands) {
+      await redis.client.flushall()
+      await grant()
+      await schedule([entry('there', { ...webhook, tags: ['t'] })]) // so large that Redis stores the next the same way
+      const before = await snapshot()
+      await grant(`-${command.toLowerCase()}`)
+      const call = connection.client.eval(lua, ofAll.length, ...ofAll, ...args, 'new', '5000', 'any', body)
+      if (
+        await call.then(
+          () => false,
+          () => true,
+        )
+      ) {
+        refused.push(command)
+        expect(await snapshot(), command).toBe(before)
+      }
+    }
+    expect(refused).toEqual(expect.arrayContaining(['SET', 'HSET', 'ZADD']))
   })
 
   it('stores nothing that it may not publish, and claims all the same', async () => {

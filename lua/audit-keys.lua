@@ -19,8 +19,9 @@
 -- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id
 -- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[4]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
--- ARGV[5..]                 four per key:
---            part  "lock", "seen", "lane", "tag", "stream" or "" for others
+-- ARGV[5]  call_prefix      string   key of what a schedule call answered = call_prefix .. token
+-- ARGV[6..]                 four per key:
+--            part  its name in ShardKeys without Prefix, or "lane"
 --            name  what is behind its prefix
 --            key
 --            type  it must have, as TYPE tells it
@@ -40,6 +41,7 @@ local shard = {
   history = KEYS[7], delivered = KEYS[8], dropped = KEYS[9], laned = KEYS[10], hosts = KEYS[11], queues = KEYS[12],
   claims = KEYS[13], streams = KEYS[14],
   now = redis_now(tonumber(ARGV[1])), lock_prefix = ARGV[2], tag_prefix = ARGV[3], seen_prefix = ARGV[4],
+  call_prefix = ARGV[5],
 }
 local reply = {}
 local function add(kind, about, detail)
@@ -50,10 +52,12 @@ end
 local checks = {
   lock = check_lock,
   seen = check_seen,
+  call = check_call,
+  claims = check_claims,
   lane = function(_, lane) if is_indexed(lane) then check_lane(shard, lane, add) end end,
   stream = check_stream,
 }
-for i = 5, #ARGV, 4 do
+for i = 6, #ARGV, 4 do
   local part, name, key, wanted = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local found = redis.call("TYPE", key).ok
   if found ~= "none" and found ~= wanted then

@@ -19,11 +19,12 @@
 -- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id
 -- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[4]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
--- ARGV[5]  collection  "messages", "scheduled", "stream", "laned", "claimed", "dead", "attempts", "failures", "history",
+-- ARGV[5]  call_prefix      string   key of what a schedule call answered = call_prefix .. token
+-- ARGV[6]  collection  "messages", "scheduled", "stream", "laned", "claimed", "dead", "attempts", "failures", "history",
 --                      "delivered", "dropped", "hosts", "queues", "lane" or "tag"
--- ARGV[6]  name        string   which lane or tag; "" for the others
--- ARGV[7]  cursor      string   "0" for the first page
--- ARGV[8]  count       integer  about how many members
+-- ARGV[7]  name        string   which lane or tag; "" for the others
+-- ARGV[8]  cursor      string   "0" for the first page
+-- ARGV[9]  count       integer  about how many members
 --
 -- Returns  {cursor, looked_at, bytes, kind, name, detail, ...}: where the next page begins, "0" at the end; how many
 --          members were looked at, and of how many bytes; and three per finding
@@ -41,8 +42,9 @@ local shard = {
   history = KEYS[7], delivered = KEYS[8], dropped = KEYS[9], laned = KEYS[10], hosts = KEYS[11], queues = KEYS[12],
   claims = KEYS[13], streams = KEYS[14],
   now = redis_now(tonumber(ARGV[1])), lock_prefix = ARGV[2], tag_prefix = ARGV[3], seen_prefix = ARGV[4],
+  call_prefix = ARGV[5],
 }
-local collection, name, cursor, count = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+local collection, name, cursor, count = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
 
 local reply = { "0", 0, 0 }
 local function add(kind, about, detail)

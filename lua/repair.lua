@@ -20,12 +20,13 @@
 -- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id
 -- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[4]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
--- ARGV[5]  wake_channel     string   where sleeping servers listen
--- ARGV[6]  shard            integer  named in what is published
--- ARGV[7]  known_for_ms     integer  how long a finished client-made id stays known, where that has no end
--- ARGV[8]  part             string   a collection as audit-page has them, or a part as audit-keys has them
--- ARGV[9]  name             string   which lane or tag; "" for the others
--- ARGV[10..]                string   names of findings: ids of messages, lanes or streams, each once
+-- ARGV[5]  call_prefix      string   key of what a schedule call answered = call_prefix .. token
+-- ARGV[6]  wake_channel     string   where sleeping servers listen
+-- ARGV[7]  shard            integer  named in what is published
+-- ARGV[8]  known_for_ms     integer  how long a finished client-made id stays known, where that has no end
+-- ARGV[9]  part             string   a collection as audit-page has them, or a part as audit-keys has them
+-- ARGV[10]  name             string   which lane or tag; "" for the others
+-- ARGV[11..]                string   names of findings: ids of messages, lanes or streams, each once
 --
 -- Returns  a word per name: "mended", "left" where mending is not safe, "sound" where nothing is wrong any more
 -- Writes   only for names of which something is wrong at this moment; publishes for each lane that has a new first message
@@ -45,9 +46,10 @@ local shard = {
   history = KEYS[7], delivered = KEYS[8], dropped = KEYS[9], laned = KEYS[10], hosts = KEYS[11], queues = KEYS[12],
   claims = KEYS[13], streams = KEYS[14],
   now = redis_now(tonumber(ARGV[1])), lock_prefix = ARGV[2], tag_prefix = ARGV[3], seen_prefix = ARGV[4],
+  call_prefix = ARGV[5],
 }
-local wake_channel, number, known_for_ms = ARGV[5], ARGV[6], tonumber(ARGV[7])
-local part, name = ARGV[8], ARGV[9]
+local wake_channel, number, known_for_ms = ARGV[6], ARGV[7], tonumber(ARGV[8])
+local part, name = ARGV[9], ARGV[10]
 -- A lock that belongs to no claim ends after this unless its holder extends it.
 local GRACE_MS = 60000
 
@@ -195,6 +197,10 @@ local function mend_seen(id)
   if redis.call("PTTL", key) == -1 then redis.call("PEXPIRE", key, known_for_ms) end
 end
 
+local function mend_call(token)
+  redis.call("PEXPIRE", shard.call_prefix .. token, GRACE_MS)
+end
+
 -- Each part: what to look at, and what mends it.
 local function member_check(set) return function(id, add) check_member(shard, set, id, add) end end
 local function entry_check(hash, check)
@@ -226,6 +232,7 @@ local parts = {
   lanes = { of_shard(check_lane), mend_lane },
   lock = { of_shard(check_lock), mend_lock },
   seen = { of_shard(check_seen), mend_seen },
+  call = { of_shard(check_call), mend_call },
   streams = {
     function(stream, add) check_stream(shard, stream, add) end,
     function(stream) redis.call("SADD", shard.streams, stream) end,
@@ -241,7 +248,7 @@ local function is_wrong(about)
 end
 
 local words = {}
-for i = 10, #ARGV do
+for i = 11, #ARGV do
   local about = ARGV[i]
   if not is_wrong(about) then
     words[#words + 1] = "sound"

@@ -1,7 +1,7 @@
 -- What holds of the keys of a shard between any two calls, written once: the auditor reports what breaks it, and a repair
 -- asks again before it writes. Needs lib/wake.lua, lib/lanes.lua, lib/record.lua and lib/streams.lua.
 -- shard = { now, scheduled, laned, hosts, queues, claimed, dead, messages, attempts, failures, history, delivered, dropped,
---   streams, claims, lock_prefix, tag_prefix, seen_prefix }: the names of its keys, and Redis's clock.
+--   streams, claims, lock_prefix, tag_prefix, seen_prefix, call_prefix }: the names of its keys, and Redis's clock.
 -- Each check calls add(kind, name, detail) for what it finds; the kinds are told in src/audit/kinds.ts.
 
 -- The lock key of a claim may end a little before the score says, as a script takes time.
@@ -192,6 +192,15 @@ local function check_seen(shard, id, add)
   if redis.call("PTTL", key) == -1 then add("no-expiry", id, "known id") end
   if not string.match(text, "^%a+ .+$") then add("unreadable-entry", id, "known id: " .. string.sub(text, 1, 80)) end
   if redis.call("HEXISTS", shard.messages, id) == 1 then add("finished-and-stored", id, "known id") end
+end
+
+local function check_call(shard, token, add)
+  if redis.call("PTTL", shard.call_prefix .. token) == -1 then add("no-expiry", token, "answer of a call") end
+end
+
+local function check_claims(shard, _, add)
+  local text = redis.call("GET", shard.claims)
+  if text and not string.match(text, "^%d+$") then add("unreadable-entry", "claims", string.sub(text, 1, 80)) end
 end
 
 local function check_stream(shard, stream, add)

@@ -41,6 +41,7 @@ export interface Audited {
 const PARTS_OF_KEYS: ReadonlyMap<string, string> = new Map([
   ['lock', 'lock'],
   ['seen', 'seen'],
+  ['call', 'call'],
   ['lane', 'lanes'],
   ['stream', 'streams'],
 ])

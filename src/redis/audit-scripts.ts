@@ -57,7 +57,7 @@ const REPAIR_WORDS = ['mended', 'left', 'sound'] as const
 export type RepairWord = (typeof REPAIR_WORDS)[number]
 
 /**
- * @param part a collection, or for single keys "lanes", "lock", "seen" or "streams"
+ * @param part a collection, or for single keys "lanes", "lock", "seen", "call" or "streams"
  * @param name which lane or tag; "" for other parts
  * @returns a word for each of the names
  * @see lua/repair.lua
@@ -85,7 +85,7 @@ export function createRepair(
 const firstArgs = (k: ShardKeys, clockOffsetMs: number): Argument[] => [
   ...[k.scheduled, k.claimed, k.dead, k.messages, k.attempts, k.failures, k.history, k.delivered, k.dropped],
   ...[k.laned, k.hosts, k.queues, k.claims, k.streams],
-  ...[clockOffsetMs, k.lockPrefix, k.tagPrefix, k.seenPrefix],
+  ...[clockOffsetMs, k.lockPrefix, k.tagPrefix, k.seenPrefix, k.callPrefix],
 ]
 
 const KEYS_AT_ONCE = 1_000

@@ -244,6 +244,15 @@ export const DAMAGES: readonly Damage[] = [
     act: (w) => w.client.persist(`${w.keys.seenPrefix}delivered`),
   },
   {
+    ...{ kind: 'no-expiry', what: 'the answer of a call is kept for ever', name: 'server:1' },
+    act: (w) => w.client.set(`${w.keys.callPrefix}server:1`, '5 -'),
+  },
+  {
+    ...{ kind: 'unreadable-entry', what: 'the count of claims is no number', name: 'claims' },
+    act: (w) => w.client.set(w.keys.claims, 'many'),
+    besides: ['counter'],
+  },
+  {
     ...{ kind: 'unknown-key', what: 'a key of nobody is in the namespace', name: 'unknown' },
     act: (w) => w.client.set(own(w).scheduled.replace('scheduled_messages', 'unknown'), 'x'),
     left: ['unknown-key'],

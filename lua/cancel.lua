@@ -16,14 +16,15 @@
 -- ARGV[3]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
 -- ARGV[4]  history_ttl_ms   integer  how long outcomes are kept
 -- ARGV[5]  if_match         string   versions accepted, comma-separated; "" or "*" for any
--- ARGV[6]  states           string   "scheduled", "dead" or "scheduled,dead"
+-- ARGV[6]  states           string   "scheduled", "dead" or "stranded" (lib/find.lua), comma-separated
 -- ARGV[7..]                 id
 --
 -- Returns  a word per id, for fewer than asked if they are much work (lib/work.lua): "cancelled";
 --          "unknown"; "claimed" and "finished": too late; "other": it is in a state that states does not name;
 --          "version": its version is not accepted
 -- Writes   only for "cancelled"
--- Cost     O(n log S), n = ids, S = scheduled messages
+-- Cost     O(n log S), n = ids, S = scheduled messages; with the lanes of hosts and queues besides for each id that is not
+--          where its record says
 --@include lib/clock.lua
 --@include lib/batch.lua
 --@include lib/wake.lua
@@ -33,6 +34,7 @@
 --@include lib/scheduled.lua
 --@include lib/find.lua
 --@include lib/version.lua
+--@include lib/search-lanes.lua
 --@include lib/work.lua
 
 local keys = {
@@ -56,7 +58,11 @@ local function cancel(id)
   if state == "delivered" or state == "dropped" then return "finished" end
   if not string.find(states, state, 1, true) then return "other" end
   if not version_matches(if_match, options) then return "version" end
-  if state == "dead" then redis.call("ZREM", keys.dead, id) else unplace(keys, lane_of(options), id) end
+  if state == "dead" then
+    redis.call("ZREM", keys.dead, id)
+  elseif not unplace(keys, lane_of(options), id) then
+    work = work + unplace_anywhere(keys, id) / 10
+  end
   redis.call("HDEL", keys.messages, id)
   redis.call("HDEL", keys.attempts, id)
   redis.call("HDEL", keys.failures, id)

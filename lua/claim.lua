@@ -70,6 +70,7 @@
 --@include lib/lanes.lua
 --@include lib/attempts.lua
 --@include lib/record.lua
+--@include lib/readable.lua
 --@include lib/tags.lua
 --@include lib/failures.lua
 --@include lib/history.lua
@@ -363,11 +364,12 @@ for i = 1, stream_count do
     options_before = options
     stream, max_len = stream_of(options)
   end
-  if not (options and stream) then
+  local payload = options and stream and payload_of(record)
+  if not (payload and may_be_json(payload)) then
     if record then for_nobody[#for_nobody + 1] = i end
   elseif not let_go(id, record, options, counts) then
     local late_ms = late_ms_of(record)
-    local refusal = move_to_stream(streams, stream, max_len, id, record, options, late_ms)
+    local refusal = move_to_stream(streams, stream, max_len, id, record, payload, options, late_ms)
     if not refusal then
       moved = moved + 1
       reply[HEAD + moved] = math.max(0, now - tonumber(due_at[i]))

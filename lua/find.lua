@@ -18,6 +18,7 @@
 --            "scheduled", when next due, record, attempts, failures
 --            "claimed", lock end, record, attempts, failures
 --            "dead", given up at, record, attempts, failures
+--            "stranded", 0, record, attempts, failures: somebody else has changed something, and it is in no state
 --            "delivered" or "dropped", finished at, history entry, "", ""
 --            "delivered" or "dropped", "", fingerprint, "", "": only its id is still known
 --            "unknown", "", "", "", ""

@@ -18,16 +18,17 @@
 -- ARGV[7]  before           integer  how many of the same act went before: they have had their times
 -- ARGV[8..]                 id, each once
 --
--- Returns  {looked_at, from, head, id, ...}: how many ids were, fewer than asked if they are much work (lib/work.lua); when
---          the first is due; the ms until the next message if one of them became it, else ""; and the ids that are
---          no dead letters
--- Writes   only for dead letters; publishes for each lane that has a new first message
+-- Returns  {looked_at, from, head, unreadable, id, ...}: how many ids were, fewer than asked if they are much work
+--          (lib/work.lua); when the first is due; the ms until the next message if one of them became it, else ""; how many
+--          dead letters cannot be read, and so stay what they are; and the ids that are no dead letters
+-- Writes   only for dead letters that can be read; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua
 --@include lib/batch.lua
 --@include lib/wake.lua
 --@include lib/lanes.lua
 --@include lib/record.lua
+--@include lib/readable.lua
 --@include lib/tags.lua
 --@include lib/work.lua
 
@@ -39,15 +40,15 @@ local from = ARGV[5] == "" and now or tonumber(ARGV[5])
 local every_ms, nth = tonumber(ARGV[6]), tonumber(ARGV[7])
 local LATEST = 253402300799999
 
-local places, tags, reply, work, looked_at = {}, {}, { 0, digits(from), "" }, 0, 0
+local places, tags, reply, work, looked_at, unreadable = {}, {}, { 0, digits(from), "", 0 }, 0, 0, 0
 for i = 8, #ARGV do
   if work >= WORK_AT_ONCE then break end
   local id = ARGV[i]
   looked_at = looked_at + 1
   work = work + 0.5
   local record = redis.call("ZSCORE", dead, id) and redis.call("HGET", messages, id)
-  if record then
-    local options = options_of(record)
+  local options = record and sound_options(record)
+  if options and may_be_json(payload_of(record)) then
     work = work + work_of(record, options)
     -- Its own time may have been put off meanwhile: never early.
     local due_at = digits(math.max(tonumber(due_of(record)), math.min(LATEST, from + math.floor(nth * every_ms))))
@@ -56,11 +57,13 @@ for i = 8, #ARGV do
     redis.call("HDEL", attempts, id)
     gather(places, lane_of(options), id, due_at)
     gather_tags(tags, id, options, due_at)
+  elseif record then
+    unreadable = unreadable + 1
   else
     reply[#reply + 1] = id
   end
 end
-reply[1] = looked_at
+reply[1], reply[4] = looked_at, unreadable
 index_all_tags(tag_prefix, tags)
 reply[3] = place_all(due, places, wake_channel, shard, now)
 return reply

@@ -26,7 +26,8 @@
 --                           to remove it; tags as a JSON list
 --
 -- Returns  {"rescheduled", state, score, record, attempts, failures, head}, head being the ms until it if it became the
---          next message, else ""; {"unknown"}; {"claimed"}, {"finished"}: too late; {"version"}: not accepted;
+--          next message, else ""; {"unknown"}; {"claimed"}, {"finished"}: too late; {"damaged"}: its record cannot be read,
+--          or it is in no state, as somebody else has changed something; {"version"}: not accepted;
 --          {"expired"}: its not-after would lie before its due time; {"pointless"}: on-late without not-after
 -- Writes   only for "rescheduled"; publishes when it became the first of its lane
 -- Cost     O(log S), S = scheduled messages
@@ -40,6 +41,7 @@
 --@include lib/find.lua
 --@include lib/version.lua
 --@include lib/streams.lua
+--@include lib/readable.lua
 
 local keys = {
   scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],
@@ -56,7 +58,9 @@ if state == "unknown" then
 end
 if state == "claimed" then return { "claimed" } end
 if state == "delivered" or state == "dropped" then return { "finished" } end
-local before = options_of(record)
+local before = sound_options(record)
+local is_whole = before and (payload ~= "" or may_be_json(payload_of(record)))
+if state == "stranded" or not is_whole then return { "damaged" } end
 if not version_matches(if_match, before) then return { "version" } end
 
 local due_at = due_of(record)
@@ -66,7 +70,7 @@ elseif due ~= "" then
   due_at = due
 end
 local options = {}
-for name, value in pairs(before or {}) do options[name] = value end
+for name, value in pairs(before) do options[name] = value end
 for i = 11, #ARGV, 2 do
   local name, value = ARGV[i], ARGV[i + 1]
   if value == "" then

@@ -50,6 +50,7 @@
 --@include lib/history.lua
 --@include lib/streams.lua
 --@include lib/seen.lua
+--@include lib/readable.lua
 
 local messages, call = KEYS[2], KEYS[10]
 local due_sets = { scheduled = KEYS[1], laned = KEYS[6], hosts = KEYS[7], queues = KEYS[8] }
@@ -95,7 +96,8 @@ local taken = {}
 -- known(nth, id, fingerprint): "duplicate" or "conflict" for a client-made id in use or just finished, else nil.
 local function known(nth, id, fingerprint)
   local record = stored[nth]
-  local seen = taken[id] or record and (options_of(record) or {}).f or finished[id]
+  -- No content is the same as that of a record that cannot be read.
+  local seen = taken[id] or record and (is_readable(record) and (options_of(record) or {}).f or "") or finished[id]
   if seen then return seen == fingerprint and "duplicate" or "conflict" end
 end
 

@@ -24,6 +24,7 @@
 --@include lib/lanes.lua
 --@include lib/scheduled.lua
 --@include lib/record.lua
+--@include lib/readable.lua
 --@include lib/tags.lua
 --@include lib/work.lua
 
@@ -45,8 +46,9 @@ for i = 7, #ARGV do
   work = work + 0.5
   local score = scheduled_score(keys, id)
   local record = score and redis.call("HGET", messages, id)
-  if record then
-    local options = options_of(record) or {}
+  -- One that cannot be read is left for people to look at.
+  local options = record and sound_options(record)
+  if options then
     work = work + work_of(record, options)
     if options.n then options.n = moved(options.n) end
     options.v = (options.v or 1) + 1

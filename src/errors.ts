@@ -12,6 +12,7 @@
  * - MESSAGE_NOT_FOUND   no message has this id
  * - MESSAGE_CLAIMED     it is being delivered
  * - MESSAGE_FINISHED    it was delivered or dropped
+ * - MESSAGE_DAMAGED     what Redis holds of it was changed by somebody else, so that it can only be looked at and deleted
  * - VERSION_MISMATCH    it is not at a version the caller accepts
  */
 export type ErrorCode =
@@ -25,6 +26,7 @@ export type ErrorCode =
   | 'MESSAGE_NOT_FOUND'
   | 'MESSAGE_CLAIMED'
   | 'MESSAGE_FINISHED'
+  | 'MESSAGE_DAMAGED'
   | 'VERSION_MISMATCH'
 
 export class SchedulerError extends Error {

@@ -40,13 +40,14 @@ local function index_lane(due, lane)
   if head then redis.call("ZADD", index, head, lane) else redis.call("ZREM", index, lane) end
 end
 
--- unplace(due, lane, id): takes a message off the schedule.
+-- unplace(due, lane, id): takes a message off the schedule. Returns whether it was in that lane.
 local function unplace(due, lane, id)
-  redis.call("ZREM", due_set(due, lane), id)
+  local removed = redis.call("ZREM", due_set(due, lane), id)
   if is_indexed(lane) then
     redis.call("ZREM", due.laned, id)
     index_lane(due, lane)
   end
+  return removed == 1
 end
 
 -- gather(places, lane, id, due_at): notes a message for note_heads and write_places.

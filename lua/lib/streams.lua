@@ -51,16 +51,16 @@ local function refusal_of(err)
   return "refused by Redis"
 end
 
--- move_to_stream(streams, name, max_len, id, record, options, late_ms): nil once it is in the stream, else why Redis
+-- move_to_stream(streams, name, max_len, id, record, payload, options, late_ms): nil once it is in the stream, else why Redis
 -- refused it, as a short code. late_ms in digits.
-local function move_to_stream(streams, name, max_len, id, record, options, late_ms)
+local function move_to_stream(streams, name, max_len, id, record, payload, options, late_ms)
   local key, at, tags = streams.prefix .. name, iso_time(tonumber(due_of(record))), options.t and cjson.encode(options.t) or "[]"
   local added
   if max_len then
-    added = redis.pcall("XADD", key, "MAXLEN", "=", max_len, "*", "id", id, "payload", payload_of(record), "at", at,
+    added = redis.pcall("XADD", key, "MAXLEN", "=", max_len, "*", "id", id, "payload", payload, "at", at,
       "lateMs", late_ms, "tags", tags)
   else
-    added = redis.pcall("XADD", key, "*", "id", id, "payload", payload_of(record), "at", at, "lateMs", late_ms, "tags", tags)
+    added = redis.pcall("XADD", key, "*", "id", id, "payload", payload, "at", at, "lateMs", late_ms, "tags", tags)
   end
   if type(added) == "table" and added.err then return refusal_of(added.err) end
   know_stream(streams, name)

@@ -32,6 +32,7 @@ const STATUS = {
   MESSAGE_NOT_FOUND: 404,
   MESSAGE_CLAIMED: 409,
   MESSAGE_FINISHED: 409,
+  MESSAGE_DAMAGED: 409,
   VERSION_MISMATCH: 412,
 } as const satisfies Record<ErrorCode, number>
 
@@ -45,6 +46,7 @@ const WORDS = {
   MESSAGE_NOT_FOUND: 'no message has this id',
   MESSAGE_CLAIMED: 'the message is being delivered',
   MESSAGE_FINISHED: 'the message was delivered or dropped already',
+  MESSAGE_DAMAGED: 'what Redis holds of the message is damaged; it can only be looked at and deleted',
   VERSION_MISMATCH: 'the message is not at a version that If-Match names',
 } as const satisfies Record<Exclude<ErrorCode, 'STORE_REFUSED'>, string>
 

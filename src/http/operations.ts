@@ -214,7 +214,8 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /v1/messages/{id}': {
     operationId: 'getMessage',
     summary: 'Look at a message',
-    description: 'A finished message can be seen for as long as the history keeps it.',
+    description:
+      'A finished message can be seen for as long as the history keeps it. Where somebody else has changed what Redis holds of a message, and it cannot be read, its raw text is shown. One that is stored, but neither scheduled, claimed nor dead, is `stranded`: no list has it and it will not be delivered; `npm run audit` finds all of them.',
     tags: ['messages'],
     ok: { 200: { description: 'the message', headers: { ETag: ETAG_IF_KNOWN } } },
     failures: failures('Problem', ANY, { 400: BAD_PATH, 404: UNKNOWN }),
@@ -229,7 +230,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     failures: failures('Problem', WITH_BODY, {
       400: BAD_BODY,
       404: UNKNOWN,
-      409: ['the message is being delivered, or was', 'the message is being delivered'],
+      409: ['the message is being delivered, or was, or is damaged', 'the message is being delivered'],
       412: STALE,
     }),
   },
@@ -237,7 +238,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     operationId: 'cancelMessage',
     summary: 'Cancel a message',
     description:
-      'Once this was answered with 204 the message, scheduled or dead, is never delivered. Its id is free again at once.',
+      'Once this was answered with 204 the message, scheduled or dead, is never delivered. Its id is free again at once. What cannot be read is deleted, too, also in the history.',
     tags: ['messages'],
     ok: { 204: { description: 'it is cancelled' } },
     failures: failures('Problem', ANY, {
@@ -325,9 +326,9 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     operationId: 'redriveMessages',
     summary: 'Schedule dead messages again',
     description:
-      'They begin anew, with all their attempts, now or so many in each second. To repair a message first, PATCH it.',
+      'They begin anew, with all their attempts, now or so many in each second. To repair a message first, PATCH it. Those that cannot be read stay dead.',
     tags: ['dead letters'],
-    ok: { 200: { description: 'how many, and which ids no dead message has' } },
+    ok: { 200: { description: 'how many, how many cannot be read, and which ids no dead message has' } },
     failures: failures('Problem', WITH_BODY, { 400: BAD_SELECTION }),
   },
   'DELETE /v1/dead': {

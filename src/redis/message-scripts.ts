@@ -11,15 +11,19 @@ import {
 import { type ShardKeys, serversKeyOf, wakeChannelOf } from './keys.ts'
 import { withinTime } from './within-time.ts'
 
-const STATES = ['scheduled', 'claimed', 'dead', 'delivered', 'dropped'] as const
-/** What can be the case with a message that is known. */
+const LISTED_STATES = ['scheduled', 'claimed', 'dead', 'delivered', 'dropped'] as const
+/** The states that have an index of their messages. */
+export type ListedState = (typeof LISTED_STATES)[number]
+
+const STATES = [...LISTED_STATES, 'stranded'] as const
+/** What can be the case with a message that is known; "stranded": it has a record, but is in none of the other states. */
 export type State = (typeof STATES)[number]
 
 /** A message as it lies in Redis, in whatever state. */
 export interface FoundMessage {
   readonly id: string
   readonly state: State
-  /** epoch ms: when next due (scheduled), lock end (claimed), when it ended (others); null: only its id is known */
+  /** epoch ms: when next due (scheduled), lock end (claimed), when it ended (others), 0 (stranded); null: only its id is known */
   readonly score: number | null
   /** its record, or the history's entry for delivered and dropped; its fingerprint where only its id is known */
   readonly record: string
@@ -37,7 +41,7 @@ export interface Position {
 
 export interface ListQuery {
   /** whose index: a state's (scheduled: the main due set's), or of scheduled and claimed messages with a tag */
-  readonly index: State | 'forStreams' | 'laned' | { readonly tag: string }
+  readonly index: ListedState | 'forStreams' | 'laned' | { readonly tag: string }
   /** epoch ms, inclusive and exclusive; null for no bound */
   readonly from: number | null
   readonly before: number | null
@@ -71,9 +75,13 @@ export interface Changes {
 }
 
 const CANCEL_WORDS = ['cancelled', 'unknown', 'claimed', 'finished', 'other', 'version'] as const
+/** In which a message may be cancelled. */
+export type CancelledState = 'scheduled' | 'dead' | 'stranded'
 export type CancelWord = (typeof CANCEL_WORDS)[number]
 
-const RESCHEDULE_REFUSALS = ['unknown', 'claimed', 'finished', 'version', 'expired', 'pointless'] as const
+const RESCHEDULE_REFUSALS = [
+  ...['unknown', 'claimed', 'finished', 'damaged', 'version', 'expired', 'pointless'],
+] as const
 export type RescheduleReply =
   | { readonly word: 'rescheduled'; readonly found: FoundMessage; readonly headInMs: number | null }
   | { readonly word: (typeof RESCHEDULE_REFUSALS)[number] }
@@ -118,8 +126,16 @@ export interface MessageScripts {
    */
   cancel(
     shard: number,
-    args: { ids: readonly string[]; ifMatch: string; states: readonly ('scheduled' | 'dead')[] },
+    args: { ids: readonly string[]; ifMatch: string; states: readonly CancelledState[] },
   ): Promise<CancelWord[]>
+  /**
+   * Deletes an entry of the history.
+   *
+   * @param entry what was found there
+   * @returns false where something else is there by now
+   * @see lua/forget.lua
+   */
+  forget(shard: number, args: { id: string; entry: string }): Promise<boolean>
   /** @see lua/reschedule.lua */
   reschedule(shard: number, args: { id: string; ifMatch: string; changes: Changes }): Promise<RescheduleReply>
   /** Looks at one id at least, and at fewer than all if their records are large. @see lua/shift.lua */
@@ -142,7 +158,14 @@ export interface MessageScripts {
   redrive(
     shard: number,
     args: { ids: readonly string[]; from: number | null; everyMs: number; before: number },
-  ): Promise<{ lookedAt: number; from: number; unknown: string[]; headInMs: number | null }>
+  ): Promise<{
+    lookedAt: number
+    from: number
+    /** how many dead letters cannot be read, and so stay what they are */
+    unreadable: number
+    unknown: string[]
+    headInMs: number | null
+  }>
   /** @returns the names of the streams of a shard @see lua/streams.lua */
   streams(shard: number): Promise<string[]>
   /**
@@ -170,7 +193,7 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
   const [find, list, range, cancel] = [define('find'), define('list'), define('range'), define('cancel')]
   const [reschedule, shift, forecast] = [define('reschedule'), define('shift'), define('forecast')]
   const [count, heartbeat, redrive] = [define('count'), define('heartbeat'), define('redrive')]
-  const streams = define('streams')
+  const [streams, forget] = [define('streams'), define('forget')]
   const state = oneOf('find', [...STATES, 'unknown'])
   const cancelWord = oneOf('cancel', CANCEL_WORDS)
   const rescheduleWord = oneOf('reschedule', ['rescheduled', ...RESCHEDULE_REFUSALS])
@@ -239,6 +262,12 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
       return (await cancel(...args, historyTtlMs, ifMatch, states.join(','), ...ids)).map(cancelWord)
     },
 
+    async forget(shard, { id, entry }) {
+      const k = keys(shard)
+      const [word] = await forget(k.history, k.delivered, k.dropped, id, entry)
+      return word === 'forgotten'
+    },
+
     async reschedule(shard, { id, ifMatch, changes }) {
       const k = keys(shard)
       const { due, payload } = changes
@@ -290,13 +319,14 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
 
     async redrive(shard, { ids, from, everyMs, before }) {
       const k = keys(shard)
-      const [lookedAt, start, head, ...unknown] = await redrive(
+      const [lookedAt, start, head, unreadable, ...unknown] = await redrive(
         ...[k.scheduled, k.dead, k.messages, k.attempts, k.laned, k.hosts, k.queues],
         ...[clockOffsetMs(), wakeChannel, shard, k.tagPrefix, from ?? '', everyMs, before, ...ids],
       )
       return {
         lookedAt: Number(lookedAt),
         from: Number(start),
+        unreadable: Number(unreadable),
         unknown: unknown.map(String),
         headInMs: numberOrNull(head),
       }

@@ -10,16 +10,16 @@ export type DeadSelection =
 /** What can be done with many dead messages. It is not one step: what others do meanwhile is done before or after. */
 export interface DeadLetters {
   /**
-   * Schedules them again, as if they had never failed.
+   * Schedules them again, as if they had never failed, but for those that cannot be read: they stay dead letters.
    *
    * @param perSecond how many fall due in each second; null for all at once
-   * @returns how many it scheduled, and those of the ids that are no dead message's
+   * @returns how many it scheduled, how many cannot be read, and those of the ids that are no dead message's
    * @throws SchedulerError STORE_UNAVAILABLE: some may be scheduled
    */
   redrive(
     selection: DeadSelection,
     perSecond: number | null,
-  ): Promise<{ redriven: number; unknown: string[] }>
+  ): Promise<{ redriven: number; unreadable: number; unknown: string[] }>
   /** @returns how many it deleted @throws SchedulerError STORE_UNAVAILABLE: some may be deleted */
   remove(selection: DeadSelection): Promise<number>
 }
@@ -53,16 +53,18 @@ export function createDeadLetters({ scripts, selector, onHead }: DeadLettersDeps
       const everyMs = perSecond === null ? 0 : 1_000 / perSecond
       const unknown: string[] = []
       let redriven = 0
+      let unreadable = 0
       let from: number | null = null
       const nowhere = await forEach(selection, async (shard, ids) => {
         const reply = await scripts.redrive(shard, { ids, from, everyMs, before: redriven })
         from = reply.from
-        redriven += reply.lookedAt - reply.unknown.length
+        redriven += reply.lookedAt - reply.unknown.length - reply.unreadable
+        unreadable += reply.unreadable
         unknown.push(...reply.unknown)
         if (reply.headInMs !== null) onHead(shard, reply.headInMs)
         return reply.lookedAt
       })
-      return { redriven, unknown: 'ids' in selection ? [...unknown, ...nowhere] : [] }
+      return { redriven, unreadable, unknown: 'ids' in selection ? [...unknown, ...nowhere] : [] }
     },
 
     async remove(selection) {

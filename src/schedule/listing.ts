@@ -1,4 +1,4 @@
-import type { ListQuery, MessageScripts, Position, Row, State } from '../redis/message-scripts.ts'
+import type { ListedState, ListQuery, MessageScripts, Position, Row } from '../redis/message-scripts.ts'
 import { type Message, toMessage, type UnreadableMessage } from './message-view.ts'
 
 export type { Position } from '../redis/message-scripts.ts'
@@ -10,7 +10,7 @@ const CALL_MESSAGES = 100
 const CALL_BYTES = 1_048_576
 
 export interface PageQuery {
-  readonly status: State
+  readonly status: ListedState
   /** scheduled, claimed and dead messages only */
   readonly tag?: string
   /** epoch ms, inclusive */
@@ -74,7 +74,7 @@ export async function listPage(
   }
 }
 
-function toListed(row: Row, status: State): Message | UnreadableMessage {
+function toListed(row: Row, status: ListedState): Message | UnreadableMessage {
   // Never a forgotten one: what is in an index has a record, or an entry in the history.
   return toMessage({ ...row, score: Number(row.score), state: status }) as Message | UnreadableMessage
 }

@@ -48,7 +48,7 @@ export interface ForgottenMessage {
   readonly status: State
 }
 
-/** A message whose record somebody else has changed into what is none. */
+/** A message whose record, or entry in the history, somebody else has changed into what is none. */
 export interface UnreadableMessage {
   readonly id: string
   readonly status: State

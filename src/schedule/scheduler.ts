@@ -67,13 +67,14 @@ export interface Scheduler {
    * Changes a message that is scheduled, or dead, in place.
    *
    * @param ifMatch versions accepted, comma-separated; "" or "*" for any
-   * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, VERSION_MISMATCH, NOT_AFTER_TOO_SOON,
-   *   ON_LATE_POINTLESS, in this order of precedence; nothing was changed
+   * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, MESSAGE_DAMAGED, VERSION_MISMATCH,
+   *   NOT_AFTER_TOO_SOON, ON_LATE_POINTLESS, in this order of precedence; nothing was changed
    * @see lua/reschedule.lua
    */
   reschedule(id: string, patch: Patch, ifMatch: string): Promise<Message | UnreadableMessage>
   /**
-   * Forgets a message that is scheduled, or dead; once this has returned it is never delivered.
+   * Forgets a message that is scheduled, dead or stranded; once this has returned it is never delivered. Of a finished one
+   * it forgets an entry of the history that cannot be read.
    *
    * @param ifMatch versions accepted, comma-separated; "" or "*" for any
    * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, VERSION_MISMATCH, in this order
@@ -84,7 +85,7 @@ export interface Scheduler {
 
 export interface SchedulerDeps {
   readonly groupCommit: GroupCommit
-  readonly scripts: Pick<MessageScripts, 'find' | 'cancel' | 'reschedule'>
+  readonly scripts: Pick<MessageScripts, 'find' | 'cancel' | 'reschedule' | 'forget'>
   readonly shardBook: ShardBook
   readonly onHead: (shard: number, inMs: number) => void
   /** how long finished client-made ids stay known */
@@ -135,6 +136,13 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       if (error instanceof UnreadableError) return UNREADABLE
       throw error
     }
+  }
+
+  /** Deletes the entry of a finished message in the history if it cannot be read. @returns whether it did */
+  async function forgetUnreadable(shard: number, id: string): Promise<boolean> {
+    const [found] = await scripts.find(shard, [id])
+    if (found === undefined || !('raw' in toMessage(found))) return false
+    return scripts.forget(shard, { id, entry: found.record })
   }
 
   /** The shard to act in: where the message is, or the first, which will answer that it is nowhere. */
@@ -205,12 +213,15 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     },
 
     async cancel(id, ifMatch) {
-      const [word = 'unknown'] = await scripts.cancel(await shardFor(id), {
+      const shard = await shardFor(id)
+      const [word = 'unknown'] = await scripts.cancel(shard, {
         ids: [id],
         ifMatch,
-        states: ['scheduled', 'dead'],
+        states: ['scheduled', 'dead', 'stranded'],
       })
-      if (word !== 'cancelled' && word !== 'other') throw refusal(word)
+      if (word === 'cancelled' || word === 'other') return
+      if (word === 'finished' && (await forgetUnreadable(shard, id))) return
+      throw refusal(word)
     },
   }
 }
@@ -228,7 +239,7 @@ const UNREADABLE = ''
 
 const notFound = () => new SchedulerError('MESSAGE_NOT_FOUND', 'no message has this id')
 
-function refusal(word: 'unknown' | 'claimed' | 'finished' | 'version'): SchedulerError {
+function refusal(word: 'unknown' | 'claimed' | 'finished' | 'damaged' | 'version'): SchedulerError {
   switch (word) {
     case 'unknown':
       return notFound()
@@ -236,6 +247,8 @@ function refusal(word: 'unknown' | 'claimed' | 'finished' | 'version'): Schedule
       return new SchedulerError('MESSAGE_CLAIMED', 'the message is being delivered')
     case 'finished':
       return new SchedulerError('MESSAGE_FINISHED', 'the message was delivered or dropped')
+    case 'damaged':
+      return new SchedulerError('MESSAGE_DAMAGED', 'the message cannot be read, or is in no state')
     case 'version':
       return new SchedulerError('VERSION_MISMATCH', 'the message has another version')
     default:

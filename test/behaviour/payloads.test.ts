@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { connect } from '../../src/redis/connect.ts'
+import { keysOf } from '../../src/redis/keys.ts'
+import { parseRedisUrl } from '../../src/redis/url.ts'
 import { startFleet } from '../support/fleet.ts'
 import { answerWith, openReceiver } from '../support/receiver.ts'
 import { until } from '../support/until.ts'
@@ -47,5 +50,47 @@ describe('a payload', () => {
     const wanted = PAYLOADS.flatMap((payload) => [payload, payload, payload])
     expect(receiver.requests.map(({ body }) => body).sort()).toEqual(wanted.sort())
     expect(await ask('/v1/messages?status=delivered')).toContain(`"payload":${PAYLOADS[0]},`)
+  })
+
+  it('is the same text in streams, in dead letters and on the console', async () => {
+    const receiver = await openReceiver(answerWith(410))
+    const fleet = await startFleet({ size: 1, env: { WEBHOOK_ALLOW: '127.0.0.1', SHARDS: '1' } })
+    const [server] = fleet.servers
+    const post = async (payload: string, rest: object = {}) => {
+      const text = `${JSON.stringify(rest).slice(0, -1)}${Object.keys(rest).length === 0 ? '' : ','}"payload":${payload}}`
+      const init = { method: 'POST', body: text, headers: { 'content-type': JSON_TYPE } }
+      expect((await fetch(`${server?.url}/v1/messages`, init)).status).toBe(201)
+    }
+    const dead = { destination: { type: 'webhook', url: receiver.url }, retry: { attempts: 1 } }
+    for (const [i, payload] of PAYLOADS.entries()) {
+      await post(payload)
+      await post(payload, { destination: { type: 'stream', name: 's' }, tags: [String(i)] })
+      await post(payload, { id: `dead-${i}`, ...dead })
+    }
+
+    const connection = connect(parseRedisUrl(inject('redisUrl')))
+    onTestFinished(() => connection.close())
+    await connection.waitUntilReady(60_000)
+    const stream = `${keysOf(0, fleet.namespace).streamPrefix}s`
+    const streamed = async () => {
+      const entries = await connection.client.xrange(stream, '-', '+')
+      return entries.map(([, fields]) => fields[fields.indexOf('payload') + 1])
+    }
+    await until('all streams have them', async () => (await streamed()).length === PAYLOADS.length)
+    expect((await streamed()).sort()).toEqual([...PAYLOADS].sort())
+
+    const listDead = async () => (await fetch(`${server?.url}/v1/messages?status=dead`)).text()
+    await until('all are dead', async () => (await listDead()).split('"id":').length > PAYLOADS.length)
+    for (const payload of PAYLOADS) expect(await listDead()).toContain(`"payload":${payload},`)
+
+    // A string's text is its msg; of anything else its JSON is.
+    await until('the console has all', () => fleet.delivered().length === PAYLOADS.length)
+    const shown = PAYLOADS.map((payload) => (payload.startsWith('"') ? JSON.parse(payload) : payload))
+    expect(
+      fleet
+        .delivered()
+        .map(({ msg }) => msg)
+        .sort(),
+    ).toEqual(shown.sort())
   })
 })

@@ -3,14 +3,16 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { httpApp } from '../support/http-app.ts'
 
 let asked: unknown[][]
+let unreadable: number
 let app: FastifyInstance
 beforeEach(async () => {
   asked = []
+  unreadable = 0
   // What becomes of dead messages is for the tests of the real one.
   const deadLetters = {
     redrive: async (...args: unknown[]) => {
       asked.push(['redrive', ...args])
-      return { redriven: 2, unknown: ['none'] }
+      return { redriven: 2, unreadable, unknown: ['none'] }
     },
     remove: async (...args: unknown[]) => {
       asked.push(['remove', ...args])
@@ -43,6 +45,11 @@ describe('POST /v1/dead/redrive', () => {
   ])('takes %j', async (body, selection, perSecond) => {
     expect(await redrive(body)).toEqual({ status: 200, body: { redriven: 2, unknown: ['none'] } })
     expect(asked).toEqual([['redrive', selection, perSecond]])
+  })
+
+  it('tells how many cannot be read', async () => {
+    unreadable = 1
+    expect((await redrive({ all: true })).body).toEqual({ redriven: 2, unreadable: 1, unknown: ['none'] })
   })
 
   it.each([0, 1e-320, -1, 1_000_001, '5', null])('refuses %j a second', async (perSecond) => {

@@ -180,6 +180,24 @@ export function describeStreams(kind: string, redisUrl: () => string, shard: num
       expect(moved?.[1]).toMatchObject({ id: 'wrong', tags: '["t"]' })
     })
 
+    it('get nothing of a message whose payload somebody else has damaged: it is left to the caller', async () => {
+      const w = world()
+      const damaged = ['', '{"a":', '{a:1}', '[1,', '[x]', '"a', 'nonsense', '-', '1.', 'nul']
+      const sound = ['{}', '[]', '{"a":{}}', '[[]]', '""', '-0', '1e9', 'null', 'true', '[false]', ' [ 1 ] ']
+      for (const [i, payload] of [...damaged, ...sound].entries()) {
+        await put(w, `m${i}`, { due: { at: i + 1 }, options: toStream() })
+        const record = (await w.client.hget(w.keys.messages, `m${i}`)) ?? ''
+        await w.client.hset(
+          w.keys.messages,
+          `m${i}`,
+          record.replace(/\n.*/, () => `\n${payload}`),
+        )
+      }
+      expect((await claim(w)).ids).toEqual(damaged.map((_, i) => `m${i}`))
+      const entries = (await dump(w)).stream(`${w.keys.streamPrefix}s`)
+      expect(entries.map(([, { payload }]) => payload)).toEqual(sound)
+    })
+
     it('get nothing that is dropped or dead for being late', async () => {
       const w = world()
       await put(w, 'dropped', { options: { ...toStream(), notAfter: 1, onLate: 'drop' } })

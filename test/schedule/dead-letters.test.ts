@@ -97,7 +97,11 @@ describe('redriving', () => {
       await w.messageScripts.cancel(shard, { ids: [idIn(0, 1)], ifMatch: '', states: ['dead'] })
       return w.messageScripts.redrive(shard, args)
     })
-    expect(await deadLetters.redrive({ all: true }, null)).toEqual({ redriven: 2, unknown: [] })
+    expect(await deadLetters.redrive({ all: true }, null)).toEqual({
+      redriven: 2,
+      unreadable: 0,
+      unknown: [],
+    })
   })
 
   it('by tag schedules those that have it, and no other, in every shard', async () => {
@@ -107,11 +111,11 @@ describe('redriving', () => {
       await die(w, shard, [idIn(shard, 3)], { tags: ['b'] })
     }
     const { deadLetters } = deadLettersOn(w, 3)
-    expect(await deadLetters.redrive({ tag: 'a' }, null)).toEqual({ redriven: 6, unknown: [] })
+    expect(await deadLetters.redrive({ tag: 'a' }, null)).toEqual({ redriven: 6, unreadable: 0, unknown: [] })
     expect(await Promise.all([0, 1, 2].map((shard) => dead(w, shard)))).toEqual(
       [0, 1, 2].map((shard) => [idIn(shard, 3)]),
     )
-    expect(await deadLetters.redrive({ tag: 'c' }, null)).toEqual({ redriven: 0, unknown: [] })
+    expect(await deadLetters.redrive({ tag: 'c' }, null)).toEqual({ redriven: 0, unreadable: 0, unknown: [] })
   })
 
   it('of all schedules all, more than one call takes as well', async () => {
@@ -119,10 +123,18 @@ describe('redriving', () => {
     const counts = [720, 1, 0]
     for (const [shard, count] of counts.entries()) await die(w, shard, idsIn(shard, count))
     const { deadLetters } = deadLettersOn(w, 3)
-    expect(await deadLetters.redrive({ all: true }, null)).toEqual({ redriven: 721, unknown: [] })
+    expect(await deadLetters.redrive({ all: true }, null)).toEqual({
+      redriven: 721,
+      unreadable: 0,
+      unknown: [],
+    })
     expect((await Promise.all([0, 1, 2].map((shard) => dead(w, shard)))).flat()).toEqual([])
     expect(await w.client.zcard(w.keys.scheduled)).toBe(720)
-    expect(await deadLetters.redrive({ all: true }, null)).toEqual({ redriven: 0, unknown: [] })
+    expect(await deadLetters.redrive({ all: true }, null)).toEqual({
+      redriven: 0,
+      unreadable: 0,
+      unknown: [],
+    })
   })
 
   it.each([
@@ -172,7 +184,7 @@ describe('redriving', () => {
       await reject(w, shard)
       return reply
     })
-    expect(await deadLetters.redrive(selection, null)).toEqual({ redriven: 760, unknown: [] })
+    expect(await deadLetters.redrive(selection, null)).toEqual({ redriven: 760, unreadable: 0, unknown: [] })
     expect(redriven.sort()).toEqual(ids.sort())
     expect(await dead(w, 0)).toHaveLength(760)
   })

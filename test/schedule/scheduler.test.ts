@@ -46,6 +46,22 @@ function withShards(
 describe('adding shards', () => {
   const message = (id: string) => ({ id, due: { inMs: 3_600_000 }, payload: JSON.stringify(id) })
 
+  it('stores nothing under an id whose record in an older shard cannot be read', async () => {
+    const w = world()
+    const few = withShards(w, 1).scheduler
+    const { messages } = keysOf(0, w.namespace)
+    await Promise.all(IDS.slice(1).map((id) => few.schedule(message(id))))
+    for (const id of IDS) await w.client.hset(messages, id, 'garbage')
+    const { scheduler } = withShards(w, 7, [1])
+    for (const id of IDS) {
+      await expect(scheduler.schedule(message(id))).rejects.toMatchObject({ code: 'ID_CONFLICT' })
+      expect(await scheduler.find(id)).toMatchObject({ id, raw: 'garbage' })
+      await scheduler.cancel(id, '')
+      expect(await scheduler.schedule(message(id))).toMatchObject({ duplicate: false })
+    }
+    expect(await w.client.exists(messages)).toBe(1) // what belongs into the first of seven
+  })
+
   it('neither loses nor doubles a message whose id its client gave', async () => {
     const w = world()
     const few = withShards(w, 1).scheduler

@@ -22,7 +22,11 @@ export const deadRoutes: FastifyPluginAsyncTypebox<DeadRoutesOptions> = async (a
         response: { 200: RedriveReply, ...problems },
       },
     },
-    async (request) => deadLetters.redrive(selectionOf(request.body), request.body.perSecond ?? null),
+    async (request) => {
+      const { body } = request
+      const { unreadable, ...rest } = await deadLetters.redrive(selectionOf(body), body.perSecond ?? null)
+      return unreadable > 0 ? { ...rest, unreadable } : rest
+    },
   )
 
   app.delete(

@@ -30,6 +30,13 @@ export const RedriveBody = Type.Object(
 export const RedriveReply = Type.Object(
   {
     redriven: Type.Integer({ description: 'messages that are scheduled again', examples: [3] }),
+    unreadable: Type.Optional(
+      Type.Integer({
+        description:
+          'dead messages that cannot be read, and so stay what they are; left out where there are none',
+        examples: [1],
+      }),
+    ),
     unknown: Type.Array(MessageId, {
       description: 'those of the ids that no dead message has',
       examples: [['invoice-4711-reminder']],

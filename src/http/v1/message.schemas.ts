@@ -119,7 +119,11 @@ export const PatchBody = Type.Object(
 )
 export type PatchBody = Static<typeof PatchBody>
 
-const Status = oneOf(STATUSES, 'where it is in its life', 'scheduled')
+const Status = oneOf(
+  [...STATUSES, 'stranded'],
+  'where it is in its life; stranded: somebody else has changed what Redis holds, and it will not be delivered',
+  'scheduled',
+)
 
 export const EXAMPLE_MESSAGE = {
   id: '~0VknCBoMfN7U',

@@ -1,0 +1,15 @@
+-- unplace_anywhere(due, id): takes a message off the schedule of which its record does not say where it is, as somebody else
+-- has changed something: every lane is looked into. What stayed there would make another message of this id due too early.
+-- Returns how many lanes there are. Needs lib/lanes.lua.
+local function unplace_anywhere(due, id)
+  for _, set in ipairs({ due.scheduled, due_set(due, "stream"), due.laned }) do redis.call("ZREM", set, id) end
+  local count = 0
+  for _, index in ipairs({ due.hosts, due.queues }) do
+    local lanes = redis.call("ZRANGE", index, 0, -1)
+    count = count + #lanes
+    for _, lane in ipairs(lanes) do
+      if redis.call("ZREM", due_set(due, lane), id) == 1 then index_lane(due, lane) end
+    end
+  end
+  return count
+end

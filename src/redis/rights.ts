@@ -73,17 +73,13 @@ export function createRights(
 
   async function refusedOf(shard: number): Promise<string[]> {
     const ofShard = keysOf(shard, namespace)
-    const ask = async (calls: readonly Call[]): Promise<Call[]> => {
-      const places = await withinTime(script(ofShard.messages, JSON.stringify(calls)))
-      return places.map((place) => calls[Number(place) - 1] ?? [])
-    }
     const keys = [
       ...Object.values({ ...ofShard }),
       shardCountsKeyOf(namespace),
       dataIdKeyOf(namespace),
       serversKeyOf(namespace),
     ]
-    const refusedKeys = await ask(keys.map((key) => ['EVALSHA', 'sha', '1', key]))
+    const onKeys = keys.map((key): Call => ['EVALSHA', 'sha', '1', key])
     const onKey = (command: string): Call => {
       const behind = SHORTEST[command]
       return behind === undefined ? [command] : [command, 'KEYS[1]', ...behind]
@@ -92,7 +88,12 @@ export function createRights(
       ['PUBLISH', channel, ''],
       ['SUBSCRIBE', channel],
     ]
-    const refused = await ask([...plain, ...commands.map(onKey), ...onChannel])
+    const calls = [...onKeys, ...plain, ...commands.map(onKey), ...onChannel]
+    const places = (await withinTime(script(ofShard.messages, JSON.stringify(calls)))).map(Number)
+    const isOnKey = (place: number) => place <= onKeys.length
+    const callAt = (place: number) => calls[place - 1] ?? []
+    const refusedKeys = places.filter(isOnKey).map(callAt)
+    const refused = places.filter((place) => !isOnKey(place)).map(callAt)
     const rules = refused.map(ruleOf)
     // Of two commands for one channel, both are refused when it is the channel that is lacking.
     const ofChannel = onChannel.map(ruleOf)

@@ -102,15 +102,18 @@ const emptyUnless =
  * @throws {Error} of one line, where a file is damaged in its middle: nothing is changed then
  */
 export async function repairTail(dataDir: string): Promise<string | undefined> {
-  const { increments } = await readManifest(pathOf(dataDir, MANIFEST), [])
+  const { base, increments } = await readManifest(pathOf(dataDir, MANIFEST), [])
   for (const [i, name] of increments.entries()) {
     const path = pathOf(dataDir, name)
     const { wholeBytes, sizeBytes, stoppedAt } = await scanCommands(path)
     if (wholeBytes === sizeBytes) continue
     const tail = sizeBytes - wholeBytes
     const isLast = i === increments.length - 1
+    // The first base there ever is holds nothing: without any of what came after it, that would be an empty start.
+    const leavesNothing = wholeBytes === 0 && i === 0 && (base === undefined || sequenceOf(base) === 1)
     if (
       !isLast ||
+      leavesNothing ||
       tail > LONGEST_TAIL_BYTES ||
       (await hasCommandAfter(path, stoppedAt, sizeBytes - stoppedAt))
     ) {

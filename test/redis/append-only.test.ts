@@ -141,6 +141,13 @@ describe('an append-only file that a power cut has left with an end that is no c
 })
 
 describe('data that are damaged otherwise', () => {
+  it('are named, and stay as they are: zeros in place of all there ever was', async () => {
+    const zeros = Buffer.alloc(bytes().length)
+    writeFileSync(fileOf(INCREMENT), zeros)
+    expect(await refusal()).toContain(`${INCREMENT} is damaged at byte 0 of ${zeros.length}`)
+    expect(bytes().equals(zeros)).toBe(true)
+  })
+
   it('are named, and stay as they are: a hole in the middle', async () => {
     const file = bytes()
     const from = at('$1\r\nb')

@@ -25,7 +25,7 @@ export function boundConnections(
   // Known to Node's server, though not to its documentation: or it closes what was half closed before it answers.
   Object.assign(server, { httpAllowHalfOpen: true })
   const connections = watchConnections(server, clientTimes)
-  app.addHook('preClose', async () => connections.close())
+  app.addHook('preClose', () => connections.close())
   let askFrom = Number.NEGATIVE_INFINITY
   const bound = () => {
     if (performance.now() < askFrom) return

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises'
 import { Refusal } from './refusal.ts'
 
 /** How long clients may take. */
@@ -32,6 +33,9 @@ export interface BodySource extends IncomingMessage {
   [onTooSlow]?: ((refusal: Refusal) => void) | undefined
 }
 
+/** A client that has not heard yet that a server closes may just have sent another request. */
+const ON_THEIR_WAY_MS = 50
+
 const TOO_SLOW = { status: 408, detail: 'the request took too long to arrive' }
 
 interface Connection {
@@ -52,8 +56,12 @@ interface Connection {
 export interface Connections {
   /** How far the answer is to a request that has not come whole, or is being answered; undefined before its first byte. */
   answerOn(socket: Socket): 'begun' | 'ended' | undefined
-  /** Has every answer that is not yet on its way say that its connection closes, and ends those that never asked. */
-  close(): void
+  /**
+   * Has every answer that is not yet on its way say that its connection closes, and ends those that never asked.
+   *
+   * @returns once requests that were on their way over idle connections have come, which are to be closed only then
+   */
+  close(): Promise<void>
 }
 
 /**
@@ -115,11 +123,16 @@ export function watchConnections(server: Server, times: ClientTimes): Connection
       if (!response.writableEnded) return 'begun'
       return request?.complete === false ? 'ended' : undefined
     },
-    close() {
+    async close() {
+      let haveAsked = false
       for (const { socket, response } of connections.values()) {
         if (socket.bytesRead === 0) socket.destroy()
-        else if (response?.headersSent === false) response.shouldKeepAlive = false
+        else haveAsked = true
+        if (response?.headersSent === false) response.shouldKeepAlive = false
       }
+      if (!haveAsked) return
+      await delay(ON_THEIR_WAY_MS)
+      await immediate() // what has come is read before
     },
   }
 }

@@ -283,7 +283,13 @@ describe('a server that closes', () => {
     expect(idle.received()).toMatch(/\r\nconnection: keep-alive\r\n/i)
     const silent = await open()
 
+    const late = await open()
+    await late.send('GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n')
+    await until('it is answered', () => late.received().endsWith('}'))
+
+    late.socket.write('GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n')
     const closed = app.close()
+    expect(await late.closed()).toMatch(/"}HTTP\/1\.1 200 .*\r\nconnection: close\r\n.*server is ok/is)
     expect(await waiting.closed()).toMatch(/^HTTP\/1\.1 200 .*\r\nconnection: close\r\n/is)
     await idle.closed()
     await silent.closed()

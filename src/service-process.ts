@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { type Config, readConfig, redisTargetOf } from './config.ts'
 import { createConsole } from './deliver/console.ts'
 import { createStdout } from './deliver/stdout.ts'
+import { logLibraryWarnings } from './library-warnings.ts'
 import { createLogger, createTerminalFormat } from './logger.ts'
 import { startProcesses } from './processes/primary.ts'
 import { runServerProcess } from './processes/server-process.ts'
@@ -34,6 +35,7 @@ async function refuse(error: unknown): Promise<never> {
 async function run(config: Config): Promise<void> {
   const format = process.stdout.isTTY ? await createTerminalFormat() : undefined
   const logger = createLogger(stdout, config.LOG_LEVEL, format)
+  logLibraryWarnings(logger)
   const stopping = new AbortController()
   let embedded: EmbeddedRedis | undefined
   let lastFailure: unknown

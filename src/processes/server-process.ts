@@ -1,4 +1,5 @@
 import { createConsole } from '../deliver/console.ts'
+import { logLibraryWarnings } from '../library-warnings.ts'
 import { createLogger, createTerminalFormat } from '../logger.ts'
 import type { Measured } from '../prometheus.ts'
 import { type Server, startServer } from '../server.ts'
@@ -31,6 +32,7 @@ export function runServerProcess(): void {
     graceAtSignalMs = config.SHUTDOWN_GRACE_MS
     const format = forTerminal ? await createTerminalFormat() : undefined
     const logger = createLogger(stdout, quietly ? 'fatal' : config.LOG_LEVEL, format)
+    logLibraryWarnings(logger)
     const { SHUTDOWN_GRACE_MS: graceMs } = config
     stopOnUnexpectedErrors({ logger, graceMs, stop: () => stop(graceMs) })
     const giveUp = (error: Error) => send({ type: 'give up', reason: toReason(error) })

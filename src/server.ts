@@ -73,9 +73,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const closeRedis = async () => {
     await Promise.all([connection.close(), wakeConnection.close(), sender.close()])
   }
+  let warned: readonly string[] = []
   const lookAtRedis = async () => {
     const facts = { allowEviction: config.ALLOW_EVICTION }
-    for (const warning of await checkRequirements(connection.client, facts)) logger.warn(warning)
+    const warnings = await checkRequirements(connection.client, facts)
+    // A look that fails is made again and again.
+    for (const warning of warnings) if (!warned.includes(warning)) logger.warn(warning)
+    warned = warnings
     await rightsWatch.look()
     rightsWatch.start()
     await shardWatch.look()
@@ -84,9 +88,16 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (config.ROLES.includes('worker')) claimLoop.start()
     wakeAll()
   }
-  const watch = watchRedis({ connection, look: lookAtRedis, logger, onAway })
+  const watch = watchRedis({
+    ...{ connection, look: lookAtRedis, logger },
+    whyToldOf: rightsWatch.lacking,
+    onAway() {
+      warned = []
+      onAway()
+    },
+  })
   try {
-    await untilLookedAt(watch, options)
+    await untilLookedAt(watch, options, rightsWatch.lacking)
     const url = await app.listen({
       host: config.HOST,
       port: config.PORT,
@@ -132,7 +143,11 @@ function sayWhoMayComeIn({ config, logger }: ServerOptions): void {
  * Waits a while for Redis. Without it the server starts all the same.
  * @throws UnfitRedisError when Redis is there and not fit, or refuses the credentials
  */
-async function untilLookedAt(watch: RedisWatch, { target, logger, onUnfit }: ServerOptions): Promise<void> {
+async function untilLookedAt(
+  watch: RedisWatch,
+  { target, logger, onUnfit }: ServerOptions,
+  whyToldOf: () => string | undefined,
+): Promise<void> {
   const giveUp = new AbortController()
   const looked = await Promise.race([
     watch.firstLook.then(() => true),
@@ -155,6 +170,7 @@ async function untilLookedAt(watch: RedisWatch, { target, logger, onUnfit }: Ser
   if (why.includes('DB index is out of range')) {
     throw new UnfitRedisError(`REDIS_URL names a database that this Redis does not have: ${why}`)
   }
-  logger.error(`${why}; answering 503 until it can be used (${describeTarget(target)})`)
+  if (whyToldOf() === undefined)
+    logger.error(`${why}; answering 503 until it can be used (${describeTarget(target)})`)
   watch.firstLook.catch(onUnfit)
 }

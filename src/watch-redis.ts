@@ -20,6 +20,8 @@ export interface RedisWatchOptions {
   readonly connection: RedisConnection
   /** Looks whether Redis can be used and sets to work with it. */
   readonly look: () => Promise<void>
+  /** Why a look that failed could not succeed, where that is in the log already. */
+  readonly whyToldOf: () => string | undefined
   readonly logger: Logger
   /** told when Redis went away */
   readonly onAway: () => void
@@ -32,7 +34,7 @@ export interface RedisWatchOptions {
  * A Redis found unfit at the start is not used. One that becomes so later is reported and used all the same: ending
  * every server that runs would harm more than what it warns of.
  */
-export function watchRedis({ connection, look, logger, onAway }: RedisWatchOptions): RedisWatch {
+export function watchRedis({ connection, look, whyToldOf, logger, onAway }: RedisWatchOptions): RedisWatch {
   const stopping = new AbortController()
   let arrivals = 0
   let isFirst = true
@@ -54,8 +56,9 @@ export function watchRedis({ connection, look, logger, onAway }: RedisWatchOptio
           await look()
         } catch (error) {
           if (!(error instanceof UnfitRedisError)) {
-            const reason = error instanceof Error ? error.message : String(error)
-            if (wait === FIRST_RETRY_MS)
+            const told = whyToldOf()
+            const reason = told ?? (error instanceof Error ? error.message : String(error))
+            if (wait === FIRST_RETRY_MS && told === undefined)
               logger.error(`Redis cannot be used yet: ${reason}; trying until it can`)
             whyNot = `Redis cannot be used: ${reason}`
             await sleep(wait, stopping.signal)

@@ -43,8 +43,8 @@ export function createRightsWatch({ rights, shards, logger }: RightsWatchDeps): 
       logger.info("Redis's user has all rights that are needed")
     if (optionalChanged && found.optional.length > 0)
       logger.warn(
-        `Redis's user lacks ${found.optional.join(' ')}: without +info less is checked and told, without +xadd nothing ` +
-          `is delivered to streams; all rights are granted by: ${rights.rule}`,
+        `Redis's user lacks ${found.optional.join(' ')}: without +info less is checked and told, without the others ` +
+          `streams get nothing; all rights are granted by: ${rights.rule}`,
       )
   }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
+import { lackingRight } from './failures.ts'
 import { sentinelsThatMayWant } from './sentinel-credentials.ts'
 import type { RedisTarget } from './url.ts'
 
@@ -149,9 +150,10 @@ function connectCluster(target: Extract<RedisTarget, { kind: 'cluster' }>): Clus
 function reasonOf(error: Error | undefined): string {
   if (error === undefined) return 'the connection was closed'
   const { lastNodeError } = error as { lastNodeError?: Error } // what ioredis adds to cluster failures
-  if (lastNodeError !== undefined) return `${error.message} ${lastNodeError.message}`
+  if (lastNodeError !== undefined) return `${error.message} ${reasonOf(lastNodeError)}`
   if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join(', ')
-  return error.message
+  const right = error.name === 'ReplyError' ? lackingRight(error.message) : undefined
+  return right === undefined ? error.message : `its user lacks ${right}`
 }
 
 /** What a Redis says of a command that was renamed, and a proxy of one that it does not pass on. */
@@ -178,6 +180,13 @@ function watch(client: Redis | Cluster): RedisConnection {
     if (command?.name === 'info' && NO_SUCH_COMMAND.test(error.message))
       client.options.enableReadyCheck = false
   })
+  // The client asks a cluster for this before it is ready, and keeps to itself what the answer was.
+  if (client instanceof Cluster)
+    client.on('connect', () => {
+      client.cluster('INFO').catch((error: Error) => {
+        if (error.name === 'ReplyError') lastError = error
+      })
+    })
   client.on('ready', () => {
     lastError = undefined
     change('ready')

@@ -70,6 +70,8 @@ export function createRights(
   const commands = commandsOfScripts()
   const plain = plainCalls(isCluster, db !== 0)
   const keyRule = (key: string) => (key.startsWith('{') ? `~{${namespace}:*` : `~${namespace}:*`)
+  const streamRule = `~{${namespace}:*}:stream:*`
+  const isOptional = (rule: string) => [...OPTIONAL_RULES, streamRule].includes(rule)
 
   async function refusedOf(shard: number): Promise<string[]> {
     const ofShard = keysOf(shard, namespace)
@@ -99,25 +101,43 @@ export function createRights(
     const ofChannel = onChannel.map(ruleOf)
     const lacksChannel = ofChannel.every((rule) => rules.includes(rule))
     return [
-      ...refusedKeys.map((call) => keyRule(call[3] ?? '')),
+      ...refusedKeys.map(([, , , key = '']) => (key === ofShard.streamPrefix ? streamRule : keyRule(key))),
       ...(lacksChannel ? [`&${channel}`, ...rules.filter((rule) => !ofChannel.includes(rule))] : rules),
     ]
+  }
+
+  /** Which of the two commands that call scripts are refused: no script can then be asked. */
+  async function refusedToCall(): Promise<string[]> {
+    const calls = [client.eval('return 1', 0), client.evalsha('0'.repeat(40), 0)]
+    const replies = await withinTime(
+      Promise.all(
+        calls.map((call) =>
+          call.catch((error: Error) => {
+            if (error.name !== 'ReplyError') throw error
+            return lackingRight(error.message)
+          }),
+        ),
+      ),
+    )
+    return replies.filter((right): right is string => typeof right === 'string')
   }
 
   return {
     rule: aclRule({ namespace, username, isCluster, hasDatabase: db !== 0 }),
     async check(shard) {
-      const refused = await refusedOf(shard).catch((error: unknown) => {
+      const refused = await refusedOf(shard).catch(async (error: unknown) => {
         // To be called at all takes rights, too.
         const right = error instanceof SchedulerError && lackingRight((error.cause as Error).message)
         if (!right) throw error
-        return right === LACKS_KEYS ? [keyRule('{'), keyRule('')] : [right]
+        return right === LACKS_KEYS ? [keyRule('{'), keyRule('')] : [right, ...(await refusedToCall())]
       })
       const lacking = [...new Set(refused)]
-      const isOptional = (rule: string) => OPTIONAL_RULES.includes(rule)
       return {
         required: lacking.filter((rule) => !isOptional(rule)),
-        optional: lacking.filter(isOptional),
+        // Who gets the right to all keys has that to those of streams.
+        optional: lacking.filter(
+          (rule) => isOptional(rule) && !(rule === streamRule && lacking.includes(keyRule('{'))),
+        ),
       }
     },
   }

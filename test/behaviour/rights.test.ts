@@ -165,6 +165,8 @@ describe('a right that is lacking', () => {
     const [line] = errorsOf(server).filter(({ msg }) => String(msg).includes('lacks rights'))
     expect(line?.msg).toContain(right)
     expect(line?.msg).toContain(`ACL SETUSER app ~{${namespace}:* `)
+    const told = errorsOf(server).filter(({ msg }) => /lacks|cannot be used/.test(String(msg)))
+    expect(told).toEqual([line])
     for (const path of ['/health', '/ready']) {
       const { status, body } = await server.get(path)
       expect(status).toBe(503)
@@ -184,6 +186,18 @@ describe('a right that is lacking', () => {
     expect(server.hasEnded()).toBe(false)
   })
 
+  it('to ask a cluster how it is keeps it away, which is told as it is, and passes once it is given', async () => {
+    const store = await startNodes()
+    const { server, namespace } = await start(store, ['-cluster|info'], { SHARDS: '3' })
+    await until('it says so', async () => {
+      const { status, body } = await server.get('/health')
+      expect(status).toBe(503)
+      return body.message?.includes('its user lacks +cluster|info') === true
+    })
+    await setRights(store, namespace)
+    await until('it is well', async () => (await statusOf(server, '/health')) === 200)
+  })
+
   it('while servers run is told too, and nothing is lost by it', async () => {
     const store = await startSingle()
     const { server, namespace, fleet } = await start(store)
@@ -200,16 +214,20 @@ describe('a right that is lacking', () => {
     await until('it is well again', async () => (await statusOf(server, '/health')) === 200)
   })
 
-  it('to INFO leaves its fields out of the stats, and nothing else', async () => {
-    const store = await startSingle()
-    const { server } = await start(store, ['-info'])
-    const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
-    expect(status).toBe(200)
-    expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
-    expect(await statusOf(server, '/health')).toBe(200)
-    expect(await statusOf(server, '/ready')).toBe(200)
-    expect(errorsOf(server)).toEqual([])
-  })
+  it.each(KINDS)(
+    'to INFO leaves its fields out of the stats of %s, and nothing else',
+    async (_kind, startStore, env) => {
+      const store = await startStore()
+      const { server } = await start(store, ['-info'], env)
+      expect(server.stderr()).toBe('')
+      const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
+      expect(status).toBe(200)
+      expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
+      expect(await statusOf(server, '/health')).toBe(200)
+      expect(await statusOf(server, '/ready')).toBe(200)
+      expect(errorsOf(server)).toEqual([])
+    },
+  )
 })
 
 it.each([
@@ -304,6 +322,7 @@ describe('a stream that Redis adds nothing to for want of a right', () => {
   ])('has the true reason with its dead letters: %s %s', async (reason, rules) => {
     const store = await startSingle()
     const { server } = await start(store, rules)
+    expect(await statusOf(server, '/health')).toBe(200)
     const { body } = await server.call('POST', '/v1/messages', toStream(1))
     const find = async () => (await server.call<Detail>('GET', `/v1/messages/${body.id}`)).body
     await until('it is dead', async () => (await find()).status === 'dead')

@@ -72,7 +72,7 @@ describe('the rights that a user lacks', () => {
   })
 
   it.each([
-    ['scripts', ['-@scripting'], ['+evalsha']],
+    ['scripts', ['-@scripting'], ['+evalsha', '+eval']],
     ['its channel', ['resetchannels'], [`&${wakeChannelOf(NAMESPACE)}`]],
     ['all keys', ['resetkeys', '~other:*'], ['~{carillon:*', '~carillon:*']],
     ['keys with braces', ['resetkeys', '~carillon:*'], ['~{carillon:*', '~carillon:*']],
@@ -82,6 +82,17 @@ describe('the rights that a user lacks', () => {
     await grant(...rules)
     expect((await rights.check(0)).required).toEqual(expected)
   })
+})
+
+it('the right to the keys of streams is one without which the service works', async () => {
+  await grant(
+    'resetkeys',
+    '~carillon:*',
+    '~{carillon:*}:[^s]*',
+    '~{carillon:*}:s[^t]*',
+    '~{carillon:*}:streams',
+  )
+  expect(await rights.check(0)).toEqual({ required: [], optional: ['~{carillon:*}:stream:*'] })
 })
 
 describe('a script that lacks a right half-way', () => {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
-import { lackingRight } from './failures.ts'
+import { lackingRight, NOT_SENT } from './failures.ts'
 import { sentinelsThatMayWant } from './sentinel-credentials.ts'
 import type { RedisTarget } from './url.ts'
 
@@ -170,6 +170,8 @@ function watch(client: Redis | Cluster): RedisConnection {
     for (const listener of listeners) listener(next)
   }
   client.on('error', (error: Error) => {
+    // A command that was not sent says only that there is no connection, not why.
+    if (NOT_SENT.test(error.message)) return
     lastError = error
     const { command } = error as { command?: { name?: string } }
     if (error.name !== 'ReplyError') return

@@ -6,11 +6,13 @@
 -- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
 -- KEYS[4]  laned      zset  message id in a lane -> due time (epoch ms)
 -- KEYS[5]  hosts      zset  lane of a webhook host -> due time of its first message
+-- KEYS[6]  messages   hash  message id -> record
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2..]                 lanes of hosts that are full
 --
--- Returns  {scheduled, claimed, dead, overdue, late}: three counts; for how many ms the first message has been
---          overdue; and the same without what only waits for a worker to pull it or for a slot of its host
+-- Returns  {scheduled, claimed, dead, stranded, overdue, late}: four counts, stranded being the records beyond those of
+--          the other three; for how many ms the first message has been overdue; and the same without what only waits for a
+--          worker to pull it or for a slot of its host
 -- Writes   nothing
 -- Cost     O(f), f = full lanes
 --@include lib/clock.lua
@@ -36,10 +38,13 @@ local function open_host_due()
 end
 
 local unheld = math.max(overdue_ms(head_due(scheduled)), overdue_ms(head_due(for_streams)))
+local waiting = redis.call("ZCARD", scheduled) + redis.call("ZCARD", for_streams) + redis.call("ZCARD", laned)
+local under_way, given_up = redis.call("ZCARD", claimed), redis.call("ZCARD", dead)
 return {
-  redis.call("ZCARD", scheduled) + redis.call("ZCARD", for_streams) + redis.call("ZCARD", laned),
-  redis.call("ZCARD", claimed),
-  redis.call("ZCARD", dead),
+  waiting,
+  under_way,
+  given_up,
+  math.max(0, redis.call("HLEN", KEYS[6]) - waiting - under_way - given_up),
   math.max(unheld, overdue_ms(head_due(laned))),
   math.max(unheld, overdue_ms(open_host_due())),
 }

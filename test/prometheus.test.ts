@@ -6,7 +6,14 @@ import { readSamples } from './support/prometheus.ts'
 import { until } from './support/until.ts'
 
 const TYPES: readonly DestinationType[] = ['console', 'webhook', 'stream', 'pull']
-const TOTALS: Totals = { scheduled: 12, claimed: 3, dead: 4, oldestOverdueMs: 1_500, oldestLateMs: 700 }
+const TOTALS: Totals = {
+  scheduled: 12,
+  claimed: 3,
+  dead: 4,
+  stranded: 0,
+  oldestOverdueMs: 1_500,
+  oldestLateMs: 700,
+}
 const ASKED_OF_REDIS = /^carillon_(messages|oldest_overdue_seconds)/
 
 const create = (totals: () => Promise<Totals> = async () => TOTALS, withinMs = 1_000) => {
@@ -170,7 +177,7 @@ describe('what only Redis knows', () => {
       ['scheduled', 'claimed', 'dead'].map((state) => first.get(`carillon_messages{state="${state}"}`)),
     ).toEqual([12, 3, 4])
     expect(first.get('carillon_oldest_overdue_seconds')).toBe(1.5)
-    now = { scheduled: 0, claimed: 0, dead: 0, oldestOverdueMs: 0, oldestLateMs: 0 }
+    now = { scheduled: 0, claimed: 0, dead: 0, stranded: 0, oldestOverdueMs: 0, oldestLateMs: 0 }
     const second = await scrape()
     expect(second.get('carillon_messages{state="scheduled"}')).toBe(0)
     expect(second.get('carillon_oldest_overdue_seconds')).toBe(0)

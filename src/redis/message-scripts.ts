@@ -90,6 +90,8 @@ export interface Counts {
   readonly scheduled: number
   readonly claimed: number
   readonly dead: number
+  /** records beyond those of the other states */
+  readonly stranded: number
   /** ms for which the longest overdue message has been */
   readonly overdueMs: number
   /** the same without what only waits for a worker to pull it, or for a slot of its host */
@@ -311,10 +313,13 @@ export function createMessageScripts(client: Redis | Cluster, options: ScriptsOp
 
     async count(shard, fullLanes = []) {
       const k = keys(shard)
-      const [scheduled = 0, claimed = 0, dead = 0, overdueMs = 0, lateMs = 0] = (
-        await count(k.scheduled, k.claimed, k.dead, k.laned, k.hosts, clockOffsetMs(), ...fullLanes)
+      const [scheduled = 0, claimed = 0, dead = 0, stranded = 0, overdueMs = 0, lateMs = 0] = (
+        await count(
+          ...[k.scheduled, k.claimed, k.dead, k.laned, k.hosts, k.messages],
+          ...[clockOffsetMs(), ...fullLanes],
+        )
       ).map(Number)
-      return { scheduled, claimed, dead, overdueMs, lateMs }
+      return { scheduled, claimed, dead, stranded, overdueMs, lateMs }
     },
 
     async redrive(shard, { ids, from, everyMs, before }) {

@@ -14,6 +14,8 @@ export interface Totals {
   readonly scheduled: number
   readonly claimed: number
   readonly dead: number
+  /** stored, but in no state, as somebody else has changed what Redis holds */
+  readonly stranded: number
   readonly oldestOverdueMs: number
   /** the same without what only waits for a worker to pull it, or for a slot of its host */
   readonly oldestLateMs: number
@@ -47,6 +49,7 @@ export async function totals(
     scheduled: counts.reduce((sum, { scheduled }) => sum + scheduled, 0),
     claimed: counts.reduce((sum, { claimed }) => sum + claimed, 0),
     dead: counts.reduce((sum, { dead }) => sum + dead, 0),
+    stranded: counts.reduce((sum, { stranded }) => sum + stranded, 0),
     oldestOverdueMs: Math.max(...counts.map(({ overdueMs }) => overdueMs)),
     oldestLateMs: Math.max(...counts.map(({ lateMs }) => lateMs)),
   }

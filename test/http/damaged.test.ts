@@ -110,9 +110,12 @@ describe('what is stored in no state', () => {
     expect(await send('PATCH', message('bad'), { delay: '2h', payload: 2 })).toMatchObject(DAMAGED)
     expect(await send('POST', '/v1/messages', { ...IN_AN_HOUR, id: 'bad' })).toMatchObject(CONFLICT)
     expect((await send('GET', '/v1/messages')).body).toEqual({ messages: [], nextCursor: null })
+    const counts = async () => (await send('GET', '/v1/stats')).body.counts
+    expect(await counts()).toEqual({ scheduled: 0, claimed: 0, dead: 0, stranded: 1 })
     expect(await client.hget(keysFor('bad').messages, 'bad')).toBe(raw)
     expect((await send('DELETE', message('bad'))).status).toBe(204)
     expect((await send('GET', message('bad'))).status).toBe(404)
+    expect(await counts()).toEqual({ scheduled: 0, claimed: 0, dead: 0 })
     expect((await send('POST', '/v1/messages', { ...IN_AN_HOUR, id: 'bad' })).status).toBe(201)
   })
 })

@@ -13,7 +13,14 @@ const withKey = ({ key }: { key: string }) => ({ headers: { authorization: `Bear
 let app: FastifyInstance
 const build = async (options: Partial<AppDeps> = {}) => {
   const { metrics, expose } = createMetrics({
-    totals: async () => ({ scheduled: 5, claimed: 0, dead: 0, oldestOverdueMs: 0, oldestLateMs: 0 }),
+    totals: async () => ({
+      scheduled: 5,
+      claimed: 0,
+      dead: 0,
+      stranded: 0,
+      oldestOverdueMs: 0,
+      oldestLateMs: 0,
+    }),
   })
   app = await buildApp({
     keys: [],

@@ -1133,11 +1133,11 @@ export function describeMessageScripts(kind: string, redisUrl: () => string, sha
       it('counts by state, and tells for how long the longest overdue message has been', async () => {
         const w = world()
         expect(await w.messageScripts.count(w.shard)).toEqual({
-          ...{ scheduled: 0, claimed: 0, dead: 0, overdueMs: 0, lateMs: 0 },
+          ...{ scheduled: 0, claimed: 0, dead: 0, stranded: 0, overdueMs: 0, lateMs: 0 },
         })
         await oneOfEach(w)
         expect(await w.messageScripts.count(w.shard)).toEqual({
-          ...{ scheduled: 1, claimed: 1, dead: 1, overdueMs: 0, lateMs: 0 },
+          ...{ scheduled: 1, claimed: 1, dead: 1, stranded: 0, overdueMs: 0, lateMs: 0 },
         })
         const from = await w.now()
         await put(w, 'late', { due: { at: from - 5_000 } })

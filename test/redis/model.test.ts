@@ -580,6 +580,7 @@ class Run {
       scheduled: scheduled.length,
       claimed: model.inState('claimed').length,
       dead: model.inState('dead').length,
+      stranded: 0,
     })
     const heads = [...model.heads()]
     const late = heads.filter(([lane]) => !lane.startsWith('pull:') && !full.includes(lane))

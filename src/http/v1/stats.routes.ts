@@ -37,9 +37,9 @@ export const statsRoutes: FastifyPluginAsyncTypebox<StatsRoutesOptions> = async 
         options.streams(),
         options.redisFacts(),
       ])
-      const { oldestOverdueMs, oldestLateMs: _, ...counts } = totals
+      const { oldestOverdueMs, oldestLateMs: _, stranded, ...counts } = totals
       return {
-        counts,
+        counts: stranded > 0 ? { ...counts, stranded } : counts,
         oldestOverdueMs,
         servers: servers.map(({ id, startedAt, roles, version }) => ({
           id,

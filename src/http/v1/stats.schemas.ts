@@ -17,6 +17,13 @@ export const StatsReply = Type.Object(
         scheduled: Type.Integer({ description: 'messages that wait for their time', examples: [120] }),
         claimed: Type.Integer({ description: 'messages that are being delivered', examples: [0] }),
         dead: Type.Integer({ description: 'messages that were given up and are kept', examples: [0] }),
+        stranded: Type.Optional(
+          Type.Integer({
+            description:
+              'messages that are stored but in no state, as somebody else has changed what Redis holds; left out where there are none',
+            examples: [1],
+          }),
+        ),
       },
       { description: 'messages by state', examples: [EXAMPLE_STATS.counts] },
     ),

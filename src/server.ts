@@ -168,7 +168,8 @@ async function untilLookedAt(
     throw new UnfitRedisError(`Redis refused the credentials in REDIS_URL: ${why}`)
   }
   if (why.includes('DB index is out of range')) {
-    throw new UnfitRedisError(`REDIS_URL names a database that this Redis does not have: ${why}`)
+    const db = 'db' in target ? target.db : 0
+    throw new UnfitRedisError(`REDIS_URL names database ${db}, which this Redis does not have: ${why}`)
   }
   if (whyToldOf() === undefined)
     logger.error(`${why}; answering 503 until it can be used (${describeTarget(target)})`)

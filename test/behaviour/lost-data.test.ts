@@ -2,6 +2,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import { startFaultyProxy } from '../support/faulty-proxy.ts'
 import { startFleet } from '../support/fleet.ts'
 import { startCluster, startRedis, type TestRedis } from '../support/redis.ts'
+import { startSentinels } from '../support/sentinels.ts'
 import type { Service } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -51,6 +52,22 @@ it('another Redis behind the same name is told of, too', async () => {
   await expectToldAndServed(fleet.servers, async () => {
     const { body } = await server.call('POST', '/v1/messages', { delay: 0, payload: 1 })
     await fleet.untilDelivered([body.id])
+  })
+})
+
+it('a failover to a replica that holds nothing is told of, too', async () => {
+  const sentinels = await startSentinels()
+  onTestFinished(() => sentinels.stop())
+  const fleet = await startFleet({ size: 2, redisUrl: sentinels.url })
+  const [server] = fleet.servers as [Service]
+  const [master, replica] = sentinels.nodes
+  await replica.client.config('SET', 'replica-read-only', 'no')
+  await replica.client.flushall()
+  await master.kill()
+  await expectToldAndServed(fleet.servers, async () => {
+    const post = () => server.call('POST', '/v1/messages', { id: 'new', delay: 0, payload: 1 })
+    await until('it is taken', async () => [200, 201].includes((await post()).status))
+    await fleet.untilDelivered(['new'])
   })
 })
 

@@ -394,6 +394,15 @@ for i = stream_count + 1, #taken do
   local options = record and options_with(record, OF_INTEREST)
   if record and not (options and let_go(id, record, options, counts)) then lock(id, due_at[i], record, counts) end
 end
+
+-- next_claims(count): the first of so many new claim numbers. A counter that somebody else has damaged goes on from the
+-- time in ms, which is more than all claims before.
+local function next_claims(count)
+  local last = tonumber(redis.call("GET", claims) or 0) or now
+  redis.call("SET", claims, digits(last + count))
+  return last + 1
+end
+
 in_slices(locked, 2, function(first, last)
   redis.call("ZADD", claimed, unpack(locked, first, last))
 end)
@@ -405,7 +414,7 @@ if (#finished > 0 or returned == 0) and redis.call("EXISTS", history.entries) ==
 if next_in == 0 and moved + returned > 0 and (limit > 0 or host_slots > 0) then
   redis.pcall("PUBLISH", wake_channel, "help " .. shard)
 end
-local first_claim = returned > 0 and redis.call("INCRBY", claims, returned) - returned + 1 or 0
+local first_claim = returned > 0 and next_claims(returned) or 0
 local next_expiry = head_due(claimed)
 if next_expiry then mark_clock(clock, now, marked, 0) end
 local expiry_in = next_expiry and math.max(0, next_expiry - now) or ""

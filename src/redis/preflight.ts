@@ -15,7 +15,6 @@ export const SHORTEST: Readonly<Record<string, readonly string[]>> = {
   HMGET: ['f'],
   HSCAN: ['0'],
   HSET: ['f', 'v'],
-  INCRBY: ['1'],
   MGET: [],
   PEXPIRE: ['1'],
   PTTL: [],
@@ -39,7 +38,7 @@ export const SHORTEST: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that what only reads never calls, though a file it includes may. */
 const WRITES: ReadonlySet<string> = new Set(
-  'DEL HDEL HSET INCRBY PEXPIRE SADD SET XADD ZADD ZREM ZREMRANGEBYRANK'.split(' '),
+  'DEL HDEL HSET PEXPIRE SADD SET XADD ZADD ZREM ZREMRANGEBYRANK'.split(' '),
 )
 /** Commands without a key. */
 const WITHOUT_KEY: ReadonlySet<string> = new Set(['TIME'])

@@ -162,6 +162,21 @@ export function describeScripts(kind: string, redisUrl: () => string, shard: num
     })
 
     describe('claim', () => {
+      it('numbers its claims higher than all before, also where somebody else has damaged their counter', async () => {
+        const w = world()
+        const due = async (id: string) => w.scripts.schedule(w.shard, [w.entry(id, (await w.now()) - 1)])
+        await due('a')
+        const [a] = (await claim(w, 'first')).claims
+        await w.client.set(w.keys.claims, 'garbage')
+        await due('b')
+        const [b] = (await claim(w, 'second')).claims
+        await due('c')
+        const [c] = (await claim(w, 'third')).claims
+        expect([a?.id, b?.id, c?.id]).toEqual(['a', 'b', 'c'])
+        expect(b?.number).toBeGreaterThan(a?.number ?? Number.NaN)
+        expect(c?.number).toBe((b?.number ?? 0) + 1)
+      })
+
       it('takes what is due and not what is due one millisecond later', async () => {
         const w = world()
         const base = (await w.now()) + 100_000

@@ -148,7 +148,12 @@ export async function startCluster(options: TestClusterOptions = {}): Promise<Te
   for (const node of nodes) await node.client.call('CLUSTER', 'MEET', '127.0.0.1', meetAt[0] ?? 0)
   const isWhole = async (node: TestRedis) => {
     const info = String(await node.client.call('CLUSTER', 'INFO'))
-    return info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${nodes.length}`)
+    // What is published before they are connected to each other is not handed on.
+    const known = String(await node.client.call('CLUSTER', 'NODES'))
+    const isConnected = !/ (handshake|disconnected)/.test(known)
+    return (
+      info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${nodes.length}`) && isConnected
+    )
   }
   await until('the cluster is whole', async () => (await Promise.all(nodes.map(isWhole))).every(Boolean))
   for (const [i, replica] of replicas.entries()) {

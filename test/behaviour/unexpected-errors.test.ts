@@ -73,8 +73,9 @@ it('one of several processes is replaced, and what it held is delivered by anoth
   for (const pid of before) process.kill(pid, 'SIGUSR2')
   await until('both have ended', () => !before.some(isRunning))
   await until('the message is delivered anew', () => receiver.requests.length > 1)
-  const ended = server.log.filter(({ msg }) => /^server process \d+ ended \(exit code 1\)/.test(String(msg)))
-  expect(ended.length).toBe(2)
+  const ended = () =>
+    server.log.filter(({ msg }) => /^server process \d+ ended \(exit code 1\)/.test(String(msg)))
+  await until('both ends are told', () => ended().length === 2)
   expect(fatal(server)).toEqual([expect.objectContaining(LINE), expect.objectContaining(LINE)])
   expect(server.hasEnded()).toBe(false)
 })

@@ -5,7 +5,7 @@ import { createMessageScripts } from '../../src/redis/message-scripts.ts'
 import { parseRedisUrl } from '../../src/redis/url.ts'
 import { type Fleet, repeated, startFleet } from '../support/fleet.ts'
 import { childrenOf, isRunning } from '../support/processes.ts'
-import { startRedis } from '../support/redis.ts'
+import { freePort, startRedis } from '../support/redis.ts'
 import { SETTINGS } from '../support/retention.ts'
 import { refusedStart, type Service } from '../support/service.ts'
 import { until } from '../support/until.ts'
@@ -179,7 +179,9 @@ describe('one of several processes', () => {
   })
 
   it('that is told to stop finishes its work, repeats nothing, and is followed by another', async () => {
-    const { fleet, service } = await startProcesses(2, { LOCK_TTL_MS: '30000' })
+    // With port 0, one that is slow to listen would find nobody to share the port with, and end by itself.
+    const PORT = String(await freePort())
+    const { fleet, service } = await startProcesses(2, { LOCK_TTL_MS: '30000', PORT })
     const [stopped = 0] = childrenOf(service.pid)
     const start = Date.now()
     const ids = await fleet.schedule(2_000, (i) => start + i)

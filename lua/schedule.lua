@@ -160,7 +160,10 @@ end
 -- undo(): the opposite, as far as Redis lets it.
 local function undo()
   for i = 1, #records, 2 do redis.pcall("HDEL", messages, records[i]) end
-  unindex_all_tags(tag_prefix, tags)
+  for tag, members in pairs(tags) do
+    -- Scores and ids by turns.
+    for i = 2, #members, 2 do redis.pcall("ZREM", tag_prefix .. tag, members[i]) end
+  end
   for lane, place in pairs(places) do
     for i = 2, #place.members, 2 do pcall(unplace, due_sets, lane, place.members[i]) end
   end

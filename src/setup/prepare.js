@@ -15,14 +15,12 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const CACHE = join(ROOT, '.cache')
 const DIST = join(ROOT, 'dist')
 const STAMP = '.stamp'
-const OLDEST_NODE = [20, 19]
 const LINES_SHOWN = 15
 
 async function prepare() {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  const [oldestMajor = 0, oldestMinor = 0] = OLDEST_NODE
-  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
-    say(`Carillon needs Node ${OLDEST_NODE.join('.')} or newer; this is ${process.versions.node}`)
+  const oldest = oldestNode()
+  if (process.versions.node.localeCompare(oldest, 'en', { numeric: true }) < 0) {
+    say(`Carillon needs Node ${oldest} or newer; this is ${process.versions.node}`)
     process.exitCode = 1
     return
   }
@@ -43,6 +41,11 @@ async function prepare() {
     say(error instanceof Error ? error.message : String(error))
     process.exitCode = 1
   }
+}
+
+/** @returns {string} what package.json's `engines` names, without its `>=` */
+function oldestNode() {
+  return JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).engines.node.slice('>='.length)
 }
 
 /** @param {string} line */

@@ -53,7 +53,8 @@ beforeAll(() => {
 
   const integrity = `sha512-${createHash('sha512').update(read(bare, 'typescript.tgz')).digest('base64')}`
   const devDependencies = { typescript: 'file:typescript.tgz' }
-  const about = { name: 'project', version: '1.0.0', type: 'module', devDependencies }
+  const engines = { node: '>=20.20.2' }
+  const about = { name: 'project', version: '1.0.0', type: 'module', engines, devDependencies }
   const packages = {
     '': about,
     'node_modules/typescript': { version: '1.0.0', resolved: 'file:typescript.tgz', integrity, dev: true },
@@ -257,10 +258,12 @@ it('refuses a Node that is too old, in one line', async () => {
     '--import',
     `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'${node}'}})`,
   ]
-  expect(await prepare({}, older('20.18.9'))).toEqual({
+  expect(await prepare({}, older('20.20.1'))).toEqual({
     code: 1,
     signal: null,
-    said: ['Carillon needs Node 20.19 or newer; this is 20.18.9'],
+    said: ['Carillon needs Node 20.20.2 or newer; this is 20.20.1'],
   })
-  expect((await prepare({}, older('20.19.0'))).code).toBe(0)
+  expect((await prepare({}, older('18.30.9'))).code).toBe(1)
+  expect((await prepare({}, older('20.20.2'))).code).toBe(0)
+  expect((await prepare({}, older('22.0.0'))).code).toBe(0)
 })

@@ -35,6 +35,7 @@ export const WITHOUT_REDIS = [
   'test/image/*.test.ts',
   'test/json/*.test.ts',
   'test/message.test.ts',
+  'test/package.test.ts',
   'test/prometheus.test.ts',
   'test/proxy/*.test.ts',
   'test/pull/lease-token.test.ts',

@@ -16,7 +16,7 @@ const running = new Set()
 /** @type {string[]} */
 const temporary = []
 const END_WITHIN_MS = 15_000
-/** As README has it for throughput, for every process of Node's that is measured, ours or another's. */
+/** As docs/operate/deploy.md has it for throughput, for every process of Node's that is measured, ours or another's. */
 export const NODE_FLAGS = ['--max-semi-space-size=64']
 /** What Linux counts the CPU time of processes in. */
 const TICKS_PER_SECOND = 100

@@ -14,11 +14,11 @@ import { httpApp } from '../support/http-app.ts'
 import { PATH_OF_PROGRAMS, type ProxyName } from '../support/programs.ts'
 import { until } from '../support/until.ts'
 
-/** The README's example for a proxy, with other ports: what is tried is what is written there. */
+/** The docs' example for a proxy, with other ports: what is tried is what is written there. */
 function exampleFor(language: ProxyName, ports: { readonly ours: number; readonly proxy: number }): string {
-  const readme = readFileSync('README.md', 'utf8')
-  const example = new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 's').exec(readme)?.[1]
-  if (example === undefined) throw new Error(`README.md has no example for ${language}`)
+  const page = readFileSync('docs/operate/proxies.md', 'utf8')
+  const example = new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 's').exec(page)?.[1]
+  if (example === undefined) throw new Error(`docs/operate/proxies.md has no example for ${language}`)
   return example
     .replaceAll('127.0.0.1:3000', `127.0.0.1:${ports.ours}`)
     .replaceAll('8080', String(ports.proxy))
@@ -37,7 +37,7 @@ async function freePort(): Promise<number> {
  * Starts the app, and the proxy before it.
  *
  * @param argsFor how the proxy is started, given a folder of its own and its configuration's file in it
- * @param toFile the whole configuration around the README's example
+ * @param toFile the whole configuration around the docs' example
  */
 async function start(
   proxy: ProxyName,
@@ -99,7 +99,7 @@ interface AskOptions {
   readonly body?: string
 }
 
-/** What holds behind every proxy that is set up as the README says. */
+/** What holds behind every proxy that is set up as the docs say. */
 export async function expectToWorkBehind(...args: Parameters<typeof start>): Promise<void> {
   const { ask, port } = await start(...args)
   const origin = `http://carillon.example:${port}`

@@ -1,7 +1,7 @@
 import { it } from 'vitest'
 import { expectToWorkBehind } from './behind.ts'
 
-it("works behind Caddy, set up as the README's example", () =>
+it("works behind Caddy, set up as the docs' example", () =>
   expectToWorkBehind(
     'caddy',
     (_folder, file) => ['run', '--adapter', 'caddyfile', '--config', file],

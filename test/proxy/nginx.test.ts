@@ -1,7 +1,7 @@
 import { it } from 'vitest'
 import { expectToWorkBehind } from './behind.ts'
 
-it("works behind nginx, set up as the README's example", () =>
+it("works behind nginx, set up as the docs' example", () =>
   expectToWorkBehind(
     'nginx',
     (folder, file) => [

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 /** Where Debian has its servers, which is not on everybody's PATH. */
 export const PATH_OF_PROGRAMS = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`
 
-/** Proxies that the README has an example for, and how each says its version. */
+/** Proxies that the docs have an example for, and how each says its version. */
 const PROXIES = { nginx: ['-v'], caddy: ['version'] } as const
 export type ProxyName = keyof typeof PROXIES
 

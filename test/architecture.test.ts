@@ -3,50 +3,83 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { FIGURES, OWN_REDIS, PROCESSES, WITHOUT_REDIS } from './support/parts.ts'
 
-/** Which rooms each room may import from, besides itself and the files at the top of src. */
+/** The rooms that each room may import from, besides itself and those that everybody may. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  audit: ['redis'],
-  processes: ['deliver', 'redis'],
-  http: ['json', 'pull', 'schedule'],
-  pull: ['claim', 'redis', 'settle'],
-  schedule: ['redis'],
-  claim: ['deliver', 'redis', 'settle'],
-  settle: ['deliver', 'redis'],
-  deliver: [],
-  redis: ['setup'],
-  setup: [],
-  json: [],
+  main: ['supervisor'],
+  supervisor: ['server', 'dev', 'destinations', 'observability', 'store'],
+  server: [
+    ...['http', 'worker', 'leases', 'messages', 'membership', 'shards'],
+    ...['destinations', 'observability', 'store'],
+  ],
+  audit: ['server', 'dev', 'store'],
+  dev: ['http', 'store'],
+  http: ['messages', 'leases', 'membership', 'observability'],
+  messages: ['shards', 'observability', 'store'],
+  leases: ['shards', 'observability', 'store'],
+  worker: ['membership', 'shards', 'destinations', 'observability', 'store'],
+  membership: ['store'],
+  shards: ['store'],
+  destinations: [],
+  observability: [],
+  store: [],
+  runtime: [],
+  domain: [],
 }
+/** Everybody may import from the rooms behind it; the last one imports from nobody. */
+const SHARED = ['runtime', 'domain']
 
 const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
   .filter((path) => /\.(ts|js)$/.test(path))
   .map((path) => ({ path, text: readFileSync(join('src', path), 'utf8') }))
 
+const roomOf = (path: string) => path.split('/')[0]?.replace(/\.ts$/, '') ?? ''
+const arrows = sources.flatMap(({ path, text }) =>
+  [...text.matchAll(/(?:from|import\(?|load\()\s*'(\.[^']+)'/g)].map(([, target = '']) => ({
+    path,
+    from: roomOf(path),
+    to: roomOf(join(path, '..', target)),
+  })),
+)
+
 describe('the source tree', () => {
-  it('has arrows that point one way', () => {
-    const wrong = sources.flatMap(({ path, text }) => {
-      const room = path.includes('/') ? path.split('/')[0] : undefined
-      if (room === undefined) return []
-      const imported = [...text.matchAll(/from '\.\.\/(\w+)\//g)].map((match) => match[1] ?? '')
-      return imported
-        .filter((other) => !MAY_IMPORT[room]?.includes(other))
-        .map((other) => `${path} imports ${other}`)
-    })
-    expect(wrong).toEqual([])
+  it('holds main.ts and rooms', () => {
+    expect(sources.map(({ path }) => path).filter((path) => !path.includes('/'))).toEqual(['main.ts'])
+    expect([...new Set(sources.map(({ path }) => roomOf(path)))].sort()).toEqual(
+      Object.keys(MAY_IMPORT).sort(),
+    )
   })
 
-  it('keeps ioredis inside src/redis', () => {
+  it('has arrows that point one way', () => {
+    const shared = (room: string) => SHARED.slice(SHARED.indexOf(room) + 1)
+    const wrong = arrows.filter(
+      ({ from, to }) => from !== to && ![...(MAY_IMPORT[from] ?? []), ...shared(from)].includes(to),
+    )
+    expect(wrong.map(({ path, to }) => `${path} imports from ${to}`)).toEqual([])
+  })
+
+  it('has no circle between rooms', () => {
+    const targetsOf = (room: string): string[] => [
+      ...new Set(arrows.filter(({ from, to }) => from === room && to !== room).map(({ to }) => to)),
+    ]
+    const follow = (room: string, trail: readonly string[]): string[] =>
+      trail.includes(room)
+        ? [[...trail, room].join(' -> ')]
+        : targetsOf(room).flatMap((next) => follow(next, [...trail, room]))
+    expect(Object.keys(MAY_IMPORT).flatMap((room) => follow(room, []))).toEqual([])
+  })
+
+  it('keeps ioredis inside src/store', () => {
     const leaks = sources.filter(
-      ({ path, text }) => text.includes("from 'ioredis'") && !path.startsWith('redis/'),
+      ({ path, text }) => text.includes("from 'ioredis'") && !path.startsWith('store/'),
     )
     expect(leaks.map(({ path }) => path)).toEqual([])
   })
 
-  it('reads the environment only where the process begins, and in set-up, which comes before it', () => {
+  it('reads the environment only where the process begins, and in dev, which comes before it', () => {
     const readers = sources.filter(
-      ({ path, text }) => text.includes('process.env') && !path.startsWith('setup/'),
+      ({ path, text }) => text.includes('process.env') && !path.startsWith('dev/'),
     )
-    expect(readers.map(({ path }) => path).sort()).toEqual(['audit.ts', 'service-process.ts'])
+    expect(readers.map(({ path }) => path).sort()).toEqual(['audit/main.ts', 'supervisor/service-process.ts'])
   })
 })
 

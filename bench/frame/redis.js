@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
-import { findRedisServer } from '../../src/setup/redis-server.js'
+import { findRedisServer } from '../../src/dev/redis-server.js'
 import { alive, end, pidOf, start, temporaryFolder, within } from './processes.js'
 
 const run = promisify(execFile)

@@ -5,13 +5,15 @@ import { randomBytes } from 'node:crypto'
 
 /** A module of the build, which need not be there when types are checked. @param {string} path */
 const built = (path) => import(new URL(`../../dist/${path}`, import.meta.url).href)
-const { buildApp } = /** @type {typeof import('../../src/app.ts')} */ (await built('app.js'))
-const { createStdout } = /** @type {typeof import('../../src/deliver/stdout.ts')} */ (
-  await built('deliver/stdout.js')
+const { buildApp } = /** @type {typeof import('../../src/http/app.ts')} */ (await built('http/app.js'))
+const { createStdout } = /** @type {typeof import('../../src/destinations/console/stdout.ts')} */ (
+  await built('destinations/console/stdout.js')
 )
-const { createLogger } = /** @type {typeof import('../../src/logger.ts')} */ (await built('logger.js'))
+const { createLogger } = /** @type {typeof import('../../src/server/logger.ts')} */ (
+  await built('server/logger.js')
+)
 
-/** @typedef {NonNullable<import('../../src/app.ts').AppDeps['api']>} ApiDeps */
+/** @typedef {NonNullable<import('../../src/http/app.ts').AppDeps['api']>} ApiDeps */
 
 /**
  * Listens on a port of its own choice, and logs which.

@@ -1,7 +1,7 @@
 // @ts-check
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -72,9 +72,13 @@ async function follow(port, note) {
  * @returns {Promise<Map<string, string>>} the names of its scripts by SHA-1, as EVALSHA calls them
  */
 export async function scriptNames(checkout) {
-  const { loadScript } = /** @type {typeof import('../../src/redis/lua.ts')} */ (
-    await import(pathToFileURL(join(checkout, 'dist/redis/lua.js')).href)
+  const [module = ''] = ['dist/store/lua.js', 'dist/redis/lua.js'] // the second is where older checkouts have it
+    .map((path) => join(checkout, path))
+    .filter(existsSync)
+  const { loadScript } = /** @type {typeof import('../../src/store/lua.ts')} */ (
+    await import(pathToFileURL(module).href)
   )
-  const names = readdirSync(join(checkout, 'lua')).flatMap((file) => /^(.*)\.lua$/.exec(file)?.[1] ?? [])
+  const files = readdirSync(join(checkout, 'lua'), { recursive: true, encoding: 'utf8' })
+  const names = files.flatMap((file) => /^(?!lib\/)(?:.*\/)?(.*)\.lua$/.exec(file)?.[1] ?? [])
   return new Map(names.map((name) => [createHash('sha1').update(loadScript(name).lua).digest('hex'), name]))
 }

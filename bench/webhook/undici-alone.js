@@ -18,7 +18,7 @@ import { Agent } from 'undici'
  * @property {string} secret base64
  */
 
-// As in src/deliver/webhook-client.ts.
+// As in src/destinations/webhook/client.ts.
 const agent = new Agent({
   connections: null,
   pipelining: 1,

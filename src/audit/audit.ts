@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { SchedulerError } from '../errors.ts'
+import { SchedulerError } from '../domain/errors.ts'
 import {
   type AuditScripts,
   COLLECTIONS,
@@ -7,8 +7,8 @@ import {
   type RawFinding,
   type Repair,
   type ShardKey,
-} from '../redis/audit-scripts.ts'
-import type { ReadShardCounts } from '../redis/shard-counts.ts'
+} from '../store/scripts/audit-scripts.ts'
+import type { ReadShardCounts } from '../store/scripts/shard-counts.ts'
 import { type Finding, isKind } from './kinds.ts'
 
 /** A page is small enough to keep nobody waiting: of so many members, and of about so many bytes. */

@@ -1,5 +1,5 @@
-import { keysOf } from '../../src/redis/keys.ts'
-import { claim, deliver, fail, HOUR_MS, pull, put, reject, webhook } from '../redis/acts.ts'
+import { keysOf } from '../../src/store/keys.ts'
+import { claim, deliver, fail, HOUR_MS, pull, put, reject, webhook } from '../store/acts.ts'
 import type { ScriptWorld } from '../support/script-world.ts'
 
 export const HOST = 'http://one.test'

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { expect, inject, it, onTestFinished } from 'vitest'
-import { connect } from '../../src/redis/connect.ts'
-import { keysOf } from '../../src/redis/keys.ts'
-import { parseRedisUrl } from '../../src/redis/url.ts'
+import { connect } from '../../src/store/connect.ts'
+import { keysOf } from '../../src/store/keys.ts'
+import { parseRedisUrl } from '../../src/store/redis-url.ts'
 import { auditFindings } from '../support/audit.ts'
 import { startChild } from '../support/children.ts'
 import { startFleet } from '../support/fleet.ts'
@@ -20,7 +20,7 @@ async function connected(url = inject('redisUrl')) {
 
 /** Runs `npm run audit`, set-up apart. */
 async function runAudit(env: Readonly<Record<string, string>>, ...args: string[]) {
-  const child = startChild(process.execPath, ['dist/audit.js', ...args], {
+  const child = startChild(process.execPath, ['dist/audit/main.js', ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { keysOf } from '../../src/redis/keys.ts'
+import { keysOf } from '../../src/store/keys.ts'
 import { type Fleet, repeated, startFleet } from '../support/fleet.ts'
 import { type Answer, startLoad, strangeAnswers } from '../support/load.ts'
 import { startCluster, type TestCluster, type TestClusterOptions } from '../support/redis.ts'

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { keysOf } from '../../src/redis/keys.ts'
+import { keysOf } from '../../src/store/keys.ts'
 import { type Fleet, postMany, repeated, startFleet } from '../support/fleet.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import type { Service } from '../support/service.ts'

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { keysOf } from '../../src/redis/keys.ts'
+import { keysOf } from '../../src/store/keys.ts'
 import { type Fleet, startFleet } from '../support/fleet.ts'
 import { answerWith, openReceiver, type Received } from '../support/receiver.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'

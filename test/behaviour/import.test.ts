@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { type IncomingMessage, request as openRequest } from 'node:http'
 import { Readable } from 'node:stream'
 import { expect, it } from 'vitest'
-import { keysOf } from '../../src/redis/keys.ts'
+import { keysOf } from '../../src/store/keys.ts'
 import { startFleet } from '../support/fleet.ts'
 import { startRedis } from '../support/redis.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { keysOf } from '../../src/redis/keys.ts'
+import { keysOf } from '../../src/store/keys.ts'
 import { startFleet } from '../support/fleet.ts'
 import { startRedis, type TestRedis, type TestRedisOptions } from '../support/redis.ts'
 import { until } from '../support/until.ts'

@@ -9,7 +9,7 @@ import { until } from '../support/until.ts'
 /** What `npm run key` runs. */
 const runKey = (...args: string[]) =>
   new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
-    execFile(process.execPath, ['dist/key.js', ...args], (error, stdout, stderr) => {
+    execFile(process.execPath, ['dist/dev/make-key.js', ...args], (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
     })
   })

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { expect, inject, it, onTestFinished } from 'vitest'
-import { connect } from '../../src/redis/connect.ts'
-import { keysOf, wakeChannelOf } from '../../src/redis/keys.ts'
-import { createMessageScripts, type MessageScripts } from '../../src/redis/message-scripts.ts'
-import { parseRedisUrl } from '../../src/redis/url.ts'
+import { connect } from '../../src/store/connect.ts'
+import { keysOf, wakeChannelOf } from '../../src/store/keys.ts'
+import { parseRedisUrl } from '../../src/store/redis-url.ts'
+import { createMessageScripts, type MessageScripts } from '../../src/store/scripts/message-scripts.ts'
 import { startChild } from '../support/children.ts'
 import { repeated, startFleet } from '../support/fleet.ts'
 import { SETTINGS } from '../support/retention.ts'
@@ -81,9 +81,9 @@ async function changeAtRandom(scripts: MessageScripts, plan: Plan): Promise<Answ
 /** The same from a process of its own, on the built service's own modules. */
 async function changeAtRandomElsewhere(redisUrl: string, namespace: string, plan: Plan): Promise<Answer[]> {
   const code = `
-    import { connect } from './dist/redis/connect.js'
-    import { createMessageScripts } from './dist/redis/message-scripts.js'
-    import { parseRedisUrl } from './dist/redis/url.js'
+    import { connect } from './dist/store/connect.js'
+    import { createMessageScripts } from './dist/store/scripts/message-scripts.js'
+    import { parseRedisUrl } from './dist/store/redis-url.js'
     ${changeAtRandom.toString()}
     const [redisUrl, options, plan] = process.argv.slice(1).map((text) => JSON.parse(text))
     const connection = connect(parseRedisUrl(redisUrl))

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { keysOf, type ShardKeys } from '../../src/redis/keys.ts'
+import { keysOf, type ShardKeys } from '../../src/store/keys.ts'
 import { repeated, startFleet } from '../support/fleet.ts'
 import { startLoad, strangeAnswers } from '../support/load.ts'
 import { startCluster, type TestCluster, type TestRedis } from '../support/redis.ts'

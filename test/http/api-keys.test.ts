@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { findApiKey, makeApiKey, parseApiKeys } from '../../src/http/api-keys.ts'
+import { findApiKey, makeApiKey, parseApiKeys } from '../../src/http/plugins/api-keys.ts'
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const A = sha256('key a')

@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { makeApiKey, parseApiKeys } from '../../src/http/api-keys.ts'
-import { auth } from '../../src/http/auth.plugin.ts'
-import { errorMapper } from '../../src/http/error-mapper.plugin.ts'
+import { makeApiKey, parseApiKeys } from '../../src/http/plugins/api-keys.ts'
+import { auth } from '../../src/http/plugins/auth.ts'
+import { errorMapper } from '../../src/http/plugins/errors.ts'
 
 const reader = makeApiKey('reader', 'read')
 const writer = makeApiKey('writer', 'write')

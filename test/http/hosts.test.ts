@@ -6,7 +6,7 @@ import {
   parseAuthority,
   parseCorsOrigins,
   parseOrigin,
-} from '../../src/http/hosts.ts'
+} from '../../src/http/plugins/hosts.ts'
 
 describe('a host', () => {
   it.each([

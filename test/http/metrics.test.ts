@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type AppDeps, buildApp } from '../../src/app.ts'
-import { makeApiKey, parseApiKeys } from '../../src/http/api-keys.ts'
-import { createMetrics } from '../../src/prometheus.ts'
+import { type AppDeps, buildApp } from '../../src/http/app.ts'
+import { makeApiKey, parseApiKeys } from '../../src/http/plugins/api-keys.ts'
+import { createMetrics } from '../../src/observability/prometheus.ts'
 import { readSamples } from '../support/prometheus.ts'
 
 const reader = makeApiKey('reader', 'read')

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { parseAllowedHosts } from '../../src/http/hosts.ts'
-import { parseTrustedProxies } from '../../src/http/proxies.ts'
-import type { Scheduler } from '../../src/schedule/scheduler.ts'
+import { parseAllowedHosts } from '../../src/http/plugins/hosts.ts'
+import { parseTrustedProxies } from '../../src/http/plugins/trusted-proxies.ts'
+import type { Scheduler } from '../../src/messages/scheduler.ts'
 import { httpApp } from '../support/http-app.ts'
 
 const PROXY = '10.1.2.3'

@@ -1,13 +1,13 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { afterEach, describe, expect, it } from 'vitest'
-import { buildApp } from '../../src/app.ts'
-import { makeApiKey, parseApiKeys } from '../../src/http/api-keys.ts'
-import { auth } from '../../src/http/auth.plugin.ts'
-import { errorMapper } from '../../src/http/error-mapper.plugin.ts'
-import { limits } from '../../src/http/limits.plugin.ts'
-import { metricsRoutes } from '../../src/http/metrics.routes.ts'
-import { readyRoutes } from '../../src/http/ready.routes.ts'
+import { buildApp } from '../../src/http/app.ts'
+import { metricsRoutes } from '../../src/http/monitoring/metrics.ts'
+import { readyRoutes } from '../../src/http/monitoring/ready.ts'
+import { makeApiKey, parseApiKeys } from '../../src/http/plugins/api-keys.ts'
+import { auth } from '../../src/http/plugins/auth.ts'
+import { errorMapper } from '../../src/http/plugins/errors.ts'
+import { limits } from '../../src/http/plugins/limits.ts'
 
 const { entry } = makeApiKey('reader', 'read')
 const KEYS = parseApiKeys(entry)

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as openSocket } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import type { Scheduler } from '../../src/schedule/scheduler.ts'
+import type { Scheduler } from '../../src/messages/scheduler.ts'
 import { httpApp } from '../support/http-app.ts'
 
 const scheduler = {

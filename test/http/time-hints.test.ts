@@ -1,8 +1,8 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { describe, expect, it } from 'vitest'
-import { parseAt, parseDelay } from '../../src/http/time.ts'
-import { NewMessageBody, PatchBody } from '../../src/http/v1/message.schemas.ts'
-import { explain } from '../../src/http/validation.ts'
+import { NewMessageBody, PatchBody } from '../../src/http/v1/messages/schemas.ts'
+import { parseAt, parseDelay } from '../../src/http/validation/time.ts'
+import { explain } from '../../src/http/validation/validation.ts'
 
 const NOW = 1_730_104_372_243
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseTime } from '../../src/http/time.ts'
+import { parseTime } from '../../src/http/validation/time.ts'
 
 describe('a time', () => {
   it.each([

@@ -1,8 +1,8 @@
 import type { Cluster, Redis } from 'ioredis'
 import { audit } from '../../src/audit/audit.ts'
 import type { Finding, FindingKind } from '../../src/audit/kinds.ts'
-import { createAuditScripts, type Repair } from '../../src/redis/audit-scripts.ts'
-import { createReadShardCounts } from '../../src/redis/shard-counts.ts'
+import { createAuditScripts, type Repair } from '../../src/store/scripts/audit-scripts.ts'
+import { createReadShardCounts } from '../../src/store/scripts/shard-counts.ts'
 
 export interface AuditTestOptions {
   readonly clockOffsetMs?: () => number

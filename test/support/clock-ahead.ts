@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { keysOf, serversKeyOf } from '../../src/redis/keys.ts'
+import { keysOf, serversKeyOf } from '../../src/store/keys.ts'
 
 const SET_AHEAD = `
 local by, lock_prefix = tonumber(ARGV[1]), ARGV[2]

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
-import { type AppDeps, buildApp } from '../../src/app.ts'
+import { type AppDeps, buildApp } from '../../src/http/app.ts'
 import type { ApiDeps } from '../../src/http/v1/api.ts'
 
 /** The HTTP side alone, on whatever of its dependencies a test brings; for what no Redis has a part in. */

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { findRedisServer, readVersion } from '../../src/setup/redis-server.js'
+import { findRedisServer, readVersion } from '../../src/dev/redis-server.js'
 
 /** Which Redis the tests meet: servers of one release, or a cluster or sentinels of whatever server is found. */
 export type RedisKind =

@@ -1,5 +1,5 @@
-import type { Retention, ScriptsOptions } from '../../src/redis/define-script.ts'
-import type { ClaimRoom, Delivered } from '../../src/redis/scripts.ts'
+import type { Retention, ScriptsOptions } from '../../src/store/define-script.ts'
+import type { ClaimRoom, Delivered } from '../../src/store/scripts/scripts.ts'
 
 /** How long what is no longer scheduled is kept in tests that do not say otherwise. */
 export const RETENTION: Retention = {

@@ -1,17 +1,17 @@
 import type { Cluster, Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
-import { encodeRecordBody } from '../../src/message.ts'
-import { connect, type RedisConnection } from '../../src/redis/connect.ts'
-import { keysOf, type ShardKeys } from '../../src/redis/keys.ts'
-import { createMessageScripts, type MessageScripts } from '../../src/redis/message-scripts.ts'
+import { encodeRecordBody } from '../../src/domain/message.ts'
+import { connect, type RedisConnection } from '../../src/store/connect.ts'
+import { keysOf, type ShardKeys } from '../../src/store/keys.ts'
+import { parseRedisUrl } from '../../src/store/redis-url.ts'
+import { createMessageScripts, type MessageScripts } from '../../src/store/scripts/message-scripts.ts'
 import {
   createScripts,
   type ScheduleCall,
   type ScheduleEntry,
   type ScheduleReply,
   type Scripts,
-} from '../../src/redis/scripts.ts'
-import { parseRedisUrl } from '../../src/redis/url.ts'
+} from '../../src/store/scripts/scripts.ts'
 import { freshCall } from './fresh-call.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'

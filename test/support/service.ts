@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { inject } from 'vitest'
-import type { MessageReply } from '../../src/http/v1/message.schemas.ts'
+import type { MessageReply } from '../../src/http/v1/messages/schemas.ts'
 import { startChild } from './children.ts'
 import { readSamples } from './prometheus.ts'
 import { soon } from './speed.ts'

@@ -1,5 +1,5 @@
-import type { ShardCount } from '../../src/redis/shard-counts.ts'
-import { createShardBook, type ShardBook } from '../../src/shard-book.ts'
+import { createShardBook, type ShardBook } from '../../src/shards/shard-map.ts'
+import type { ShardCount } from '../../src/store/scripts/shard-counts.ts'
 
 /** A book of so many shards, all in use, after fewer of them before. */
 export function bookOf(shards: number, before: readonly number[] = []): ShardBook {

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { type BatchRoutesOptions, batchRoutes } from './batch.routes.ts'
-import { type CollectionRoutesOptions, collectionRoutes } from './collection.routes.ts'
-import { type DeadRoutesOptions, deadRoutes } from './dead.routes.ts'
-import { type MessageRoutesOptions, messageRoutes } from './messages.routes.ts'
-import { type QueueRoutesOptions, queueRoutes } from './queues.routes.ts'
-import { type StatsRoutesOptions, statsRoutes } from './stats.routes.ts'
+import { type BatchRoutesOptions, batchRoutes } from './batch/routes.ts'
+import { type CollectionRoutesOptions, collectionRoutes } from './collection/routes.ts'
+import { type DeadRoutesOptions, deadRoutes } from './dead-letters/routes.ts'
+import { type MessageRoutesOptions, messageRoutes } from './messages/routes.ts'
+import { type QueueRoutesOptions, queueRoutes } from './queues/routes.ts'
+import { type StatsRoutesOptions, statsRoutes } from './stats/routes.ts'
 
 export type ApiDeps = MessageRoutesOptions &
   BatchRoutesOptions &

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { ItemReply } from './batch.schemas.ts'
+import { ItemReply } from './batch/schemas.ts'
 
 const EXAMPLE_FIELD_ERROR = {
   path: '/at',

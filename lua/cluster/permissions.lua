@@ -1,0 +1,21 @@
+#!lua flags=no-writes
+-- permissions: what the user of this connection may not do of all that the service does.
+--
+-- KEYS[1]  key    any   a key of a shard, so that a cluster asks the node that holds it
+-- ARGV[1]  calls  JSON  list of calls, each a list of a command and its arguments, "KEYS[1]" standing for the key
+--
+-- Returns  the places of the calls that Redis would refuse, from 1; it makes none of them
+-- Writes   nothing
+-- Cost     O(n), n = calls
+
+local key, calls, refused = KEYS[1], cjson.decode(ARGV[1]), {}
+for i = 1, #calls do
+  local call = calls[i]
+  for j = 2, #call do
+    if call[j] == "KEYS[1]" then call[j] = key end
+  end
+  -- It fails for a command that this Redis does not have, which may have been renamed.
+  local is_known, is_allowed = pcall(redis.acl_check_cmd, unpack(call))
+  if not (is_known and is_allowed) then refused[#refused + 1] = i end
+end
+return refused

@@ -1,0 +1,124 @@
+import { STATUS_CODES } from 'node:http'
+import { type ErrorCode, SchedulerError } from '../../domain/errors.ts'
+import { type FieldError, InvalidRequestError } from '../validation/validation.ts'
+import { Refusal } from './http-error.ts'
+
+/** What a client is told of a failure, in whichever form. */
+export interface Failure {
+  readonly status: number
+  /** in words; names the field if one is wrong */
+  readonly detail: string
+  /** the same in the words of the original service, where they differ */
+  readonly plainDetail?: string
+  /** a word that programs can tell failures of one status apart by */
+  readonly code?: string
+  readonly errors?: readonly FieldError[]
+  /** when it makes sense to try again, s */
+  readonly retryAfter?: number
+  /** headers that belong to it */
+  readonly headers?: Readonly<Record<string, string>>
+  /** what a problem says besides */
+  readonly members?: Readonly<Record<string, unknown>>
+}
+
+const STATUS = {
+  STORE_UNAVAILABLE: 503,
+  STORE_FULL: 503,
+  STORE_REFUSED: 503,
+  DUE_TIME_PASSED: 400,
+  NOT_AFTER_TOO_SOON: 400,
+  ON_LATE_POINTLESS: 400,
+  ID_CONFLICT: 409,
+  MESSAGE_NOT_FOUND: 404,
+  MESSAGE_CLAIMED: 409,
+  MESSAGE_FINISHED: 409,
+  MESSAGE_DAMAGED: 409,
+  VERSION_MISMATCH: 412,
+} as const satisfies Record<ErrorCode, number>
+
+const WORDS = {
+  STORE_UNAVAILABLE: 'Redis is not answering, so this may or may not have been done; try again',
+  STORE_FULL: 'Redis is out of memory and takes no more messages for now; try again later',
+  DUE_TIME_PASSED: 'time: must be in the future',
+  NOT_AFTER_TOO_SOON: 'notAfter: must not lie before the due time',
+  ON_LATE_POINTLESS: 'onLate: says nothing without notAfter',
+  ID_CONFLICT: 'id: is known already, with other content',
+  MESSAGE_NOT_FOUND: 'no message has this id',
+  MESSAGE_CLAIMED: 'the message is being delivered',
+  MESSAGE_FINISHED: 'the message was delivered or dropped already',
+  MESSAGE_DAMAGED: 'what Redis holds of the message is damaged; it can only be looked at and deleted',
+  VERSION_MISMATCH: 'the message is not at a version that If-Match names',
+} as const satisfies Record<Exclude<ErrorCode, 'STORE_REFUSED'>, string>
+
+const FIELD: Partial<Record<ErrorCode, string>> = {
+  NOT_AFTER_TOO_SOON: '/notAfter',
+  ON_LATE_POINTLESS: '/onLate',
+}
+
+/** Fastify's own errors that deserve plainer words than theirs. */
+const PLAINER: Readonly<Record<string, string>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'content-type: must be application/json',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body: is too large',
+}
+
+/** A new message without an id of the client's is not to be sent again blindly: that could double it. */
+function unavailable({ perhapsDone, id }: SchedulerError): string {
+  if (!perhapsDone) return 'Redis is not answering, and this was not done; try again'
+  if (id === undefined) return WORDS.STORE_UNAVAILABLE
+  return `Redis is not answering, so this may or may not have been done; if it was, GET /v1/messages/${id} finds it within 5 s`
+}
+
+function detailOf(error: SchedulerError): string {
+  const { code } = error
+  if (code === 'STORE_UNAVAILABLE') return unavailable(error)
+  // What Redis refuses only its own words tell.
+  return code === 'STORE_REFUSED' ? error.message : WORDS[code]
+}
+
+/** The one table from what went wrong to what a client is told. Anything unknown is 500, without particulars. */
+export function toFailure(error: unknown): Failure {
+  if (error instanceof SchedulerError) {
+    const { code } = error
+    const path = FIELD[code]
+    const detail = detailOf(error)
+    return {
+      status: STATUS[code],
+      detail,
+      ...(code === 'STORE_UNAVAILABLE' ? { plainDetail: WORDS[code] } : {}),
+      ...(error.id === undefined ? {} : { members: { id: error.id } }),
+      code: code.toLowerCase().replaceAll('_', '-'),
+      ...(path === undefined ? {} : { errors: [{ path, message: detail.slice(detail.indexOf(':') + 2) }] }),
+      ...(STATUS[code] === 503 ? { retryAfter: 1 } : {}),
+    }
+  }
+  if (error instanceof Refusal) return error.failure
+  if (error instanceof InvalidRequestError)
+    return { status: 400, detail: error.message, errors: error.errors }
+  const {
+    statusCode = 500,
+    code = '',
+    message = '',
+  } = error as { statusCode?: number; code?: string; message?: string }
+  if (statusCode >= 400 && statusCode < 500) return { status: statusCode, detail: PLAINER[code] ?? message }
+  return { status: 500, detail: 'something went wrong on our side' }
+}
+
+/** The form of the original service's routes, and of every path outside `/v1`. */
+export const toPlainBody = ({ detail, plainDetail = detail }: Failure) => ({
+  ...{ status: 'error' as const, message: plainDetail },
+})
+
+/** RFC 9457, the form of everything under `/v1`. */
+export function toProblem({ status, detail, code, errors, members }: Failure) {
+  return {
+    type: code === undefined ? 'about:blank' : `urn:carillon:problem:${code}`,
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    detail,
+    ...(errors === undefined ? {} : { errors }),
+    ...members,
+  }
+}
+
+/** Whether a request's target, a path or a whole URL, belongs to the API whose failures are problems. */
+export const isApiPath = (url: string): boolean => /^(?:https?:\/\/[^/]+)?\/v1(?:[/?]|$)/.test(url)

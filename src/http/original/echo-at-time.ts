@@ -1,0 +1,46 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { Scheduler } from '../../messages/scheduler.ts'
+import { addJsonParser } from '../body/json-parser.ts'
+import { parseFields } from '../body/request-json.ts'
+import { parseTime } from '../validation/time.ts'
+import { InvalidRequestError } from '../validation/validation.ts'
+import { EchoAtTimeBody, Failure, Scheduled } from './schemas.ts'
+
+const NO_TIME = `must be ${EchoAtTimeBody.properties.time.description}`
+/** Other fields are ignored, whatever they hold. */
+const OWN_FIELDS = new Map([
+  ['time', NO_TIME],
+  ['message', EchoAtTimeBody.properties.message.description ?? ''],
+])
+
+export interface EchoAtTimeOptions {
+  readonly scheduler: Scheduler
+  /** bytes a body may have */
+  readonly bodyLimit: number
+}
+
+/** The original service's route: a message for the console at a time. */
+export const echoAtTimeRoutes: FastifyPluginAsyncTypebox<EchoAtTimeOptions> = async (
+  app,
+  { scheduler, bodyLimit },
+) => {
+  addJsonParser(app, bodyLimit, (text) => parseFields(text, OWN_FIELDS))
+
+  app.post(
+    '/echoAtTime',
+    { schema: { body: EchoAtTimeBody, response: { 200: Scheduled, '4xx': Failure, '5xx': Failure } } },
+    async (request) => {
+      const { time, message } = request.body
+      const dueAt = parseTime(time)
+      if (dueAt === undefined) {
+        throw new InvalidRequestError([{ path: '/time', message: NO_TIME }])
+      }
+      const { id } = await scheduler.schedule({
+        due: { at: dueAt },
+        payload: JSON.stringify(message),
+        future: true,
+      })
+      return { status: 'success' as const, message: 'message scheduled' as const, id }
+    },
+  )
+}

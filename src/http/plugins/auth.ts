@@ -1,0 +1,78 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { type ApiKey, findApiKey } from './api-keys.ts'
+import { sendFailure } from './errors.ts'
+import { isReading, pathOf, readsOpenPath } from './public-paths.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** the name of the key that it came with; undefined where no keys are set, and on what is open to all */
+    apiKey: string | undefined
+    /** the queue that the request is about, where its key is for leases of this one and not of all; else undefined */
+    onlyQueue: string | undefined
+  }
+}
+
+/**
+ * Asks for a key at the door, before the body is read: GET and HEAD need the scope `read`, every other method `write`;
+ * what is about a queue needs `pull`, of this queue or of all, whatever the method.
+ * Without keys it lets everybody in; whether that may be is decided where the settings are read.
+ */
+export const auth = fp<{ keys: readonly ApiKey[] }>(
+  async (app, { keys }) => {
+    app.decorateRequest('apiKey', undefined)
+    app.decorateRequest('onlyQueue', undefined)
+    if (keys.length === 0) return
+
+    app.addHook('onRequest', (request, reply, done) => {
+      if (readsOpenPath(request)) return done()
+      const presented = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+      const key = presented === undefined ? undefined : findApiKey(keys, presented)
+      if (key === undefined) {
+        reply.header('www-authenticate', 'Bearer')
+        const problem =
+          presented === undefined ? 'must be Bearer and a key' : 'is not a key that is known here'
+        sendFailure(request, reply, { status: 401, detail: `authorization: ${problem}` })
+        return
+      }
+      const queue = queueOf(request)
+      const missing = queue === undefined ? missingScope(key, request.method) : missingPull(key, queue)
+      if (missing !== undefined) {
+        const detail = `authorization: the key ${key.name} has no scope ${missing} needs`
+        sendFailure(request, reply, { status: 403, detail })
+        return
+      }
+      if (queue !== undefined && !key.scopes.includes('pull')) request.onlyQueue = queue
+      request.apiKey = key.name
+      done()
+    })
+  },
+  { name: 'auth' },
+)
+
+const QUEUES = '/v1/queues/'
+
+/** @param path of a route */
+export function scopeFor(method: string, path: string): 'read' | 'write' | 'pull' {
+  if (path.startsWith(QUEUES)) return 'pull'
+  return isReading(method) ? 'read' : 'write'
+}
+
+function missingScope({ scopes }: ApiKey, method: string): string | undefined {
+  const needed = scopeFor(method, '')
+  return scopes.includes(needed) ? undefined : `${needed}, which ${method}`
+}
+
+function missingPull({ scopes }: ApiKey, queue: string): string | undefined {
+  const isEnough = scopes.includes('pull') || scopes.includes(`pull:${queue}`)
+  return isEnough ? undefined : `pull, nor pull:${queue}, which this queue`
+}
+
+/** @returns the name as it was meant; undefined for what is about no queue */
+function queueOf(request: FastifyRequest): string | undefined {
+  const path = pathOf(request)
+  if (!path.startsWith(QUEUES)) return undefined
+  const { queue } = request.params as { queue?: string }
+  // There is nothing behind a path without a route; so whoever may pull from its queue may hear so.
+  return queue ?? path.slice(QUEUES.length).split('/', 1)[0]
+}

@@ -1,0 +1,132 @@
+import { fastifyCors as cors } from '@fastify/cors'
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Failure } from '../errors/error-reply.ts'
+import { sendFailure } from './errors.ts'
+import {
+  type Authority,
+  isEntryFor,
+  isLoopbackName,
+  isOriginOf,
+  parseAuthority,
+  parseOrigin,
+} from './hosts.ts'
+import { pathOf, readsOpenPath } from './public-paths.ts'
+
+export interface OriginsOptions {
+  /** whether only loopback names and `allowedHosts` are served: without keys a browser on this machine is all it takes */
+  readonly checkHosts: boolean
+  /** names that this server has besides */
+  readonly allowedHosts: readonly Authority[]
+  /** origins whose pages may use the API, as browsers write them */
+  readonly corsOrigins: readonly string[]
+}
+
+/** Whoever asks whether the server is well often has no name for it, only an address. */
+const ANY_HOST: ReadonlySet<string> = new Set(['/health', '/ready', '/live'])
+
+const METHODS = ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE']
+const EXPOSED_HEADERS = ['ETag', 'Location', 'Retry-After']
+/** For how long a browser need not ask again what it may do, s. */
+const PREFLIGHT_MAX_AGE_S = 600
+
+/**
+ * Keeps pages of other sites, which anybody may have a user's browser open, from using the service through that browser:
+ *
+ * - A page can give its own name this machine's address (DNS rebinding). The Host it then asks for is that name.
+ * - A page can send requests to any other host; of those that are not a mere GET, browsers tell the Origin, and newer
+ *   ones of all requests whether they are cross-site (Sec-Fetch-Site).
+ *
+ * What is sent by no browser has neither Origin nor Sec-Fetch-Site and is not concerned. `same-site`, which is also said
+ * of another port of this host, is judged by its Origin. Refuses before the body is read, and before anything else is told.
+ */
+export const origins = fp<OriginsOptions>(
+  async (app, { checkHosts, allowedHosts, corsOrigins }) => {
+    const mayUse = new Set(corsOrigins)
+    const isServed = (host: string) => {
+      const authority = parseAuthority(host)
+      if (authority === undefined) return false
+      return isLoopbackName(authority.name) || allowedHosts.some((entry) => isEntryFor(entry, authority))
+    }
+
+    let lastServed: string | undefined
+    const wrongHost = (request: FastifyRequest): Failure | undefined => {
+      for (const host of hostsOf(request)) {
+        if (host === lastServed) continue
+        if (!isServed(host)) return notServed(host)
+        lastServed = host
+      }
+      return hasSeveralHosts(request) ? SEVERAL_HOSTS : undefined
+    }
+    const ofHost = (request: FastifyRequest): Failure | undefined => {
+      const failure = wrongHost(request)
+      return failure === undefined || ANY_HOST.has(pathOf(request)) ? undefined : failure
+    }
+
+    const isOwn = (text: string, request: FastifyRequest) => {
+      const origin = parseOrigin(text)
+      if (origin === undefined) return false
+      const hosts = hostsOf(request).map(parseAuthority)
+      return [...hosts, ...allowedHosts].some((host) => host !== undefined && isOriginOf(origin, host))
+    }
+    const ofOrigin = (request: FastifyRequest): Failure | undefined => {
+      const { origin, 'sec-fetch-site': site } = request.headers
+      if (origin === undefined && site !== 'cross-site') return undefined
+      if ((origin !== undefined && mayUse.has(origin)) || readsOpenPath(request)) return undefined
+      if (origin !== undefined && !isOwn(origin, request)) {
+        return refused(`origin: ${origin} is not one of CORS_ORIGINS, and not this server's own`)
+      }
+      return site === 'cross-site'
+        ? refused('sec-fetch-site: a page of another site is only let in if CORS_ORIGINS has its origin')
+        : undefined
+    }
+
+    app.addHook('onRequest', (request, reply, done) => {
+      const failure = (checkHosts ? ofHost(request) : undefined) ?? ofOrigin(request)
+      if (failure === undefined) done()
+      else sendFailure(request, reply, failure)
+    })
+    if (corsOrigins.length === 0) return
+
+    // Behind the check, and before that for keys: a browser asks for leave without one.
+    await app.register(cors, {
+      origin: (origin, answer) => answer(null, origin !== undefined && mayUse.has(origin)),
+      methods: METHODS,
+      exposedHeaders: EXPOSED_HEADERS,
+      maxAge: PREFLIGHT_MAX_AGE_S,
+      strictPreflight: false,
+    })
+  },
+  { name: 'origins', dependencies: ['error-mapper'] },
+)
+
+const refused = (detail: string): Failure => ({ status: 403, detail })
+const notServed = (host: string): Failure =>
+  parseAuthority(host) === undefined
+    ? refused('host: must be a host name or an address, and a port if needed')
+    : refused(`host: ${host} is not served here: without API_KEYS only loopback names and ALLOWED_HOSTS are`)
+const SEVERAL_HOSTS: Failure = { status: 400, detail: 'host: must be given once' }
+
+/**
+ * The hosts that a request says it is for: that of its target if it is a whole URL, else the Host header, and what a
+ * proxy that is trusted says it was. None where there is no Host header, as no browser leaves it out.
+ */
+function hostsOf({ raw, host: outermost }: FastifyRequest): string[] {
+  const { url = '', headers } = raw
+  const [, ofTarget] = url.startsWith('/') ? [] : (/^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url) ?? [])
+  const hosts = [
+    ...(ofTarget === undefined ? [] : [ofTarget]),
+    ...(headers.host === undefined ? [] : [headers.host]),
+  ]
+  return outermost === '' || hosts.includes(outermost) ? hosts : [...hosts, outermost]
+}
+
+/** Node goes by the first of them; who stands between may have gone by another. */
+function hasSeveralHosts({ raw: { rawHeaders } }: FastifyRequest): boolean {
+  let hosts = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts > 1
+}

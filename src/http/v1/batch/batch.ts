@@ -1,0 +1,143 @@
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import type { FastifyBaseLogger } from 'fastify'
+import { SchedulerError } from '../../../domain/errors.ts'
+import type { Scheduler } from '../../../messages/scheduler.ts'
+import { TOO_LARGE } from '../../body/body-text.ts'
+import { InvalidItem, parseMessage } from '../../body/request-json.ts'
+import { type Failure, toFailure } from '../../errors/error-reply.ts'
+import { logRefusal } from '../../errors/refused-write-log.ts'
+import { CLIENT_ID } from '../../validation/fields.schemas.ts'
+import { explain, InvalidRequestError } from '../../validation/validation.ts'
+import { NewMessageBody } from '../messages/schemas.ts'
+import { type CheckDestination, toNewMessage } from '../messages/translate.ts'
+import type { ItemReply } from './schemas.ts'
+
+/** What became of one message of many; `id` where it is known. */
+export type Outcome =
+  | { readonly id: string; readonly status: 200 | 201 }
+  | { readonly id?: string; readonly failure: Failure }
+
+export interface IntakeDeps {
+  readonly scheduler: Pick<Scheduler, 'schedule'>
+  /** Redis's clock as last heard of, epoch ms */
+  readonly now: () => number
+  readonly checkDestination: CheckDestination
+  readonly log: FastifyBaseLogger
+}
+
+/**
+ * Takes in one message of many. Neither method ever rejects: what is wrong with one message is its outcome, in the words
+ * in which a request for it alone would be refused. Messages handed in during one turn of the event loop share a script
+ * call.
+ */
+export interface Intake {
+  /** @param value a message of a parsed batch @param limit bytes that it may have as JSON text, where it may have more */
+  take(value: unknown, limit?: number): Promise<Outcome>
+  /** @param text a message as JSON text */
+  takeText(text: string): Promise<Outcome>
+}
+
+const newMessage = TypeCompiler.Compile(NewMessageBody)
+const clientId = new RegExp(CLIENT_ID)
+
+const TOO_LARGE_OUTCOME: Outcome = { failure: TOO_LARGE }
+
+export function createIntake({ scheduler, now, checkDestination, log }: IntakeDeps): Intake {
+  let lastBug: unknown
+
+  function refused(value: unknown, error: unknown): Outcome {
+    const id = idOf(value) ?? (error instanceof SchedulerError ? error.id : undefined)
+    return id === undefined ? { failure: failureOf(error) } : { id, failure: failureOf(error) }
+  }
+
+  function failureOf(error: unknown): Failure {
+    const failure = toFailure(error)
+    if (failure.status === 500 && error !== lastBug) {
+      lastBug = error // the same one for all messages of a call
+      log.error({ err: error }, 'a message of a batch failed')
+    }
+    logRefusal(error, log)
+    return failure
+  }
+
+  async function take(value: unknown, limit?: number): Promise<Outcome> {
+    try {
+      if (value instanceof InvalidItem) return refused(value.value, value.error)
+      if (limit !== undefined && !fits(value, limit)) return TOO_LARGE_OUTCOME
+      if (!newMessage.Check(value)) throw new InvalidRequestError(explain(newMessage.Errors(value)))
+      const { id, duplicate } = await scheduler.schedule(toNewMessage(value, now(), checkDestination))
+      return { id, status: duplicate ? 200 : 201 }
+    } catch (error) {
+      return refused(value, error)
+    }
+  }
+
+  return {
+    take,
+    takeText(text) {
+      let value: unknown
+      try {
+        value = parseMessage(text)
+      } catch (error) {
+        return Promise.resolve(refused(undefined, error))
+      }
+      return take(value)
+    },
+  }
+}
+
+/** The id a client gave, so that it finds its message again; one that is none is not repeated to it. */
+function idOf(value: unknown): string | undefined {
+  const { id } = (value ?? {}) as { id?: unknown }
+  return typeof id === 'string' && clientId.test(id) ? id : undefined
+}
+
+/** An outcome as it is answered. */
+export function toItemReply(outcome: Outcome): ItemReply {
+  if ('status' in outcome) return outcome
+  const { id, failure } = outcome
+  const { status, detail } = failure
+  return id === undefined ? { status, detail } : { id, status, detail }
+}
+
+/** Why Redis did not confirm it; undefined for any other outcome. */
+export const unconfirmed = (outcome: Outcome): Failure | undefined =>
+  'failure' in outcome && outcome.failure.status === 503 ? outcome.failure : undefined
+
+/**
+ * Whether a parsed message has at most `limit` bytes as JSON text, white space left out. Only one that may be close to it
+ * is written out.
+ */
+export function fits(message: unknown, limit: number): boolean {
+  const { payload, ...fields } = Object(message) as { payload?: unknown }
+  if (typeof payload !== 'string')
+    return atMost(message, 0) <= limit || bytesOf(JSON.stringify(message)) <= limit
+  if (payload.length * WIDEST_RAW_CHARACTER + atMost(fields, 0) + PAYLOAD_NAME <= limit) return true
+  return bytesOf(payload) + bytesOf(JSON.stringify({ ...fields, payload: null })) - bytesOf('null') <= limit
+}
+
+const bytesOf = (text: string) => Buffer.byteLength(text)
+/** Of a string's UTF-16 in UTF-8, in bytes for each unit. */
+const WIDEST_RAW_CHARACTER = 3
+const PAYLOAD_NAME = '"payload":,'.length
+/** A control character, as \u0000; no character takes more. */
+const WIDEST_CHARACTER = 6
+const WIDEST_NUMBER = 26
+const DEEP = 50
+
+/** No less than the bytes of a parsed value's JSON text; Infinity for one that is too deep to look through. */
+function atMost(value: unknown, depth: number): number {
+  if (typeof value === 'string') return value.length * WIDEST_CHARACTER + 2
+  if (typeof value !== 'object' || value === null) return WIDEST_NUMBER
+  if (depth === DEEP) return Number.POSITIVE_INFINITY
+  let bytes = 2
+  if (Array.isArray(value)) {
+    for (const each of value) bytes += atMost(each, depth + 1) + 1
+    return bytes
+  }
+  // Parsed from JSON: every key is its own.
+  for (const key in value) {
+    bytes += key.length * WIDEST_CHARACTER + 4 + atMost((value as Record<string, unknown>)[key], depth + 1)
+  }
+  return bytes
+}

@@ -1,0 +1,58 @@
+import { Type } from '@sinclair/typebox'
+import { Ids, MessageId, Tag } from '../../validation/fields.schemas.ts'
+
+const Selection = {
+  ids: Type.Optional(Ids),
+  tag: Type.Optional(Tag),
+  all: Type.Optional(Type.Literal(true, { description: 'true', examples: [true] })),
+}
+
+export const RedriveBody = Type.Object(
+  {
+    ...Selection,
+    perSecond: Type.Optional(
+      Type.Number({
+        minimum: 0.000_001,
+        maximum: 1_000_000,
+        description: 'messages that fall due in each second: 0.000001 to 1000000 (all at once unless given)',
+        examples: [50],
+      }),
+    ),
+  },
+  {
+    title: 'Redrive',
+    additionalProperties: false,
+    description: 'a JSON object with exactly one of ids, tag and all, and perSecond if wanted',
+    examples: [{ tag: 'invoices', perSecond: 50 }, { all: true }],
+  },
+)
+
+export const RedriveReply = Type.Object(
+  {
+    redriven: Type.Integer({ description: 'messages that are scheduled again', examples: [3] }),
+    unreadable: Type.Optional(
+      Type.Integer({
+        description:
+          'dead messages that cannot be read, and so stay what they are; left out where there are none',
+        examples: [1],
+      }),
+    ),
+    unknown: Type.Array(MessageId, {
+      description: 'those of the ids that no dead message has',
+      examples: [['invoice-4711-reminder']],
+    }),
+  },
+  { title: 'Redriven', description: 'how many', examples: [{ redriven: 3, unknown: [] }] },
+)
+
+export const DeleteDeadBody = Type.Object(Selection, {
+  title: 'DeleteDead',
+  additionalProperties: false,
+  description: 'a JSON object with exactly one of ids, tag and all',
+  examples: [{ tag: 'invoices' }, { all: true }],
+})
+
+export const DeleteDeadReply = Type.Object(
+  { deleted: Type.Integer({ description: 'dead messages that are no more', examples: [3] }) },
+  { title: 'DeletedDead', description: 'how many', examples: [{ deleted: 3 }] },
+)

@@ -1,0 +1,41 @@
+import type { KnownMessage, Message } from '../../../messages/message-view.ts'
+import { isWhole, toIso } from './translate.ts'
+
+/** Of a reply that is written here and not by a schema's serializer. */
+export const JSON_UTF8 = 'application/json; charset=utf-8'
+
+/**
+ * A message as it is answered, as JSON text: its payload is put in as it is stored. @see MessageReply
+ *
+ * @param duplicate says that it was there already
+ */
+export function messageText(message: KnownMessage, duplicate = false): string {
+  const flag = duplicate ? ',"duplicate":true' : ''
+  const { id, status } = message
+  let text = `{"id":${JSON.stringify(id)}`
+  if (!isWhole(message)) {
+    text += `,"status":"${status}"`
+    if ('raw' in message)
+      text += `,"unreadable":true,"raw":${JSON.stringify(message.raw)}${failureText(message)}`
+    return `${text}${flag}}`
+  }
+  const { dueAt, payload, failures, recoveries, version, createdAt, destination, tags } = message
+  const { retry, notAfter, onLate, nextAttemptAt, finishedAt, lateMs } = message
+  text += `,"at":"${toIso(dueAt)}","status":"${status}"`
+  text += payload === null ? ',"payloadOmitted":true' : `,"payload":${payload}`
+  text += `,"destination":${JSON.stringify(destination)},"tags":${JSON.stringify(tags)}`
+  if (retry !== undefined) text += `,"retry":${JSON.stringify(retry)}`
+  if (notAfter !== undefined) text += `,"notAfter":"${toIso(notAfter)}"`
+  if (onLate !== undefined) text += `,"onLate":"${onLate}"`
+  text += `,"attempts":${failures},"recoveries":${recoveries},"version":${version},"createdAt":"${toIso(createdAt)}"`
+  if (nextAttemptAt !== undefined) text += `,"nextAttemptAt":"${toIso(nextAttemptAt)}"`
+  if (finishedAt !== undefined) text += `,"finishedAt":"${toIso(finishedAt)}"`
+  if (lateMs !== undefined) text += `,"lateMs":${lateMs}`
+  return `${text}${failureText(message)}${flag}}`
+}
+
+function failureText({ reason, lastAttempts }: Pick<Message, 'reason' | 'lastAttempts'>): string {
+  if (reason === undefined) return ''
+  const attempts = (lastAttempts ?? []).map((attempt) => ({ ...attempt, at: toIso(attempt.at) }))
+  return `,"reason":${JSON.stringify(reason)},"lastAttempts":${JSON.stringify(attempts)}`
+}

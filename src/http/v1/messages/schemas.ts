@@ -1,0 +1,297 @@
+import { type Static, Type } from '@sinclair/typebox'
+import {
+  At,
+  Delay,
+  EXAMPLE_TIME,
+  Id,
+  NotAfter,
+  nullable,
+  oneOf,
+  Payload,
+  STATUSES,
+  Tags,
+  TimeOut,
+  words,
+} from '../../validation/fields.schemas.ts'
+import { Destination, EXAMPLE_DESTINATIONS } from './destination.schemas.ts'
+
+const Retry = Type.Object(
+  {
+    attempts: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 1_000,
+        description: 'deliveries at most, the first included: 1 to 1000',
+        examples: [5],
+      }),
+    ),
+    minMs: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 2_592_000_000,
+        description: 'the first wait, ms: 1 to 2592000000',
+        examples: [1_000],
+      }),
+    ),
+    maxMs: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 2_592_000_000,
+        description: 'the longest wait, ms: 1 to 2592000000',
+        examples: [3_600_000],
+      }),
+    ),
+    factor: Type.Optional(
+      Type.Number({
+        minimum: 1,
+        maximum: 100,
+        description: 'by how much each wait is longer: 1 to 100',
+        examples: [2],
+      }),
+    ),
+    jitter: Type.Optional(words(['full', 'none'], 'how waits are spread')),
+  },
+  {
+    title: 'Retry',
+    additionalProperties: false,
+    description: 'how failed deliveries are tried again',
+    examples: [{ attempts: 5, minMs: 1_000, maxMs: 3_600_000, factor: 2, jitter: 'full' }],
+  },
+)
+
+const ON_LATE = ['deliver', 'drop', 'dead-letter'] as const
+const OnLate = words(ON_LATE, 'what becomes of it if it could not be delivered by notAfter')
+
+export const NewMessageBody = Type.Object(
+  {
+    id: Type.Optional(Id),
+    at: Type.Optional(At),
+    delay: Type.Optional(Delay),
+    payload: Payload,
+    destination: Type.Optional(Destination),
+    tags: Type.Optional(Tags),
+    retry: Type.Optional(Retry),
+    notAfter: Type.Optional(NotAfter),
+    onLate: Type.Optional(OnLate),
+  },
+  {
+    title: 'NewMessage',
+    additionalProperties: false,
+    description:
+      'a JSON object: a message with its payload and at most one of at and delay; with neither it is due now',
+    examples: [
+      { at: EXAMPLE_TIME, payload: { text: 'good morning' }, tags: ['greetings'] },
+      { delay: '2h', payload: { invoice: 4711 }, destination: EXAMPLE_DESTINATIONS.webhook },
+      { delay: '2h', payload: { invoice: 4711 }, destination: EXAMPLE_DESTINATIONS.stream },
+      { delay: '2h', payload: { invoice: 4711 }, destination: EXAMPLE_DESTINATIONS.pull },
+    ],
+  },
+)
+export type NewMessageBody = Static<typeof NewMessageBody>
+
+export const PatchBody = Type.Object(
+  {
+    at: Type.Optional(At),
+    delay: Type.Optional(Delay),
+    payload: Type.Optional(Payload),
+    destination: Type.Optional(Destination),
+    tags: Type.Optional(Tags),
+    retry: Type.Optional(
+      nullable(Retry, 'how failed deliveries are tried again, or null for the default', [
+        { attempts: 5 },
+        null,
+      ]),
+    ),
+    notAfter: Type.Optional(
+      nullable(NotAfter, 'a time as in at, or null to remove it', [EXAMPLE_TIME, null]),
+    ),
+    onLate: Type.Optional(
+      nullable(OnLate, 'deliver, drop or dead-letter, or null to remove it', ['drop', null]),
+    ),
+  },
+  {
+    title: 'MessagePatch',
+    additionalProperties: false,
+    minProperties: 1,
+    description: 'a JSON object with one or more fields to change, and at most one of at and delay',
+    examples: [{ delay: '2h' }, { destination: EXAMPLE_DESTINATIONS.webhook }],
+  },
+)
+export type PatchBody = Static<typeof PatchBody>
+
+const Status = oneOf(
+  [...STATUSES, 'stranded'],
+  'where it is in its life; stranded: somebody else has changed what Redis holds, and it will not be delivered',
+  'scheduled',
+)
+
+export const EXAMPLE_MESSAGE = {
+  id: '~0VknCBoMfN7U',
+  at: EXAMPLE_TIME,
+  status: 'scheduled',
+  payload: { text: 'good morning' },
+  destination: { type: 'console' },
+  tags: ['greetings'],
+  attempts: 0,
+  recoveries: 0,
+  version: 1,
+  createdAt: '2029-12-24T18:30:00.000Z',
+}
+
+const EXAMPLE_ATTEMPT = {
+  at: '2030-01-01T09:00:00.004Z',
+  claim: 4712,
+  status: 410,
+  durationMs: 38,
+  error: 'answered 410',
+  body: 'no such hook',
+}
+const EXAMPLE_DEAD = {
+  ...EXAMPLE_MESSAGE,
+  status: 'dead',
+  destination: EXAMPLE_DESTINATIONS.webhook,
+  attempts: 1,
+  finishedAt: '2030-01-01T09:00:00.042Z',
+  reason: 'status 410',
+  lastAttempts: [EXAMPLE_ATTEMPT],
+}
+
+const Attempt = Type.Object(
+  {
+    at: TimeOut('when it began'),
+    claim: Type.Integer({
+      description: 'its number, which only grows for a message; receivers see it as carillon-claim',
+      examples: [EXAMPLE_ATTEMPT.claim],
+    }),
+    status: Type.Optional(
+      Type.Integer({ description: 'of the response, if there was one', examples: [EXAMPLE_ATTEMPT.status] }),
+    ),
+    durationMs: Type.Integer({
+      description: 'how long it took, ms',
+      examples: [EXAMPLE_ATTEMPT.durationMs],
+    }),
+    error: Type.Optional(
+      Type.String({ description: 'what went wrong, in words', examples: [EXAMPLE_ATTEMPT.error] }),
+    ),
+    body: Type.Optional(
+      Type.String({
+        description: "the beginning of the response's body, 1 KiB at most",
+        examples: [EXAMPLE_ATTEMPT.body],
+      }),
+    ),
+  },
+  { title: 'Attempt', description: 'a failed delivery', examples: [EXAMPLE_ATTEMPT] },
+)
+
+/** A message as it is answered. */
+export const MessageReply = Type.Object(
+  {
+    id: Type.String({
+      description: "the client's id, or a server-made one, which begins with ~",
+      examples: ['~0VknCBoMfN7U'],
+    }),
+    at: TimeOut('when it is or was due; a retry does not change it'),
+    status: Status,
+    payload: Type.Optional(
+      Type.Unknown({
+        description: 'any JSON value; left out where payloadOmitted',
+        examples: [{ text: 'good morning' }],
+      }),
+    ),
+    payloadOmitted: Type.Optional(
+      Type.Literal(true, { description: 'the history keeps no payload over 1 KiB', examples: [true] }),
+    ),
+    destination: Destination,
+    tags: Tags,
+    retry: Type.Optional(Retry),
+    notAfter: Type.Optional(TimeOut('when it is too late to deliver it')),
+    onLate: Type.Optional(OnLate),
+    attempts: Type.Integer({ description: 'failed deliveries', examples: [0] }),
+    recoveries: Type.Integer({ description: 'deliveries lost with their server', examples: [0] }),
+    version: Type.Integer({ description: 'from 1, one more for each change', examples: [1] }),
+    createdAt: TimeOut('when it was accepted'),
+    nextAttemptAt: Type.Optional(TimeOut('when a failed delivery is tried again')),
+    finishedAt: Type.Optional(TimeOut('when it was delivered, dropped or given up')),
+    lateMs: Type.Optional(
+      Type.Integer({ description: 'how late its delivery began, or it was dropped, ms', examples: [1] }),
+    ),
+    reason: Type.Optional(
+      Type.String({
+        description:
+          'why it is dead, or what its last failed delivery came to: status and a number, timeout, network, ' +
+          'lock lost, recoveries, expired, address not allowed or another short code',
+        examples: ['status 410'],
+      }),
+    ),
+    lastAttempts: Type.Optional(
+      Type.Array(Attempt, {
+        description: 'the last failed deliveries, newest last, 5 at most',
+        examples: [[EXAMPLE_ATTEMPT]],
+      }),
+    ),
+  },
+  { title: 'Message', description: 'a message', examples: [EXAMPLE_MESSAGE, EXAMPLE_DEAD] },
+)
+export type MessageReply = Static<typeof MessageReply>
+
+const ALWAYS = ['id', 'status'] as const
+
+const Unreadable = {
+  unreadable: Type.Literal(true, {
+    description: 'somebody else has changed what Redis holds of it, and it is a message no more',
+    examples: [true],
+  }),
+  raw: Type.String({ description: 'what Redis holds of it, as text', examples: ['garbage'] }),
+}
+
+const EXAMPLE_UNREADABLE = {
+  ...{ id: 'invoice-4711-reminder', status: 'dead', unreadable: true, raw: 'garbage' },
+  ...{ reason: 'unreadable', lastAttempts: [] },
+}
+
+/** A message that cannot be read, as it is answered. */
+export const UnreadableReply = Type.Object(
+  {
+    ...Type.Pick(MessageReply, ['id', 'status', 'reason', 'lastAttempts']).properties,
+    ...Unreadable,
+  },
+  {
+    title: 'UnreadableMessage',
+    description:
+      'a message of which Redis holds something that is none; when it is due it becomes a dead letter',
+    examples: [EXAMPLE_UNREADABLE],
+  },
+)
+
+/** A message, or, where the history has forgotten it, what is still known. */
+export const KnownReply = Type.Composite(
+  [
+    Type.Pick(MessageReply, ALWAYS),
+    Type.Partial(Type.Omit(MessageReply, ALWAYS)),
+    Type.Partial(Type.Object(Unreadable)),
+    Type.Object({
+      duplicate: Type.Optional(
+        Type.Literal(true, { description: 'it was there already; nothing was stored', examples: [true] }),
+      ),
+    }),
+  ],
+  {
+    title: 'KnownMessage',
+    description:
+      'a message; of a finished one that the history no longer holds only id and status, and of one that cannot be read its raw text',
+    examples: [EXAMPLE_MESSAGE, EXAMPLE_DEAD, EXAMPLE_UNREADABLE],
+  },
+)
+
+export const IdParams = Type.Object({
+  id: Type.String({ description: "a message's id", examples: ['invoice-4711-reminder'] }),
+})
+
+export const IfMatchHeaders = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({
+      description: 'ETags, comma-separated, or *: the message must be at one of these versions',
+      examples: ['"1"'],
+    }),
+  ),
+})

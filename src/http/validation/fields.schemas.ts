@@ -1,0 +1,102 @@
+import { type TSchema, Type } from '@sinclair/typebox'
+import { AT_FORMS, DELAY_FORMS } from './time.ts'
+import { durationLike, timeLike } from './time-hints.ts'
+import { LOOKS_LIKE } from './validation.ts'
+
+export const EXAMPLE_TIME = '2030-01-01T09:00:00.000Z'
+
+export const oneOf = <T extends string>(words: readonly T[], description: string, example: T) =>
+  Type.Unsafe<T>({
+    type: 'string',
+    enum: [...words],
+    description: `${description}: ${words.join(', ')}`,
+    examples: [example],
+  })
+
+/** TypeBox checks what Type.Unsafe only describes for the document. */
+export const words = <T extends string>(all: readonly [T, ...T[]], description: string) =>
+  Type.Union(
+    all.map((word) => Type.Literal(word)),
+    { description: `${description}: one of ${all.join(', ')}`, examples: [all[0]] },
+  )
+
+export const nullable = <T extends TSchema>(schema: T, description: string, examples: readonly unknown[]) =>
+  Type.Union([schema, Type.Null()], {
+    ...looksLike((schema as { [LOOKS_LIKE]?: unknown })[LOOKS_LIKE]),
+    description,
+    examples,
+  })
+
+const looksLike = (tell: unknown): object => ({ [LOOKS_LIKE]: tell })
+
+/** A time on its way in. Like all of a request, it is described in words that can follow "must be". */
+export const TimeIn = (more: string) =>
+  Type.Union([Type.String(), Type.Integer()], {
+    ...looksLike(timeLike),
+    description: `${AT_FORMS}${more}`,
+    examples: [EXAMPLE_TIME, 1893488400000],
+  })
+export const At = TimeIn('; a time that has come means now')
+export const NotAfter = TimeIn('; later than this it is too late to deliver, see onLate')
+
+/** A time on its way out. */
+export const TimeOut = (description: string) =>
+  Type.String({
+    format: 'date-time',
+    description: `${description}; ISO 8601 UTC with milliseconds`,
+    examples: [EXAMPLE_TIME],
+  })
+
+export const DelayIn = (more: string) =>
+  Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d{1,15}[smhd]$' })], {
+    ...looksLike(durationLike),
+    description: `${DELAY_FORMS}; ${more}`,
+    examples: ['90s', 5000],
+  })
+export const Delay = DelayIn('counted from when Redis stores it')
+
+/** What may be a part of a path: clients and proxies take . and .. for steps in it, and leave them out. */
+export const CLIENT_ID = '^(?!\\.{1,2}$)[A-Za-z0-9._:-]{1,128}$'
+const CLIENT_ID_WORDS = '1 to 128 of A-Z a-z 0-9 . _ : - (but not . or ..)'
+
+/** Of a stream or a queue. */
+export const NAME = { pattern: CLIENT_ID, description: `a name of ${CLIENT_ID_WORDS}` }
+
+export const Id = Type.String({
+  pattern: CLIENT_ID,
+  description: CLIENT_ID_WORDS,
+  examples: ['invoice-4711-reminder'],
+})
+
+/** Of any message, server-made ones included. */
+export const MessageId = Type.String({
+  minLength: 1,
+  maxLength: 128,
+  description: "a message's id",
+  examples: ['invoice-4711-reminder'],
+})
+export const Ids = Type.Array(MessageId, {
+  maxItems: 10_000,
+  description: 'up to 10,000 ids',
+  examples: [['invoice-4711-reminder']],
+})
+
+export const Payload = Type.Unknown({ description: 'any JSON value', examples: [{ text: 'good morning' }] })
+
+/** Whole characters, whether a pattern is read with the u flag or not, and no halves of one. */
+export const TAG = {
+  pattern: '^(?:[\\uD800-\\uDBFF][\\uDC00-\\uDFFF]|[^\\uD800-\\uDFFF]){1,64}$',
+}
+
+export const Tag = Type.String({
+  ...TAG,
+  description: 'a tag of 1 to 64 characters',
+  examples: ['invoices'],
+})
+export const Tags = Type.Array(Tag, {
+  maxItems: 10,
+  description: 'up to 10 strings of 1 to 64 characters',
+  examples: [['invoices']],
+})
+
+export const STATUSES = ['scheduled', 'claimed', 'delivered', 'dropped', 'dead'] as const

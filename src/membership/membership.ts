@@ -1,0 +1,100 @@
+import type { RedisClock } from '../store/redis-clock.ts'
+import { type MessageScripts, SERVER_GONE_AFTER_MS } from '../store/scripts/message-scripts.ts'
+
+const BEAT_MS = SERVER_GONE_AFTER_MS / 3
+/**
+ * So many servers may look at the others at every beat. Where there are more each looks less often, so that what Redis
+ * does for all their looks together grows with their number and not with its square.
+ */
+const LOOK_AT_EVERY_BEAT = 50
+
+export interface ServerInfo {
+  readonly id: string
+  /** epoch ms */
+  readonly startedAt: number
+  readonly roles: readonly string[]
+  readonly version: string
+  /** lanes of webhook hosts for which it has had no slot lately */
+  readonly fullHosts: readonly string[]
+  /** its console takes nothing */
+  readonly stuck: boolean
+}
+
+/** The servers that are alive: each says so again and again, and says when it leaves. */
+export interface Roster {
+  start(): void
+  /** Leaves at once. Safe before start and twice; never throws. */
+  stop(): Promise<void>
+  /** @throws SchedulerError STORE_UNAVAILABLE @see lua/cluster/heartbeat.lua */
+  servers(): Promise<ServerInfo[]>
+}
+
+export interface RosterDeps {
+  readonly scripts: Pick<MessageScripts, 'heartbeat'>
+  readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version'>
+  /** how it does, asked at every beat */
+  readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck'>
+  /** told of Redis's at every beat, so that it does not drift while nothing else is going on */
+  readonly clock: RedisClock
+  /** told now and then who is alive, this server included */
+  readonly onLook: (servers: readonly ServerInfo[]) => void
+}
+
+export function createRoster({ scripts, self, state, clock, onLook }: RosterDeps): Roster {
+  let timer: NodeJS.Timeout | undefined
+  let startedAt = 0
+  let known = 1
+  let beatsSinceLook = Number.POSITIVE_INFINITY
+  const { id, ...description } = self
+
+  async function beat(): Promise<void> {
+    beatsSinceLook += 1
+    const look = beatsSinceLook * LOOK_AT_EVERY_BEAT >= known
+    const text = JSON.stringify({ ...description, startedAt, ...state() })
+    const { now, alive } = await scripts.heartbeat({ id, description: text }, look)
+    clock.observe(now)
+    if (!look || timer === undefined) return
+    beatsSinceLook = 0
+    known = alive.size
+    onLook(toServers(alive))
+  }
+  // A beat that fails is made good by the next; that Redis is away others have logged.
+  const beatSafely = () => void beat().catch(() => undefined)
+
+  return {
+    start() {
+      if (timer !== undefined) return
+      startedAt = clock.now()
+      timer = setInterval(beatSafely, BEAT_MS)
+      beatSafely()
+    },
+    async stop() {
+      if (timer === undefined) return
+      clearInterval(timer)
+      timer = undefined
+      await scripts.heartbeat({ id, description: null }, false).catch(() => undefined)
+    },
+    servers: async () => toServers((await scripts.heartbeat(null, true)).alive),
+  }
+}
+
+const toServers = (alive: ReadonlyMap<string, string>): ServerInfo[] =>
+  [...alive].flatMap(([id, text]) => {
+    const description = readDescription(text)
+    return description === undefined ? [] : [{ ...description, id }]
+  })
+
+const isTime = (ms: unknown): boolean => typeof ms === 'number' && !Number.isNaN(new Date(ms).getTime())
+
+/** Undefined for what no server has written. */
+function readDescription(text: string): Omit<ServerInfo, 'id'> | undefined {
+  try {
+    const description = JSON.parse(text) as Partial<ServerInfo> | null
+    const { startedAt, roles, version, fullHosts, stuck } = description ?? {}
+    const isSound = typeof version === 'string' && typeof stuck === 'boolean' && isTime(startedAt)
+    if (!isSound || !Array.isArray(roles) || !Array.isArray(fullHosts)) return undefined
+    return description as ServerInfo
+  } catch {
+    return undefined
+  }
+}

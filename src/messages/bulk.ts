@@ -1,0 +1,72 @@
+import { LAST_MS } from '../domain/message.ts'
+import type { MessageScripts, State } from '../store/scripts/message-scripts.ts'
+import type { Act, Direction, Selector } from './selector.ts'
+
+/** Which messages: those with a tag, or with these ids. */
+export type Selection = { readonly tag: string } | { readonly ids: readonly string[] }
+
+/** What can be done with many messages. It is not one step: what others do meanwhile is done before or after. */
+export interface Bulk {
+  /**
+   * Cancels those that are scheduled.
+   *
+   * @returns how many will not be delivered, and how many were just being delivered
+   * @throws SchedulerError STORE_UNAVAILABLE: some may be cancelled
+   * @see lua/schedule/cancel.lua
+   */
+  cancel(selection: Selection): Promise<{ cancelled: number; claimed: number }>
+  /**
+   * Moves each that was scheduled when this began exactly once, its not-after along with it.
+   *
+   * @returns how many it moved
+   * @throws SchedulerError STORE_UNAVAILABLE: some may have been moved
+   * @see lua/schedule/shift.lua
+   */
+  shift(selection: Selection, byMs: number): Promise<number>
+}
+
+export interface BulkDeps {
+  readonly scripts: Pick<MessageScripts, 'cancel' | 'shift'>
+  readonly selector: Selector
+  readonly onHead: (shard: number, inMs: number) => void
+}
+
+const LIVE: ReadonlySet<State> = new Set(['scheduled', 'claimed'])
+
+export function createBulk({ scripts, selector, onHead }: BulkDeps): Bulk {
+  async function forEach(selection: Selection, direction: Direction, act: Act): Promise<void> {
+    if ('tag' in selection) {
+      const { tag } = selection
+      await Promise.all(selector.everyShard.map((shard) => selector.walk(shard, { tag }, direction, act)))
+      return
+    }
+    const { sorted } = await selector.byShard(selection.ids, LIVE)
+    for (const [shard, ids] of sorted) await selector.actOnAll(shard, ids, act)
+  }
+
+  return {
+    async cancel(selection) {
+      const total = { cancelled: 0, claimed: 0 }
+      await forEach(selection, 'up', async (shard, ids) => {
+        const words = await scripts.cancel(shard, { ids, ifMatch: '', states: ['scheduled'] })
+        for (const word of words) {
+          if (word === 'cancelled' || word === 'claimed') total[word] += 1
+        }
+        return words.length
+      })
+      return total
+    },
+
+    async shift(selection, byMs) {
+      let total = 0
+      // Later ones first when moving to later, so that what was moved lies behind and is not met again.
+      await forEach(selection, byMs > 0 ? 'down' : 'up', async (shard, ids) => {
+        const { lookedAt, shifted, headInMs } = await scripts.shift(shard, { ids, byMs, latest: LAST_MS })
+        if (headInMs !== null) onHead(shard, headInMs)
+        total += shifted
+        return lookedAt
+      })
+      return total
+    },
+  }
+}

@@ -1,0 +1,80 @@
+import type { MessageScripts, State } from '../store/scripts/message-scripts.ts'
+import type { Act, Selector } from './selector.ts'
+
+/** Which dead messages. */
+export type DeadSelection =
+  | { readonly ids: readonly string[] }
+  | { readonly tag: string }
+  | { readonly all: true }
+
+/** What can be done with many dead messages. It is not one step: what others do meanwhile is done before or after. */
+export interface DeadLetters {
+  /**
+   * Schedules them again, as if they had never failed, but for those that cannot be read: they stay dead letters.
+   *
+   * @param perSecond how many fall due in each second; null for all at once
+   * @returns how many it scheduled, how many cannot be read, and those of the ids that are no dead message's
+   * @throws SchedulerError STORE_UNAVAILABLE: some may be scheduled
+   */
+  redrive(
+    selection: DeadSelection,
+    perSecond: number | null,
+  ): Promise<{ redriven: number; unreadable: number; unknown: string[] }>
+  /** @returns how many it deleted @throws SchedulerError STORE_UNAVAILABLE: some may be deleted */
+  remove(selection: DeadSelection): Promise<number>
+}
+
+export interface DeadLettersDeps {
+  readonly scripts: Pick<MessageScripts, 'cancel' | 'redrive'>
+  readonly selector: Selector
+  readonly onHead: (shard: number, inMs: number) => void
+}
+
+const DEAD: ReadonlySet<State> = new Set(['dead'])
+
+/** @see lua/schedule/redrive.lua and lua/schedule/cancel.lua */
+export function createDeadLetters({ scripts, selector, onHead }: DeadLettersDeps): DeadLetters {
+  /** Shard by shard, so that what `perSecond` spreads comes in one row. @returns the ids that are in no shard */
+  async function forEach(selection: DeadSelection, act: Act): Promise<string[]> {
+    if ('ids' in selection) {
+      const { sorted, nowhere } = await selector.byShard(selection.ids, DEAD)
+      for (const [shard, ids] of sorted) await selector.actOnAll(shard, ids, act)
+      return nowhere
+    }
+    for (const shard of selector.everyShard) {
+      if ('tag' in selection) await selector.walkDeadWithTag(shard, selection.tag, act)
+      else await selector.walk(shard, 'dead', 'up', act)
+    }
+    return []
+  }
+
+  return {
+    async redrive(selection, perSecond) {
+      const everyMs = perSecond === null ? 0 : 1_000 / perSecond
+      const unknown: string[] = []
+      let redriven = 0
+      let unreadable = 0
+      let from: number | null = null
+      const nowhere = await forEach(selection, async (shard, ids) => {
+        const reply = await scripts.redrive(shard, { ids, from, everyMs, before: redriven })
+        from = reply.from
+        redriven += reply.lookedAt - reply.unknown.length - reply.unreadable
+        unreadable += reply.unreadable
+        unknown.push(...reply.unknown)
+        if (reply.headInMs !== null) onHead(shard, reply.headInMs)
+        return reply.lookedAt
+      })
+      return { redriven, unreadable, unknown: 'ids' in selection ? [...unknown, ...nowhere] : [] }
+    },
+
+    async remove(selection) {
+      let removed = 0
+      await forEach(selection, async (shard, ids) => {
+        const words = await scripts.cancel(shard, { ids, ifMatch: '', states: ['dead'] })
+        removed += words.filter((word) => word === 'cancelled').length
+        return words.length
+      })
+      return removed
+    },
+  }
+}

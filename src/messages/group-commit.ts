@@ -1,0 +1,210 @@
+import { SchedulerError } from '../domain/errors.ts'
+import type { Due } from '../domain/message.ts'
+import { createIdMaker } from '../domain/message-id.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import type { Place } from '../shards/shard-map.ts'
+import { createShardTurns } from '../shards/shard-rotation.ts'
+import type { RedisClock } from '../store/redis-clock.ts'
+import type { ScheduleEntry, ScheduleWord, Scripts } from '../store/scripts/scripts.ts'
+import { inCalls } from './call-budget.ts'
+import { createScheduleCalls } from './schedule-calls.ts'
+
+/** Of the calls of one turn to one shard so many are on their way together: Redis never waits, others hardly do. */
+const CALLS_ON_THEIR_WAY = 2
+
+export interface Draft {
+  /** the client's id and where it goes; without it, one is made */
+  readonly own?: { readonly id: string } & Pick<Place, 'shard' | 'closesAt'>
+  readonly due: Due
+  /** whether it has to be due in the future */
+  readonly future: boolean
+  /** see encodeRecordBody */
+  readonly body: string
+  /** names of the indexes it is entered in: one for each of its tags, and one for its lane */
+  readonly indexes?: readonly string[]
+}
+
+export interface Committed {
+  readonly id: string
+  /** when it will be delivered, epoch ms */
+  readonly dueAt: number
+  /** by Redis's clock, epoch ms; for an id that was made here as that clock was last heard of, which the id tells, too */
+  readonly createdAt: number
+  /** a message of this id and content was there already */
+  readonly duplicate: boolean
+  /** it was not stored: the number of shards has changed, and its id may belong in another one by now */
+  readonly moved?: true
+}
+
+interface Pending {
+  readonly draft: Draft
+  readonly resolve: (committed: Committed) => void
+  readonly reject: (error: Error) => void
+}
+
+export interface GroupCommit {
+  /**
+   * Stores one message, sharing its script call with all others handed in during this turn of the event loop.
+   *
+   * While Redis is away the call is sent again until 1.2 s have gone by without any answer. It is stored once, also when
+   * an answer was lost, and answered as the first time. A call that certainly did not run is made in another shard
+   * instead, with new ids, for messages without one of the client's; and a shard that failed gets no further such
+   * messages until a probe of it has succeeded.
+   *
+   * @returns once Redis has confirmed it
+   * @throws SchedulerError DUE_TIME_PASSED, NOT_AFTER_TOO_SOON, ID_CONFLICT, STORE_FULL: not stored;
+   *   STORE_UNAVAILABLE: not stored, or `perhapsDone` and, if it was, under `id`
+   */
+  add(draft: Draft): Promise<Committed>
+}
+
+export interface GroupCommitDeps {
+  readonly scripts: Pick<Scripts, 'schedule'>
+  readonly clock: RedisClock
+  /** how many shards new messages go to at present */
+  readonly shards: () => number
+  readonly metrics: Pick<Metrics, 'scheduled'>
+  /** asks a shard for something that changes nothing */
+  readonly probe: (shard: number) => Promise<unknown>
+  /** @returns what no call of any server had before */
+  readonly nextToken: () => string
+  /** told when a message of ours became the next one of its shard */
+  readonly onHead: (shard: number, inMs: number) => void
+}
+
+export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
+  const { clock, shards, probe } = deps
+  const ids = createIdMaker()
+  let turn: Pending[] = []
+  const turns = createShardTurns(shards, probe)
+  const calls = createScheduleCalls({ ...deps, turns })
+
+  /** Messages whose id is made here go to one shard together; those of clients to the shard of their id. */
+  function flush(): void {
+    const all = turn
+    turn = []
+    // Taken also by a turn of nothing but clients' ids, which costs nothing.
+    const shared = turns.next()
+    const byShard = new Map<number, Pending[]>()
+    for (const pending of all) {
+      const shard = pending.draft.own?.shard ?? shared
+      const batch = byShard.get(shard)
+      if (batch === undefined) byShard.set(shard, [pending])
+      else batch.push(pending)
+    }
+    for (const [shard, batch] of byShard) commitInCalls(shard, batch)
+  }
+
+  /** One call at least; of several, the next is sent when one is answered. */
+  function commitInCalls(shard: number, all: Pending[]): void {
+    const batches = inCalls(all, ({ draft }) => draft)
+    let failure: unknown
+    const goOn = async () => {
+      for (const batch of batches) {
+        if (!turns.isWell(shard) && turns.hasOther(shard) && batch.some(isFree)) leave(shard, batch)
+        else if (failure === undefined) failure = await commit(shard, batch)
+        else reject(batch, notSent(failure))
+      }
+    }
+    for (let i = 0; i < CALLS_ON_THEIR_WAY; i += 1) void goOn()
+  }
+
+  /**
+   * @param since when the time began in which Redis has to answer, by `performance.now()`
+   * @returns why Redis did not answer; undefined if it did, or if it is asked elsewhere
+   */
+  async function commit(
+    shard: number,
+    batch: readonly Pending[],
+    since = performance.now(),
+  ): Promise<unknown> {
+    const madeAt = clock.now()
+    const entries = batch.map(({ draft: { own, due, future, body } }): ScheduleEntry => {
+      if (own !== undefined) return { id: own.id, closesAt: own.closesAt, due, rule: 'client', body }
+      return { id: ids.next(shard, madeAt), due, rule: future ? 'future' : 'any', body }
+    })
+    const canLeave = () => turns.hasOther(shard) && batch.some(isFree)
+    try {
+      const answer = await calls.make(shard, entries, since, canLeave)
+      if (answer === 'leave') {
+        leave(shard, batch, since)
+        return undefined
+      }
+      const { words, ranAt } = answer
+      for (const [i, pending] of batch.entries()) {
+        const { own, due } = pending.draft
+        const dueAt = 'at' in due ? due.at : ranAt + due.inMs
+        const createdAt = own === undefined ? madeAt : ranAt
+        const stored = { id: entries[i]?.id ?? '', dueAt, createdAt, duplicate: false }
+        settle(pending, stored, words[i] ?? 'exists')
+      }
+      return undefined
+    } catch (error) {
+      const isAway = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
+      for (const [i, pending] of batch.entries()) {
+        const isNamed = isAway && error.perhapsDone && isFree(pending)
+        pending.reject(isNamed ? namedUnknown(error, entries[i]?.id) : (error as Error))
+      }
+      return isAway ? error : undefined
+    }
+  }
+
+  /** The shard does not work: who may goes to another, the others wait for it. */
+  function leave(shard: number, batch: readonly Pending[], since?: number): void {
+    const bound = batch.filter((pending) => !isFree(pending))
+    if (bound.length > 0) void commit(shard, bound, since)
+    const free = batch.filter(isFree)
+    if (free.length > 0) void commit(turns.next(), free, since)
+  }
+
+  function settle({ draft, resolve, reject }: Pending, stored: Committed, word: ScheduleWord): void {
+    switch (word) {
+      case 'scheduled':
+        resolve(stored)
+        break
+      case 'exists':
+        // Another server made the same id in the same millisecond: ours is stored under a new one.
+        add(draft).then(resolve, reject)
+        break
+      case 'duplicate':
+        resolve({ ...stored, duplicate: true })
+        break
+      case 'moved':
+        resolve({ ...stored, moved: true })
+        break
+      case 'past':
+        reject(new SchedulerError('DUE_TIME_PASSED', 'the due time has passed'))
+        break
+      case 'conflict':
+        reject(new SchedulerError('ID_CONFLICT', 'the id is known, with other content'))
+        break
+      case 'expired':
+        reject(new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter lies before the due time'))
+        break
+      default:
+        word satisfies never
+    }
+  }
+
+  function add(draft: Draft): Promise<Committed> {
+    return new Promise((resolve, reject) => {
+      if (turn.length === 0) setImmediate(flush)
+      turn.push({ draft, resolve, reject })
+    })
+  }
+  return { add }
+}
+
+const isFree = ({ draft: { own } }: Pending) => own === undefined
+
+/** What a message without an id of the client's is told when nobody knows whether it is stored. */
+const namedUnknown = (cause: SchedulerError, id: string | undefined) =>
+  new SchedulerError('STORE_UNAVAILABLE', cause.message, { cause, perhapsDone: true, id })
+
+/** What those are told that waited behind a call which Redis did not answer. */
+const notSent = (cause: unknown) =>
+  new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer the call before', { cause })
+
+function reject(batch: readonly Pending[], error: Error): void {
+  for (const pending of batch) pending.reject(error)
+}

@@ -1,0 +1,112 @@
+import {
+  type AttemptReport,
+  type Destination,
+  decodeFailures,
+  decodeHistoryEntry,
+  decodeRecord,
+  type OnLate,
+  parseAttempts,
+  type RetryPolicy,
+  type StoredMessage,
+  UnreadableError,
+} from '../domain/message.ts'
+import { parseServerMadeId } from '../domain/message-id.ts'
+import type { FoundMessage, State } from '../store/scripts/message-scripts.ts'
+
+/** A message as its client may see it. All times are epoch ms. */
+export interface Message {
+  readonly id: string
+  readonly status: State
+  readonly dueAt: number
+  /** JSON text; null where the history has left it out */
+  readonly payload: string | null
+  readonly destination: Destination
+  readonly tags: readonly string[]
+  /** failed deliveries */
+  readonly failures: number
+  readonly recoveries: number
+  readonly version: number
+  readonly createdAt: number
+  readonly retry?: RetryPolicy
+  readonly notAfter?: number
+  readonly onLate?: OnLate
+  /** when a failed delivery is tried again */
+  readonly nextAttemptAt?: number
+  /** when it was delivered, dropped or given up */
+  readonly finishedAt?: number
+  /** how late it was then, ms */
+  readonly lateMs?: number
+  /** why it is dead, or what its last failed delivery came to: a short code */
+  readonly reason?: string
+  /** failed deliveries, newest last, 5 at most */
+  readonly lastAttempts?: readonly AttemptReport[]
+}
+
+/** A finished message of which only the id is still known. */
+export interface ForgottenMessage {
+  readonly id: string
+  readonly status: State
+}
+
+/** A message whose record, or entry in the history, somebody else has changed into what is none. */
+export interface UnreadableMessage {
+  readonly id: string
+  readonly status: State
+  /** what there is in place of its record, or of its entry in the history */
+  readonly raw: string
+  /** as of a Message */
+  readonly reason?: string
+  readonly lastAttempts?: readonly AttemptReport[]
+}
+
+/** Whatever can be said of a message that is known. */
+export type KnownMessage = Message | UnreadableMessage | ForgottenMessage
+
+/** Makes of what is in Redis what a client sees. */
+export function toMessage(found: FoundMessage): KnownMessage {
+  const { id, state, score, record, failures } = found
+  if (score === null) return { id, status: state }
+  return toReadable(found, score) ?? { id, status: state, raw: record, ...decodeFailures(failures) }
+}
+
+/** Undefined for a record that cannot be read. */
+function toReadable(found: FoundMessage, score: number): Message | undefined {
+  try {
+    return toWhole(found, score)
+  } catch (error) {
+    if (error instanceof UnreadableError) return undefined
+    throw error
+  }
+}
+
+function toWhole(found: FoundMessage, score: number): Message {
+  const { id, state } = found
+  if (state === 'delivered' || state === 'dropped') {
+    const { finishedAt, lateMs, attempts, record, failures } = decodeHistoryEntry(found.record)
+    const stored = decodeRecord(record, 'perhaps')
+    return {
+      ...view(id, state, stored, attempts),
+      ...decodeFailures(failures),
+      payload: stored.payload === '' ? null : stored.payload,
+      finishedAt,
+      lateMs,
+    }
+  }
+  const stored = decodeRecord(found.record)
+  const message = { ...view(id, state, stored, found.attempts), ...decodeFailures(found.failures) }
+  if (state === 'scheduled' && score !== stored.dueAt) return { ...message, nextAttemptAt: score }
+  return state === 'dead' ? { ...message, finishedAt: score } : message
+}
+
+function view(id: string, status: State, stored: StoredMessage, attempts: string): Message {
+  const { createdAt, fingerprint: _, hostOrigin: __, destination, tags, ...rest } = stored
+  return {
+    ...rest,
+    ...parseAttempts(attempts),
+    id,
+    status,
+    destination: destination ?? { type: 'console' },
+    tags: tags ?? [],
+    createdAt: createdAt ?? parseServerMadeId(id)?.createdAt ?? stored.dueAt,
+  }
+}

@@ -1,0 +1,122 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { SchedulerError } from '../domain/errors.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import { ANSWER_WITHIN_MS, withinTime } from '../runtime/time-limit.ts'
+import { type ShardTurns, SLOW_MS } from '../shards/shard-rotation.ts'
+import type { RedisClock } from '../store/redis-clock.ts'
+import type { ScheduleCall, ScheduleEntry, ScheduleWord, Scripts } from '../store/scripts/scripts.ts'
+
+const FIRST_RETRY_MS = 25
+/** By Redis's clock, no copy of a call is run later than this after the first was sent: for so long Redis remembers it. */
+export const CALL_LIFE_MS = 5_000
+
+export interface Answered {
+  /** one per entry, in order */
+  readonly words: readonly ScheduleWord[]
+  /** Redis's clock when the call ran, epoch ms */
+  readonly ranAt: number
+}
+
+/** Calls of `schedule`, each made once, however often it has to be sent. */
+export interface ScheduleCalls {
+  /**
+   * Sends a call until it is answered: whatever breaks, what it stores is stored once, and every copy of it is answered
+   * alike. Gives up once 1.2 s have gone by since `since` in which the shard has answered nothing, and after 5 s.
+   *
+   * @param since when those who wait for it began to, by `performance.now()`
+   * @param canLeave whether somebody would rather go to another shard than send it again
+   * @returns 'leave' when it certainly did not run, and `canLeave` says so
+   * @throws SchedulerError STORE_FULL: not stored; STORE_UNAVAILABLE: not stored, or `perhapsDone`
+   */
+  make(
+    shard: number,
+    entries: readonly ScheduleEntry[],
+    since: number,
+    canLeave: () => boolean,
+  ): Promise<Answered | 'leave'>
+}
+
+export interface ScheduleCallsDeps {
+  readonly scripts: Pick<Scripts, 'schedule'>
+  readonly clock: RedisClock
+  readonly turns: Pick<ShardTurns, 'failed' | 'works'>
+  readonly metrics: Pick<Metrics, 'scheduled'>
+  /** @returns what no call of any server had before */
+  readonly nextToken: () => string
+  /** told when a message of ours became the next one of its shard */
+  readonly onHead: (shard: number, inMs: number) => void
+}
+
+export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
+  const { scripts, clock, turns, metrics, nextToken, onHead } = deps
+  /** by shard, when it last answered a call */
+  const answeredAt = new Map<number, number>()
+
+  const newCall = (): ScheduleCall => ({
+    token: nextToken(),
+    runBy: clock.now() + CALL_LIFE_MS,
+    firstSentAt: null,
+  })
+
+  async function send(
+    shard: number,
+    entries: readonly ScheduleEntry[],
+    call: ScheduleCall,
+    leftMs: () => number,
+  ) {
+    const sentAt = performance.now()
+    const slow = setTimeout(() => turns.failed(shard), SLOW_MS)
+    try {
+      const reply = await withinTime(scripts.schedule(shard, entries, call), leftMs)
+      answeredAt.set(shard, performance.now())
+      clock.observe(reply.now)
+      turns.works(shard)
+      if (reply.ranAt !== null) {
+        const stored = reply.words.filter((word) => word === 'scheduled').length
+        metrics.scheduled(stored, performance.now() - sentAt)
+      }
+      return reply
+    } finally {
+      clearTimeout(slow)
+    }
+  }
+
+  return {
+    async make(shard, entries, since, canLeave) {
+      const endsAt = performance.now() + CALL_LIFE_MS
+      const leftMs = () =>
+        Math.min(Math.max(since, answeredAt.get(shard) ?? 0) + ANSWER_WITHIN_MS, endsAt) - performance.now()
+      let call = newCall()
+      let isUnanswered = false
+      for (let wait = FIRST_RETRY_MS; ; wait *= 2) {
+        let failure: unknown
+        try {
+          const { words, headInMs, gone, ranAt } = await send(shard, entries, call, leftMs)
+          if (ranAt !== null) {
+            if (headInMs !== null) onHead(shard, Math.max(0, headInMs - gone))
+            return { words, ranAt }
+          }
+          // Redis's clock is another one than was known here.
+          failure = new SchedulerError('STORE_UNAVAILABLE', 'the call came too late to be run')
+        } catch (error) {
+          if (!(error instanceof SchedulerError) || error.code !== 'STORE_UNAVAILABLE') {
+            throw isUnanswered ? unknown(error) : error
+          }
+          failure = error
+          isUnanswered ||= error.perhapsDone
+          turns.failed(shard)
+          if (!isUnanswered && leftMs() > wait && canLeave()) return 'leave'
+        }
+        if (leftMs() <= wait) throw isUnanswered ? unknown(failure) : failure
+        // Where none of its copies has run or will, it is another call, as it may be run for longer.
+        call = isUnanswered ? { ...call, firstSentAt: call.runBy - CALL_LIFE_MS } : newCall()
+        await delay(wait)
+      }
+    },
+  }
+}
+
+const unknown = (cause: unknown) =>
+  new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer, and may have stored it', {
+    ...{ cause, perhapsDone: true },
+  })

@@ -1,0 +1,123 @@
+import type { ShardBook } from '../shards/shard-map.ts'
+import type { MessageScripts, Position, State } from '../store/scripts/message-scripts.ts'
+import { precedes } from './listing.ts'
+
+/** One script call works on this many messages at most, whatever the number in all. */
+const CALL_MESSAGES = 500
+const CALL_BYTES = 1_048_576
+
+export type Direction = 'up' | 'down'
+/** Works on some ids of one shard. @returns on how many of them, from the first on */
+export type Act = (shard: number, ids: readonly string[]) => Promise<number>
+
+/** Finds the messages that an act on many is meant for, a bounded part at a time. */
+export interface Selector {
+  readonly everyShard: readonly number[]
+  /** Calls `act` with ever new ids of an index in one shard, in order of time, up to what was last when this began. */
+  walk(shard: number, index: 'dead' | { tag: string }, direction: Direction, act: Act): Promise<void>
+  /** The same with the dead letters that have a tag, earliest first. */
+  walkDeadWithTag(shard: number, tag: string, act: Act): Promise<void>
+  /** Calls `act` until it has worked on all these ids. */
+  actOnAll(shard: number, ids: readonly string[], act: Act): Promise<void>
+  /**
+   * Sorts ids, each once, by the shard they are in. One that may be in several, as there were fewer shards once, is
+   * looked for in the newest of them first.
+   *
+   * @param states in which it has to be there
+   */
+  byShard(
+    ids: readonly string[],
+    states: ReadonlySet<State>,
+  ): Promise<{ sorted: Map<number, string[]>; nowhere: string[] }>
+}
+
+export function createSelector(
+  scripts: Pick<MessageScripts, 'range' | 'list' | 'find'>,
+  shardBook: ShardBook,
+): Selector {
+  async function actOnAll(shard: number, ids: readonly string[], act: Act): Promise<void> {
+    for (let rest = ids; rest.length > 0; ) rest = rest.slice(await act(shard, rest.slice(0, CALL_MESSAGES)))
+  }
+
+  return {
+    get everyShard() {
+      return Array.from({ length: shardBook.all }, (_, shard) => shard)
+    },
+    actOnAll,
+
+    async walk(shard, index, direction, act) {
+      const back = direction === 'up' ? 'down' : 'up'
+      const { end: last } = await scripts.range(shard, { index, direction: back, after: null, limit: 1 })
+      const isBehind = (a: Position, b: Position) => (direction === 'up' ? precedes(b, a) : precedes(a, b))
+      let after: Position | null = null
+      let limit = CALL_MESSAGES
+      while (last !== null) {
+        const page = await scripts.range(shard, { index, direction, after, limit })
+        if (page.end === null) return
+        // What comes to lie behind it meanwhile is not for us: less is read, until none of that is among it.
+        if (isBehind(page.end, last)) {
+          limit = Math.floor(page.ids.length / 2)
+          if (limit === 0) return
+          continue
+        }
+        await actOnAll(shard, page.ids, act)
+        after = page.end
+        if (!isBehind(last, after)) return
+      }
+    },
+
+    async walkDeadWithTag(shard, tag, act) {
+      const { end: last } = await scripts.range(shard, {
+        index: 'dead',
+        direction: 'down',
+        after: null,
+        limit: 1,
+      })
+      let after: Position | null = null
+      while (last !== null) {
+        const page = await scripts.list(shard, {
+          ...{ index: 'dead', keep: { tag }, from: null, before: null, after },
+          ...{ limit: CALL_MESSAGES, bytes: CALL_BYTES },
+        })
+        const ids = page.rows.filter((row) => !precedes(last, row)).map(({ id }) => id)
+        await actOnAll(shard, ids, act)
+        after = page.end
+        if (after === null || !precedes(after, last)) return
+      }
+    },
+
+    async byShard(ids, states) {
+      const sorted = new Map<number, string[]>()
+      const nowhere: string[] = []
+      const put = (into: Map<number, string[]>, shard: number, id: string) => {
+        const others = into.get(shard)
+        if (others === undefined) into.set(shard, [id])
+        else others.push(id)
+      }
+      const searched = new Map<number, string[]>()
+      const live = new Map<string, Set<number>>()
+      for (const id of new Set(ids)) {
+        const [first, ...older] = shardBook.shardsOf(id)
+        if (first === undefined) nowhere.push(id)
+        else if (older.length === 0) put(sorted, first, id)
+        else {
+          live.set(id, new Set())
+          for (const shard of [first, ...older]) put(searched, shard, id)
+        }
+      }
+      for (const [shard, candidates] of searched) {
+        for (let i = 0; i < candidates.length; i += CALL_MESSAGES) {
+          for (const found of await scripts.find(shard, candidates.slice(i, i + CALL_MESSAGES))) {
+            if (found !== undefined && states.has(found.state)) live.get(found.id)?.add(shard)
+          }
+        }
+      }
+      for (const [id, shards] of live) {
+        const newest = shardBook.shardsOf(id).find((shard) => shards.has(shard))
+        if (newest === undefined) nowhere.push(id)
+        else put(sorted, newest, id)
+      }
+      return { sorted, nowhere }
+    },
+  }
+}

@@ -1,0 +1,191 @@
+import {
+  AggregatorRegistry,
+  Counter,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client'
+import { withinTime } from '../runtime/time-limit.ts'
+import type { DestinationType, Metrics, Totals } from './metrics.ts'
+import { processMetrics } from './process-metrics.ts'
+
+/** What one scrape is answered with. */
+export interface Exposition {
+  readonly contentType: string
+  readonly text: string
+}
+
+/** What one process has measured, as it may be told to another. */
+export type Measured = readonly MetricObjectWithValues<MetricValue<string>>[]
+
+/** Asks for what every process of this service has measured, this one included. */
+export type Gather = () => Promise<readonly Measured[]>
+
+export interface PrometheusOptions {
+  /** counts by state, asked for at every scrape */
+  readonly totals: () => Promise<Totals>
+  /** how long a scrape waits for them, ms */
+  readonly withinMs?: number
+  /** absent where this process is the whole service */
+  readonly gather?: Gather | undefined
+}
+
+/** Whoever scrapes gives up after some seconds, and without these there is still much to say. */
+const TOTALS_WITHIN_MS = 1_000
+
+/** From the milliseconds that are normal to the hour that a backlog may take, with the default READY_MAX_LATE_MS (60 s). */
+const LATENESS_BUCKETS = [
+  0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 3_600,
+]
+/** A call is given up after 1.2 s. */
+const SCHEDULE_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]
+/** Up to the largest CLAIM_BATCH. */
+const BATCH_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000]
+
+/**
+ * Measures in Prometheus's form, in a registry of their own, so that each server of a process has its own. Every series
+ * is there from the start, with 0: a counter that appears with its first event hides that event from `rate()`.
+ *
+ * @returns `metrics` for the rooms to report to, and `expose`, which never rejects; while Redis does not answer it
+ *   leaves out what only Redis knows, as an old count would look like a true one. `measured` is what this process has
+ *   to tell where there are several: then `expose` answers for all of them, and once for what only Redis knows
+ */
+export function createMetrics({ totals, withinMs = TOTALS_WITHIN_MS, gather }: PrometheusOptions): {
+  readonly metrics: Metrics
+  expose(): Promise<Exposition>
+  measured(): Promise<Measured>
+} {
+  const registry = new Registry()
+  const metrics = recordInto(registry)
+  const ofHere = Registry.merge([registry, processMetrics()])
+  const ofAll = async () => (gather === undefined ? ofHere : sum(await gather()))
+  return {
+    metrics,
+    async expose() {
+      const [counted, measured] = await Promise.all([
+        withinTime(totals(), withinMs).then(gaugesOf, () => new Registry()),
+        ofAll(),
+      ])
+      const all = Registry.merge([measured, counted])
+      return { contentType: all.contentType, text: await all.metrics() }
+    },
+    measured: () => ofHere.getMetricsAsJSON(),
+  }
+}
+
+/** Sums; of what has no sum, such as a percentile, the mean, and of versions the first. */
+const sum = (measured: readonly Measured[]): Registry => AggregatorRegistry.aggregate([...measured])
+
+/** @returns what only ever grows, of both together: of a process that is gone the rest is no more */
+export async function addTotals(one: Measured, other: Measured): Promise<Measured> {
+  const both = await sum([one, other]).getMetricsAsJSON()
+  // A registry answers the names of types, though it is declared to answer their numbers.
+  return both.filter(({ type }) => GROWING.has(String(type)))
+}
+
+const GROWING: ReadonlySet<string> = new Set(['counter', 'histogram'])
+
+function recordInto(registry: Registry): Metrics {
+  const registers = [registry]
+  const counter = (name: string, help: string) => new Counter({ name, help, registers })
+  const counterByDestination = (name: string, help: string) => {
+    const counter = new Counter({ name, help, labelNames: ['destination'], registers })
+    return forEachType((destination) => {
+      counter.inc({ destination }, 0)
+      return counter.labels({ destination })
+    })
+  }
+  const lateness = new Histogram({
+    name: 'carillon_lateness_seconds',
+    help: 'How late deliveries started after they were due',
+    labelNames: ['destination'],
+    buckets: LATENESS_BUCKETS,
+    registers,
+  })
+  const latenessOf = forEachType((destination) => {
+    lateness.zero({ destination })
+    return lateness.labels({ destination })
+  })
+  const delivered = counterByDestination('carillon_delivered_total', 'Messages delivered')
+  const failed = counterByDestination('carillon_failed_total', 'Deliveries that failed')
+  const retried = counterByDestination(
+    'carillon_retried_total',
+    'Failed deliveries whose message is due again',
+  )
+  const dead = counter('carillon_dead_total', 'Messages that became dead letters')
+  const deadTrimmed = counter(
+    'carillon_dead_trimmed_total',
+    'Dead letters deleted, as they were beyond DEAD_MAX or DEAD_TTL_MS',
+  )
+  const dataLost = counter(
+    'carillon_redis_data_lost_total',
+    'How often Redis was found without the data that it had held before',
+  )
+  const recovered = counter(
+    'carillon_recovered_total',
+    'Messages taken back from servers and workers that did not finish them',
+  )
+  const locksLost = counter('carillon_locks_lost_total', 'Claims whose lock was gone before they were done')
+  const claimBatch = new Histogram({
+    name: 'carillon_claim_batch_size',
+    help: 'Messages per claim that found any',
+    buckets: BATCH_BUCKETS,
+    registers,
+  })
+  const scheduled = counter('carillon_scheduled_total', 'Messages stored')
+  const schedule = new Histogram({
+    name: 'carillon_schedule_seconds',
+    help: 'How long calls took that store new messages',
+    buckets: SCHEDULE_BUCKETS,
+    registers,
+  })
+  return {
+    // A clock read a moment apart may say that it was early, and a sum that shrinks would look like a restart.
+    deliveryStarted: (type, lateMs) => latenessOf[type].observe(Math.max(0, lateMs) / 1_000),
+    delivered: (type, count) => delivered[type].inc(count),
+    failed(type, then) {
+      failed[type].inc()
+      if (then === 'retried') retried[type].inc()
+      else dead.inc()
+    },
+    died: (count) => dead.inc(count),
+    recovered: (count) => recovered.inc(count),
+    locksLost: (count) => locksLost.inc(count),
+    claimed: (count) => claimBatch.observe(count),
+    scheduled(count, ms) {
+      scheduled.inc(count)
+      schedule.observe(ms / 1_000)
+    },
+    deadTrimmed: (count) => deadTrimmed.inc(count),
+    dataLost: () => dataLost.inc(),
+  }
+}
+
+/** In a registry that lives for one scrape, so that no count outlives it. */
+function gaugesOf(totals: Totals): Registry {
+  const registry = new Registry()
+  const registers = [registry]
+  const messages = new Gauge({
+    name: 'carillon_messages',
+    help: 'Messages in each state',
+    labelNames: ['state'],
+    registers,
+  })
+  for (const state of ['scheduled', 'claimed', 'dead'] as const) messages.set({ state }, totals[state])
+  const overdue = new Gauge({
+    name: 'carillon_oldest_overdue_seconds',
+    help: 'How late the oldest message is that is due and not claimed, by whoever is to claim it; 0 when there is none',
+    registers,
+  })
+  overdue.set(totals.oldestOverdueMs / 1_000)
+  return registry
+}
+
+const forEachType = <T>(make: (type: DestinationType) => T): Readonly<Record<DestinationType, T>> => ({
+  console: make('console'),
+  webhook: make('webhook'),
+  stream: make('stream'),
+  pull: make('pull'),
+})

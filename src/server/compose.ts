@@ -1,0 +1,226 @@
+import { randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
+import type { Logger } from 'pino'
+import type { Destination as BatchDestination } from '../destinations/delivery.ts'
+import { parseAllowList } from '../destinations/webhook/addresses.ts'
+import { parseWebhookSecrets } from '../destinations/webhook/secrets.ts'
+import { createWebhookSender } from '../destinations/webhook/sender.ts'
+import { webhookTargetProblems } from '../destinations/webhook/target.ts'
+import type { Destination } from '../domain/message.ts'
+import { buildApp } from '../http/app.ts'
+import type { HealthCheck } from '../http/original/health.ts'
+import { parseApiKeys } from '../http/plugins/api-keys.ts'
+import { parseAllowedHosts, parseCorsOrigins } from '../http/plugins/hosts.ts'
+import { parseTrustedProxies } from '../http/plugins/trusted-proxies.ts'
+import { createLeases } from '../leases/leases.ts'
+import { createRoster } from '../membership/membership.ts'
+import { createDuty } from '../membership/ownership.ts'
+import { createBulk } from '../messages/bulk.ts'
+import { createDeadLetters } from '../messages/dead-letters.ts'
+import { createGroupCommit } from '../messages/group-commit.ts'
+import { listPage } from '../messages/listing.ts'
+import { forecast, oldestLateMs, streams, totals } from '../messages/overview.ts'
+import { createScheduler } from '../messages/scheduler.ts'
+import { createSelector } from '../messages/selector.ts'
+import { createMetrics, type Gather } from '../observability/prometheus.ts'
+import { withinTime } from '../runtime/time-limit.ts'
+import { VERSION } from '../runtime/version.ts'
+import type { ShardBook } from '../shards/shard-map.ts'
+import { createShardWatch } from '../shards/shard-sync.ts'
+import type { RedisConnection } from '../store/connect.ts'
+import type { ScriptsOptions } from '../store/define-script.ts'
+import { keysOf } from '../store/keys.ts'
+import { createRights } from '../store/permissions.ts'
+import type { RedisClock } from '../store/redis-clock.ts'
+import { readRedisFacts } from '../store/requirements.ts'
+import { createMessageScripts } from '../store/scripts/message-scripts.ts'
+import { createScripts } from '../store/scripts/scripts.ts'
+import { createRaiseShards } from '../store/scripts/shard-counts.ts'
+import { createClaimLoop } from '../worker/claim-loop.ts'
+import { createDispatcher } from '../worker/dispatcher.ts'
+import { createHostSlots } from '../worker/host-slots.ts'
+import { createLockKeeper } from '../worker/lock-keeper.ts'
+import { createSettleQueue } from '../worker/settle-queue.ts'
+import type { Config } from './config.ts'
+import { connectionsWithin, descriptorLimit } from './file-descriptors.ts'
+import { createRightsWatch } from './permissions-monitor.ts'
+import { createReadiness } from './readiness.ts'
+
+const ROSTER_WITHIN_MS = 300
+
+export interface Foundations {
+  readonly config: Config
+  readonly logger: Logger
+  /** where messages for the console go */
+  readonly console: BatchDestination
+  readonly connection: RedisConnection
+  readonly redisUser: { readonly db: number; readonly username: string | undefined }
+  readonly clock: RedisClock
+  readonly shardBook: ShardBook
+  readonly checkHealth: HealthCheck
+  /** where several processes are one service: what all of them have measured */
+  readonly gatherMeasured?: Gather | undefined
+}
+
+/** Puts one server together from its parts; starts none of them. */
+export async function compose(foundations: Foundations) {
+  const { config, logger, console, connection, clock, shardBook, checkHealth, redisUser } = foundations
+  const { client } = connection
+  const { NAMESPACE: namespace, LOCK_TTL_MS: lockMs } = config
+  const scriptsOptions = scriptsOptionsOf(foundations)
+  const scripts = createScripts(client, scriptsOptions)
+  const messageScripts = createMessageScripts(client, scriptsOptions)
+  const { metrics, expose, measured } = createMetrics({
+    totals: () => totals(messageScripts, shardBook.all),
+    gather: foundations.gatherMeasured,
+  })
+  const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
+
+  const serverId = randomBytes(9).toString('base64url')
+  const ending = new AbortController()
+  setMaxListeners(0, ending.signal) // each batch on its way out listens, of any number of shards
+  const slots = createHostSlots({
+    total: config.DELIVERY_CONCURRENCY,
+    perHost: config.HOST_CONCURRENCY,
+    onFree: () => claimLoop.slotFreed(),
+  })
+  const sender = createWebhookSender({ secrets: secretsOf(foundations), allow, now: clock.now })
+  const settleQueue = createSettleQueue({ scripts, logger, metrics }, ending.signal)
+  const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
+  const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
+  const duty = createDuty(serverId, () => shardBook.all)
+  let claims = 0
+  const claimLoop = createClaimLoop({
+    ...{ scripts, clock, console, dispatcher, slots, duty, logger, metrics, shardBook, lockMs, ending },
+    limit: config.CLAIM_BATCH,
+    nextToken: () => `${serverId}:${++claims}`,
+  })
+  const leases = createLeases({ scripts, clock, shardBook, logger, metrics })
+  const self = { id: serverId, roles: config.ROLES, version: VERSION }
+  const roster = createRoster({
+    ...{ scripts: messageScripts, self, clock },
+    state: () => ({ fullHosts: slots.wereFull(), stuck: claimLoop.isStuck() }),
+    onLook(servers) {
+      const workers = servers.filter(({ roles, stuck }) => roles.includes('worker') && !stuck)
+      duty.record(workers.map(({ id }) => id))
+    },
+  })
+  const raise = createRaiseShards(client, scriptsOptions)
+  const rights = createRights(client, { namespace, ...redisUser })
+  const rightsWatch = createRightsWatch({ rights, shards: () => shardBook.all, logger })
+  const shardWatch = createShardWatch({
+    ...{ raise, shardBook, clock },
+    onOtherData() {
+      metrics.dataLost()
+      logger.error(
+        'the data in Redis are gone: it was emptied, or another Redis is in its place; messages scheduled before are lost ' +
+          'unless their data are brought back, and new ones are served',
+      )
+    },
+  })
+  shardBook.onGrow(() => logger.info({ shards: shardBook.all }, 'the number of shards was raised'))
+
+  const onHead = claimLoop.wake
+  let scheduleCalls = 0
+  const groupCommit = createGroupCommit({
+    ...{ scripts, clock, shards: () => shardBook.writable, onHead, metrics, probe: messageScripts.streams },
+    nextToken: () => `${serverId}:${++scheduleCalls}`,
+  })
+  const selector = createSelector(messageScripts, shardBook)
+  const api = {
+    scheduler: createScheduler({
+      groupCommit,
+      scripts: messageScripts,
+      shardBook,
+      onHead,
+      dedupWindowMs: config.DEDUP_WINDOW_MS,
+      now: clock.now,
+    }),
+    bulk: createBulk({ scripts: messageScripts, selector, onHead }),
+    deadLetters: createDeadLetters({ scripts: messageScripts, selector, onHead }),
+    leases,
+    checkDestination: (destination: Destination) =>
+      destination.type === 'webhook' ? webhookTargetProblems(destination, allow) : [],
+    listPage: (query: Parameters<typeof listPage>[2]) => listPage(messageScripts, shardBook.all, query),
+    forecast: (args: Parameters<typeof forecast>[2]) => forecast(messageScripts, shardBook.all, args),
+    totals: () => totals(messageScripts, shardBook.all),
+    servers: roster.servers,
+    streams: () =>
+      streams(messageScripts, shardBook.all, (shard, name) => keysOf(shard, namespace).streamPrefix + name),
+    shards: () => shardBook.all,
+    redisFacts: () => readRedisFacts(client),
+    now: clock.now,
+    lockMs,
+    bodyLimit: config.BODY_LIMIT_BYTES,
+    batchBodyLimit: config.BATCH_BODY_LIMIT_BYTES,
+  }
+  const checkReady = createReadiness({
+    ping: checkHealth,
+    facts: api.redisFacts,
+    async oldestOverdueMs() {
+      // Who is there lies on one master of a cluster; without it, what waits for a slot may count as late.
+      const servers = await withinTime(roster.servers(), ROSTER_WITHIN_MS).catch(() => [])
+      const full = servers.flatMap(({ fullHosts }) => fullHosts)
+      return oldestLateMs(messageScripts, shardBook.all, [...new Set(full)])
+    },
+    maxLateMs: config.READY_MAX_LATE_MS,
+  })
+  const app = await buildApp({
+    ...(config.ROLES.includes('api') ? { api } : {}),
+    checkHealth,
+    checkReady,
+    exposeMetrics: expose,
+    keys: parseApiKeys(config.API_KEYS ?? ''),
+    allowOpen: config.ALLOW_OPEN,
+    allowedHosts: parseAllowedHosts(config.ALLOWED_HOSTS ?? ''),
+    corsOrigins: parseCorsOrigins(config.CORS_ORIGINS ?? ''),
+    maxConnections: () => mostConnections(config),
+    ...(config.TRUST_PROXY === undefined ? {} : { isTrustedProxy: parseTrustedProxies(config.TRUST_PROXY) }),
+    perMinute: config.RATE_LIMIT_PER_MINUTE,
+    logger,
+  })
+  /** Something in a lane becomes due: for servers, or for the workers that wait for it. */
+  const wake = (shard: number, inMs: number, lane: string) => {
+    claimLoop.wake(shard, inMs, lane)
+    leases.wake(shard, inMs, lane)
+  }
+  const wakeAll = () => {
+    claimLoop.wakeAll()
+    leases.wakeAll()
+  }
+  return { app, claimLoop, roster, sender, shardWatch, rightsWatch, wake, wakeAll, measured }
+}
+
+function scriptsOptionsOf({ config, shardBook }: Foundations): ScriptsOptions {
+  return {
+    namespace: config.NAMESPACE,
+    shards: () => shardBook.writable,
+    retention: {
+      historyMax: config.HISTORY_MAX,
+      historyTtlMs: config.HISTORY_TTL_MS,
+      dedupWindowMs: config.DEDUP_WINDOW_MS,
+      deadMax: config.DEAD_MAX,
+      deadTtlMs: config.DEAD_TTL_MS,
+    },
+    retry: {
+      attempts: config.RETRY_ATTEMPTS,
+      minMs: config.RETRY_MIN_MS,
+      maxMs: config.RETRY_MAX_MS,
+      factor: config.RETRY_FACTOR,
+      jitter: config.RETRY_JITTER,
+    },
+    maxRecoveries: config.MAX_RECOVERIES,
+  }
+}
+
+function mostConnections({ DELIVERY_CONCURRENCY }: Config): number | undefined {
+  const limit = descriptorLimit()
+  return limit === undefined ? undefined : connectionsWithin(limit, DELIVERY_CONCURRENCY)
+}
+
+/** Without a secret nobody who is sent a webhook can tell that it comes from here, which has to be known. */
+function secretsOf({ config, logger }: Foundations): readonly Buffer[] {
+  if (config.WEBHOOK_SECRETS !== undefined) return parseWebhookSecrets(config.WEBHOOK_SECRETS)
+  if (config.ROLES.includes('worker')) logger.warn('no WEBHOOK_SECRETS are set: webhooks go unsigned')
+  return []
+}

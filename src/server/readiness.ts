@@ -1,0 +1,70 @@
+import { withinTime } from '../runtime/time-limit.ts'
+import type { RedisFacts } from '../store/requirements.ts'
+
+export interface ReadinessOptions {
+  /** rejects with the reason while this server does not work with Redis */
+  readonly ping: () => Promise<void>
+  readonly facts: () => Promise<Pick<RedisFacts, 'usedMemoryBytes' | 'maxMemoryBytes'>>
+  /** how long the oldest message has waited that this service should have delivered by now, ms; 0 when none waits */
+  readonly oldestOverdueMs: () => Promise<number>
+  readonly maxLateMs: number
+  /** for all looks together, ms */
+  readonly withinMs?: number
+}
+
+const READY_WITHIN_MS = 1_000
+/** Near it, a burst of messages or a copy for a replica is all it takes, and then Redis refuses new ones. */
+const FULL_FROM = 0.9
+
+/**
+ * Makes the look whether this server should get work: Redis answers, has room, and messages are not too late.
+ *
+ * @returns resolves when it should, rejects after `withinMs` at the latest with every reason why not. Those who ask while
+ *   a look is under way share it, as nobody needs a key to ask, and nobody is turned away for asking often.
+ */
+export function createReadiness(options: ReadinessOptions): () => Promise<void> {
+  let underWay: Promise<void> | undefined
+  return () => {
+    underWay ??= look(options).finally(() => {
+      underWay = undefined
+    })
+    return underWay
+  }
+}
+
+async function look(options: ReadinessOptions): Promise<void> {
+  const { ping, facts, oldestOverdueMs, maxLateMs, withinMs = READY_WITHIN_MS } = options
+  const [answered, memory, overdue] = await Promise.allSettled([
+    withinTime(ping(), withinMs),
+    withinTime(facts(), withinMs),
+    withinTime(oldestOverdueMs(), withinMs),
+  ])
+  const reasons: string[] = []
+  if (answered.status === 'rejected') reasons.push(wordsOf(answered.reason))
+  // While Redis is away, that the other looks failed too says nothing new.
+  const isAway = answered.status === 'rejected'
+
+  if (memory.status === 'fulfilled') {
+    const { usedMemoryBytes, maxMemoryBytes } = memory.value
+    // What Redis does not tell cannot be judged, and such a server would otherwise never be ready.
+    if (
+      maxMemoryBytes !== null &&
+      usedMemoryBytes !== null &&
+      maxMemoryBytes > 0 &&
+      usedMemoryBytes > maxMemoryBytes * FULL_FROM
+    )
+      reasons.push(`Redis has used more than ${FULL_FROM * 100} % of its maxmemory`)
+  } else if (!isAway) {
+    reasons.push(`Redis did not say how full it is: ${wordsOf(memory.reason)}`)
+  }
+
+  if (overdue.status === 'fulfilled') {
+    if (overdue.value > maxLateMs)
+      reasons.push(`the oldest overdue message is ${overdue.value} ms late, more than ${maxLateMs} ms`)
+  } else if (!isAway) {
+    reasons.push(`Redis did not say how late messages are: ${wordsOf(overdue.reason)}`)
+  }
+  if (reasons.length > 0) throw new Error(reasons.join('; '))
+}
+
+const wordsOf = (error: unknown) => (error instanceof Error ? error.message : String(error))

@@ -1,0 +1,193 @@
+import { Cluster, type Redis } from 'ioredis'
+import { SchedulerError } from '../domain/errors.ts'
+import { answersOf, withinTime } from '../runtime/time-limit.ts'
+import { NOT_READY, NOT_SENT, toSchedulerError } from './redis-errors.ts'
+import type { ShardCount } from './scripts/shard-counts.ts'
+
+/** Redis as it is cannot be trusted with messages. The message is one line that says what to change. */
+export class UnfitRedisError extends Error {
+  override readonly name = 'UnfitRedisError'
+}
+
+const OLDEST = { redis: [7, 0], valkey: [7, 2] } as const
+
+/**
+ * Looks whether Redis, on a cluster every master of it, can be trusted with messages.
+ *
+ * @returns warnings, one line each, about what works but may surprise
+ * @throws UnfitRedisError for a version too old, or an eviction policy that could throw locks and messages away while
+ *   `allowEviction` is false
+ */
+export async function checkRequirements(
+  client: Redis | Cluster,
+  { allowEviction }: { allowEviction: boolean },
+): Promise<string[]> {
+  if (client instanceof Cluster) {
+    const warnings = await Promise.all(client.nodes('master').map((node) => checkNode(node, allowEviction)))
+    return [...new Set(warnings.flat())]
+  }
+  return checkNode(client, allowEviction)
+}
+
+async function checkNode(node: Redis, allowEviction: boolean): Promise<string[]> {
+  const info = await infoOf(node)
+  if (info === REFUSED) {
+    return ['Redis refuses INFO: version, eviction policy and persistence were not checked']
+  }
+  const warnings = checkVersion(info)
+  const policy = info.get('maxmemory_policy')
+  if (policy === undefined) {
+    warnings.push(
+      'Redis does not tell its maxmemory-policy: with another than noeviction it may throw away locks and messages when memory runs out',
+    )
+  } else warnings.push(...checkPolicy(policy, allowEviction))
+  const persistence = info.get('aof_enabled')
+  if (persistence === undefined) {
+    warnings.push(
+      'Redis does not tell whether its append-only file is on: without one a crash of Redis loses messages accepted since its last snapshot',
+    )
+  } else if (persistence !== '1') {
+    warnings.push(
+      "Redis's append-only file is off: a crash of Redis loses messages accepted since its last snapshot; set appendonly yes",
+    )
+  }
+  return warnings
+}
+
+function checkPolicy(policy: string, allowEviction: boolean): string[] {
+  const evicts = `maxmemory-policy is ${policy}, with which Redis may throw away locks and messages when memory runs out`
+  if (policy !== 'noeviction' && !allowEviction) {
+    throw new UnfitRedisError(
+      `Redis's ${evicts}: set it to noeviction, or ALLOW_EVICTION=true to take the risk`,
+    )
+  }
+  return policy === 'noeviction' ? [] : [`Redis's ${evicts}; ALLOW_EVICTION=true accepts that`]
+}
+
+function checkVersion(info: ReadonlyMap<string, string>): string[] {
+  const valkey = info.get('valkey_version')
+  const [name, kind, version] =
+    valkey === undefined
+      ? (['Redis', 'redis', info.get('redis_version')] as const)
+      : (['Valkey', 'valkey', valkey] as const)
+  if (version === undefined) {
+    return [
+      `Redis does not tell its version: ${OLDEST.redis.join('.')} or newer is needed, or Valkey ${OLDEST.valkey.join('.')}`,
+    ]
+  }
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const [oldestMajor, oldestMinor] = OLDEST[kind]
+  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
+    throw new UnfitRedisError(
+      `${name} ${version} is too old: ${oldestMajor}.${oldestMinor} or newer is needed`,
+    )
+  }
+  return []
+}
+
+/** Of something other than text, as a proxy may answer, and of a field without a value nothing is known. */
+function parseInfo(reply: unknown): Info {
+  const lines = typeof reply === 'string' ? reply.split(/\r?\n/) : []
+  const fields = lines.flatMap((line) => (line.includes(':') ? [splitAtColon(line)] : []))
+  return new Map(fields.filter(([, value]) => value !== ''))
+}
+
+function splitAtColon(line: string): [string, string] {
+  const colon = line.indexOf(':')
+  return [line.slice(0, colon), line.slice(colon + 1)]
+}
+
+/**
+ * @param counts every number of shards there has been, rising
+ * @throws UnfitRedisError when `shards` is lower, as messages in the shards left out would never be delivered
+ */
+export function refuseFewerShards(counts: readonly ShardCount[], shards: number): void {
+  const newest = counts.at(-1)?.count ?? 0
+  if (shards >= newest) return
+  throw new UnfitRedisError(
+    `SHARDS is ${shards} but this Redis holds messages in ${newest} shards, and the rest would never be delivered: set SHARDS=${newest}`,
+  )
+}
+
+/** Null for what Redis does not tell, or not this user. */
+export interface RedisFacts {
+  readonly version: string | null
+  readonly usedMemoryBytes: number | null
+  /** 0 for no limit */
+  readonly maxMemoryBytes: number | null
+}
+
+/** A command for a caller that acts on failures. @throws SchedulerError as toSchedulerError says */
+const asking = <T>(command: string, answer: Promise<T>, withinMs?: number): Promise<T> =>
+  withinTime(answer, withinMs).catch((error: unknown) => {
+    if (error instanceof SchedulerError) throw error
+    throw toSchedulerError(command, error)
+  })
+
+/** A master that says nothing must not keep those who ask waiting for what the others say. */
+const EACH_MASTER_WITHIN_MS = 700
+
+/**
+ * Version and memory, on a cluster of all masters together that answer; what one of those does not tell is null.
+ * @throws SchedulerError when none answers
+ */
+export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFacts> {
+  const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+  const withinMs = client instanceof Cluster ? EACH_MASTER_WITHIN_MS : undefined
+  const infos = await answersOf(nodes.map((node) => infoOf(node, withinMs)))
+  const sum = (name: string) =>
+    infos.reduce<number | null>((total, info) => {
+      const value = Number(info.get(name) ?? Number.NaN)
+      return total === null || Number.isNaN(value) ? null : total + value
+    }, 0)
+  const [first] = infos
+  return {
+    version: first?.get('valkey_version') ?? first?.get('redis_version') ?? null,
+    usedMemoryBytes: sum('used_memory'),
+    maxMemoryBytes: sum('maxmemory'),
+  }
+}
+
+type Info = ReadonlyMap<string, string>
+const REFUSED: Info = new Map()
+
+/** REFUSED where the user lacks the right to ask, or whoever runs Redis has taken the command away. */
+const infoOf = (node: Redis, withinMs?: number): Promise<Info> =>
+  asking('INFO', node.info(), withinMs).then(parseInfo, (error: SchedulerError) => {
+    if (error.code === 'STORE_REFUSED') return REFUSED
+    throw error
+  })
+
+const HEALTHY_WITHIN_MS = 1_000
+
+async function pingAny(client: Redis | Cluster): Promise<unknown> {
+  if (!(client instanceof Cluster)) return client.ping()
+  if (client.status !== 'ready') throw new Error(NOT_READY)
+  return Promise.any(client.nodes('master').map((node) => node.ping())).catch((error: AggregateError) => {
+    throw error.errors[0] ?? new Error('the cluster has no master')
+  })
+}
+
+/**
+ * Asks Redis for a sign of life; on a cluster any master's will do, as messages go where there is one.
+ *
+ * @param whyAway why there is no connection, where that is known
+ * @throws Error with the reason when Redis has not answered within a second
+ */
+export async function pingRedis(client: Redis | Cluster, whyAway: () => string | undefined): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const silence = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('Redis did not answer within a second')), HEALTHY_WITHIN_MS)
+  })
+  try {
+    await Promise.race([pingAny(client), silence])
+  } catch (error) {
+    // Whoever watches the connection knows better why a command was not sent, but may not know it yet.
+    // So does it of a command that the connection was lost under.
+    if (NOT_SENT.test((error as Error).message) || (error as Error).name === 'MaxRetriesPerRequestError')
+      throw new Error(whyAway() ?? 'the connection to Redis was closed')
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}

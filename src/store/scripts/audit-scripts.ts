@@ -1,0 +1,163 @@
+import { Cluster, type Redis } from 'ioredis'
+import { SchedulerError } from '../../domain/errors.ts'
+import { type Argument, defineScript, keyBook, oneOf, type ScriptsOptions } from '../define-script.ts'
+import { type KeyPart, keyReader, patternsOf } from '../key-parts.ts'
+import { type ShardKeys, serversKeyOf, wakeChannelOf } from '../keys.ts'
+import { toSchedulerError } from '../redis-errors.ts'
+
+/** The collections of a shard, a page of which can be looked at; a lane's and a tag's are named besides. */
+export const COLLECTIONS = [
+  ...['messages', 'scheduled', 'stream', 'laned', 'claimed', 'dead', 'attempts', 'failures'],
+  ...['history', 'delivered', 'dropped', 'hosts', 'queues'],
+] as const
+
+/** Something that does not hold: its kind (see src/audit/kinds.ts), of which message or key, and how. */
+export interface RawFinding {
+  readonly kind: string
+  readonly name: string
+  readonly detail: string
+}
+
+export interface AuditPage {
+  /** where the next page begins; "0" at the end */
+  readonly cursor: string
+  readonly lookedAt: number
+  readonly bytes: number
+  readonly findings: readonly RawFinding[]
+}
+
+export interface FoundKey {
+  readonly key: string
+  readonly part: KeyPart
+}
+
+export type ShardKey = FoundKey & { readonly part: Extract<KeyPart, { of: 'shard' }> }
+
+/** What an auditor reads. Nothing here writes; each call looks at what it is about at one moment. */
+export interface AuditScripts {
+  /**
+   * All keys of the namespace, on a cluster of every master, a few at a time; a key may come twice.
+   *
+   * @throws SchedulerError as toSchedulerError says
+   */
+  keys(): AsyncIterable<readonly FoundKey[]>
+  /** @see lua/audit/audit-keys.lua */
+  checkKeys(shard: number, keys: readonly ShardKey[]): Promise<RawFinding[]>
+  /** @see lua/audit/audit-page.lua */
+  checkPage(
+    shard: number,
+    args: { collection: string; name: string; cursor: string; count: number },
+  ): Promise<AuditPage>
+  /** @returns each entry of the servers' hash, and Redis's clock in epoch ms */
+  servers(): Promise<{ now: number; entries: ReadonlyMap<string, string> }>
+}
+
+/** What has been done about a finding, see lua/audit/repair.lua. */
+const REPAIR_WORDS = ['mended', 'left', 'sound'] as const
+export type RepairWord = (typeof REPAIR_WORDS)[number]
+
+/**
+ * @param part a collection, or for single keys "lanes", "lock", "seen", "call" or "streams"
+ * @param name which lane or tag; "" for other parts
+ * @returns a word for each of the names
+ * @see lua/audit/repair.lua
+ */
+export type Repair = (
+  shard: number,
+  args: { part: string; name: string; names: readonly string[] },
+) => Promise<RepairWord[]>
+
+/** Defines the script that mends, apart from those that only read. It rejects as defineScript says. */
+export function createRepair(
+  client: Redis | Cluster,
+  { namespace, clockOffsetMs = () => 0 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
+  { knownForMs }: { knownForMs: number },
+): Repair {
+  const keys = keyBook(namespace)
+  const repair = defineScript(client, 'repair')
+  const word = oneOf('repair', REPAIR_WORDS)
+  return async (shard, { part, name, names }) => {
+    const args = [...firstArgs(keys(shard), clockOffsetMs()), wakeChannelOf(namespace), shard, knownForMs]
+    return (await repair(...args, part, name, ...names)).map(word)
+  }
+}
+
+const firstArgs = (k: ShardKeys, clockOffsetMs: number): Argument[] => [
+  ...[k.scheduled, k.claimed, k.dead, k.messages, k.attempts, k.failures, k.history, k.delivered, k.dropped],
+  ...[k.laned, k.hosts, k.queues, k.claims, k.streams],
+  ...[clockOffsetMs, k.lockPrefix, k.tagPrefix, k.seenPrefix, k.callPrefix],
+]
+
+const KEYS_AT_ONCE = 1_000
+
+/** @throws SchedulerError where a cluster is not known just now: to have looked at no node is not to have found nothing */
+function mastersOf(client: Redis | Cluster): Redis[] {
+  if (!(client instanceof Cluster)) return [client]
+  if (client.status === 'ready') return client.nodes('master')
+  throw new SchedulerError('STORE_UNAVAILABLE', 'the cluster does not answer')
+}
+
+/** Defines the scripts on a client. Each rejects as defineScript says. */
+export function createAuditScripts(
+  client: Redis | Cluster,
+  { namespace, clockOffsetMs = () => 0 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
+): AuditScripts {
+  const keys = keyBook(namespace)
+  const [page, single] = [defineScript(client, 'audit-page'), defineScript(client, 'audit-keys')]
+  const readKey = keyReader(namespace)
+  return {
+    async *keys() {
+      for (const node of mastersOf(client)) {
+        for (const pattern of patternsOf(namespace)) {
+          let cursor = '0'
+          do {
+            const scan = node.scan(cursor, 'MATCH', pattern, 'COUNT', KEYS_AT_ONCE)
+            const [next, found] = await scan.catch((error: unknown) => {
+              throw toSchedulerError('scan', error)
+            })
+            cursor = next
+            if (found.length > 0) yield found.map((key) => ({ key, part: readKey(key) }))
+          } while (cursor !== '0')
+        }
+      }
+    },
+
+    async checkKeys(shard, found) {
+      const named = found.flatMap(({ key, part: { part, name, type } }) => [part, name, key, type])
+      return toFindings(await single(...firstArgs(keys(shard), clockOffsetMs()), ...named))
+    },
+
+    async checkPage(shard, { collection, name, cursor, count }) {
+      const [next, lookedAt, bytes, ...rest] = await page(
+        ...[...firstArgs(keys(shard), clockOffsetMs()), collection, name, cursor, count],
+      )
+      return {
+        ...{ cursor: String(next), lookedAt: Number(lookedAt), bytes: Number(bytes) },
+        findings: toFindings(rest),
+      }
+    },
+
+    async servers() {
+      try {
+        const key = serversKeyOf(namespace)
+        const [[seconds = 0, microseconds = 0], entries] = await Promise.all([
+          client.time(),
+          client.hgetall(key),
+        ])
+        const now = Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000) + clockOffsetMs()
+        return { now, entries: new Map(Object.entries(entries)) }
+      } catch (error) {
+        throw toSchedulerError('hgetall', error)
+      }
+    },
+  }
+}
+
+function toFindings(flat: readonly unknown[]): RawFinding[] {
+  const findings: RawFinding[] = []
+  for (let i = 0; i < flat.length; i += 3) {
+    const [kind, name, detail] = flat.slice(i, i + 3).map(String)
+    findings.push({ kind: kind ?? '', name: name ?? '', detail: detail ?? '' })
+  }
+  return findings
+}

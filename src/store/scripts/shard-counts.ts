@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto'
+import type { Cluster, Redis } from 'ioredis'
+import { withinTime } from '../../runtime/time-limit.ts'
+import { defineScript, type ScriptsOptions } from '../define-script.ts'
+import { dataIdKeyOf, shardCountsKeyOf } from '../keys.ts'
+import { toSchedulerError } from '../redis-errors.ts'
+
+/**
+ * A raised number of shards is not used for so long. Every server has heard of it by then, or must not store a
+ * message whose id a client made: what it knows holds no longer than this. A failed master of a cluster is replaced in
+ * less.
+ */
+export const RAISED_AFTER_MS = 30_000
+
+export interface ShardCount {
+  readonly count: number
+  /** epoch ms by Redis's clock from which on new messages go by it; 0 for always */
+  readonly from: number
+}
+
+export interface ShardCounts {
+  /** Redis's clock when they were read, epoch ms */
+  readonly now: number
+  /** every number of shards there has been and the one there will be, rising; never empty */
+  readonly counts: readonly ShardCount[]
+}
+
+export interface RaisedShards extends ShardCounts {
+  /** whether Redis holds other data than the last time, or none of them: it was emptied, or another one is in its place */
+  readonly areOthers: boolean
+}
+
+/**
+ * Raises the number of shards that Redis has recorded, unless it is as large.
+ *
+ * @returns the numbers as they now are
+ * @throws as defineScript says
+ * @see lua/cluster/shards.lua
+ */
+export type RaiseShards = (count: number) => Promise<RaisedShards>
+
+export function createRaiseShards(
+  client: Redis | Cluster,
+  { namespace, clockOffsetMs = () => 0 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
+): RaiseShards {
+  const shards = defineScript(client, 'shards')
+  let knownId = ''
+  return async (count) => {
+    const keys = [shardCountsKeyOf(namespace), dataIdKeyOf(namespace)]
+    const newId = randomBytes(12).toString('base64url')
+    const reply = shards(...keys, clockOffsetMs(), count, RAISED_AFTER_MS, knownId, newId)
+    const [now, counts, dataId] = await withinTime(reply)
+    const areOthers = knownId !== '' && knownId !== dataId
+    knownId = String(dataId)
+    return { now: Number(now), counts: parseShardCounts(String(counts)), areOthers }
+  }
+}
+
+/** @returns the numbers as Redis has recorded them, undefined for none that can be read @throws as toSchedulerError says */
+export type ReadShardCounts = () => Promise<readonly ShardCount[] | undefined>
+
+export function createReadShardCounts(client: Redis | Cluster, namespace: string): ReadShardCounts {
+  return async () => {
+    const text = await client.get(shardCountsKeyOf(namespace)).catch((error: unknown) => {
+      throw toSchedulerError('get', error)
+    })
+    return text !== null && /^\d{1,4}(,\d{1,4}(@\d{1,15})?)*$/.test(text) ? parseShardCounts(text) : undefined
+  }
+}
+
+/** @param text e.g. "1,16,32@1795487896890" */
+function parseShardCounts(text: string): ShardCount[] {
+  return text.split(',').map((entry) => {
+    const [count, from = 0] = entry.split('@').map(Number)
+    return { count: count ?? 0, from }
+  })
+}

@@ -1,0 +1,114 @@
+import type { Logger } from 'pino'
+import type { Delivery } from '../destinations/delivery.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import { BreakOff, type BreakOffSignal } from '../runtime/cancel-signal.ts'
+import type { Scripts } from '../store/scripts/scripts.ts'
+
+/** A lock is extended once a third of its life is gone; looked at often enough that a lost one is noticed in time. */
+const LOOKS_PER_LIFE = 12
+const EXTEND_BELOW = 2 / 3
+const CALL_LOCKS = 500
+
+export interface KeptLock {
+  /** aborted when the lock is lost: the message may be another server's now */
+  readonly lost: BreakOffSignal
+  /** monotonic ms at which it ends unless it is extended once more */
+  endsAt(): number
+  /** Its claim is over. */
+  letGo(): void
+}
+
+/** Extends the locks of deliveries under way, in batches, for as long as each takes. */
+export interface LockKeeper {
+  /** @param endsAt monotonic ms (`performance.now()`), no later than the lock really ends */
+  keep(delivery: Delivery, endsAt: number): KeptLock
+}
+
+export interface LockKeeperDeps {
+  readonly scripts: Pick<Scripts, 'extend'>
+  readonly lockMs: number
+  readonly logger: Logger
+  readonly metrics: Pick<Metrics, 'locksLost'>
+}
+
+interface Kept {
+  readonly delivery: Delivery
+  readonly lost: BreakOff
+  endsAt: number
+  extending: boolean
+}
+
+export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeeperDeps): LockKeeper {
+  const all = new Set<Kept>()
+  let timer: NodeJS.Timeout | undefined
+
+  function lose(lost: readonly Kept[], why: string): void {
+    if (lost.length === 0) return
+    metrics.locksLost(lost.length)
+    logger.warn({ ids: lost.slice(0, 10).map(({ delivery }) => delivery.id), count: lost.length }, why)
+    for (const kept of lost) {
+      drop(kept)
+      kept.lost.abort()
+    }
+  }
+
+  async function extend(shard: number, batch: readonly Kept[]): Promise<void> {
+    // From before the call: the locks end no earlier than this tells.
+    const sentAt = performance.now()
+    for (const kept of batch) kept.extending = true
+    try {
+      const held = batch.map(({ delivery: { id, token } }) => ({ id, token }))
+      const lost = new Set(await scripts.extend(shard, { held, lockMs }))
+      // A claim that was settled just before is no loss: whoever holds it hears of that in this turn, and lets go.
+      await new Promise((resolve) => setImmediate(resolve))
+      for (const kept of batch) if (!lost.has(kept.delivery.id)) kept.endsAt = sentAt + lockMs
+      lose(
+        batch.filter((kept) => lost.has(kept.delivery.id) && all.has(kept)),
+        'locks of deliveries were lost; breaking them off',
+      )
+    } catch {
+      // Redis is away: the next look tries again, as long as the locks last.
+    } finally {
+      for (const kept of batch) kept.extending = false
+    }
+  }
+
+  function look(): void {
+    const now = performance.now()
+    lose(
+      [...all].filter(({ endsAt }) => endsAt <= now),
+      'locks of deliveries ended, as Redis did not extend them; breaking them off',
+    )
+    const byShard = new Map<number, Kept[]>()
+    for (const kept of all) {
+      if (kept.extending || kept.endsAt - now > lockMs * EXTEND_BELOW) continue
+      const { shard } = kept.delivery
+      const batch = byShard.get(shard)
+      if (batch === undefined) byShard.set(shard, [kept])
+      else batch.push(kept)
+    }
+    for (const [shard, batch] of byShard) {
+      for (let i = 0; i < batch.length; i += CALL_LOCKS) void extend(shard, batch.slice(i, i + CALL_LOCKS))
+    }
+  }
+
+  function drop(kept: Kept): void {
+    all.delete(kept)
+    if (all.size > 0) return
+    clearInterval(timer)
+    timer = undefined
+  }
+
+  return {
+    keep(delivery, endsAt) {
+      const kept: Kept = { delivery, lost: new BreakOff(), endsAt, extending: false }
+      all.add(kept)
+      timer ??= setInterval(look, lockMs / LOOKS_PER_LIFE)
+      return {
+        lost: kept.lost,
+        endsAt: () => kept.endsAt,
+        letGo: () => drop(kept),
+      }
+    },
+  }
+}

@@ -1,0 +1,150 @@
+import type { Logger } from 'pino'
+import type { Delivery, Outcome } from '../destinations/delivery.ts'
+import { SchedulerError } from '../domain/errors.ts'
+import { noteTrimmed } from '../observability/claim-metrics.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import { sleep } from '../runtime/sleep.ts'
+import type { Delivered, Release, Scripts } from '../store/scripts/scripts.ts'
+
+const FIRST_RETRY_MS = 25
+const LONGEST_RETRY_MS = 1_000
+
+/** A claim that is over, and how its delivery ended. */
+export interface Settlement {
+  readonly delivery: Delivery
+  readonly outcome: Outcome
+}
+
+export interface SettleDeps {
+  readonly scripts: Pick<Scripts, 'acknowledge' | 'release'>
+  readonly logger: Logger
+  readonly metrics: Pick<Metrics, 'delivered' | 'failed' | 'locksLost' | 'deadTrimmed'>
+}
+
+/**
+ * Ends claims of one shard, each exactly once: the only caller of acknowledge and release for what servers claim.
+ *
+ * Both are repeated while Redis is away, as long as the locks last: a delivered message that is never
+ * acknowledged is delivered again. Repeating is safe, for a call that did run has left no lock behind.
+ *
+ * Never rejects: what could not be settled is logged, and recovered by whichever server claims next.
+ *
+ * @param lockEndsAt monotonic ms at which the locks end: later, nothing can be settled
+ * @param signal aborted when the service ends now: no more repeating
+ */
+export async function settle(
+  deps: SettleDeps,
+  shard: number,
+  settlements: readonly Settlement[],
+  lockEndsAt: () => number,
+  signal: AbortSignal,
+): Promise<void> {
+  const done = settlements.filter(({ outcome }) => outcome.kind === 'delivered')
+  const undone = settlements.filter(({ outcome }) => outcome.kind !== 'delivered')
+  await Promise.all([
+    acknowledge(deps, shard, done, lockEndsAt, signal),
+    release(deps, shard, undone, lockEndsAt, signal),
+  ])
+}
+
+type Step = (
+  deps: SettleDeps,
+  shard: number,
+  settlements: readonly Settlement[],
+  lockEndsAt: () => number,
+  signal: AbortSignal,
+) => Promise<void>
+
+const acknowledge: Step = async (deps, shard, settlements, lockEndsAt, signal) => {
+  if (settlements.length === 0) return
+  const { scripts, logger, metrics } = deps
+  const delivered = settlements.map(
+    ({ delivery: { id, token, lateMs } }): Delivered => ({ id, token, lateMs }),
+  )
+  try {
+    const call = () => scripts.acknowledge(shard, delivered)
+    const { reply, repeated } = await untilAnswered(call, lockEndsAt, signal)
+    // After an unanswered call, a lock that is gone is most likely our own work.
+    const lost = new Set(repeated ? [] : reply)
+    if (lost.size > 0) noteLost(deps, shard, 'acknowledge', [...lost])
+    const counts = new Map<Delivery['target']['type'], number>()
+    for (const { delivery } of settlements) {
+      const { type } = delivery.target
+      if (!lost.has(delivery.id)) counts.set(type, (counts.get(type) ?? 0) + 1)
+    }
+    for (const [type, count] of counts) metrics.delivered(type, count)
+  } catch (error) {
+    logger.error(
+      { shard, count: delivered.length, err: error },
+      'could not acknowledge; to be delivered again',
+    )
+  }
+}
+
+const release: Step = async (deps, shard, settlements, lockEndsAt, signal) => {
+  if (settlements.length === 0) return
+  const { scripts, logger, metrics } = deps
+  const releases = settlements.map(toRelease)
+  try {
+    const call = () => scripts.release(shard, releases)
+    const { reply, repeated } = await untilAnswered(call, lockEndsAt, signal)
+    noteTrimmed(deps, shard, reply.trimmed)
+    const lost: string[] = []
+    for (const [i, { delivery, outcome }] of settlements.entries()) {
+      const word = reply.words[i]
+      if (word === 'lost') lost.push(delivery.id)
+      if (word === 'lost' || outcome.kind === 'returned' || outcome.kind === 'delivered') continue
+      const { id, attempt, target } = delivery
+      metrics.failed(target.type, word === 'dead' ? 'dead' : 'retried')
+      const then = word === 'dead' ? 'it is a dead letter now' : 'to be tried again'
+      logger.warn({ id, reason: outcome.reason, attempt }, `delivery failed; ${then}`)
+    }
+    if (lost.length > 0 && !repeated) noteLost(deps, shard, 'release', lost)
+  } catch (error) {
+    logger.error({ shard, count: releases.length, err: error }, 'could not release; to be delivered again')
+  }
+}
+
+function toRelease({ delivery, outcome }: Settlement): Release {
+  const { id, token, attemptDueAt } = delivery
+  switch (outcome.kind) {
+    case 'failed': {
+      const { reason, retryAfterMs = 0 } = outcome
+      return { id, token, why: 'failed', retryAfterMs, reason, report: JSON.stringify(outcome.report) }
+    }
+    case 'rejected':
+      return { id, token, why: 'rejected', reason: outcome.reason, report: JSON.stringify(outcome.report) }
+    case 'returned':
+    case 'delivered': // is acknowledged
+      return { id, token, why: 'returned', dueAt: attemptDueAt }
+    default:
+      return outcome satisfies never
+  }
+}
+
+function noteLost(
+  { logger, metrics }: SettleDeps,
+  shard: number,
+  what: string,
+  ids: readonly string[],
+): void {
+  metrics.locksLost(ids.length)
+  logger.warn({ shard, ids: ids.slice(0, 10), count: ids.length }, `${what} lost its claim`)
+}
+
+async function untilAnswered<T>(call: () => Promise<T>, until: () => number, signal: AbortSignal) {
+  let repeated = false
+  for (let wait = FIRST_RETRY_MS; ; wait = Math.min(wait * 2, LONGEST_RETRY_MS)) {
+    try {
+      return { reply: await call(), repeated }
+    } catch (error) {
+      // A right that is lacking may be given while the locks last.
+      const passing =
+        error instanceof SchedulerError &&
+        (error.code === 'STORE_UNAVAILABLE' || error.code === 'STORE_REFUSED')
+      if (!passing || signal.aborted || performance.now() + wait >= until()) throw error
+      if (error.perhapsDone) repeated = true
+    }
+    await sleep(wait, signal)
+  }
+}

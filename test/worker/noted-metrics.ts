@@ -1,0 +1,36 @@
+import type { DestinationType, Metrics } from '../../src/observability/metrics.ts'
+
+/** What the rooms reported: each sum under its name, by destination where they tell it. */
+export interface NotedMetrics {
+  readonly metrics: Metrics
+  /** such as `delivered webhook`, `failed pull dead`, `locks lost`; 0 for what was never reported */
+  of(name: string): number
+  /** how late deliveries began, in order */
+  lateMs(type: DestinationType): readonly number[]
+  /** how many each claim call returned, in order */
+  readonly claimBatches: readonly number[]
+}
+
+export function noteMetrics(): NotedMetrics {
+  const sums = new Map<string, number>()
+  const late: { type: DestinationType; lateMs: number }[] = []
+  const claimBatches: number[] = []
+  const add = (name: string, count: number) => void sums.set(name, (sums.get(name) ?? 0) + count)
+  return {
+    metrics: {
+      deliveryStarted: (type, lateMs) => void late.push({ type, lateMs }),
+      delivered: (type, count) => add(`delivered ${type}`, count),
+      failed: (type, then) => add(`failed ${type} ${then}`, 1),
+      died: (count) => add('died', count),
+      recovered: (count) => add('recovered', count),
+      locksLost: (count) => add('locks lost', count),
+      claimed: (count) => void claimBatches.push(count),
+      scheduled: (count) => add('scheduled', count),
+      deadTrimmed: (count) => add('dead trimmed', count),
+      dataLost: () => add('data lost', 1),
+    },
+    of: (name) => sums.get(name) ?? 0,
+    lateMs: (type) => late.filter((each) => each.type === type).map(({ lateMs }) => lateMs),
+    claimBatches,
+  }
+}

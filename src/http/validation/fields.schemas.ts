@@ -47,6 +47,13 @@ export const TimeOut = (description: string) =>
     examples: [EXAMPLE_TIME],
   })
 
+/** A time in a query string. */
+export const TimeQuery = (more: string) =>
+  Type.String({
+    description: `RFC 3339 (ISO 8601 with an offset or Z), or epoch milliseconds; ${more}`,
+    examples: [EXAMPLE_TIME],
+  })
+
 export const DelayIn = (more: string) =>
   Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d{1,15}[smhd]$' })], {
     ...looksLike(durationLike),

@@ -1,5 +1,6 @@
 import { LAST_MS } from '../../domain/message.ts'
 import { durationLike, timeLike } from './time-hints.ts'
+import { InvalidRequestError } from './validation.ts'
 
 /** Numbers below this are seconds: up to eleven digits, which as milliseconds ended in 1973. */
 const SECONDS_BELOW = 1e11
@@ -86,4 +87,12 @@ function fromIso(text: string): number | undefined {
   const offsetMinutes = (sign === '-' ? -1 : 1) * (Number(offsetHour) * 60 + Number(offsetMinute))
   const ofDay = ((hour * 60 + minute - offsetMinutes) * 60 + second) * 1_000
   return midnight.getTime() + ofDay + Math.ceil(Number(`0.${fraction}`) * 1_000)
+}
+
+/** A time of the query string. @throws InvalidRequestError naming its field */
+export function timeOf(name: string, value: string | undefined): number | undefined {
+  if (value === undefined) return undefined
+  const ms = parseAt(value, { inQuery: true })
+  if (typeof ms === 'string') throw new InvalidRequestError([{ path: `/${name}`, message: ms }])
+  return ms
 }

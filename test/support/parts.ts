@@ -12,6 +12,7 @@ export const WITHOUT_REDIS = [
   'test/dev/lock.test.ts',
   'test/dev/prepare.test.ts',
   'test/dev/redis-server.test.ts',
+  'test/docs/links.test.ts',
   'test/domain/json/*.test.ts',
   'test/domain/message.test.ts',
   'test/domain/webhook-origin.test.ts',

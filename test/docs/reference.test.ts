@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest'
+import { startFleet } from '../support/fleet.ts'
+import type { Service } from '../support/service.ts'
+import { readPage } from './markdown.ts'
+
+/** The first cells of a page's table rows, as far as they are code. */
+const firstCells = (path: string): string[] =>
+  readPage(path).prose.flatMap((line) => /^\| `([^`]+)` \|/.exec(line)?.[1] ?? [])
+
+describe('the reference', () => {
+  it('lists every route and every metric of ours, and no other', async () => {
+    const { servers } = await startFleet({ size: 1 })
+    const server = servers[0] as Service
+
+    const { body } = await server.call<{ paths: Record<string, object> }>('GET', '/openapi.json')
+    const served = Object.entries(body.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    )
+    const listed = firstCells('docs/reference/http-api.md').filter((cell) => /^[A-Z]+ \//.test(cell))
+    expect(listed.sort()).toEqual(served.sort())
+
+    const text = await (await fetch(`${server.url}/metrics`)).text()
+    const reported = [...text.matchAll(/^# TYPE (carillon_\w+) \w+$/gm)].map(([, name]) => name ?? '')
+    const documented = firstCells('docs/reference/metrics.md').filter((cell) => cell.startsWith('carillon_'))
+    expect(documented.sort()).toEqual(reported.sort())
+  })
+})

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { readConfig } from '../../src/server/config.ts'
+import { keysOf } from '../../src/store/keys.ts'
 import { startFleet } from '../support/fleet.ts'
 import type { Service } from '../support/service.ts'
 import { readPage } from './markdown.ts'
@@ -23,5 +25,27 @@ describe('the reference', () => {
     const reported = [...text.matchAll(/^# TYPE (carillon_\w+) \w+$/gm)].map(([, name]) => name ?? '')
     const documented = firstCells('docs/reference/metrics.md').filter((cell) => cell.startsWith('carillon_'))
     expect(documented.sort()).toEqual(reported.sort())
+  })
+
+  it('lists every key of a shard, and no other', () => {
+    const { forStreams, ...keys } = keysOf(7, 'carillon')
+    const written = Object.values(keys).map((key) => key.replace(':7}', ':n}'))
+    const listed = firstCells('docs/reference/redis-keys.md')
+      .filter((cell) => cell.startsWith('{carillon:n}:'))
+      .map((cell) => cell.replace(/<\w+>$/, ''))
+    expect(listed.sort()).toEqual([...written, '{carillon:n}:scheduled_messages:'].sort())
+    expect(forStreams).toBe('{carillon:7}:scheduled_messages:stream')
+  })
+
+  it('lists the default of every setting that has one', () => {
+    const rows = readPage('docs/reference/settings.md').prose.flatMap((line) => {
+      const [, name = '', value = ''] = /^\| `(\w+)` \| ([^|]+) \|/.exec(line) ?? []
+      return name === '' ? [] : [[name, value.replaceAll('`', '')]]
+    })
+    const documented = Object.fromEntries(rows) as Record<string, string>
+    const { SHARDS, ...defaults } = readConfig({})
+    for (const [name, value] of Object.entries(defaults))
+      expect(`${name} ${documented[name]}`).toBe(`${name} ${value}`)
+    expect(documented.SHARDS).toBe(`${SHARDS}; on a cluster 16`)
   })
 })

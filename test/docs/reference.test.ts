@@ -48,4 +48,15 @@ describe('the reference', () => {
       expect(`${name} ${documented[name]}`).toBe(`${name} ${value}`)
     expect(documented.SHARDS).toBe(`${SHARDS}; on a cluster 16`)
   })
+
+  it('defines each term of the glossary once, in order', () => {
+    const rows = readPage('docs/concepts.md').prose.flatMap(
+      (line) => /^\| ([a-zA-Z -]+) \|/.exec(line)?.[1] ?? [],
+    )
+    const terms = rows.slice(rows.indexOf('term') + 1)
+    expect(terms.length).toBeGreaterThan(40)
+    expect(terms).toEqual(
+      [...new Set(terms)].sort((a, b) => a.localeCompare(b, 'en', { sensitivity: 'base' })),
+    )
+  })
 })

@@ -64,6 +64,8 @@ export const OWN_REDIS = [
   'test/behaviour/secure-redis.test.ts',
   'test/behaviour/sentinel.test.ts',
   'test/behaviour/side-by-side.test.ts',
+  'test/behaviour/rolling-upgrade.test.ts',
+  'test/behaviour/upgrade.test.ts',
   'test/dev/append-only.test.ts',
   'test/dev/embedded-redis.test.ts',
   'test/server/readiness.test.ts',

@@ -61,6 +61,8 @@ export interface ServiceOptions {
   readonly hosts?: Readonly<Record<string, string>>
   /** how many files and connections it may have open; as the tests have it unless given */
   readonly descriptors?: number
+  /** the built checkout that it runs from, this one unless given; see olderVersion */
+  readonly folder?: string
 }
 
 /** What `npm start` gives node. */
@@ -99,8 +101,9 @@ export async function startService({
   clockErrorMs = 0,
   hosts = {},
   descriptors,
+  folder = '.',
 }: ServiceOptions = {}): Promise<Service> {
-  const started = runService({ env, clockErrorMs, hosts, descriptors })
+  const started = runService({ env, clockErrorMs, hosts, descriptors, folder })
   await until('the server listens', () => {
     if (started.hasEnded()) throw new Error(`the server ended at start: ${started.stderr()}`)
     return started.url !== ''
@@ -112,7 +115,7 @@ export async function startService({
 export async function refusedStart(
   env: Readonly<Record<string, string>>,
 ): Promise<{ code: number | null; stderr: string }> {
-  const started = runService({ env, clockErrorMs: 0, hosts: {}, descriptors: undefined })
+  const started = runService({ env, clockErrorMs: 0, hosts: {}, descriptors: undefined, folder: '.' })
   try {
     await until('the server ends', started.hasEnded)
   } finally {
@@ -123,7 +126,7 @@ export async function refusedStart(
 
 type Given = Required<Omit<ServiceOptions, 'descriptors'>> & { descriptors: number | undefined }
 
-function runService({ env, clockErrorMs, hosts, descriptors }: Given) {
+function runService({ env, clockErrorMs, hosts, descriptors, folder }: Given) {
   const preload = [
     ...(clockErrorMs === 0 ? [] : ['--import', wrongClock(clockErrorMs)]),
     ...(Object.keys(hosts).length === 0 ? [] : ['--import', moreHosts(hosts)]),
@@ -132,6 +135,7 @@ function runService({ env, clockErrorMs, hosts, descriptors }: Given) {
   const [program = '', ...args] =
     descriptors === undefined ? command : ['sh', '-c', `ulimit -n ${descriptors}; exec "$0" "$@"`, ...command]
   const child = startChild(program, args, {
+    cwd: folder,
     env: { PATH: process.env.PATH, PORT: '0', REDIS_URL: inject('redisUrl'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

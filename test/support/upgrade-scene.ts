@@ -1,0 +1,76 @@
+import { expect, onTestFinished } from 'vitest'
+import { connect } from '../../src/store/connect.ts'
+import { keysOf } from '../../src/store/keys.ts'
+import { parseRedisUrl } from '../../src/store/redis-url.ts'
+import { type Arrival, arrivals, type Body, type Lease } from './every-kind.ts'
+import { type Fleet, startFleet } from './fleet.ts'
+import { openReceiver, type Received } from './receiver.ts'
+import type { Service } from './service.ts'
+import { until } from './until.ts'
+
+/** The first commit that servers are upgraded from without a pause: of 25 November 2026. */
+export const OLDER = '67627d0c3448650c74c1f5b216a82d08eabf2d30'
+
+/** A Redis, a fleet of no servers yet on it, and where its webhooks go. */
+export interface UpgradeScene {
+  readonly fleet: Fleet
+  readonly receiverUrl: string
+  /** what the receiver was sent */
+  readonly received: readonly Received[]
+  /** what workers were handed; the test adds to it */
+  readonly pulled: Lease[]
+  /** From now on the receiver takes what is sent to `/fails` (500), `/gone` (410) and `/hangs`, too. */
+  mend(): void
+  /** @returns whatever has come to any destination so far */
+  arrivals(): Promise<Arrival[]>
+  /** @returns the ids of what is claimed now, killed servers' claims included */
+  claimed(): Promise<string[]>
+}
+
+export async function setUpgradeScene(redisUrl: string): Promise<UpgradeScene> {
+  let mended = false
+  const receiver = await openReceiver((response, { path }) => {
+    const status = { '/fails': 500, '/gone': 410 }[path] ?? 204
+    if (mended) response.writeHead(204).end()
+    else if (path !== '/hangs') response.writeHead(status).end()
+  })
+  const env = { WEBHOOK_ALLOW: '127.0.0.1', LOCK_TTL_MS: '5000', SHUTDOWN_GRACE_MS: '300', SHARDS: '4' }
+  const fleet = await startFleet({ size: 0, redisUrl, env })
+  const connection = connect(parseRedisUrl(redisUrl))
+  onTestFinished(() => connection.close())
+  await connection.waitUntilReady(60_000)
+  const { client } = connection
+  const pulled: Lease[] = []
+  const shards = Array.from({ length: fleet.shards }, (_, shard) => keysOf(shard, fleet.namespace))
+  return {
+    ...{ fleet, pulled, receiverUrl: receiver.url, received: receiver.requests },
+    mend() {
+      mended = true
+    },
+    arrivals: () => arrivals({ fleet, client, received: receiver.requests, pulled }),
+    claimed: async () =>
+      (await Promise.all(shards.map(({ claimed }) => client.zrange(claimed, '0', '-1')))).flat(),
+  }
+}
+
+/** Waits until all of these messages have a status. */
+export const untilAll = (server: Service, ids: readonly string[], status: string): Promise<void> =>
+  until(`${ids.length} messages are ${status}`, async () => {
+    const found = await Promise.all(ids.map((id) => server.call<Body>('GET', `/v1/messages/${id}`)))
+    return found.every(({ body }) => body.status === status)
+  })
+
+/** Checks that messages came once, and again only where a server was killed that had claimed them. */
+export async function expectOnce(
+  scene: UpgradeScene,
+  ids: readonly string[],
+  again: readonly string[] = [],
+): Promise<void> {
+  const all = (await scene.arrivals()).filter(({ id }) => ids.includes(id))
+  for (const id of ids) {
+    const mine = all.filter((each) => each.id === id)
+    expect([id, mine.length > 0]).toEqual([id, true])
+    if (!again.includes(id)) expect([id, mine.length]).toEqual([id, 1])
+    expect(new Set(mine.map(({ nth }) => nth)).size).toBe(mine.length)
+  }
+}

@@ -40,7 +40,7 @@ import { createClaimLoop } from '../worker/claim-loop.ts'
 import { createDispatcher } from '../worker/dispatcher.ts'
 import { createHostSlots } from '../worker/host-slots.ts'
 import { createLockKeeper } from '../worker/lock-keeper.ts'
-import { createSettleQueue } from '../worker/settle-queue.ts'
+import { SettleQueue } from '../worker/settle-queue.ts'
 import type { Config } from './config.ts'
 import { connectionsWithin, descriptorLimit } from './file-descriptors.ts'
 import { createRightsWatch } from './permissions-monitor.ts'
@@ -85,13 +85,26 @@ export async function compose(foundations: Foundations) {
     onFree: () => claimLoop.slotFreed(),
   })
   const sender = createWebhookSender({ secrets: secretsOf(foundations), allow, now: clock.now })
-  const settleQueue = createSettleQueue({ scripts, logger, metrics }, ending.signal)
+  const settleQueue = new SettleQueue({ scripts, logger, metrics }, ending.signal)
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
   const duty = createDuty(serverId, () => shardBook.all)
   let claims = 0
   const claimLoop = createClaimLoop({
-    ...{ scripts, clock, console, dispatcher, slots, duty, logger, metrics, shardBook, lockMs, ending },
+    ...{
+      scripts,
+      clock,
+      console,
+      dispatcher,
+      settleQueue,
+      slots,
+      duty,
+      logger,
+      metrics,
+      shardBook,
+      lockMs,
+      ending,
+    },
     limit: config.CLAIM_BATCH,
     nextToken: () => `${serverId}:${++claims}`,
   })

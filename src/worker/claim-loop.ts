@@ -5,7 +5,6 @@ import { laneOfQueue } from '../store/keys.ts'
 import { type Alarm, createAlarm } from './alarm.ts'
 import { createTrouble } from './claim-error-log.ts'
 import { type ClaimDeps, claimOnce, type Pass } from './claim-once.ts'
-import { createCompanion } from './companion.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { HostSlots } from './host-slots.ts'
 import { createSlotTurns } from './slot-turns.ts'
@@ -90,8 +89,6 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
   async function run(shard: number): Promise<void> {
     const alarm = alarms[shard] ?? createAlarm()
     const inFlight = new Set<Promise<boolean>>()
-    const companion = createCompanion()
-    const claimDeps = { ...deps, beforeSettling: companion.wait }
     let failures = 0
     let refusals = 0
     let consoleFrom = 0
@@ -120,9 +117,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
         // What the console then takes nothing of waits with it: one message is enough to try.
         const limit = refusals > 0 ? 1 : duty.share(deps.limit)
         const room = { limit: forConsole ? limit : 0, streamLimit: limit, ...turn.room }
-        const claiming = claimOnce(claimDeps, shard, room, ending.signal)
-        companion.sent()
-        pass = await claiming
+        pass = await claimOnce(deps, shard, room, ending.signal)
         trouble.works(shard)
         failures = 0
       } catch (error) {
@@ -139,9 +134,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       const asideMs = duty.asideMs(shard)
       asides[shard] = asideMs
       if (pass.nextDueInMs === 0) continue
-      const waitMs = nextWaitMs(pass, { shards: shardBook.all, asideMs })
-      companion.expect(waitMs)
-      await alarm.wait(waitMs)
+      await alarm.wait(nextWaitMs(pass, { shards: shardBook.all, asideMs }))
     }
     await Promise.all(inFlight)
   }

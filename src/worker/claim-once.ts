@@ -5,24 +5,24 @@ import type { Metrics } from '../observability/metrics.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { Claim, ClaimRoom, Scripts } from '../store/scripts/scripts.ts'
 import type { Dispatcher } from './dispatcher.ts'
-import { type Settlement, settle } from './settle.ts'
+import type { Settlement } from './settle.ts'
+import type { SettleQueue } from './settle-queue.ts'
 import { toDelivery, unreadable } from './to-delivery.ts'
 
 /** Deliveries must begin within this part of their lock's life; the rest is for carrying them out. */
 const START_WITHIN = 0.75
 
 export interface ClaimDeps {
-  readonly scripts: Pick<Scripts, 'claim' | 'acknowledge' | 'release'>
+  readonly scripts: Pick<Scripts, 'claim'>
   readonly clock: RedisClock
   /** where messages for the console go */
   readonly console: Destination
   /** where messages go one by one */
   readonly dispatcher: Pick<Dispatcher, 'dispatch'>
+  readonly settleQueue: Pick<SettleQueue, 'add' | 'claimSent'>
   readonly logger: Logger
   readonly metrics: Metrics
   readonly lockMs: number
-  /** asked before so many messages for the console are settled: resolves when that is to be done */
-  readonly beforeSettling?: (count: number) => Promise<void>
   /** unique to every call, over all servers */
   readonly nextToken: () => string
 }
@@ -57,11 +57,13 @@ export async function claimOnce(
   room: ClaimRoom,
   signal: AbortSignal,
 ): Promise<Pass> {
-  const { scripts, clock, lockMs, dispatcher } = deps
+  const { scripts, clock, lockMs, dispatcher, settleQueue } = deps
   const token = deps.nextToken()
   // From before the call: the lock can end no earlier than this tells.
   const sentAt = performance.now()
-  const reply = await scripts.claim(shard, { token, lockMs, room })
+  const claiming = scripts.claim(shard, { token, lockMs, room })
+  settleQueue.claimSent(shard)
+  const reply = await claiming
   const { claims, now, gone, expiryInMs, heldBack } = reply
   const nextDueInMs = reply.nextDueInMs === null ? null : Math.max(0, reply.nextDueInMs - gone)
   clock.observe(now)
@@ -89,7 +91,7 @@ export async function claimOnce(
   const settled =
     batch.length + broken.length === 0
       ? null
-      : deliverAndSettle(deps, { shard, batch, broken, now, startBy, lockEndsAt: sentAt + lockMs }, signal)
+      : deliverAndSettle(deps, { batch, broken, now, startBy, lockEndsAt: sentAt + lockMs }, signal)
   const lateMs = claims.reduce(
     (most, { attemptDueAt }) => Math.max(most, now - attemptDueAt),
     Math.max(0, ...reply.moved),
@@ -102,7 +104,6 @@ const isOurs = ({ target }: Delivery, { refusal }: Claim): boolean =>
   refusal !== undefined || target.type === 'console' || target.type === 'webhook'
 
 interface Work {
-  readonly shard: number
   readonly batch: readonly Delivery[]
   readonly broken: readonly Settlement[]
   readonly now: number
@@ -111,14 +112,13 @@ interface Work {
 }
 
 async function deliverAndSettle(deps: ClaimDeps, work: Work, signal: AbortSignal): Promise<boolean> {
-  const { shard, batch, broken, now, startBy, lockEndsAt } = work
+  const { batch, broken, now, startBy, lockEndsAt } = work
   for (const { attemptDueAt } of batch) deps.metrics.deliveryStarted('console', now - attemptDueAt)
   const outcomes = batch.length === 0 ? [] : await deps.console.deliver(batch, startBy, signal)
   const settlements = batch.map(
     (delivery, i): Settlement => ({ delivery, outcome: outcomes[i] ?? { kind: 'returned' } }),
   )
-  await deps.beforeSettling?.(settlements.length)
-  await settle(deps, shard, [...settlements, ...broken], () => lockEndsAt, signal)
+  await deps.settleQueue.add([...settlements, ...broken], () => lockEndsAt)
   return outcomes.length === 0 || outcomes.some(({ kind }) => kind !== 'returned')
 }
 

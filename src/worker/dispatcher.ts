@@ -22,7 +22,7 @@ export interface DispatcherDeps {
   readonly sender: Sender
   readonly slots: Pick<HostSlots, 'take' | 'free'>
   readonly lockKeeper: LockKeeper
-  readonly settleQueue: SettleQueue
+  readonly settleQueue: Pick<SettleQueue, 'add'>
   readonly metrics: Pick<Metrics, 'deliveryStarted'>
 }
 
@@ -51,7 +51,7 @@ export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dis
       outcome = await sender.send(delivery, breakOff, () => slots.free(lane))
     } else slots.free(lane)
     // Whose lock was lost may be another server's by now: it is that server's to settle.
-    if (!lock.lost.aborted) await settleQueue.add({ delivery, outcome }, lock.endsAt)
+    if (!lock.lost.aborted) await settleQueue.add([{ delivery, outcome }], lock.endsAt)
     lock.letGo()
     underWay.delete(breakOff)
   }

@@ -1,54 +1,107 @@
 import { type SettleDeps, type Settlement, settle } from './settle.ts'
 
-/** Calls for one shard under way at a time; what ends meanwhile shares the next. */
+/** So long a few settlements wait for others, and for the shard's next claim. */
+const HOLD_MS = 3
+/** More than these are worth a write to disk of their own. */
+const HELD_AT_MOST = 50
+/** Calls for one shard in flight at a time; what ends meanwhile shares the next. */
 const CALLS_IN_FLIGHT = 2
 const CALL_SETTLEMENTS = 500
 
-interface Waiting extends Settlement {
+interface Batch {
+  readonly settlements: readonly Settlement[]
   readonly lockEndsAt: () => number
-  readonly done: () => void
+  readonly onSettled: () => void
 }
 
-/** Settles deliveries that end one by one, in batches. */
-export interface SettleQueue {
+/** What is to be settled in one shard. */
+interface ShardQueue {
+  batches: Batch[]
+  /** settlements in all batches */
+  count: number
+  calls: number
+  /** has waited long enough, though all calls are in flight */
+  isOverdue: boolean
+  timer?: NodeJS.Timeout
+}
+
+/**
+ * Settles deliveries in as few calls as possible: what ends within a few ms shares one. Held settlements go to Redis
+ * right behind the shard's next claim. In front of it, Redis would write to disk first, and the claimed messages would
+ * be late.
+ */
+export class SettleQueue {
+  readonly #deps: SettleDeps
+  readonly #signal: AbortSignal
+  readonly #shards = new Map<number, ShardQueue>()
+
+  /** @param signal aborted when the service ends now @see settle */
+  constructor(deps: SettleDeps, signal: AbortSignal) {
+    this.#deps = deps
+    this.#signal = signal
+  }
+
   /**
-   * @param lockEndsAt monotonic ms at which the lock ends
-   * @returns when it is settled, or cannot be; never rejects
+   * @param settlements all of one shard
+   * @param lockEndsAt monotonic ms at which their locks end
+   * @returns when they are settled, or cannot be; never rejects
    */
-  add(settlement: Settlement, lockEndsAt: () => number): Promise<void>
+  add(settlements: readonly Settlement[], lockEndsAt: () => number): Promise<void> {
+    const shard = settlements[0]?.delivery.shard
+    if (shard === undefined) return Promise.resolve()
+    const queue = this.#queueOf(shard)
+    return new Promise((onSettled) => {
+      queue.batches.push({ settlements, lockEndsAt, onSettled })
+      queue.count += settlements.length
+      if (queue.count > HELD_AT_MOST) this.#flush(shard, queue)
+      else queue.timer ??= setTimeout(() => this.#flush(shard, queue), HOLD_MS)
+    })
+  }
+
+  /** A claim of the shard was just sent: what is held follows it. */
+  claimSent(shard: number): void {
+    const queue = this.#shards.get(shard)
+    if (queue !== undefined && queue.count > 0) this.#flush(shard, queue)
+  }
+
+  #queueOf(shard: number): ShardQueue {
+    let queue = this.#shards.get(shard)
+    if (queue === undefined) {
+      queue = { batches: [], count: 0, calls: 0, isOverdue: false }
+      this.#shards.set(shard, queue)
+    }
+    return queue
+  }
+
+  #flush(shard: number, queue: ShardQueue): void {
+    clearTimeout(queue.timer)
+    delete queue.timer
+    while (queue.count > 0 && queue.calls < CALLS_IN_FLIGHT)
+      void this.#settle(shard, queue, takeBatches(queue))
+    queue.isOverdue = queue.count > 0
+  }
+
+  async #settle(shard: number, queue: ShardQueue, batches: readonly Batch[]): Promise<void> {
+    queue.calls += 1
+    const settlements = batches.flatMap((batch) => batch.settlements)
+    // While any of their locks lasts it makes sense to go on: each is proved by itself.
+    const lockEndsAt = () => Math.max(...batches.map((batch) => batch.lockEndsAt()))
+    await settle(this.#deps, shard, settlements, lockEndsAt, this.#signal)
+    queue.calls -= 1
+    for (const { onSettled } of batches) onSettled()
+    if (queue.isOverdue) this.#flush(shard, queue)
+  }
 }
 
-/** @param signal aborted when the service ends now @see settle */
-export function createSettleQueue(deps: SettleDeps, signal: AbortSignal): SettleQueue {
-  const waiting = new Map<number, Waiting[]>()
-  const inFlight = new Map<number, number>()
-
-  async function flush(shard: number): Promise<void> {
-    const calls = inFlight.get(shard) ?? 0
-    const batch = waiting.get(shard)?.splice(0, CALL_SETTLEMENTS) ?? []
-    if (batch.length === 0) return
-    inFlight.set(shard, calls + 1)
-    // While any of their locks lasts it makes sense to go on: each is proved by itself.
-    const lockEndsAt = () => Math.max(...batch.map((each) => each.lockEndsAt()))
-    await settle(deps, shard, batch, lockEndsAt, signal)
-    inFlight.set(shard, (inFlight.get(shard) ?? 1) - 1)
-    for (const { done } of batch) done()
-    void flush(shard)
+/** Takes the first batches, whole ones: so many settlements at most, unless the first has more. */
+function takeBatches(queue: ShardQueue): Batch[] {
+  let count = 0
+  let taken = 0
+  for (const { settlements } of queue.batches) {
+    if (taken > 0 && count + settlements.length > CALL_SETTLEMENTS) break
+    count += settlements.length
+    taken += 1
   }
-
-  return {
-    add(settlement, lockEndsAt) {
-      return new Promise((done) => {
-        const { shard } = settlement.delivery
-        const others = waiting.get(shard) ?? []
-        waiting.set(shard, others)
-        others.push({ ...settlement, lockEndsAt, done })
-        if (others.length > 1) return
-        // What else ends in this turn of the event loop goes along.
-        setImmediate(() => {
-          if ((inFlight.get(shard) ?? 0) < CALLS_IN_FLIGHT) void flush(shard)
-        })
-      })
-    },
-  }
+  queue.count -= count
+  return queue.batches.splice(0, taken)
 }

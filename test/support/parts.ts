@@ -44,7 +44,6 @@ export const WITHOUT_REDIS = [
   'test/store/lua.test.ts',
   'test/store/redis-url.test.ts',
   'test/worker/alarm.test.ts',
-  'test/worker/companion.test.ts',
   'test/worker/host-slots.test.ts',
   'test/worker/slot-turns.test.ts',
 ]

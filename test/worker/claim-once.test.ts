@@ -4,6 +4,7 @@ import type { Delivery, Destination, Outcome } from '../../src/destinations/deli
 import { encodeRecordBody } from '../../src/domain/message.ts'
 import { createRedisClock } from '../../src/store/redis-clock.ts'
 import { type ClaimDeps, claimOnce } from '../../src/worker/claim-once.ts'
+import { SettleQueue } from '../../src/worker/settle-queue.ts'
 import { mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 import { type NotedMetrics, noteMetrics } from './noted-metrics.ts'
@@ -11,6 +12,7 @@ import { type NotedMetrics, noteMetrics } from './noted-metrics.ts'
 const LOCK_MS = 60_000
 const world = useScripts(() => inject('redisUrl'))
 const never = new AbortController().signal
+const logger = pino({ level: 'silent' })
 
 /** A destination of the test's own, which keeps what it got and answers as told. */
 function destination(answer: (delivery: Delivery) => Outcome = () => ({ kind: 'delivered' })) {
@@ -40,7 +42,8 @@ const deps = (
   dispatcher: {
     dispatch: dispatch ?? ((delivery) => expect.unreachable(`nobody is to be sent ${delivery.id}`)),
   },
-  logger: pino({ level: 'silent' }),
+  settleQueue: new SettleQueue({ scripts: w.scripts, logger, metrics: noted.metrics }, never),
+  logger,
   metrics: noted.metrics,
   lockMs: LOCK_MS,
   nextToken: () => `test:${++tokens}`,

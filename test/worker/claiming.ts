@@ -11,7 +11,7 @@ import { type ClaimLoop, createClaimLoop } from '../../src/worker/claim-loop.ts'
 import { createDispatcher } from '../../src/worker/dispatcher.ts'
 import { createHostSlots, type HostSlots } from '../../src/worker/host-slots.ts'
 import { createLockKeeper } from '../../src/worker/lock-keeper.ts'
-import { createSettleQueue } from '../../src/worker/settle-queue.ts'
+import { SettleQueue } from '../../src/worker/settle-queue.ts'
 import type { ScriptWorld } from '../support/script-world.ts'
 import { bookOf } from '../support/shards.ts'
 import { type NotedMetrics, noteMetrics } from './noted-metrics.ts'
@@ -144,7 +144,7 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
 
   const ending = new AbortController()
   const slots = createHostSlots({ total, perHost, onFree: () => loop.slotFreed() })
-  const settleQueue = createSettleQueue({ scripts, logger, metrics }, ending.signal)
+  const settleQueue = new SettleQueue({ scripts, logger, metrics }, ending.signal)
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
   let claims = 0
@@ -153,6 +153,7 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
       scripts,
       clock: createRedisClock(),
       dispatcher,
+      settleQueue,
       slots,
       duty: createDuty('test', () => shardBook.all),
       logger,

@@ -5,7 +5,7 @@ import type { BreakOffSignal } from '../../src/runtime/cancel-signal.ts'
 import { createDispatcher } from '../../src/worker/dispatcher.ts'
 import { createHostSlots } from '../../src/worker/host-slots.ts'
 import { createLockKeeper } from '../../src/worker/lock-keeper.ts'
-import { createSettleQueue } from '../../src/worker/settle-queue.ts'
+import { SettleQueue } from '../../src/worker/settle-queue.ts'
 import { mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 import { DELIVERED, webhookEntry } from './claiming.ts'
@@ -53,7 +53,7 @@ function dispatcherOn(
       },
       slots,
       lockKeeper: createLockKeeper({ scripts: w.scripts, lockMs: LOCK_MS, logger, metrics }),
-      settleQueue: createSettleQueue({ scripts: w.scripts, logger, metrics }, ending.signal),
+      settleQueue: new SettleQueue({ scripts: w.scripts, logger, metrics }, ending.signal),
       metrics,
     },
     ending.signal,

@@ -5,9 +5,10 @@ import type { Delivery, Outcome } from '../../src/destinations/delivery.ts'
 import { SchedulerError } from '../../src/domain/errors.ts'
 import { keysOf } from '../../src/store/keys.ts'
 import type { Scripts } from '../../src/store/scripts/scripts.ts'
-import { createSettleQueue } from '../../src/worker/settle-queue.ts'
+import { SettleQueue } from '../../src/worker/settle-queue.ts'
 import { mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { until } from '../support/until.ts'
 import { noteMetrics } from './noted-metrics.ts'
 
 const LOCK_MS = 60_000
@@ -58,17 +59,17 @@ function queueOn(
     release: (shard, all) => through(shard, all.length, () => w.scripts.release(shard, all)),
   }
   const logger = pino({ level: 'silent' })
-  const queue = createSettleQueue({ scripts, logger, metrics: noted.metrics }, signal)
+  const queue = new SettleQueue({ scripts, logger, metrics: noted.metrics }, signal)
   const endsAt = performance.now() + LOCK_MS
   const add = (delivery: Delivery, outcome = DELIVERED, lockEndsAt = () => endsAt) =>
-    queue.add({ delivery, outcome }, lockEndsAt)
-  return { add, calls, noted, most: () => most }
+    queue.add([{ delivery, outcome }], lockEndsAt)
+  return { queue, add, calls, noted, most: () => most }
 }
 
 const left = (w: ScriptWorld, shard = 0) => w.client.hlen(keysOf(shard, w.namespace).messages)
 
 describe('deliveries that end', () => {
-  it('in one turn of the event loop share a call, each shard of its own', async () => {
+  it('within a few ms share a call, each shard of its own', async () => {
     const w = world()
     const all = [...(await claim(w, 40)), ...(await claim(w, 7, 1))]
     const { add, calls } = queueOn(w)
@@ -86,25 +87,65 @@ describe('deliveries that end', () => {
     expect([await left(w), await left(w, 1)]).toEqual([0, 0])
   })
 
-  it('while two calls are under way wait for the first to be answered, and share the next', async () => {
+  it('while two calls are in flight wait for the first to be answered, and share the next', async () => {
     const w = world()
     const all = await claim(w, 60)
     const answers: (() => void)[] = []
-    const { add, calls, most } = queueOn(w, () => new Promise((resolve) => void answers.push(resolve)))
+    const { queue, add, calls, most } = queueOn(w, () => new Promise((resolve) => void answers.push(resolve)))
     const settled: Promise<void>[] = []
     for (const delivery of all) {
       settled.push(add(delivery))
-      await delay(1)
+      queue.claimSent(0)
     }
     expect(calls.map(({ count }) => count)).toEqual([1, 1])
     answers[1]?.()
     await settled[1]
-    await delay(5)
+    await until('the third is sent', () => answers.length === 3)
     expect(calls.map(({ count }) => count)).toEqual([1, 1, 58])
     answers[0]?.()
     answers[2]?.()
     await Promise.all(settled)
     expect(most()).toBe(2)
+    expect(await left(w)).toBe(0)
+  })
+
+  it('follow a claim of their shard at once, and no other claim', async () => {
+    const w = world()
+    const { queue, add, calls } = queueOn(w)
+    const all = await claim(w, 3)
+    const settled = all.map((delivery) => add(delivery))
+    queue.claimSent(1)
+    expect(calls).toEqual([])
+    queue.claimSent(0)
+    expect(calls).toEqual([{ shard: 0, count: 3 }])
+    queue.claimSent(0)
+    await Promise.all(settled)
+    expect(calls).toHaveLength(1)
+    expect(await left(w)).toBe(0)
+  })
+
+  it('are not held once they are many, though no claim is sent', async () => {
+    const w = world()
+    const { add, calls } = queueOn(w)
+    const [last, ...all] = await claim(w, 51)
+    if (last === undefined) throw new Error('nothing was claimed')
+    const settled = all.map((delivery) => add(delivery))
+    expect(calls).toEqual([])
+    settled.push(add(last))
+    expect(calls).toEqual([{ shard: 0, count: 51 }])
+    await Promise.all(settled)
+  })
+
+  it('of one batch are settled as one', async () => {
+    const w = world()
+    const { queue, calls } = queueOn(w)
+    const all = await claim(w, 20)
+    await queue.add(
+      all.map((delivery) => ({ delivery, outcome: DELIVERED })),
+      () => performance.now() + 1_000,
+    )
+    await queue.add([], () => 0)
+    expect(calls).toEqual([{ shard: 0, count: 20 }])
     expect(await left(w)).toBe(0)
   })
 

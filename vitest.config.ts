@@ -1,13 +1,5 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 import { engineAnswers } from './test/support/engine.ts'
-import {
-  FIGURES,
-  NO_REDIS_SERVER,
-  NO_SHARED_REDIS,
-  OWN_REDIS,
-  PROCESSES,
-  WITHOUT_REDIS,
-} from './test/support/parts.ts'
 import { missingProxies } from './test/support/programs.ts'
 import { startRun } from './test/support/run.js'
 
@@ -16,30 +8,44 @@ startRun()
 /** The image can be tried only where a container engine runs; elsewhere its test is no part of the suite. */
 const withImage = await engineAnswers()
 /** Likewise what is tried behind proxies that this machine has not. */
-const withoutProxies = missingProxies().map((name) => `test/proxy/${name}.test.ts`)
-const exclude = [...configDefaults.exclude, ...(withImage ? [] : ['test/image/**']), ...withoutProxies]
+const withoutProxies = missingProxies().map((name) => `test/e2e/proxy/${name}.test.ts`)
+const exclude = [...configDefaults.exclude, ...(withImage ? [] : ['test/e2e/image/**']), ...withoutProxies]
 
-const ofOwnRedis = (name: string, include: string[]) => ({
+/** What a test is given for an address or a program that its folder does not have: nothing works with it. */
+const none = (folder: string, what: string) => `none: tests of test/${folder} have no ${what}`
+
+/** A project for each folder: what Redis a test meets follows from where it is. */
+const project = (folder: string) => ({ name: folder, include: [`test/${folder}/**/*.test.ts`], exclude })
+
+const withoutRedis = (folder: string) => ({
   extends: true as const,
   test: {
-    ...{ name, include, exclude },
-    provide: { redisUrl: NO_SHARED_REDIS },
+    ...project(folder),
+    provide: { redisUrl: none(folder, 'Redis'), redisServer: none(folder, 'Redis') },
+  },
+})
+
+const ownRedis = (folder: string) => ({
+  extends: true as const,
+  test: {
+    ...project(folder),
+    provide: { redisUrl: none(folder, 'shared Redis') },
     globalSetup: ['test/support/server-setup.ts'],
   },
 })
 
-const ofSharedRedis = (name: string, include: string[], others: string[]) => ({
+const sharedRedis = (folder: string, ...more: string[]) => ({
   extends: true as const,
   test: {
-    ...{ name, include, exclude: [...exclude, ...others] },
-    globalSetup: ['test/support/server-setup.ts', 'test/support/shared-setup.ts'],
+    ...project(folder),
+    globalSetup: ['test/support/server-setup.ts', 'test/support/shared-setup.ts', ...more],
   },
 })
 
-/** Runs when all other parts have, a file at a time: what measures is not to be measured beside anything. */
-const alone = (project: ReturnType<typeof ofOwnRedis>) => ({
-  ...project,
-  test: { ...project.test, maxWorkers: 1, sequence: { groupOrder: 1 } },
+/** Runs when all other projects have, a file at a time: what measures is not to be measured beside anything. */
+const alone = (each: ReturnType<typeof ownRedis>) => ({
+  ...each,
+  test: { ...each.test, maxWorkers: 1, sequence: { groupOrder: 1 } },
 })
 
 export default defineConfig({
@@ -52,22 +58,11 @@ export default defineConfig({
     // Most tests wait, for what falls due or for a process that starts.
     maxWorkers: 3,
     projects: [
-      {
-        extends: true,
-        test: {
-          ...{ name: 'without-redis', include: WITHOUT_REDIS, exclude },
-          provide: { redisUrl: NO_SHARED_REDIS, redisServer: NO_REDIS_SERVER },
-          globalSetup: ['test/support/image-setup.ts'],
-        },
-      },
-      ofOwnRedis('own-redis', OWN_REDIS),
-      alone(ofOwnRedis('figures', FIGURES)),
-      ofSharedRedis('processes', PROCESSES, []),
-      ofSharedRedis(
-        'shared-redis',
-        ['test/**/*.test.ts'],
-        [...WITHOUT_REDIS, ...OWN_REDIS, ...FIGURES, ...PROCESSES],
-      ),
+      withoutRedis('unit'),
+      sharedRedis('integration'),
+      ownRedis('faults'),
+      sharedRedis('e2e', 'test/support/left-out-setup.ts'),
+      alone(ownRedis('figures')),
     ],
   },
 })

@@ -1,0 +1,370 @@
+import { describe, expect, it } from 'vitest'
+import {
+  cancel,
+  claim,
+  deliver,
+  entry,
+  fail,
+  find,
+  HOUR_MS,
+  ids,
+  keysIn,
+  LAST,
+  LOCK_MS,
+  listen,
+  pull,
+  put,
+  recordOf,
+  redrive,
+  reject,
+  rejected,
+  reschedule,
+  scoreOf,
+  shift,
+  stateOf,
+  tagged,
+  webhook,
+  workerRoom,
+} from '../support/acts.ts'
+import { checkKeys, dump } from '../support/invariants.ts'
+import { RETENTION, SETTINGS } from '../support/retention.ts'
+import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+
+const HOST = 'http://a.test'
+const toHost = { destination: webhook(HOST) }
+
+/** Makes messages dead letters, a second apart. */
+async function bury(w: ScriptWorld, ...all: string[]): Promise<void> {
+  for (const id of all) {
+    await put(w, id, { options: { tags: ['t'] } })
+    await reject(w)
+    w.pass(1_000)
+  }
+}
+
+const dead = (w: ScriptWorld) => w.client.zrange(w.keys.dead, '0', '-1')
+
+/** What scripts promise of dead letters. */
+export function describeDeadLetters(kind: string, redisUrl: () => string, shard: number): void {
+  describe(`dead letters on ${kind}`, () => {
+    const world = useScripts(redisUrl, shard)
+
+    describe('redrive', () => {
+      it('puts them back where they belong, due now, with all their counts at 0', async () => {
+        const w = world()
+        const options = { tags: ['t'], retry: { attempts: 2 } }
+        await put(w, 'main', { due: { at: 5 }, options })
+        await put(w, 'host', { due: { at: 6 }, options: { ...options, ...toHost } })
+        await put(w, 'queue', { due: { at: 7 }, options: { ...options, destination: pull('q') } })
+        await fail(w, 0)
+        await fail(w, 0, workerRoom('q'))
+        await reject(w)
+        await reject(w, 'released', workerRoom('q'))
+        const all = ['queue', 'host', 'main']
+        for (const id of all) expect(await find(w, id)).toMatchObject({ state: 'dead', attempts: '2 0' })
+        expect(await tagged(w, 't')).toEqual([])
+        const before = await w.now()
+        const reply = await redrive(w, all)
+        expect(reply).toMatchObject({ lookedAt: 3, unknown: [], headInMs: 0 })
+        expect(reply.from).toBeGreaterThanOrEqual(before)
+        expect(reply.from).toBeLessThanOrEqual(await w.now())
+        for (const id of all) {
+          expect(await find(w, id)).toMatchObject({ state: 'scheduled', score: reply.from, attempts: '' })
+        }
+        const from = String(reply.from)
+        expect(await tagged(w, 't')).toEqual(['host', from, 'main', from, 'queue', from])
+        const keys = await checkKeys(w)
+        expect(keys.behind(`${w.keys.scheduled}:`)).toEqual(['pull:q', `webhook:${HOST}`])
+        expect((await recordOf(w, 'main')).dueAt).toBe(5)
+        // A full set of attempts again, and what went wrong last is still known.
+        expect((await find(w, 'main'))?.failures).toMatch(/^status 404\n/)
+        await fail(w, 0)
+        expect(await stateOf(w, 'main')).toBe('scheduled')
+        expect((await claim(w, workerRoom('q'))).claims).toMatchObject([
+          { id: 'queue', failures: 0, recoveries: 0, number: 9, attemptDueAt: reply.from },
+        ])
+      })
+
+      it('spreads them in time, going on where the last call was', async () => {
+        const w = world()
+        await bury(w, 'a', 'b', 'c', 'd', 'e')
+        const first = await redrive(w, ['a', 'b'], { everyMs: 333.4 })
+        const { from } = first
+        expect([await scoreOf(w, 'a'), await scoreOf(w, 'b')]).toEqual([from, from + 333])
+        const second = await redrive(w, ['c', 'nowhere', 'd'], { everyMs: 333.4, from, before: 2 })
+        expect(second).toMatchObject({ from, unknown: ['nowhere'], lookedAt: 3, headInMs: null })
+        expect([await scoreOf(w, 'c'), await scoreOf(w, 'd')]).toEqual([from + 666, from + 1_000])
+        const late = await redrive(w, ['e'], { from: LAST - 5, everyMs: 10, before: 3 })
+        expect(late.from).toBe(LAST - 5)
+        expect(await scoreOf(w, 'e')).toBe(LAST)
+        await checkKeys(w)
+      })
+
+      it('is never before the own time of one that was put off', async () => {
+        const w = world()
+        await bury(w, 'a', 'b')
+        const later = (await w.now()) + HOUR_MS
+        await reschedule(w, 'a', { due: { at: later } })
+        const { headInMs } = await redrive(w, ['a'])
+        expect(await find(w, 'a')).toMatchObject({ state: 'scheduled', score: later })
+        expect(headInMs).toBeGreaterThan(HOUR_MS - 60_000)
+        await redrive(w, ['b'], { from: 5 })
+        expect(await scoreOf(w, 'b')).toBe(5)
+      })
+
+      it('names the ids that are none, in whatever state they are, and touches no other', async () => {
+        const w = world()
+        await bury(w, 'dead')
+        await put(w, 'delivered')
+        await deliver(w)
+        await put(w, 'claimed')
+        await claim(w)
+        await put(w, 'scheduled', { due: { inMs: HOUR_MS } })
+        const asked = ['claimed', 'delivered', 'scheduled', 'nowhere']
+        const { text } = await dump(w)
+        const reply = await redrive(w, asked)
+        expect(reply).toMatchObject({ lookedAt: 4, unknown: asked, headInMs: null })
+        expect((await dump(w)).text).toBe(text)
+        expect((await redrive(w, [])).lookedAt).toBe(0)
+      })
+
+      it('looks at fewer than all once their records are large, and says at how many', async () => {
+        const w = world()
+        const all = ids(12, 'large')
+        for (const id of all) await put(w, id, { payload: 'x'.repeat(1_000_000) })
+        while ((await reject(w)).ids.length > 0);
+        const { lookedAt, unknown, from } = await redrive(w, all, { everyMs: 5 })
+        expect(unknown).toEqual([])
+        expect(lookedAt).toBeGreaterThan(3)
+        expect(lookedAt).toBeLessThan(8)
+        expect(await dead(w)).toEqual(all.slice(lookedAt))
+        expect(await scoreOf(w, all[lookedAt - 1] ?? '')).toBe(from + 5 * (lookedAt - 1))
+      })
+
+      it('does a part of what is much work, and says how much', async () => {
+        const w = world()
+        const all = ids(5_000)
+        const now = await w.now()
+        await w.scripts.schedule(
+          w.shard,
+          all.map((id) => entry(id, { options: { ...toHost, notAfter: 1, onLate: 'dead-letter' } })),
+        )
+        expect(await claim(w)).toMatchObject({ died: 5_000 })
+        for (let rest = all; rest.length > 0; ) {
+          const { lookedAt } = await redrive(w, rest, { from: now })
+          expect(lookedAt).toBeGreaterThan(0)
+          expect(lookedAt).toBeLessThanOrEqual(500)
+          rest = rest.slice(lookedAt)
+        }
+        await checkKeys(w)
+        expect(await w.client.zcard(w.keys.laned)).toBe(5_000)
+      })
+
+      it('publishes for the first message of each lane, and says when servers have to wake', async () => {
+        const w = world()
+        const { heard, stop } = await listen(w)
+        await put(w, 'main', { due: { at: 5 } })
+        await put(w, 'host', { options: toHost })
+        await put(w, 'queue', { options: { destination: pull('q') } })
+        await reject(w)
+        await reject(w, 'x', workerRoom('q'))
+        await heard()
+        expect((await redrive(w, ['queue'])).headInMs).toBeNull()
+        expect(await heard()).toEqual(['0 pull:q'])
+        await put(w, 'sooner', { due: { at: 1 } })
+        await heard()
+        const now = await w.now()
+        expect((await redrive(w, ['main', 'host'], { from: now + 50_000 })).headInMs).toBeGreaterThan(40_000)
+        expect(await heard()).toEqual([
+          expect.stringMatching(new RegExp(`^(4\\d{4}|50000) webhook:${HOST}$`)),
+        ])
+        stop()
+      })
+    })
+
+    describe('cancel', () => {
+      it('deletes dead ones where it is said so, and nothing of them is left', async () => {
+        const w = world()
+        await put(w, 'dead', { options: { tags: ['t'], ...toHost } })
+        await fail(w, 0)
+        await reject(w)
+        await put(w, 'waiting', { options: { tags: ['t'], ...toHost } })
+        const words = (states: ('scheduled' | 'dead')[]) =>
+          w.messageScripts.cancel(w.shard, { ids: ['dead', 'waiting', 'nowhere'], ifMatch: '', states })
+        expect(await words(['dead'])).toEqual(['cancelled', 'other', 'unknown'])
+        await checkKeys(w)
+        expect(await words(['scheduled'])).toEqual(['unknown', 'cancelled', 'unknown'])
+        expect(await keysIn(w)).toEqual([])
+      })
+
+      it('takes from a lane, whose next message is then the first', async () => {
+        const w = world()
+        await put(w, 'a', { due: { at: 5 }, options: toHost })
+        await put(w, 'b', { due: { at: 7 }, options: toHost })
+        await put(w, 'q', { due: { at: 5 }, options: { destination: pull('q') } })
+        expect(await cancel(w, 'a')).toBe('cancelled')
+        expect([...(await checkKeys(w)).map(w.keys.hosts).values()]).toEqual(['7'])
+        expect(await cancel(w, 'q')).toBe('cancelled')
+        expect(await cancel(w, 'b')).toBe('cancelled')
+        expect((await dump(w)).text).toBe('[]')
+      })
+    })
+
+    describe('a dead letter', () => {
+      it('stays dead when it is changed, and goes where it was changed to', async () => {
+        const w = world()
+        await put(w, 'a', { due: { at: 5 }, options: { tags: ['t'], ...toHost } })
+        await reject(w, 'status 404')
+        const before = await find(w, 'a')
+        const reply = await reschedule(w, 'a', { options: { destination: webhook('http://right.test') } })
+        expect(reply).toMatchObject({
+          headInMs: null,
+          found: { state: 'dead', score: before?.score, attempts: '1 0', failures: before?.failures },
+        })
+        await reschedule(w, 'a', { options: { tags: ['new'] } })
+        await shift(w, ['a'], 5)
+        expect(await recordOf(w, 'a')).toMatchObject({ version: 3, tags: ['new'], dueAt: 5 })
+        await checkKeys(w)
+        w.pass(HOUR_MS)
+        expect((await claim(w)).ids).toEqual([])
+        await redrive(w, ['a'])
+        const all = await checkKeys(w)
+        expect(all.behind(`${w.keys.scheduled}:`)).toEqual(['webhook:http://right.test'])
+        expect(all.behind(w.keys.tagPrefix)).toEqual(['new'])
+        expect(await deliver(w)).toEqual(['a'])
+        expect(await keysIn(w)).toEqual(['delivered_messages', 'history', 'seen:a'])
+      })
+
+      it('is gone through from the oldest to the newest, and the other way', async () => {
+        const w = world()
+        await bury(w, 'c', 'a', 'b')
+        const args = { index: 'dead', after: null, limit: 2 } as const
+        const up = await w.messageScripts.range(w.shard, { ...args, direction: 'up' })
+        expect(up.ids).toEqual(['c', 'a'])
+        expect(
+          (await w.messageScripts.range(w.shard, { ...args, direction: 'up', after: up.end })).ids,
+        ).toEqual(['b'])
+        expect((await w.messageScripts.range(w.shard, { ...args, direction: 'down' })).ids).toEqual([
+          'b',
+          'a',
+        ])
+      })
+    })
+
+    describe('beyond their number', () => {
+      const few = useScripts(redisUrl, shard, { ...SETTINGS, retention: { ...RETENTION, deadMax: 3 } })
+
+      it('are deleted, the oldest first, by the release that brings more, and none of it is left', async () => {
+        const w = few()
+        await bury(w, 'a', 'b', 'c')
+        await put(w, 'd', { options: { tags: ['t'], ...toHost } })
+        await put(w, 'e', { options: { tags: ['t'] } })
+        await fail(w, 0)
+        const { token } = await claim(w)
+        const releases = ['d', 'e'].map((id) => rejected(token, id))
+        expect(await w.scripts.release(w.shard, releases)).toEqual({ words: ['dead', 'dead'], trimmed: 2 })
+        expect(await dead(w)).toEqual(['c', 'd', 'e'])
+        const all = await checkKeys(w)
+        for (const hash of [w.keys.messages, w.keys.attempts, w.keys.failures]) {
+          expect([...all.map(hash).keys()].sort()).toEqual(['c', 'd', 'e'])
+        }
+        expect(await stateOf(w, 'a')).toBe('unknown')
+        expect(await put(w, 'a')).toBe('scheduled')
+      })
+
+      it('are deleted by the next claim where claims bring them', async () => {
+        const w = few()
+        await w.scripts.schedule(
+          w.shard,
+          ids(1_005).map((id, i) => {
+            const tags = i % 100 === 0 ? ['t'] : []
+            return entry(id, { options: { notAfter: 1, onLate: 'dead-letter', tags } })
+          }),
+        )
+        expect(await claim(w)).toMatchObject({ died: 1_005, trimmed: 0 })
+        // As many as a call may take the time for.
+        expect(await claim(w)).toMatchObject({ died: 0, trimmed: 1_000 })
+        expect(await claim(w)).toMatchObject({ died: 0, trimmed: 2 })
+        expect(await claim(w)).toMatchObject({ died: 0, trimmed: 0 })
+        expect(await dead(w)).toEqual(ids(1_005).slice(-3))
+        await checkKeys(w)
+      })
+
+      it('are deleted by the claim that recovers once too often', async () => {
+        const w = few()
+        await bury(w, 'a', 'b', 'c')
+        await put(w, 'd')
+        for (let i = 0; i <= SETTINGS.maxRecoveries; i += 1) {
+          await claim(w)
+          w.pass(LOCK_MS)
+        }
+        expect(await claim(w)).toMatchObject({ died: 1, trimmed: 1 })
+        expect(await dead(w)).toEqual(['b', 'c', 'd'])
+        await checkKeys(w)
+      })
+    })
+
+    describe('beyond their number, divided among shards', () => {
+      for (const [deadMax, here] of [
+        [11, [4, 4, 3]],
+        [2, [1, 1, 0]],
+        [0, [0, 0, 0]],
+      ] as const) {
+        const parts = useScripts(redisUrl, shard, {
+          ...SETTINGS,
+          shards: () => 3,
+          retention: { ...RETENTION, deadMax },
+        })
+
+        it(`are as many as the shard's part of ${deadMax}`, async () => {
+          const w = parts()
+          await bury(w, ...ids(6))
+          expect(await dead(w)).toEqual(ids(6).slice(6 - (here[shard] ?? 0)))
+          await checkKeys(w)
+        })
+      }
+    })
+
+    describe('beyond their age', () => {
+      const brief = useScripts(redisUrl, shard, {
+        ...SETTINGS,
+        retention: { ...RETENTION, deadTtlMs: HOUR_MS },
+      })
+
+      it('are deleted by claims and by releases, and by neither before', async () => {
+        const w = brief()
+        await bury(w, 'a')
+        w.pass(HOUR_MS / 2)
+        await bury(w, 'b', 'c')
+        w.pass(HOUR_MS / 2 - 60_000)
+        expect(await claim(w)).toMatchObject({ trimmed: 0 })
+        w.pass(60_000)
+        expect(await claim(w)).toMatchObject({ trimmed: 1 })
+        expect(await dead(w)).toEqual(['b', 'c'])
+        await put(w, 'd')
+        const { token } = await claim(w)
+        w.pass(HOUR_MS / 2)
+        expect(await w.scripts.release(w.shard, [rejected(token, 'd')])).toEqual({
+          words: ['dead'],
+          trimmed: 2,
+        })
+        expect(await dead(w)).toEqual(['d'])
+        await checkKeys(w)
+      })
+
+      it('to the very millisecond', async () => {
+        const w = brief()
+        // The clock runs on while the test does: one for every millisecond in which it may be looked at.
+        const now = (await w.now()) - HOUR_MS - 50
+        const all = ids(500)
+        await w.client.zadd(w.keys.dead, ...all.flatMap((id, i) => [now + i, id]))
+        await w.client.hset(w.keys.messages, ...all.flatMap((id) => [id, '1\n"x"']))
+        const reply = await claim(w)
+        const gone = reply.now - HOUR_MS - now + 1
+        expect(gone).toBeLessThan(500)
+        expect(reply.trimmed).toBe(gone)
+        expect(await dead(w)).toEqual(all.slice(gone))
+      })
+    })
+  })
+}

@@ -1,0 +1,264 @@
+import { once } from 'node:events'
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+import { json } from 'node:stream/consumers'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { startChild } from '../../support/children.ts'
+import { type Fleet, startFleet } from '../../support/fleet.ts'
+import { startRedis, type TestRedis } from '../../support/redis.ts'
+import type { Service } from '../../support/service.ts'
+import { machineMs } from '../../support/speed.ts'
+import { until } from '../../support/until.ts'
+
+const QUEUE = 'mails'
+
+interface Lease {
+  readonly id: string
+  readonly token: string
+  readonly attempt: number
+  readonly claim: number
+  readonly lateMs: number
+}
+
+const claim = async (server: Service, order: Readonly<Record<string, unknown>> = {}) =>
+  server.call<{ messages: Lease[] }>('POST', `/v1/queues/${QUEUE}/claim`, order)
+
+const acknowledge = async (server: Service, messages: readonly Lease[]) =>
+  server.call<{ acknowledged?: number; lost?: string[] }>('POST', `/v1/queues/${QUEUE}/acknowledge`, {
+    messages: messages.map(({ id, token }) => ({ id, token })),
+  })
+
+const scheduleOne = async (server: Service, message: Readonly<Record<string, unknown>> = {}) => {
+  const destination = { type: 'pull', queue: QUEUE }
+  const { status, body } = await server.call('POST', '/v1/messages', { payload: 1, destination, ...message })
+  expect(status).toBe(201)
+  return body.id
+}
+
+/** @returns every command that a client sends to Redis from here on, as MONITOR tells it; those of scripts left out */
+function watchCommands({ port }: TestRedis): string[] {
+  const commands: string[] = []
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+  onTestFinished(() => void socket.destroy())
+  socket.write('MONITOR\r\n')
+  let rest = ''
+  socket.on('data', (chunk: string) => {
+    const lines = (rest + chunk).split('\r\n')
+    rest = lines.pop() ?? ''
+    commands.push(...lines.filter((line) => /^\+[\d.]+ \[\d+ (?!lua\])/.test(line)))
+  })
+  return commands
+}
+
+/** Begins to wait for messages. @returns once the server has read the request: `answer` comes when it has one */
+async function poll(server: Service) {
+  const agent = new Agent({ keepAlive: true })
+  onTestFinished(() => agent.destroy())
+  const request = httpRequest(`${server.url}/v1/queues/${QUEUE}/claim`, {
+    agent,
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+  })
+  const answer = once(request, 'response').then(async ([response]: IncomingMessage[]) => {
+    const body = response === undefined ? {} : ((await json(response)) as { messages?: Lease[] })
+    return { status: response?.statusCode, messages: body.messages, at: performance.now() }
+  })
+  answer.catch(() => undefined) // for who leaves
+  request.end(JSON.stringify({ waitMs: 30_000 }))
+  await once(request, 'finish')
+  await untilRead(server)
+  return { answer, leave: () => void request.destroy() }
+}
+
+/** What lay at the server's door before has been read by it: it has been round its event loop since. */
+const untilRead = async (server: Service) => void (await server.get('/live'))
+
+/** What a worker says of itself, a line each. */
+type WorkerLine = { readonly acknowledged: string[] } | { readonly holding: string[] }
+
+type Ref = Pick<Lease, 'id' | 'token'>
+
+interface Plan {
+  readonly url: string
+  readonly queue: string
+  /** after so many batches it holds one, and does nothing any more */
+  readonly batches: number
+}
+
+/** Claims and acknowledges for ever. It runs in a process of its own, and so uses nothing but what it is given. */
+async function work({ url, queue, batches }: Plan): Promise<void> {
+  const post = async (verb: string, body: object): Promise<{ messages: Ref[]; lost: string[] }> => {
+    const response = await fetch(`${url}/v1/queues/${queue}/${verb}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+    return (await response.json()) as { messages: Ref[]; lost: string[] }
+  }
+  for (let batch = 0; ; ) {
+    const { messages } = await post('claim', { limit: 5, lockMs: 1_000, waitMs: 5_000 })
+    if (messages.length === 0) continue
+    const ids: string[] = messages.map(({ id }) => id)
+    if (batch === batches) {
+      console.log(JSON.stringify({ holding: ids }))
+      await new Promise((resolve) => setTimeout(resolve, 60_000))
+    }
+    batch += 1
+    const refs = messages.map(({ id, token }) => ({ id, token }))
+    const { lost } = await post('acknowledge', { messages: refs })
+    console.log(JSON.stringify({ acknowledged: ids.filter((id) => !lost.includes(id)) }))
+  }
+}
+
+/** Starts a worker in a process of its own. */
+function startWorker(plan: Plan) {
+  const code = `${work.toString()}; await work(${JSON.stringify(plan)})`
+  const child = startChild(process.execPath, ['--input-type=module', '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const lines: WorkerLine[] = []
+  let rest = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    const whole = (rest + chunk).split('\n')
+    rest = whole.pop() ?? ''
+    lines.push(...whole.map((line) => JSON.parse(line) as WorkerLine))
+  })
+  return {
+    acknowledged: () => lines.flatMap((line) => ('acknowledged' in line ? line.acknowledged : [])),
+    holding: () => lines.flatMap((line) => ('holding' in line ? line.holding : [])),
+    kill: () => void child.kill('SIGKILL'),
+  }
+}
+
+const startApi = async (size: number, env: Readonly<Record<string, string>> = {}): Promise<Fleet> =>
+  startFleet({ size, env: { ROLES: 'api', ...env } })
+
+describe('workers that pull', () => {
+  it('lose nothing when they are killed with kill -9: each message is acknowledged exactly once', async () => {
+    const COUNT = 300
+    const fleet = await startApi(2)
+    const [one, two] = fleet.servers as [Service, Service]
+    const ids = await fleet.schedule(COUNT, Date.now(), { destination: { type: 'pull', queue: QUEUE } })
+    const plan = { queue: QUEUE, batches: Number.MAX_SAFE_INTEGER }
+    const victims = [
+      startWorker({ ...plan, url: one.url, batches: 3 }),
+      startWorker({ ...plan, url: two.url, batches: 5 }),
+    ]
+    await until('both hold something', () => victims.every((victim) => victim.holding().length > 0))
+    for (const victim of victims) victim.kill()
+    const survivors = [startWorker({ ...plan, url: one.url }), startWorker({ ...plan, url: two.url })]
+    const acknowledged = () => [...victims, ...survivors].flatMap((worker) => worker.acknowledged())
+    await until('all are acknowledged', () => acknowledged().length >= COUNT)
+
+    expect(acknowledged().sort()).toEqual([...ids].sort())
+    const held = victims.flatMap((victim) => victim.holding())
+    expect(held).toHaveLength(10)
+    for (const id of held) {
+      expect((await one.call('GET', `/v1/messages/${id}`)).body).toMatchObject({
+        status: 'delivered',
+        attempts: 0,
+        recoveries: 1,
+      })
+    }
+    const counted = await Promise.all(fleet.servers.map((server) => server.metrics()))
+    const delivered = counted.map((of) => of.get('carillon_delivered_total{destination="pull"}') ?? 0)
+    expect(delivered.reduce((sum, n) => sum + n)).toBe(COUNT)
+    const { body } = await one.call<{ counts: object }>('GET', '/v1/stats')
+    expect(body.counts).toEqual({ scheduled: 0, claimed: 0, dead: 0 })
+  })
+
+  it('that died are replaced on a server that delivers nothing, and the late one is told it lost', async () => {
+    const fleet = await startApi(1)
+    const [server] = fleet.servers as [Service]
+    const id = await scheduleOne(server)
+    const first = await claim(server, { lockMs: 1_000 })
+    expect(first.body.messages).toMatchObject([{ id, attempt: 1, claim: 1 }])
+    const second = await claim(server, { waitMs: 10_000 })
+    expect(second.body.messages).toMatchObject([{ id, attempt: 2, claim: 2 }])
+    expect(await acknowledge(server, first.body.messages)).toMatchObject({
+      status: 409,
+      body: { acknowledged: 0, lost: [id] },
+    })
+    expect(await acknowledge(server, second.body.messages)).toMatchObject({
+      status: 200,
+      body: { acknowledged: 1, lost: [] },
+    })
+    expect((await server.call('GET', `/v1/messages/${id}`)).body).toMatchObject({
+      status: 'delivered',
+      recoveries: 1,
+    })
+  })
+})
+
+describe('a long poll', () => {
+  it('is answered as soon as another server accepts a message, or one becomes due', async () => {
+    const fleet = await startApi(2)
+    const [polled, other] = fleet.servers as [Service, Service]
+    // Whoever only looks each second would be in time for all of these once in a million.
+    const delays = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 137, 263, 389, 137, 263, 389, 137, 263, 389, 137]
+    for (const delay of delays) {
+      const { answer } = await poll(polled)
+      const id = await scheduleOne(other, { delay })
+      const dueAt = performance.now() + delay
+      const { messages = [], at } = await answer
+      expect(messages).toMatchObject([{ id, attempt: 1 }])
+      expect(at - dueAt).toBeLessThan(500)
+      expect(messages[0]?.lateMs).toBeLessThan(500)
+      await acknowledge(polled, messages)
+    }
+  })
+
+  it('of which there are many costs Redis next to nothing while there is nothing to do', async () => {
+    const QUEUES = 10
+    const SECONDS = 5
+    const redis = await startRedis()
+    onTestFinished(() => redis.stop())
+    const fleet = await startFleet({ size: 1, redisUrl: redis.url })
+    const [server] = fleet.servers as [Service]
+    const commands = watchCommands(redis)
+    const ending = new AbortController()
+    const polls = Array.from({ length: 2 * QUEUES }, (_, i) =>
+      server.call('POST', `/v1/queues/q${i % QUEUES}/claim`, { waitMs: 30_000 }, ending.signal),
+    )
+    const answered = Promise.allSettled(polls)
+    await until('all of them have looked', () => {
+      const lanes = Array.from({ length: QUEUES }, (_, i) => `"pull:q${i}"`)
+      return lanes.every((lane) => commands.some((command) => command.includes(lane)))
+    })
+    await untilRead(server)
+    commands.length = 0
+    const from = performance.now()
+    await until(`${SECONDS} s are over`, () => performance.now() > from + SECONDS * 1_000)
+    expect(commands.length, commands.join('\n')).toBeLessThanOrEqual(3 * SECONDS)
+    // It does look, for what it might not have been told of.
+    expect(commands.filter((command) => command.includes('"pull:q0"')).length).toBeGreaterThanOrEqual(
+      SECONDS - 1,
+    )
+    ending.abort()
+    await answered
+  })
+
+  it('whose client has gone claims nothing', async () => {
+    const fleet = await startApi(1)
+    const [server] = fleet.servers as [Service]
+    const polls = await Promise.all(Array.from({ length: 5 }, () => poll(server)))
+    for (const { leave } of polls) leave()
+    await untilRead(server)
+    const id = await scheduleOne(server)
+    const { body } = await claim(server, { waitMs: 5_000 })
+    // The first claim there ever was.
+    expect(body.messages).toMatchObject([{ id, attempt: 1, claim: 1 }])
+  })
+
+  it('is answered at once when its server stops, which then ends at once', async () => {
+    const fleet = await startApi(1)
+    const [server] = fleet.servers as [Service]
+    const polls = await Promise.all(Array.from({ length: 5 }, () => poll(server)))
+    const from = performance.now()
+    const ended = server.end('SIGTERM')
+    for (const { answer } of polls) expect(await answer).toMatchObject({ status: 200, messages: [] })
+    expect(machineMs(from)).toBeLessThan(1_000)
+    expect(await ended).toBe(0)
+    expect(machineMs(from)).toBeLessThan(3_000)
+  })
+})

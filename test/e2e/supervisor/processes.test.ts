@@ -1,0 +1,303 @@
+import { request } from 'node:http'
+import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { connect } from '../../../src/store/connect.ts'
+import { parseRedisUrl } from '../../../src/store/redis-url.ts'
+import { createMessageScripts } from '../../../src/store/scripts/message-scripts.ts'
+import { type Fleet, repeated, startFleet } from '../../support/fleet.ts'
+import { childrenOf, isRunning } from '../../support/processes.ts'
+import { freePort, startRedis } from '../../support/redis.ts'
+import { SETTINGS } from '../../support/retention.ts'
+import { refusedStart, type Service } from '../../support/service.ts'
+import { until } from '../../support/until.ts'
+
+/** Long enough that a busy machine lets servers extend it in time. */
+const LOCK_TTL_MS = '5000'
+
+interface Stats {
+  readonly servers: readonly { id: string }[]
+}
+const countOf = async (service: Service) =>
+  (await service.call<Stats>('GET', '/v1/stats')).body.servers.length
+
+/** One service of several processes, all of which are at work. */
+async function startProcesses(count: number, env: Readonly<Record<string, string>> = {}) {
+  const fleet = await startFleet({ size: 1, env: { PROCESSES: String(count), LOCK_TTL_MS, ...env } })
+  const [service] = fleet.servers as [Service]
+  await until('all of them are there', async () => (await countOf(service)) === count)
+  return { fleet, service }
+}
+
+/** Asks on a connection of its own, which may be on its way to a process that is killed. @returns the status */
+const askAnew = (url: string, body?: unknown) =>
+  new Promise<number | undefined>((resolve, reject) => {
+    const options = {
+      agent: false,
+      signal: AbortSignal.timeout(HUNG_MS),
+      method: body === undefined ? 'GET' : 'POST',
+      headers: { 'content-type': 'application/json' },
+    }
+    request(url, options, (answer) => resolve(answer.resume().statusCode))
+      .once('error', reject)
+      .end(body === undefined ? undefined : JSON.stringify(body))
+  })
+
+/** What is answered at all is answered before, on whatever machine. */
+const HUNG_MS = 30_000
+
+const said = ({ log }: Service, words: RegExp) => log.filter(({ msg }) => words.test(String(msg)))
+
+const leftOf = async ({ namespace }: Fleet) => {
+  const connection = connect(parseRedisUrl(inject('redisUrl')))
+  try {
+    await connection.waitUntilReady(60_000)
+    const scripts = createMessageScripts(connection.client, { ...SETTINGS, namespace })
+    const { scheduled, claimed } = await scripts.count(0)
+    return scheduled + claimed
+  } finally {
+    await connection.close()
+  }
+}
+
+/** Schedules messages of 20 KB, due from now on, far longer than what a pipe takes at once. */
+async function scheduleLarge(fleet: Fleet, count: number, overMs: number): Promise<string[]> {
+  const PER_CALL = 250
+  const payload = '"'.repeat(500).padEnd(20_000, 'x')
+  const start = Date.now()
+  const ids: string[] = []
+  for (let first = 0; first < count; first += PER_CALL) {
+    const dueAt = (i: number) => start + Math.floor(((first + i) * overMs) / count)
+    const options = { payload, prefix: `from${first}-` }
+    ids.push(...(await fleet.schedule(Math.min(PER_CALL, count - first), dueAt, options)))
+  }
+  return ids
+}
+
+describe('several processes behind one port', () => {
+  it('share its connections', async () => {
+    const env = { PROCESSES: '3', RATE_LIMIT_PER_MINUTE: '1' }
+    const [service] = (await startFleet({ size: 1, env })).servers as [Service]
+    const ask = () => askAnew(`${service.url}/v1/messages/none`)
+    // Each counts for itself, and so lets one in.
+    let letIn = 0
+    await until('three have let one in', async () => {
+      if ((await ask()) === 404) letIn += 1
+      return letIn === 3
+    })
+    for (let i = 0; i < 6; i += 1) expect(await ask()).toBe(429)
+  })
+
+  it('say what there is to say at a start once', async () => {
+    const { service } = await startProcesses(3)
+    for (const line of [/^listening on http:/, /^no API_KEYS/, /^no WEBHOOK_SECRETS/])
+      expect(said(service, line).length, String(line)).toBe(1)
+  })
+
+  it('deliver each message once, and tear no line, however long', async () => {
+    const { fleet, service } = await startProcesses(3)
+    const ids = await scheduleLarge(fleet, 3_000, 2_000) // a torn line is no JSON, which ends the test
+    await fleet.untilDelivered(ids)
+    await until('nothing is left', async () => (await leftOf(fleet)) === 0)
+    expect(service.delivered.length).toBe(ids.length)
+    expect(new Set(service.delivered.map(({ attempt }) => attempt))).toEqual(new Set([1]))
+  })
+
+  it('are measured together, and what Redis knows is counted once', async () => {
+    const { fleet, service } = await startProcesses(3, { LOCK_TTL_MS: '30000' })
+    await fleet.schedule(5, Date.now() + 600_000, { prefix: 'later' })
+    let accepted = 0
+    // One that has more to do than it can turns some away, which may happen on a busy machine.
+    for (let i = 0; i < 9; i += 1)
+      if ((await askAnew(`${service.url}/v1/messages`, { payload: i })) === 201) accepted += 1
+    expect(accepted).toBeGreaterThan(3)
+    const sum = 'carillon_delivered_total{destination="console"}'
+    await expect.poll(async () => (await service.metrics()).get(sum)).toBe(accepted)
+    const samples = await service.metrics()
+    expect(samples.get('carillon_scheduled_total')).toBe(accepted)
+    expect(samples.get('carillon_lateness_seconds_count{destination="console"}')).toBe(accepted)
+    expect(samples.get('carillon_messages{state="scheduled"}')).toBe(5)
+    expect(samples.get('process_resident_memory_bytes')).toBeGreaterThan(3 * 30_000_000)
+
+    // No total may shrink when a process dies, or it would look as if all of it had happened anew.
+    for (const pid of childrenOf(service.pid)) process.kill(pid, 'SIGKILL')
+    await until('others are there', () => childrenOf(service.pid).length === 3)
+    await until('one answers', () => service.metrics().then(Boolean, () => false))
+    expect((await service.metrics()).get(sum)).toBe(accepted)
+  })
+})
+
+describe('one of several processes', () => {
+  it('that is killed while it delivers costs nothing but a second try, and is followed by another', async () => {
+    const { fleet, service } = await startProcesses(3, { CLAIM_BATCH: '20' })
+    const before = childrenOf(service.pid)
+    const [victim = 0] = before
+    const scheduling = scheduleLarge(fleet, 2_000, 3_000)
+    await until('they are delivering', () => service.delivered.length > 300)
+    process.kill(victim, 'SIGKILL')
+    await until('another is forked', () => {
+      const now = childrenOf(service.pid)
+      return now.length === 3 && !now.includes(victim)
+    })
+    expect(await askAnew(`${service.url}/live`)).toBe(200)
+    await fleet.untilDelivered(await scheduling)
+    const again = Object.keys(repeated(service.delivered))
+    expect(again.length).toBeLessThanOrEqual(3 * 20)
+    const lines = said(
+      service,
+      new RegExp(`^server process ${victim} ended \\(SIGKILL\\); starting another$`),
+    )
+    expect(lines.length).toBe(1)
+    await until('it is at work', async () => (await countOf(service)) >= 3)
+  })
+
+  it('that is killed leaves no request without an end', async () => {
+    const { service } = await startProcesses(3)
+    let asking = true
+    const ends: string[] = []
+    const client = async () => {
+      while (asking) {
+        const from = performance.now()
+        const end = await askAnew(`${service.url}/live`).then(
+          String,
+          ({ code }: { code?: string }) => code ?? '?',
+        )
+        ends.push(performance.now() - from < HUNG_MS - 100 ? end : `${end}, hung`)
+      }
+    }
+    const clients = Promise.all(Array.from({ length: 16 }, client))
+    for (let round = 0; round < 4; round += 1) {
+      const before = childrenOf(service.pid)
+      process.kill(before[0] ?? 0, 'SIGKILL')
+      await until('another is forked', () => {
+        const now = childrenOf(service.pid)
+        return now.length === 3 && !now.includes(before[0] ?? 0)
+      })
+    }
+    await until('enough were asked', () => ends.length > 100)
+    asking = false
+    await clients
+    expect(ends.filter((end) => end.includes('hung') || end.includes('ABORT'))).toEqual([])
+  })
+
+  it('that is told to stop finishes its work, repeats nothing, and is followed by another', async () => {
+    // With port 0, one that is slow to listen would find nobody to share the port with, and end by itself.
+    const PORT = String(await freePort())
+    const { fleet, service } = await startProcesses(2, { LOCK_TTL_MS: '30000', PORT })
+    const [stopped = 0] = childrenOf(service.pid)
+    const start = Date.now()
+    const ids = await fleet.schedule(2_000, (i) => start + i)
+    await until('they are delivering', () => service.delivered.length > 200)
+    process.kill(stopped, 'SIGTERM')
+    await until('it has ended', () => !isRunning(stopped))
+    await fleet.untilDelivered(ids)
+    expect(repeated(service.delivered)).toEqual({})
+    expect(said(service, /ended \(exit code 0\)/).length).toBe(1)
+    await until('another is there', () => childrenOf(service.pid).length === 2)
+  })
+
+  it('after the other being killed leaves the port as it was, though it was picked', async () => {
+    const { fleet, service } = await startProcesses(2)
+    for (let round = 0; round < 2; round += 1) {
+      for (const pid of childrenOf(service.pid)) process.kill(pid, 'SIGKILL')
+      await until('it answers again', () => askAnew(`${service.url}/health`).then(Boolean, () => false))
+    }
+    await fleet.untilDelivered(await fleet.schedule(10, Date.now(), { prefix: 'after' }))
+    // What dies young again and again is given a little time.
+    expect(said(service, /; starting another in 100 ms$/).length).toBeGreaterThan(0)
+  })
+})
+
+describe('the end of several processes', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('%s stops all in order: 0, and nothing is lost', async (signal) => {
+    const { fleet, service } = await startProcesses(3, { LOCK_TTL_MS: '30000' })
+    const children = childrenOf(service.pid)
+    const start = Date.now()
+    const ids = await fleet.schedule(3_000, (i) => start + i)
+    await until('they are delivering', () => service.delivered.length > 300)
+    // As a terminal's Ctrl-C does, which every process has.
+    if (signal === 'SIGINT') for (const pid of children) process.kill(pid, signal)
+    expect(await service.end(signal)).toBe(0)
+    expect(children.filter(isRunning)).toEqual([])
+    expect(service.stderr()).toBe('')
+    expect(said(service, /server process/)).toEqual([])
+    await fleet.add()
+    await fleet.untilDelivered(ids)
+    expect(repeated(fleet.delivered())).toEqual({})
+  })
+
+  it('comes at once with a second signal: 1', async () => {
+    const { fleet, service } = await startProcesses(2, { SHUTDOWN_GRACE_MS: '600000', LOCK_TTL_MS: '600000' })
+    const children = childrenOf(service.pid)
+    service.stopReading()
+    await scheduleLarge(fleet, 500, 0)
+    await until('a write hangs', async () => (await leftOf(fleet)) > 0)
+    service.signal('SIGTERM')
+    await until('none comes in any more', () =>
+      askAnew(`${service.url}/live`).then(
+        () => false,
+        () => true,
+      ),
+    )
+    expect(service.hasEnded()).toBe(false)
+    service.signal('SIGTERM')
+    service.readOn()
+    expect(await service.end('SIGTERM')).toBe(1)
+    await until('none is left', () => !children.some(isRunning))
+  })
+
+  it('comes by itself when the first of them is killed', async () => {
+    const { fleet, service } = await startProcesses(3)
+    const children = childrenOf(service.pid)
+    await scheduleLarge(fleet, 1_000, 500)
+    await until('they are delivering', () => service.delivered.length > 100)
+    service.signal('SIGKILL')
+    await until('none is left', () => !children.some(isRunning))
+  })
+
+  it('comes with 1 and one line when standard output is closed', async () => {
+    const { fleet, service } = await startProcesses(2)
+    service.closeConsole()
+    await fleet.schedule(10, Date.now())
+    await until('it has ended', service.hasEnded)
+    expect(await service.end()).toBe(1)
+    expect(service.stderr()).toMatch(/^carillon: standard output is closed [^\n]+\n$/)
+  })
+})
+
+describe('several processes are refused with 1 and one line', () => {
+  it('on a port that another program holds', async () => {
+    const { fleet, service } = await startProcesses(2)
+    const { port } = new URL(service.url)
+    const env = { PORT: port, NAMESPACE: fleet.namespace, PROCESSES: '3' }
+    expect(await refusedStart(env)).toEqual({
+      code: 1,
+      stderr: `carillon: PORT is ${port}, which another program on 127.0.0.1 is using; set another PORT\n`,
+    })
+  })
+
+  it('with a Redis that may evict', async () => {
+    const redis = await startRedis()
+    onTestFinished(() => redis.stop())
+    await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    const { code, stderr } = await refusedStart({ REDIS_URL: redis.url, PROCESSES: '3' })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^carillon: Redis's maxmemory-policy is allkeys-lru[^\n]+\n$/)
+  })
+
+  it('with a Redis that turns out to be unfit once it is there', async () => {
+    const redis = await startRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
+    onTestFinished(() => redis.stop())
+    await redis.kill()
+    const fleet = await startFleet({ size: 1, redisUrl: redis.url, env: { PROCESSES: '2' } })
+    const [service] = fleet.servers as [Service]
+    await redis.start()
+    await until('it has ended', service.hasEnded)
+    expect(await service.end()).toBe(1)
+    expect(service.stderr()).toMatch(/^carillon: Redis's maxmemory-policy is allkeys-lru[^\n]+\n$/)
+  })
+
+  it('with PROCESSES=0', async () => {
+    const { code, stderr } = await refusedStart({ PROCESSES: '0' })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^carillon: PROCESSES is "0"; allowed: [^\n]+\n$/)
+  })
+})

@@ -1,0 +1,331 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { aclRule } from '../../../src/store/permissions.ts'
+import { startFaultyProxy } from '../../support/faulty-proxy.ts'
+import { startFleet } from '../../support/fleet.ts'
+import { freshNamespace } from '../../support/namespace.ts'
+import { answerWith, openReceiver } from '../../support/receiver.ts'
+import { startCluster, startRedis, type TestRedis } from '../../support/redis.ts'
+import { startSentinels } from '../../support/sentinels.ts'
+import type { Service } from '../../support/service.ts'
+import { until } from '../../support/until.ts'
+
+interface Store {
+  /** as the user `app` */
+  readonly url: string
+  readonly nodes: readonly TestRedis[]
+  readonly isCluster: boolean
+}
+
+async function startSingle(): Promise<Store> {
+  const redis = await startRedis()
+  onTestFinished(() => redis.stop())
+  return { url: redis.url.replace('://', '://app:pw@'), nodes: [redis], isCluster: false }
+}
+
+async function startWithSentinels(): Promise<Store> {
+  const sentinels = await startSentinels({ downAfterMs: 60_000 })
+  onTestFinished(() => sentinels.stop())
+  return { url: sentinels.url.replace('://', '://app:pw@'), nodes: sentinels.nodes, isCluster: false }
+}
+
+async function startNodes(): Promise<Store> {
+  const cluster = await startCluster()
+  onTestFinished(() => cluster.stop())
+  const url = cluster.masters.map((node) => node.url.replace('://', '://app:pw@')).join(',')
+  return { url, nodes: cluster.masters, isCluster: true }
+}
+
+/** Sets the rights of the user on every node: the least there are, and then these. */
+async function setRights({ nodes, isCluster }: Store, namespace: string, ...rules: string[]): Promise<void> {
+  const [, , user = '', ...least] = aclRule({
+    namespace,
+    username: 'app',
+    isCluster,
+    hasDatabase: false,
+  }).split(' ')
+  for (const { client } of nodes)
+    await client.call('ACL', 'SETUSER', user, 'reset', 'on', '>pw', ...least, ...rules)
+}
+
+async function start(
+  store: Store,
+  rules: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+) {
+  const namespace = freshNamespace()
+  await setRights(store, namespace, ...rules)
+  const fleet = await startFleet({
+    size: 1,
+    redisUrl: store.url,
+    // The user of the servers may not look at all keys.
+    audited: false,
+    env: { NAMESPACE: namespace, WEBHOOK_ALLOW: '127.0.0.1', ...env },
+  })
+  const [server] = fleet.servers as [Service]
+  return { namespace, server, fleet }
+}
+
+const errorsOf = ({ log }: Service) => log.filter(({ level }) => Number(level) >= 50)
+const statusOf = async (server: Service, path: string) => (await server.get(path)).status
+
+const KINDS: readonly [string, () => Promise<Store>, Readonly<Record<string, string>>][] = [
+  ['a single Redis', startSingle, {}],
+  ['a master with sentinels', startWithSentinels, {}],
+  ['a cluster', startNodes, { SHARDS: '3' }],
+]
+
+describe('the least rule of an ACL', () => {
+  it('is the one in docs/operate/security.md', () => {
+    const rule = aclRule({ namespace: 'carillon', username: 'carillon', isCluster: true, hasDatabase: true })
+    const [, , user, ...rules] = rule.split(' ')
+    const page = readFileSync('docs/operate/security.md', 'utf8').replace(/\s+/g, ' ')
+    expect(page).toContain(`ACL SETUSER ${user} on >password ${rules.join(' ')}`)
+  })
+
+  it.each(KINDS)('lets all be done on %s', async (_kind, startStore, env) => {
+    const store = await startStore()
+    const { server, fleet } = await start(store, [], env)
+    const receiver = await openReceiver((response, request, socket) =>
+      answerWith(request.path === '/no' ? 400 : 200)(response, request, socket),
+    )
+    const schedule = async (body: object) => {
+      const answer = await server.call('POST', '/v1/messages', body)
+      expect(answer.status).toBe(201)
+      return answer.body.id
+    }
+    const webhook = (path: string) => ({ type: 'webhook', url: receiver.url + path })
+    const soon = { delay: 0, payload: 1, tags: ['soon'] }
+    const seen = await schedule(soon)
+    await schedule({ ...soon, destination: webhook('/') })
+    const moved = await schedule({ ...soon, destination: { type: 'stream', name: 's', maxLen: 10 } })
+    await schedule({ ...soon, id: 'own', destination: { type: 'pull', queue: 'q' } })
+    const lost = await schedule({ ...soon, destination: webhook('/no'), retry: { attempts: 1 } })
+    await fleet.untilDelivered([seen])
+    const stateOf = async (id: string) =>
+      (await server.call<{ status: string }>('GET', `/v1/messages/${id}`)).body.status
+    await until('the stream has it', async () => (await stateOf(moved)) === 'delivered')
+    await until('the webhook was sent', () => receiver.requests.length >= 2)
+
+    const queue = (act: string, body: object) =>
+      server.call<{ messages: { id: string; token: string }[] }>('POST', `/v1/queues/q/${act}`, body)
+    const claim = async () => {
+      const { body } = await queue('claim', { limit: 1, lockMs: 60_000, waitMs: 5_000 })
+      expect(body.messages.map(({ id }) => id)).toEqual(['own'])
+      return body.messages.map(({ id, token }) => ({ id, token }))
+    }
+    const leased = await claim()
+    expect((await queue('extend', { messages: leased, lockMs: 60_000 })).status).toBe(200)
+    expect((await queue('release', { messages: leased, delay: 0 })).status).toBe(200)
+    expect((await queue('acknowledge', { messages: await claim() })).status).toBe(200)
+
+    const later = await schedule({ delay: '1h', payload: 1, tags: ['later'] })
+    const messages = Array.from({ length: 20 }, () => ({ delay: '1h', payload: 1, tags: ['many'] }))
+    await until('one is dead', async () => (await stateOf(lost)) === 'dead')
+    for (const [method, path, body] of [
+      ['PATCH', `/v1/messages/${later}`, { delay: '2h' }],
+      ['DELETE', `/v1/messages/${later}`],
+      ['POST', '/v1/messages/batch', { messages }],
+      ['POST', '/v1/messages/shift', { tag: 'many', byMs: 1_000 }],
+      ['POST', '/v1/messages/cancel', { tag: 'many' }],
+      ['POST', '/v1/dead/redrive', { ids: [lost] }],
+      ['GET', '/v1/messages'],
+      ['GET', '/v1/messages?tag=later'],
+      ['GET', '/v1/messages?status=delivered'],
+      ['GET', '/v1/messages?status=dead'],
+      ['GET', '/v1/stats'],
+      ['GET', '/v1/forecast'],
+    ] as const) {
+      const { status, body: reply } = await server.call<unknown>(method, path, body)
+      expect([200, 204], `${method} ${path} ${JSON.stringify(reply)}`).toContain(status)
+    }
+    expect(await statusOf(server, '/health')).toBe(200)
+    expect(await statusOf(server, '/ready')).toBe(200)
+    expect((await server.metrics()).size).toBeGreaterThan(0)
+    expect(errorsOf(server)).toEqual([])
+  })
+})
+
+describe('a right that is lacking', () => {
+  const post = (server: Service) => server.call('POST', '/v1/messages', { delay: '1h', payload: 1 })
+
+  it.each<[string, () => Promise<Store>, string[], string]>([
+    ['one command', startSingle, ['-zadd'], '+zadd'],
+    ['scripts', startSingle, ['-@scripting'], '+evalsha'],
+    ['keys with braces', startSingle, ['resetkeys', '~test*'], '~{'],
+    ['publishing', startSingle, ['-publish'], '+publish'],
+    ['its channel', startSingle, ['resetchannels'], '&'],
+    ['its channel, with sentinels', startWithSentinels, ['resetchannels'], '&'],
+    ['one command, on a cluster', startNodes, ['-zadd'], '+zadd'],
+    ['keys with braces, on a cluster', startNodes, ['resetkeys', '~test*'], '~{'],
+  ])('(%s) is told, ends nothing, and passes once it is given', async (_what, startStore, rules, right) => {
+    const store = await startStore()
+    const { server, namespace } = await start(store, rules, store.isCluster ? { SHARDS: '3' } : {})
+    await until('it says so', () => errorsOf(server).length > 0)
+    const [line] = errorsOf(server).filter(({ msg }) => String(msg).includes('lacks rights'))
+    expect(line?.msg).toContain(right)
+    expect(line?.msg).toContain(`ACL SETUSER app ~{${namespace}:* `)
+    const told = errorsOf(server).filter(({ msg }) => /lacks|cannot be used/.test(String(msg)))
+    expect(told).toEqual([line])
+    for (const path of ['/health', '/ready']) {
+      const { status, body } = await server.get(path)
+      expect(status).toBe(503)
+      expect(body.message).toContain(right)
+    }
+    const refused = await post(server)
+    expect(refused.status).toBe(503)
+    expect(JSON.stringify(refused.body)).toMatch(/lacks/)
+    expect((await server.post(Date.now() + 60_000, 'x')).status).toBe(503)
+    expect((await server.call('GET', '/v1/messages')).status).not.toBe(500)
+    for (const { client } of store.nodes) expect(await client.keys('*messages*')).toEqual([])
+
+    await setRights(store, namespace)
+    await until('it is well again', async () => (await statusOf(server, '/health')) === 200)
+    expect(await statusOf(server, '/ready')).toBe(200)
+    expect((await post(server)).status).toBe(201)
+    expect(server.hasEnded()).toBe(false)
+  })
+
+  it('to ask a cluster how it is keeps it away, which is told as it is, and passes once it is given', async () => {
+    const store = await startNodes()
+    const { server, namespace } = await start(store, ['-cluster|info'], { SHARDS: '3' })
+    await until('it says so', async () => {
+      const { status, body } = await server.get('/health')
+      expect(status).toBe(503)
+      return body.message?.includes('its user lacks +cluster|info') === true
+    })
+    await setRights(store, namespace)
+    await until('it is well', async () => (await statusOf(server, '/health')) === 200)
+  })
+
+  it('while servers run is told too, and nothing is lost by it', async () => {
+    const store = await startSingle()
+    const { server, namespace, fleet } = await start(store)
+    const ids: string[] = []
+    for (let i = 0; i < 20; i += 1) {
+      const { body } = await server.call('POST', '/v1/messages', { delay: 300, payload: i })
+      ids.push(body.id)
+    }
+    await setRights(store, namespace, '-set')
+    await until('it says so', async () => (await statusOf(server, '/health')) === 503)
+    expect((await server.get('/health')).body.message).toContain('+set')
+    await setRights(store, namespace)
+    await fleet.untilDelivered(ids)
+    await until('it is well again', async () => (await statusOf(server, '/health')) === 200)
+  })
+
+  it.each(KINDS)(
+    'to INFO leaves its fields out of the stats of %s, and nothing else',
+    async (_kind, startStore, env) => {
+      const store = await startStore()
+      const { server } = await start(store, ['-info'], env)
+      expect(server.stderr()).toBe('')
+      const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
+      expect(status).toBe(200)
+      expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
+      expect(await statusOf(server, '/health')).toBe(200)
+      expect(await statusOf(server, '/ready')).toBe(200)
+      expect(errorsOf(server)).toEqual([])
+    },
+  )
+})
+
+it.each([
+  // As where the command was renamed, and as a proxy says of one that it does not pass on.
+  ['is unknown', [], '-info'],
+  [
+    'answers something other than text',
+    ['--rename-command', 'INFO', '', '--rename-command', 'LASTSAVE', 'INFO'],
+    '+info',
+  ],
+])('a Redis whose INFO %s is used, and its fields in the stats are null', async (_what, args, rule) => {
+  const redis = await startRedis({ args })
+  onTestFinished(() => redis.stop())
+  await redis.client.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', rule)
+  const proxy = await startFaultyProxy(redis.port)
+  proxy.rewrite('-NOPERM ', '-ERR the ')
+  const fleet = await startFleet({ size: 1, redisUrl: `redis://app:pw@127.0.0.1:${proxy.port}` })
+  const [server] = fleet.servers as [Service]
+  await until('it is ready', async () => (await statusOf(server, '/ready')) === 200)
+  const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
+  expect(status).toBe(200)
+  expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
+  await fleet.untilDelivered(await fleet.schedule(1, Date.now()))
+})
+
+it('a Redis that does not tell its policy, persistence, version or memory is used, with warnings that say so', async () => {
+  const redis = await startRedis()
+  const proxy = await startFaultyProxy(redis.port)
+  onTestFinished(() => redis.stop())
+  for (const field of [
+    'maxmemory_policy:',
+    'aof_enabled:',
+    'redis_version:',
+    'valkey_version:',
+    'used_memory:',
+  ])
+    proxy.rewrite(`\r\n${field}`, `\r\nx${field.slice(1)}`)
+  const fleet = await startFleet({ size: 1, redisUrl: `redis://127.0.0.1:${proxy.port}` })
+  const [server] = fleet.servers as [Service]
+  const warnings = server.log.filter(({ level }) => level === 40).map(({ msg }) => String(msg))
+  for (const text of [
+    /does not tell its maxmemory-policy/,
+    /does not tell whether its append-only/,
+    /does not tell its version/,
+  ])
+    expect(warnings).toContainEqual(expect.stringMatching(text))
+  const { body } = await server.call<{ redis: object }>('GET', '/v1/stats')
+  expect(body.redis).toMatchObject({ version: null, usedMemoryBytes: null })
+  expect(await statusOf(server, '/ready')).toBe(200)
+})
+
+it('a key that holds another type is answered with 503 in clear words, and logged', async () => {
+  const store = await startSingle()
+  const { server, namespace } = await start(store)
+  await store.nodes[0]?.client.set(`{${namespace}:0}:messages`, 'of somebody else')
+  const { status, body } = await server.call<{ detail: string }>('POST', '/v1/messages', {
+    delay: 1,
+    payload: 1,
+  })
+  expect(status).toBe(503)
+  expect(body.detail).toMatch(/another type/)
+  await until('it is logged', () => errorsOf(server).some(({ msg }) => /another type/.test(String(msg))))
+})
+
+describe('a stream that Redis adds nothing to for want of a right', () => {
+  interface Detail {
+    readonly status: string
+    readonly reason?: string
+    readonly lastAttempts?: readonly { readonly error?: string }[]
+  }
+  const toStream = (attempts: number) => ({
+    ...{ delay: 0, payload: 1, destination: { type: 'stream', name: 's' } },
+    retry: { attempts, minMs: 50, maxMs: 50 },
+  })
+
+  it('has its messages tried again, and gets them once the right is given', async () => {
+    const store = await startSingle()
+    const { server, namespace } = await start(store, ['-xadd'])
+    expect(await statusOf(server, '/health')).toBe(200)
+    const { body } = await server.call('POST', '/v1/messages', toStream(1_000))
+    const find = async () => (await server.call<Detail>('GET', `/v1/messages/${body.id}`)).body
+    await until('it has failed', async () => ((await find()).lastAttempts?.length ?? 0) > 1)
+    expect(await find()).toMatchObject({ status: expect.stringMatching(/scheduled|claimed/) })
+    await setRights(store, namespace)
+    await until('it is delivered', async () => (await find()).status === 'delivered')
+    expect(await store.nodes[0]?.client.xlen(`{${namespace}:0}:stream:s`)).toBe(1)
+  })
+
+  it.each([
+    ['no permission', ['-xadd']],
+    ['no permission', ['resetkeys', '~test*', '~{test*}:[^s]*', '~{test*}:s[^t]*', '~{test*}:streams']],
+  ])('has the true reason with its dead letters: %s %s', async (reason, rules) => {
+    const store = await startSingle()
+    const { server } = await start(store, rules)
+    expect(await statusOf(server, '/health')).toBe(200)
+    const { body } = await server.call('POST', '/v1/messages', toStream(1))
+    const find = async () => (await server.call<Detail>('GET', `/v1/messages/${body.id}`)).body
+    await until('it is dead', async () => (await find()).status === 'dead')
+    expect((await find()).reason).toBe(reason)
+  })
+})

@@ -1,0 +1,504 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { describe, expect, inject, it } from 'vitest'
+import { SchedulerError } from '../../../src/domain/errors.ts'
+import { encodeRecordBody } from '../../../src/domain/message.ts'
+import { shardOfClientId } from '../../../src/domain/message-id.ts'
+import { createGroupCommit, type Draft } from '../../../src/messages/group-commit.ts'
+import { keysOf } from '../../../src/store/keys.ts'
+import { createRedisClock } from '../../../src/store/redis-clock.ts'
+import type { Scripts } from '../../../src/store/scripts/scripts.ts'
+import { noteMetrics } from '../../support/noted-metrics.ts'
+import { delivered, mainRoom } from '../../support/retention.ts'
+import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
+import { machineMs } from '../../support/speed.ts'
+import { until } from '../../support/until.ts'
+
+const world = useScripts(() => inject('redisUrl'))
+
+const draft = (dueAt: number): Draft => ({ due: { at: dueAt }, future: true, body: encodeRecordBody('"x"') })
+const commitTo = (
+  scripts: Pick<Scripts, 'schedule'>,
+  onHead: (shard: number, inMs: number) => void = () => undefined,
+  shards: number | (() => number) = 1,
+  probe: (shard: number) => Promise<unknown> = (shard) => world().messageScripts.streams(shard),
+) =>
+  createGroupCommit({
+    ...{ scripts, clock: createRedisClock(), onHead, probe, nextToken: randomUUID },
+    shards: typeof shards === 'number' ? () => shards : shards,
+    metrics: noteMetrics().metrics,
+  })
+
+/** The real script, whose reply to one of its calls is lost on the way back. */
+function losingReply(w: ScriptWorld, lostCall: number): Pick<Scripts, 'schedule'> & { calls: number } {
+  const lossy = {
+    calls: 0,
+    async schedule(...args: Parameters<Scripts['schedule']>) {
+      lossy.calls += 1
+      const isLost = lossy.calls === lostCall
+      const reply = await w.scripts.schedule(...args)
+      if (isLost)
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+      return reply
+    },
+  }
+  return lossy
+}
+
+describe('group commit', () => {
+  it('answers each request with an id of its own, under which the message lies', async () => {
+    const w = world()
+    const commit = commitTo(w.scripts)
+    const dueAt = (await w.now()) + 60_000
+    const stored = await Promise.all(Array.from({ length: 2_500 }, () => commit.add(draft(dueAt))))
+    const ids = stored.map(({ id }) => id)
+    expect(new Set(ids).size).toBe(2_500)
+    expect(new Set(await w.client.hkeys(w.keys.messages))).toEqual(new Set(ids))
+  })
+
+  it("puts a turn's messages into one shard with one call, and those of clients with one call a shard", async () => {
+    const w = world()
+    const SHARDS = 4
+    const calls: { shard: number; ids: string[] }[] = []
+    const scripts: Pick<Scripts, 'schedule'> = {
+      schedule(shard, entries, call) {
+        calls.push({ shard, ids: entries.map(({ id }) => id) })
+        return w.scripts.schedule(shard, entries, call)
+      },
+    }
+    const commit = commitTo(scripts, undefined, SHARDS)
+    const dueAt = (await w.now()) + 60_000
+    const own = (i: number): Draft => {
+      const id = `client-${i}`
+      const closesAt = Number.MAX_SAFE_INTEGER
+      const body = encodeRecordBody('"x"', {}, 'fingerprint')
+      return { ...draft(dueAt), own: { id, shard: shardOfClientId(id, SHARDS), closesAt }, body }
+    }
+    const shards: (number | undefined)[] = []
+    for (let turn = 0; turn < 2 * SHARDS; turn += 1) {
+      calls.length = 0
+      await Promise.all(Array.from({ length: 300 }, () => commit.add(draft(dueAt))))
+      expect(calls).toHaveLength(1)
+      expect(calls[0]?.ids).toHaveLength(300)
+      shards.push(calls[0]?.shard)
+    }
+    // In turn, so that all get as much.
+    for (let i = 0; i < SHARDS; i += 1) expect(new Set(shards.slice(i, i + SHARDS)).size).toBe(SHARDS)
+
+    calls.length = 0
+    await Promise.all([
+      ...Array.from({ length: 100 }, (_, i) => commit.add(own(i))),
+      ...Array.from({ length: 100 }, () => commit.add(draft(dueAt))),
+    ])
+    expect(calls.map(({ shard }) => shard).sort()).toEqual([0, 1, 2, 3])
+    for (const { shard, ids } of calls) {
+      for (const id of ids.filter((each) => each.startsWith('client-')))
+        expect(shardOfClientId(id, SHARDS)).toBe(shard)
+    }
+    expect(calls.flatMap(({ ids }) => ids)).toHaveLength(200)
+  })
+
+  it('spreads them over more shards as soon as there are', async () => {
+    const w = world()
+    let writable = 1
+    const seen = new Set<number>()
+    const scripts: Pick<Scripts, 'schedule'> = {
+      schedule(shard, entries, call) {
+        seen.add(shard)
+        return w.scripts.schedule(shard, entries, call)
+      },
+    }
+    const commit = commitTo(scripts, undefined, () => writable)
+    const dueAt = (await w.now()) + 60_000
+    for (let i = 0; i < 3; i += 1) await commit.add(draft(dueAt))
+    expect([...seen]).toEqual([0])
+    writable = 3
+    for (let i = 0; i < 3; i += 1) await commit.add(draft(dueAt))
+    expect([...seen].sort()).toEqual([0, 1, 2])
+  })
+
+  it('tells of a message that became the next one', async () => {
+    const w = world()
+    const heads: number[] = []
+    const commit = commitTo(w.scripts, (_shard, inMs) => heads.push(inMs))
+    await commit.add(draft((await w.now()) + 60_000))
+    await commit.add(draft((await w.now()) + 90_000))
+    expect(heads).toHaveLength(1)
+    expect(heads[0]).toBeGreaterThan(50_000)
+  })
+
+  it('refuses only the one whose time has come', async () => {
+    const w = world()
+    const commit = commitTo(w.scripts)
+    const now = await w.now()
+    const [good, bad] = await Promise.allSettled([
+      commit.add(draft(now + 60_000)),
+      commit.add(draft(now - 1)),
+    ])
+    expect(good.status).toBe('fulfilled')
+    expect(bad).toMatchObject({ reason: { code: 'DUE_TIME_PASSED' } })
+  })
+
+  it('stores a message once though the reply was lost and the call repeated', async () => {
+    const w = world()
+    const scripts = losingReply(w, 1)
+    const { id } = await commitTo(scripts).add(draft((await w.now()) + 60_000))
+    expect(scripts.calls).toBe(2)
+    expect(await w.client.hkeys(w.keys.messages)).toEqual([id])
+  })
+
+  it.each([{ at: 1 }, { inMs: 0 }, { inMs: 1_000 }, { future: true }])(
+    'accepts, and stores once, what came due and was delivered while the reply was lost: %j',
+    async (due) => {
+      const w = world()
+      const scripts: Pick<Scripts, 'schedule'> = {
+        async schedule(...args) {
+          const reply = await w.scripts.schedule(...args)
+          if (reply.ranAt !== reply.now) return reply
+          w.pass(2_000)
+          const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 5_000, room: mainRoom(1) })
+          await w.scripts.acknowledge(0, delivered('t', ...claims.map(({ id }) => id)))
+          throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+        },
+      }
+      const now = await w.now()
+      const asked: Draft =
+        'future' in due ? draft(now + 1_500) : { due, future: false, body: encodeRecordBody('"x"') }
+      const { id, dueAt } = await commitTo(scripts).add(asked)
+      expect(dueAt).toBeLessThan(now + 1_900)
+      expect(await w.client.zcard(w.keys.scheduled)).toBe(0)
+      expect(await w.client.zrange(w.keys.delivered, '0', '-1')).toEqual([id])
+    },
+  )
+
+  it("answers a message with a client's id as new, though the reply was lost and the call repeated", async () => {
+    const w = world()
+    const own = { id: 'mine', shard: 0, closesAt: Number.MAX_SAFE_INTEGER }
+    const body = encodeRecordBody('"x"', {}, 'print')
+    const added = { ...draft((await w.now()) + 60_000), own, body }
+    expect(await commitTo(losingReply(w, 1)).add(added)).toMatchObject({ id: 'mine', duplicate: false })
+    expect(await commitTo(w.scripts).add(added)).toMatchObject({ id: 'mine', duplicate: true })
+  })
+
+  it('stores what was due in the future when it came, though its call got through only later', async () => {
+    const w = world()
+    let calls = 0
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(...args) {
+        calls += 1
+        if (calls > 1) return w.scripts.schedule(...args)
+        w.pass(500)
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+      },
+    }
+    const dueAt = (await w.now()) + 400
+    const { id } = await commitTo(scripts).add(draft(dueAt))
+    expect(await w.client.zscore(w.keys.scheduled, id)).toBe(String(dueAt))
+  })
+
+  it('tells a message without an id of the client the one it may be stored under, when that is unknown', async () => {
+    const w = world()
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(...args) {
+        await w.scripts.schedule(...args)
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+      },
+    }
+    const error = await commitTo(scripts)
+      .add(draft((await w.now()) + 60_000))
+      .catch((reason: SchedulerError) => reason)
+    expect(error).toMatchObject({ code: 'STORE_UNAVAILABLE', perhapsDone: true, id: expect.any(String) })
+    expect(await w.client.hkeys(w.keys.messages)).toEqual([error.id])
+  })
+
+  it('hears from a call that comes too late what time it is, and makes it again', async () => {
+    const w = world()
+    w.pass(3_600_000)
+    const { id } = await commitTo(w.scripts).add(draft((await w.now()) + 60_000))
+    expect(await w.client.hkeys(w.keys.messages)).toEqual([id])
+  })
+
+  it.each(['that never ran', 'whose reply was lost'])(
+    'stores its own message, too, where another server has made the same id and the call is one %s',
+    async (which) => {
+      const w = world()
+      const taken: string[] = []
+      const scripts: Pick<Scripts, 'schedule'> = {
+        async schedule(shard, entries, call) {
+          if (taken.length > 0) return w.scripts.schedule(shard, entries, call)
+          taken.push(...entries.map(({ id }) => id))
+          await w.scripts.schedule(
+            shard,
+            entries.map((entry) => ({ ...entry, body: '\n"theirs"' })),
+          )
+          if (which !== 'that never ran') await w.scripts.schedule(shard, entries, call)
+          throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+        },
+      }
+      const dueAt = (await w.now()) + 60_000
+      const { id } = await commitTo(scripts).add(draft(dueAt))
+      expect(taken).not.toContain(id)
+      expect(await w.client.hgetall(w.keys.messages)).toEqual({
+        [id]: `${dueAt}\n"x"`,
+        [taken[0] ?? '']: `${dueAt}\n"theirs"`,
+      })
+    },
+  )
+
+  it('makes a new id where another server has made the same one', async () => {
+    const w = world()
+    const taken: string[] = []
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(shard, entries, call) {
+        if (taken.length === 0) {
+          taken.push(...entries.map(({ id }) => id))
+          await w.scripts.schedule(
+            shard,
+            entries.map((entry) => ({ ...entry, body: '\n"theirs"' })),
+          )
+        }
+        return w.scripts.schedule(shard, entries, call)
+      },
+    }
+    const dueAt = (await w.now()) + 60_000
+    const { id } = await commitTo(scripts).add(draft(dueAt))
+    expect(taken).not.toContain(id)
+    expect(await w.client.hget(w.keys.messages, id)).toBe(`${dueAt}\n"x"`)
+    expect(await w.client.hget(w.keys.messages, taken[0] ?? '')).toBe(`${dueAt}\n"theirs"`)
+  })
+
+  it('stores many of one turn although all together take Redis longer than one may wait', async () => {
+    const w = world()
+    let calls = Promise.resolve()
+    const scripts: Pick<Scripts, 'schedule'> = {
+      schedule(...args) {
+        // One after the other, as Redis runs them.
+        const call = calls.then(async () => {
+          await delay(200)
+          return w.scripts.schedule(...args)
+        })
+        calls = call.then(() => undefined)
+        return call
+      },
+    }
+    const commit = commitTo(scripts)
+    const dueAt = (await w.now()) + 60_000
+    const stored = await Promise.all(Array.from({ length: 10_000 }, () => commit.add(draft(dueAt))))
+    expect(new Set(await w.client.hkeys(w.keys.messages))).toEqual(new Set(stored.map(({ id }) => id)))
+  })
+
+  it('stores each message once, whatever copies of its call come when, and whichever answers are lost', async () => {
+    const w = world()
+    const lost = () =>
+      new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+    const late: Promise<unknown>[] = []
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(...args) {
+        const fate = Math.random()
+        if (fate < 0.2) throw lost()
+        if (fate < 0.4) {
+          late.push(delay(Math.random() * 300).then(() => w.scripts.schedule(...args)))
+          throw lost()
+        }
+        const copies = Array.from({ length: 1 + Math.floor(Math.random() * 3) }, () =>
+          w.scripts.schedule(...args),
+        )
+        const [reply] = await Promise.all(copies)
+        if (fate < 0.6 || reply === undefined) throw lost()
+        return reply
+      },
+    }
+    const commit = commitTo(scripts)
+    const COUNT = 300
+    const taken: string[] = []
+    const settled = await Promise.all(
+      Array.from({ length: COUNT }, async (_, i) => {
+        await delay(Math.random() * 500)
+        const body = encodeRecordBody(JSON.stringify(`message ${i}`))
+        // Some are due, delivered and forgotten while their call is still sent again.
+        return commit.add({ due: { inMs: i % 3 === 0 ? 0 : 60_000 }, future: false, body }).then(
+          ({ id }) => [id, i],
+          ({ id }: SchedulerError) => [id, i],
+        )
+      }),
+    )
+    await Promise.all(late)
+    for (;;) {
+      const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 5_000, room: mainRoom(100) })
+      if (claims.length === 0) break
+      taken.push(...claims.map(({ id }) => id))
+    }
+    const records = await w.client.hgetall(w.keys.messages)
+    const payloads = Object.values(records).map((record) => record.split('\n')[1])
+    expect(new Set(payloads).size).toBe(payloads.length)
+    for (const [id, i] of settled) {
+      const record = records[String(id)]
+      if (record !== undefined) expect(record.split('\n')[1]).toBe(`"message ${i}"`)
+    }
+    expect(taken.length).toBe(new Set(taken).size)
+    expect(payloads.length).toBeGreaterThan(COUNT * 0.9)
+  })
+
+  it('gives an answer within two seconds when none comes', async () => {
+    const silent: Pick<Scripts, 'schedule'> = { schedule: () => new Promise(() => undefined) }
+    const from = performance.now()
+    await expect(commitTo(silent).add(draft(Date.now() + 60_000))).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+    })
+    expect(machineMs(from)).toBeLessThan(2_000)
+  })
+})
+
+/** The real script, which does not answer as it should in shard 1: the call never ran, or did without anybody knowing. */
+function failingInShard1(w: ScriptWorld, perhapsDone: boolean) {
+  const calls: { shard: number; ids: string[] }[] = []
+  const scripts: Pick<Scripts, 'schedule'> = {
+    async schedule(shard, entries, call) {
+      calls.push({ shard, ids: entries.map(({ id }) => id) })
+      const reply = shard === 1 && !perhapsDone ? undefined : await w.scripts.schedule(shard, entries, call)
+      if (shard !== 1 && reply !== undefined) return reply
+      throw new SchedulerError('STORE_UNAVAILABLE', 'shard 1 does not answer', { perhapsDone })
+    },
+  }
+  return { calls, scripts }
+}
+
+const SHARDS = 3
+const storedIds = async (w: ScriptWorld) => {
+  const all = Array.from({ length: SHARDS }, (_, shard) =>
+    w.client.hkeys(keysOf(shard, w.namespace).messages),
+  )
+  return (await Promise.all(all)).flat()
+}
+/** Commits one after the other, so that each gets a turn of its own. */
+async function commitInTurns(commit: ReturnType<typeof commitTo>, count: number, dueAt: number) {
+  const ids: string[] = []
+  for (let i = 0; i < count; i += 1) {
+    await commit.add(draft(dueAt)).then(
+      ({ id }) => ids.push(id),
+      () => undefined,
+    )
+  }
+  return ids
+}
+
+describe('group commit, where one of several shards fails', () => {
+  it('stores elsewhere, under a new id, what certainly was not stored, and leaves that shard alone', async () => {
+    const w = world()
+    const { calls, scripts } = failingInShard1(w, false)
+    const commit = commitTo(scripts, undefined, SHARDS)
+    const ids = await commitInTurns(commit, 9, (await w.now()) + 60_000)
+    expect(ids).toHaveLength(9)
+    expect((await storedIds(w)).sort()).toEqual([...ids].sort())
+    expect(ids.every((id) => /^~[02]/.test(id))).toBe(true)
+    expect(calls.filter(({ shard }) => shard === 1)).toHaveLength(1)
+  })
+
+  it('repeats only there, under the same id, what perhaps was stored', async () => {
+    const w = world()
+    const { calls, scripts } = failingInShard1(w, true)
+    const commit = commitTo(scripts, undefined, SHARDS)
+    const accepted = await commitInTurns(commit, 3, (await w.now()) + 60_000)
+    expect(accepted).toHaveLength(2)
+    const inShard1 = calls.filter(({ shard }) => shard === 1)
+    expect(inShard1.length).toBeGreaterThan(1)
+    expect(new Set(inShard1.flatMap(({ ids }) => ids)).size).toBe(1)
+    // The one that was answered 503 lies there once, and nowhere else.
+    expect(await storedIds(w)).toHaveLength(3)
+  })
+
+  it('keeps an id of the client in its shard, and answers 503 for it alone', async () => {
+    const w = world()
+    let down = -1
+    const calls: { shard: number; ids: string[] }[] = []
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(shard, entries, call) {
+        calls.push({ shard, ids: entries.map(({ id }) => id) })
+        if (shard === down) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
+        return w.scripts.schedule(shard, entries, call)
+      },
+    }
+    const commit = commitTo(scripts, undefined, SHARDS)
+    const dueAt = (await w.now()) + 60_000
+    await commit.add(draft(dueAt))
+    // The next turn's own shard, and that of the client's id: both share a call.
+    down = ((calls[0]?.shard ?? 0) + 1) % SHARDS
+    const id = [...'abcdefgh'].find((name) => shardOfClientId(name, SHARDS) === down) ?? ''
+    const body = encodeRecordBody('"x"', {}, 'print')
+    const ofClient: Draft = { ...draft(dueAt), own: { id, shard: down, closesAt: dueAt }, body }
+    const [bound, free] = await Promise.allSettled([commit.add(ofClient), commit.add(draft(dueAt))])
+    expect(bound).toMatchObject({ reason: { code: 'STORE_UNAVAILABLE' } })
+    expect(free.status).toBe('fulfilled')
+    expect(calls[1]?.ids).toHaveLength(2)
+    expect(calls.filter(({ shard, ids }) => shard !== down && ids.includes(id))).toEqual([])
+    expect(await storedIds(w)).toHaveLength(2)
+  })
+
+  it('gives the shard batches again once it works', async () => {
+    const w = world()
+    let isDown = true
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(shard, entries, call) {
+        if (shard === 1 && isDown) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
+        return w.scripts.schedule(shard, entries, call)
+      },
+    }
+    const commit = commitTo(scripts, undefined, SHARDS)
+    const dueAt = (await w.now()) + 60_000
+    await commitInTurns(commit, 3, dueAt)
+    isDown = false
+    await until('it is given one', async () => /^~1/.test((await commit.add(draft(dueAt))).id))
+  })
+
+  it('has probes find out which others share its fate', async () => {
+    const w = world()
+    const isDown = (shard: number) => shard > 0
+    const tried: number[] = []
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(shard, entries, call) {
+        tried.push(shard)
+        if (isDown(shard)) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
+        return w.scripts.schedule(shard, entries, call)
+      },
+    }
+    const probe = async (shard: number) => {
+      if (isDown(shard)) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
+    }
+    const MANY = 8
+    const commit = commitTo(scripts, undefined, MANY, probe)
+    const dueAt = (await w.now()) + 60_000
+    await commitInTurns(commit, MANY, dueAt)
+    tried.length = 0
+    await commitInTurns(commit, 2 * MANY, dueAt)
+    expect(new Set(tried)).toEqual(new Set([0]))
+  })
+
+  it('has a probe find out whether it works again, and no message', async () => {
+    const w = world()
+    let isDown = true
+    let triedInShard1 = 0
+    let probes = 0
+    const scripts: Pick<Scripts, 'schedule'> = {
+      async schedule(shard, entries, call) {
+        if (shard === 1) triedInShard1 += 1
+        if (shard === 1 && isDown) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
+        return w.scripts.schedule(shard, entries, call)
+      },
+    }
+    const probe = async (shard: number) => {
+      if (shard !== 1) return
+      probes += 1
+      if (isDown) throw new SchedulerError('STORE_UNAVAILABLE', 'down')
+    }
+    const commit = commitTo(scripts, undefined, SHARDS, probe)
+    const dueAt = (await w.now()) + 60_000
+    await until('it was probed twice', async () => {
+      await commit.add(draft(dueAt))
+      return probes >= 2
+    })
+    expect(triedInShard1).toBe(1)
+    isDown = false
+    await until('it is given one', async () => /^~1/.test((await commit.add(draft(dueAt))).id))
+    expect(triedInShard1).toBe(2)
+  })
+})

@@ -1,0 +1,132 @@
+import { pino } from 'pino'
+import { describe, expect, inject, it } from 'vitest'
+import type { Delivery, Outcome } from '../../../src/destinations/delivery.ts'
+import type { BreakOffSignal } from '../../../src/runtime/cancel-signal.ts'
+import { createDispatcher } from '../../../src/worker/dispatcher.ts'
+import { createHostSlots } from '../../../src/worker/host-slots.ts'
+import { createLockKeeper } from '../../../src/worker/lock-keeper.ts'
+import { SettleQueue } from '../../../src/worker/settle-queue.ts'
+import { DELIVERED, webhookEntry } from '../../support/claiming.ts'
+import { noteMetrics } from '../../support/noted-metrics.ts'
+import { mainRoom } from '../../support/retention.ts'
+import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
+
+const LOCK_MS = 60_000
+const world = useScripts(() => inject('redisUrl'))
+
+async function claim(w: ScriptWorld, count: number): Promise<Delivery[]> {
+  const due = (await w.now()) - 50
+  await w.scripts.schedule(
+    0,
+    Array.from({ length: count }, (_, i) => webhookEntry(`m${i}`, due)),
+  )
+  const room = { ...mainRoom(0), slots: count, hostSlots: count }
+  const { claims } = await w.scripts.claim(0, { token: 't', lockMs: LOCK_MS, room })
+  return claims.map(
+    ({ id, number, attemptDueAt }): Delivery => ({
+      ...{ id, shard: 0, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 50, attempt: 1 },
+      payload: '1',
+      target: { type: 'webhook', url: 'https://one.test/hook' },
+      lane: 'webhook:https://one.test',
+    }),
+  )
+}
+
+function dispatcherOn(
+  w: ScriptWorld,
+  send: (delivery: Delivery, signal: BreakOffSignal) => Promise<Outcome>,
+) {
+  const logger = pino({ level: 'silent' })
+  const noted = noteMetrics()
+  const { metrics } = noted
+  const ending = new AbortController()
+  const sent: string[] = []
+  const slots = createHostSlots({ total: 10, perHost: 5, onFree: () => undefined })
+  const dispatcher = createDispatcher(
+    {
+      sender: {
+        send(delivery, signal, onOver = () => {}) {
+          sent.push(delivery.id)
+          return send(delivery, signal).finally(onOver)
+        },
+        close: async () => undefined,
+      },
+      slots,
+      lockKeeper: createLockKeeper({ scripts: w.scripts, lockMs: LOCK_MS, logger, metrics }),
+      settleQueue: new SettleQueue({ scripts: w.scripts, logger, metrics }, ending.signal),
+      metrics,
+    },
+    ending.signal,
+  )
+  const busy = () => {
+    const offer = slots.open()
+    offer?.close()
+    return 10 - (offer?.room.slots ?? 0)
+  }
+  return { dispatcher, sent, noted, ending, busy }
+}
+
+const inTime = () => [performance.now() + LOCK_MS / 2, performance.now() + LOCK_MS] as const
+const broken = (signal: BreakOffSignal) =>
+  new Promise<Outcome>((resolve) => {
+    signal.addEventListener('abort', () => resolve({ kind: 'returned' }))
+  })
+
+describe('what is dispatched', () => {
+  it('takes its slot at once, and is settled when it has ended', async () => {
+    const w = world()
+    let end = (_outcome: Outcome) => {}
+    const { dispatcher, sent, noted, busy } = dispatcherOn(
+      w,
+      () =>
+        new Promise((resolve) => {
+          end = resolve
+        }),
+    )
+    const [delivery] = await claim(w, 1)
+    if (delivery === undefined) throw new Error('nothing was claimed')
+    dispatcher.dispatch(delivery, ...inTime())
+    expect([sent, busy()]).toEqual([['m0'], 1])
+    let isIdle = false
+    const idle = dispatcher.idle().then(() => {
+      isIdle = true
+    })
+    expect(await w.client.zcard(w.keys.claimed)).toBe(1)
+    expect(isIdle).toBe(false)
+    end(DELIVERED)
+    await idle
+    expect([busy(), noted.lateMs('webhook')]).toEqual([0, [50]])
+    expect(await w.snapshot()).toBe('[[],[],{},{}]')
+    await dispatcher.idle()
+  })
+
+  it('too late is not sent but goes back as it was', async () => {
+    const w = world()
+    const { dispatcher, sent, noted, busy } = dispatcherOn(w, async () => DELIVERED)
+    const deliveries = await claim(w, 2)
+    const before = await w.client.hgetall(w.keys.messages)
+    for (const delivery of deliveries) {
+      dispatcher.dispatch(delivery, performance.now() - 1, performance.now() + LOCK_MS)
+    }
+    await dispatcher.idle()
+    expect([sent, busy(), noted.lateMs('webhook')]).toEqual([[], 0, []])
+    expect(await w.client.hgetall(w.keys.messages)).toEqual(before)
+    expect(await w.client.zcard(w.keys.laned)).toBe(2)
+    expect(await w.client.exists(w.keys.attempts, w.keys.claimed)).toBe(0)
+  })
+
+  it('is broken off when the service ends, and what comes after is not begun', async () => {
+    const w = world()
+    const { dispatcher, sent, ending } = dispatcherOn(w, (_delivery, signal) => broken(signal))
+    const [a, b, c] = await claim(w, 3)
+    if (a === undefined || b === undefined || c === undefined) throw new Error('too little was claimed')
+    dispatcher.dispatch(a, ...inTime())
+    dispatcher.dispatch(b, ...inTime())
+    ending.abort()
+    dispatcher.dispatch(c, ...inTime())
+    await dispatcher.idle()
+    expect(sent).toEqual([a.id, b.id])
+    expect(await w.client.zcard(w.keys.laned)).toBe(3)
+    expect(await w.client.exists(w.keys.attempts, w.keys.claimed)).toBe(0)
+  })
+})

@@ -1,0 +1,241 @@
+import { Cluster, type Redis } from 'ioredis'
+import { expect } from 'vitest'
+import {
+  type AttemptReport,
+  type Destination,
+  type Due,
+  decodeRecord,
+  encodeOptions,
+  encodeRecordBody,
+  fingerprintOf,
+  type MessageOptions,
+} from '../../src/domain/message.ts'
+import type { Changes, FoundMessage } from '../../src/store/scripts/message-scripts.ts'
+import type { Claim, ClaimReply, ClaimRoom, Release, ScheduleEntry } from '../../src/store/scripts/scripts.ts'
+import { checkKeys } from './invariants.ts'
+import type { ScriptWorld } from './script-world.ts'
+
+/** What tests of the scripts do with messages, in few words. */
+
+export const LOCK_MS = 600_000
+export const HOUR_MS = 3_600_000
+/** 9999-12-31T23:59:59.999Z */
+export const LAST = 253_402_300_799_999
+
+export interface Draft {
+  readonly due?: Due
+  readonly payload?: unknown
+  readonly options?: MessageOptions
+}
+
+/** An entry with an id that the client made, or one that the server made where it begins with "~". */
+export function entry(
+  id: string,
+  { due = { at: 1 }, payload = 'x', options = {} }: Draft = {},
+): ScheduleEntry {
+  const serverMade = id.startsWith('~')
+  const fingerprint = serverMade ? undefined : fingerprintOf(due, JSON.stringify(payload), options)
+  return {
+    id,
+    due,
+    rule: serverMade ? 'any' : 'client',
+    body: encodeRecordBody(JSON.stringify(payload), options, fingerprint),
+  }
+}
+
+export async function put(w: ScriptWorld, id: string, draft: Draft = {}): Promise<string> {
+  const { words } = await w.scripts.schedule(w.shard, [entry(id, draft)])
+  return words[0] ?? ''
+}
+
+/** Ids in order, as many as asked for. */
+export const ids = (count: number, prefix = '~') =>
+  Array.from({ length: count }, (_, i) => `${prefix}${String(i).padStart(5, '0')}`)
+
+export const webhook = (host: string, path = '/'): Destination => ({ type: 'webhook', url: host + path })
+export const pull = (queue: string): Destination => ({ type: 'pull', queue })
+
+/** Room for everything that servers deliver by themselves. */
+export const WIDE: ClaimRoom = {
+  ...{ limit: 10_000, streamLimit: 10_000, slots: 10_000, hostSlots: 10_000, reserve: 0 },
+  lanes: new Map(),
+}
+
+/** Room for what is in a queue, as a worker asks for it. */
+export const workerRoom = (queue: string, slots = 10_000): ClaimRoom => ({
+  ...{ limit: 0, streamLimit: 0, slots, hostSlots: 0, reserve: 0 },
+  lanes: new Map([[`pull:${queue}`, slots]]),
+})
+
+export interface Claimed extends ClaimReply {
+  readonly token: string
+  readonly ids: string[]
+}
+
+let tokens = 0
+export async function claim(
+  w: ScriptWorld,
+  room: Partial<ClaimRoom> = {},
+  lockMs = LOCK_MS,
+): Promise<Claimed> {
+  tokens += 1
+  const token = `t${tokens}`
+  const reply = await w.scripts.claim(w.shard, { token, lockMs, room: { ...WIDE, ...room } })
+  return { ...reply, token, ids: reply.claims.map(({ id }) => id) }
+}
+
+/** Delivers what is due. */
+export async function deliver(
+  w: ScriptWorld,
+  lateMs: number | null = 0,
+  room: Partial<ClaimRoom> = {},
+): Promise<string[]> {
+  const { ids, token } = await claim(w, room)
+  await w.scripts.acknowledge(
+    w.shard,
+    ids.map((id) => ({ id, token, lateMs })),
+  )
+  return ids
+}
+
+export const report = (claim: number): AttemptReport => ({ at: 1, claim, durationMs: 2, error: 'no' })
+
+/** A failed delivery, to be tried again so much later. */
+export const postponed = (token: string, id: string, delayMs: number): Release => ({
+  ...{ id, token, why: 'postponed', delayMs, reason: 'busy', report: '' },
+})
+
+export const rejected = (token: string, id: string, reason = 'status 404'): Release => ({
+  ...{ id, token, why: 'rejected', reason, report: JSON.stringify(report(1)) },
+})
+
+/** Claims what is due, and fails it. */
+export async function fail(w: ScriptWorld, retryInMs: number, room: Partial<ClaimRoom> = {}): Promise<void> {
+  const { ids, token } = await claim(w, room)
+  await w.scripts.release(
+    w.shard,
+    ids.map((id) => postponed(token, id, retryInMs)),
+  )
+}
+
+/** Claims what is due, and makes it dead letters. */
+export async function reject(
+  w: ScriptWorld,
+  reason?: string,
+  room: Partial<ClaimRoom> = {},
+): Promise<Claimed> {
+  const claimed = await claim(w, room)
+  const releases = claimed.ids.map((id) => rejected(claimed.token, id, reason))
+  const { words } = await w.scripts.release(w.shard, releases)
+  expect(words).toEqual(claimed.ids.map(() => 'dead'))
+  return claimed
+}
+
+export const returned = (token: string, { id, attemptDueAt }: Claim): Release => ({
+  ...{ id, token, why: 'returned', dueAt: attemptDueAt },
+})
+
+export interface Change {
+  readonly due?: Due
+  readonly payload?: unknown
+  readonly options?: Parameters<typeof encodeOptions>[0]
+  readonly ifMatch?: string
+}
+
+export function reschedule(w: ScriptWorld, id: string, { due, payload, options = {}, ifMatch = '' }: Change) {
+  const changes: Changes = {
+    due: due ?? null,
+    payload: payload === undefined ? null : JSON.stringify(payload),
+    options: encodeOptions(options),
+  }
+  return w.messageScripts.reschedule(w.shard, { id, ifMatch, changes })
+}
+
+export const ANY_STATE = ['scheduled', 'dead'] as const
+
+export const cancel = async (w: ScriptWorld, id: string, ifMatch = '') =>
+  (await w.messageScripts.cancel(w.shard, { ids: [id], ifMatch, states: ANY_STATE }))[0]
+
+export const shift = (w: ScriptWorld, ids: string[], byMs: number) =>
+  w.messageScripts.shift(w.shard, { ids, byMs, latest: LAST })
+
+export const redrive = (
+  w: ScriptWorld,
+  ids: readonly string[],
+  { from = null as number | null, everyMs = 0, before = 0 } = {},
+) => w.messageScripts.redrive(w.shard, { ids, from, everyMs, before })
+
+export const find = async (w: ScriptWorld, id: string): Promise<FoundMessage | undefined> =>
+  (await w.messageScripts.find(w.shard, [id]))[0]
+
+export const stateOf = async (w: ScriptWorld, id: string) => (await find(w, id))?.state ?? 'unknown'
+
+export const scoreOf = async (w: ScriptWorld, id: string): Promise<number> =>
+  (await find(w, id))?.score ?? Number.NaN
+
+export async function recordOf(w: ScriptWorld, id: string) {
+  const record = await w.client.hget(w.keys.messages, id)
+  if (record === null) throw new Error(`${id} has no record`)
+  return decodeRecord(record)
+}
+
+export const tagged = (w: ScriptWorld, tag: string) =>
+  w.client.zrange(w.keys.tagPrefix + tag, '0', '-1', 'WITHSCORES')
+
+/**
+ * The names of all of the shard's keys, without what they have in common, and without the counter of claims and what calls
+ * of schedule answered, which ends by itself.
+ */
+export async function keysIn(w: ScriptWorld): Promise<string[]> {
+  const nodes: Redis[] = w.client instanceof Cluster ? w.client.nodes('master') : [w.client]
+  const prefix = w.keys.lockPrefix.slice(0, -'lock:'.length)
+  const found = await Promise.all(nodes.map((node) => node.keys(`${prefix}*`)))
+  return found
+    .flat()
+    .map((key) => key.slice(prefix.length))
+    .filter((key) => key !== 'claims' && key !== 'clock' && !key.startsWith('call:'))
+    .sort()
+}
+
+/** What the scripts published since `listen`. */
+export interface Listener {
+  /** @returns what was heard since the last time, each as "<in ms> <lane>" */
+  heard(): Promise<string[]>
+  stop(): void
+}
+
+/** Listens as a sleeping server does. */
+export async function listen(w: ScriptWorld): Promise<Listener> {
+  const channel = `${w.namespace}:wake`
+  let texts: string[] = []
+  const listener = w.client instanceof Cluster ? w.client.duplicate() : w.client.duplicate()
+  await new Promise((resolve) => listener.once('ready', resolve))
+  await listener.subscribe(channel)
+  listener.on('message', (_channel: string, text: string) => texts.push(text))
+  const wakes: Listener = {
+    async heard() {
+      // Published by the same node, and so in order: once the marker is here, so is all that went before.
+      await w.client.eval("redis.call('PUBLISH', ARGV[1], 'marker')", 1, w.keys.scheduled, channel)
+      await expect.poll(() => texts.at(-1)).toBe('marker')
+      const heard = texts.slice(0, -1).map((text) => {
+        if (text === `help ${w.shard}`) return 'help'
+        expect(text.startsWith(`${w.shard} `)).toBe(true)
+        return text.slice(`${w.shard} `.length)
+      })
+      texts = []
+      return heard
+    },
+    stop: () => listener.disconnect(),
+  }
+  // From another node of a cluster, what was published before may come only now.
+  await wakes.heard()
+  return wakes
+}
+
+/** Asserts, around each of some steps, that what lies in the keys belongs together. */
+export async function inSteps(w: ScriptWorld, ...steps: (() => Promise<unknown>)[]): Promise<void> {
+  for (const step of steps) {
+    await step()
+    await checkKeys(w)
+  }
+}

@@ -1,0 +1,93 @@
+import { expect } from 'vitest'
+import type { FindingKind } from '../../src/audit/kinds.ts'
+import type { StoredMessage } from '../../src/domain/message.ts'
+import { originOf } from '../../src/domain/webhook-origin.ts'
+import { keysOf, laneOfHost, laneOfQueue } from '../../src/store/keys.ts'
+import { auditFindings } from './audit.ts'
+import type { ScriptWorld } from './script-world.ts'
+
+/** The lane a message belongs in, by the code that counts slots; "" for the main due set. */
+export function laneOf(message: Pick<StoredMessage, 'destination' | 'hostOrigin'>): string {
+  const { destination } = message
+  if (destination?.type === 'webhook') return laneOfHost(message.hostOrigin ?? originOf(destination.url))
+  if (destination?.type === 'stream') return 'stream'
+  return destination?.type === 'pull' ? laneOfQueue(destination.queue) : ''
+}
+
+/** A shard's keys with all that is in them. */
+export interface Dump {
+  /** sorted sets, in order, and hashes: of each key its members or fields with their scores or values */
+  map(key: string): Map<string, string>
+  set(key: string): string[]
+  string(key: string): string | undefined
+  /** of each entry its id and its fields */
+  stream(key: string): [id: string, fields: Record<string, string>][]
+  /** the rest of the names of all keys that begin so */
+  behind(prefix: string): string[]
+  /** all of it, without what calls of schedule answered, which ends by itself */
+  readonly text: string
+}
+
+const DUMP = `
+local all = {}
+local read = {
+  zset = function(key) return redis.call("ZRANGE", key, 0, -1, "WITHSCORES") end,
+  hash = function(key) return redis.call("HGETALL", key) end,
+  set = function(key) return redis.call("SMEMBERS", key) end,
+  string = function(key) return { redis.call("GET", key) } end,
+  stream = function(key) return redis.call("XRANGE", key, "-", "+") end,
+}
+for _, key in ipairs(redis.call("KEYS", ARGV[1] .. "*")) do
+  local kind = redis.call("TYPE", key).ok
+  all[#all + 1] = { key, (read[kind] or function() return { kind } end)(key) }
+end
+return all
+`
+
+/** Everything that a shard holds, at one moment. */
+export async function dump({ client, namespace, shard }: ScriptWorld, of = shard): Promise<Dump> {
+  const { scheduled, lockPrefix } = keysOf(of, namespace)
+  const reply = await client.eval(DUMP, 1, scheduled, lockPrefix.slice(0, -'lock:'.length))
+  // What the script answers: per key its name, and a list that depends on what lies there.
+  const all = new Map(reply as [string, unknown[]][])
+  const listOf = (key: string) => (all.get(key) ?? []) as string[]
+  const sorted = [...all.keys()].sort()
+  const { callPrefix } = keysOf(of, namespace)
+  const isOfCall = (key: string) => key.startsWith(callPrefix)
+  return {
+    map: (key) => new Map(pairs(listOf(key))),
+    set: (key) => listOf(key),
+    string: (key) => listOf(key)[0],
+    stream: (key) =>
+      ((all.get(key) ?? []) as [string, string[]][]).map(([id, fields]) => [
+        id,
+        Object.fromEntries(pairs(fields)),
+      ]),
+    behind: (prefix) => sorted.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length)),
+    text: JSON.stringify(sorted.filter((key) => !isOfCall(key)).map((key) => [key, all.get(key)])),
+  }
+}
+
+export const pairs = (flat: readonly string[]): [string, string][] =>
+  flat.flatMap((value, i): [string, string][] => (i % 2 === 0 ? [[value, flat[i + 1] ?? '']] : []))
+
+/**
+ * Asserts what holds of all keys between any two calls: whatever the auditor looks at. What a namespace has that only
+ * servers use is left out: nobody records a number of shards here.
+ *
+ * @param without kinds of findings that the test has made by hand
+ * @returns what a shard holds
+ */
+export async function checkKeys(
+  w: ScriptWorld,
+  shard = w.shard,
+  without: readonly FindingKind[] = [],
+): Promise<Dump> {
+  const { client, namespace, clockOffsetMs } = w
+  const findings = await auditFindings(client, namespace, {
+    clockOffsetMs,
+    without: ['shard-counts', ...without],
+  })
+  expect(findings).toEqual([])
+  return dump(w, shard)
+}

@@ -1,0 +1,68 @@
+import { setMaxListeners } from 'node:events'
+import { pino } from 'pino'
+import { onTestFinished } from 'vitest'
+import { encodeRecordBody, type MessageOptions } from '../../src/domain/message.ts'
+import { createLeases, type Lease } from '../../src/leases/leases.ts'
+import type { ShardBook } from '../../src/shards/shard-map.ts'
+import { createRedisClock } from '../../src/store/redis-clock.ts'
+import type { ScheduleEntry, Scripts } from '../../src/store/scripts/scripts.ts'
+import { noteMetrics } from './noted-metrics.ts'
+import type { ScriptWorld } from './script-world.ts'
+import { bookOf } from './shards.ts'
+
+export const pullEntry = (
+  id: string,
+  dueAt: number,
+  queue = 'jobs',
+  options: MessageOptions = {},
+): ScheduleEntry => ({
+  id,
+  due: { at: dueAt },
+  rule: 'any',
+  body: encodeRecordBody(JSON.stringify(`work of ${id}`), {
+    ...options,
+    destination: { type: 'pull', queue },
+  }),
+})
+
+export interface PullingOptions {
+  readonly shards?: number
+  readonly shardBook?: ShardBook
+  readonly scripts?: Scripts
+}
+
+/** Leases on a real Redis, and every claim that they made of it. */
+export function pullingOn(
+  w: ScriptWorld,
+  { shards = 1, shardBook = bookOf(shards), scripts: real = w.scripts }: PullingOptions = {},
+) {
+  const noted = noteMetrics()
+  const claims: { shard: number; lanes: readonly string[]; isLook: boolean; at: number }[] = []
+  const scripts: Scripts = {
+    ...real,
+    claim(shard, args) {
+      const { slots, lanes } = args.room
+      claims.push({ shard, lanes: [...lanes.keys()], isLook: slots === 0, at: performance.now() })
+      return real.claim(shard, args)
+    },
+  }
+  const leases = createLeases({
+    ...{ scripts, clock: createRedisClock(), shardBook, logger: pino({ level: 'silent' }) },
+    metrics: noted.metrics,
+  })
+  const gone = new AbortController()
+  setMaxListeners(0, gone.signal)
+  onTestFinished(() => gone.abort())
+  const claim = (
+    queue = 'jobs',
+    { limit = 10, lockMs = 30_000, waitMs = 0 }: { limit?: number; lockMs?: number; waitMs?: number } = {},
+    signal = gone.signal,
+  ) => leases.claim(queue, { limit, lockMs, waitMs }, signal)
+  /** Claims one message that has to be there. */
+  const claimOne = async (queue?: string, order?: { lockMs?: number }): Promise<Lease> => {
+    const [lease] = await claim(queue, { ...order, limit: 1 })
+    if (lease === undefined) throw new Error('there was nothing to claim')
+    return lease
+  }
+  return { leases, claim, claimOne, noted, claims }
+}

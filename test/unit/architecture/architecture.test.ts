@@ -1,0 +1,103 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+/** The rooms that each room may import from, besides itself and those that everybody may. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  main: ['supervisor'],
+  supervisor: ['server', 'dev', 'destinations', 'observability', 'store'],
+  server: [
+    ...['http', 'worker', 'leases', 'messages', 'membership', 'shards'],
+    ...['destinations', 'observability', 'store'],
+  ],
+  audit: ['server', 'dev', 'store'],
+  dev: ['http', 'store'],
+  http: ['messages', 'leases', 'membership', 'observability'],
+  messages: ['shards', 'observability', 'store'],
+  leases: ['shards', 'observability', 'store'],
+  worker: ['membership', 'shards', 'destinations', 'observability', 'store'],
+  membership: ['store'],
+  shards: ['store'],
+  destinations: [],
+  observability: [],
+  store: [],
+  runtime: [],
+  domain: [],
+}
+/** Everybody may import from the rooms behind it; the last one imports from nobody. */
+const SHARED = ['runtime', 'domain']
+
+const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  .filter((path) => /\.(ts|js)$/.test(path))
+  .map((path) => ({ path, text: readFileSync(join('src', path), 'utf8') }))
+
+const roomOf = (path: string) => path.split('/')[0]?.replace(/\.ts$/, '') ?? ''
+const arrows = sources.flatMap(({ path, text }) =>
+  [...text.matchAll(/(?:from|import\(?|load\()\s*'(\.[^']+)'/g)].map(([, target = '']) => ({
+    path,
+    from: roomOf(path),
+    to: roomOf(join(path, '..', target)),
+  })),
+)
+
+describe('the source tree', () => {
+  it('holds main.ts and rooms', () => {
+    expect(sources.map(({ path }) => path).filter((path) => !path.includes('/'))).toEqual(['main.ts'])
+    expect([...new Set(sources.map(({ path }) => roomOf(path)))].sort()).toEqual(
+      Object.keys(MAY_IMPORT).sort(),
+    )
+  })
+
+  it('has arrows that point one way', () => {
+    const shared = (room: string) => SHARED.slice(SHARED.indexOf(room) + 1)
+    const wrong = arrows.filter(
+      ({ from, to }) => from !== to && ![...(MAY_IMPORT[from] ?? []), ...shared(from)].includes(to),
+    )
+    expect(wrong.map(({ path, to }) => `${path} imports from ${to}`)).toEqual([])
+  })
+
+  it('has no circle between rooms', () => {
+    const targetsOf = (room: string): string[] => [
+      ...new Set(arrows.filter(({ from, to }) => from === room && to !== room).map(({ to }) => to)),
+    ]
+    const follow = (room: string, trail: readonly string[]): string[] =>
+      trail.includes(room)
+        ? [[...trail, room].join(' -> ')]
+        : targetsOf(room).flatMap((next) => follow(next, [...trail, room]))
+    expect(Object.keys(MAY_IMPORT).flatMap((room) => follow(room, []))).toEqual([])
+  })
+
+  it('keeps ioredis inside src/store', () => {
+    const leaks = sources.filter(
+      ({ path, text }) => text.includes("from 'ioredis'") && !path.startsWith('store/'),
+    )
+    expect(leaks.map(({ path }) => path)).toEqual([])
+  })
+
+  it('reads the environment only where the process begins, and in dev, which comes before it', () => {
+    const readers = sources.filter(
+      ({ path, text }) => text.includes('process.env') && !path.startsWith('dev/'),
+    )
+    expect(readers.map(({ path }) => path).sort()).toEqual(['audit/main.ts', 'supervisor/service-process.ts'])
+  })
+})
+
+describe('the tests', () => {
+  it('start processes in one place, which sees to their end', () => {
+    const starters = readdirSync('test', { recursive: true, encoding: 'utf8' }).filter((path) =>
+      /import \{[^}]*\b(spawn|fork|exec)\b[^}]*\} from 'node:child_process'/.test(
+        path.endsWith('.ts') ? readFileSync(join('test', path), 'utf8') : '',
+      ),
+    )
+    expect(starters.sort()).toEqual(['faults/suite/victim.ts', 'support/children.ts'])
+  })
+
+  it('each lie in a folder that a project of vitest.config.ts runs', () => {
+    const folders = ['unit', 'integration', 'faults', 'e2e', 'figures']
+    const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
+    const runByNobody = files.filter(
+      (path) => path.endsWith('.test.ts') && !folders.includes(path.split('/')[0] ?? ''),
+    )
+    expect(runByNobody).toEqual([])
+  })
+})

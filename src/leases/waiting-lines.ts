@@ -3,14 +3,14 @@ import { LONGEST_TIMER_MS } from '../runtime/sleep.ts'
 import type { ShardBook } from '../shards/shard-map.ts'
 
 /** One claim in one shard on behalf of a worker. */
-export type ClaimIn<T> = (
+type ClaimIn<T> = (
   shard: number,
   lane: string,
   order: { limit: number; lockMs: number },
 ) => Promise<{ claimed: readonly T[] } & Seen>
 
 /** What a claim tells of its shard. */
-export interface Seen {
+interface Seen {
   /** ms until the next message of the lanes asked about is due; null for none */
   readonly nextDueInMs: number | null
   /** ms until the first lock ends, whoever holds it and whatever for; null for none */

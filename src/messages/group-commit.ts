@@ -24,7 +24,7 @@ export interface Draft {
   readonly indexes?: readonly string[]
 }
 
-export interface Committed {
+interface Committed {
   readonly id: string
   /** when it will be delivered, epoch ms */
   readonly dueAt: number

@@ -43,7 +43,7 @@ export interface Message {
 }
 
 /** A finished message of which only the id is still known. */
-export interface ForgottenMessage {
+interface ForgottenMessage {
   readonly id: string
   readonly status: State
 }

@@ -8,9 +8,9 @@ import type { ScheduleCall, ScheduleEntry, ScheduleWord, Scripts } from '../stor
 
 const FIRST_RETRY_MS = 25
 /** By Redis's clock, no copy of a call is run later than this after the first was sent: for so long Redis remembers it. */
-export const CALL_LIFE_MS = 5_000
+const CALL_LIFE_MS = 5_000
 
-export interface Answered {
+interface Answered {
   /** one per entry, in order */
   readonly words: readonly ScheduleWord[]
   /** Redis's clock when the call ran, epoch ms */

@@ -9,7 +9,7 @@ const escapeOf = (char: string): string =>
   SHORT[char] ?? `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 /** Text from elsewhere, as a terminal may be given it: on one line, with escapes as in JSON for what it would obey. */
-export const forTerminal = (text: string): string => text.replace(OBEYED, escapeOf)
+const forTerminal = (text: string): string => text.replace(OBEYED, escapeOf)
 
 /** The same for all names and texts of a value, but for the line breaks of an error's stack, which are ours. */
 export function allForTerminal(value: unknown, name = ''): unknown {

@@ -5,7 +5,7 @@ import type { RedisTarget } from './redis-url.ts'
 import { sentinelsThatMayWant } from './sentinel-credentials.ts'
 
 /** Connections of a service start with this, so that an embedded Redis can count its users. */
-export const CONNECTION_NAME = 'carillon'
+const CONNECTION_NAME = 'carillon'
 
 /** A command on a connection that has gone silent fails after this long, and the connection is made anew. */
 const SILENT_SOCKET_MS = 5_000

@@ -1,6 +1,6 @@
 import { dataIdKeyOf, keysOf, type ShardKeys, serversKeyOf, shardCountsKeyOf } from './keys.ts'
 
-export type KeyType = 'zset' | 'hash' | 'string' | 'set' | 'stream'
+type KeyType = 'zset' | 'hash' | 'string' | 'set' | 'stream'
 
 /** What each key of a shard holds, as `TYPE` names it; a name that ends in Prefix stands for many keys. */
 const TYPES: Readonly<Record<keyof ShardKeys, KeyType>> = {

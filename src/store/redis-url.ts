@@ -10,7 +10,7 @@ interface Common extends Credentials {
   readonly db: number
 }
 
-export interface RedisNode {
+interface RedisNode {
   readonly host: string
   readonly port: number
 }

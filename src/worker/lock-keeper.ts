@@ -9,7 +9,7 @@ const LOOKS_PER_LIFE = 12
 const EXTEND_BELOW = 2 / 3
 const CALL_LOCKS = 500
 
-export interface KeptLock {
+interface KeptLock {
   /** aborted when the lock is lost: the message may be another server's now */
   readonly lost: BreakOffSignal
   /** monotonic ms at which it ends unless it is extended once more */

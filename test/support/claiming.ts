@@ -24,7 +24,7 @@ export interface Sent {
   hasEnded: boolean
 }
 
-export interface ClaimCall {
+interface ClaimCall {
   readonly shard: number
   readonly room: ClaimRoom
   readonly at: number

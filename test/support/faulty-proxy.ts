@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, connect as open, type Socket } from 'no
 import { setTimeout as pause } from 'node:timers/promises'
 
 /** The direction in which bytes travel through a proxy: what clients send, and what they are answered. */
-export type Direction = 'requests' | 'replies'
+type Direction = 'requests' | 'replies'
 
 /** A TCP proxy in front of one server, which breaks what passes through it as networks do. */
 export interface FaultyProxy {

@@ -68,7 +68,7 @@ export async function dump({ client, namespace, shard }: ScriptWorld, of = shard
   }
 }
 
-export const pairs = (flat: readonly string[]): [string, string][] =>
+const pairs = (flat: readonly string[]): [string, string][] =>
   flat.flatMap((value, i): [string, string][] => (i % 2 === 0 ? [[value, flat[i + 1] ?? '']] : []))
 
 /**

@@ -13,14 +13,14 @@ export interface Traffic {
   stop(): Promise<void>
 }
 
-export interface Pull {
+interface Pull {
   readonly id: string
   readonly claim: number
   /** Date.now() */
   readonly at: number
 }
 
-export type Where = 'console' | 'webhook' | 'failing webhook' | 'stream' | 'pull'
+type Where = 'console' | 'webhook' | 'failing webhook' | 'stream' | 'pull'
 
 const EVERY_MS = 10
 const AT_ONCE_MAX = 60

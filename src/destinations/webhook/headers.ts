@@ -8,7 +8,7 @@ import { sign } from './secrets.ts'
  * What stands in `webhook-id`, the same whenever the message is delivered: its id, or, as the signature takes a full
  * stop for the id's end, a hash of it.
  */
-export function webhookIdOf(id: string): string {
+function webhookIdOf(id: string): string {
   return id.includes('.') ? `sha256_${createHash('sha256').update(id).digest('base64url')}` : id
 }
 

@@ -5,7 +5,7 @@ import { NAME } from '../validation/fields.schemas.ts'
  * What a key may do; none includes another. `pull` is to lease messages of any queue, and to say what became of them,
  * `pull:<queue>` the same for one.
  */
-export type Scope = 'read' | 'write' | 'pull' | `pull:${string}`
+type Scope = 'read' | 'write' | 'pull' | `pull:${string}`
 
 /** A key as the server knows it: all but the key itself. */
 export interface ApiKey {

@@ -18,7 +18,7 @@ export interface RawFinding {
   readonly detail: string
 }
 
-export interface AuditPage {
+interface AuditPage {
   /** where the next page begins; "0" at the end */
   readonly cursor: string
   readonly lookedAt: number
@@ -54,7 +54,7 @@ export interface AuditScripts {
 
 /** What has been done about a finding, see lua/audit/repair.lua. */
 const REPAIR_WORDS = ['mended', 'left', 'sound'] as const
-export type RepairWord = (typeof REPAIR_WORDS)[number]
+type RepairWord = (typeof REPAIR_WORDS)[number]
 
 /**
  * @param part a collection, or for single keys "lanes", "lock", "seen", "call" or "streams"

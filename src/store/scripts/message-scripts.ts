@@ -60,7 +60,7 @@ export interface Row {
   readonly failures: string
 }
 
-export interface ListReply {
+interface ListReply {
   readonly rows: readonly Row[]
   /** where to go on; null at the end */
   readonly end: Position | null
@@ -76,17 +76,17 @@ export interface Changes {
 
 const CANCEL_WORDS = ['cancelled', 'unknown', 'claimed', 'finished', 'other', 'version'] as const
 /** In which a message may be cancelled. */
-export type CancelledState = 'scheduled' | 'dead' | 'stranded'
+type CancelledState = 'scheduled' | 'dead' | 'stranded'
 export type CancelWord = (typeof CANCEL_WORDS)[number]
 
 const RESCHEDULE_REFUSALS = [
   ...['unknown', 'claimed', 'finished', 'damaged', 'version', 'expired', 'pointless'],
 ] as const
-export type RescheduleReply =
+type RescheduleReply =
   | { readonly word: 'rescheduled'; readonly found: FoundMessage; readonly headInMs: number | null }
   | { readonly word: (typeof RESCHEDULE_REFUSALS)[number] }
 
-export interface Counts {
+interface Counts {
   readonly scheduled: number
   readonly claimed: number
   readonly dead: number

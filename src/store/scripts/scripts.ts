@@ -142,7 +142,7 @@ export type Release = Held &
 const RELEASE_WORDS = ['released', 'dead', 'lost'] as const
 export type ReleaseWord = (typeof RELEASE_WORDS)[number]
 
-export interface ReleaseReply {
+interface ReleaseReply {
   /** one per release, in order: back on the schedule, a dead letter now, or its claim was lost */
   readonly words: ReleaseWord[]
   /** dead letters that were too many or too old, deleted */

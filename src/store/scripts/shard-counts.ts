@@ -25,7 +25,7 @@ export interface ShardCounts {
   readonly counts: readonly ShardCount[]
 }
 
-export interface RaisedShards extends ShardCounts {
+interface RaisedShards extends ShardCounts {
   /** whether Redis holds other data than the last time, or none of them: it was emptied, or another one is in its place */
   readonly areOthers: boolean
 }

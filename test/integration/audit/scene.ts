@@ -2,9 +2,9 @@ import { keysOf } from '../../../src/store/keys.ts'
 import { claim, deliver, fail, HOUR_MS, pull, put, reject, webhook } from '../../support/acts.ts'
 import type { ScriptWorld } from '../../support/script-world.ts'
 
-export const HOST = 'http://one.test'
-export const HOST_LANE = `webhook:${HOST}`
-export const QUEUE_LANE = 'pull:q'
+const HOST = 'http://one.test'
+const HOST_LANE = `webhook:${HOST}`
+const QUEUE_LANE = 'pull:q'
 
 /** Messages in every state and at every destination, by ids that say which. @returns the clock after all of it */
 export async function setScene(w: ScriptWorld): Promise<number> {

@@ -57,7 +57,7 @@ export interface Change {
 }
 type Versions = readonly number[] | null
 
-export const dueTime = (due: Due, now: number) => ('at' in due ? due.at : now + due.inMs)
+const dueTime = (due: Due, now: number) => ('at' in due ? due.at : now + due.inMs)
 
 const byScore = ([a, x]: [string, { score: number }], [b, y]: [string, { score: number }]) =>
   x.score - y.score || (a < b ? -1 : 1)

@@ -77,11 +77,6 @@ export const BatchLines = Type.Unknown({
   examples: [`{"at":"${EXAMPLE_TIME}","payload":"good morning"}\n{"delay":"90s","payload":"tea"}\n`],
 })
 
-export const LineReply = Type.Object(
-  { line: Type.Integer({ description: 'from 1, blank lines counted', examples: [1] }), ...ItemReplyFields },
-  { description: 'what became of the message on one line' },
-)
-
 export const LineReplies = Type.Unknown({
   type: 'string',
   description: 'one result a line, as JSON, in order and while the request is read: line, id, status, detail',

@@ -26,7 +26,8 @@ import { docs } from './plugins/openapi.ts'
 import { origins } from './plugins/origins.ts'
 import { publicUrl } from './plugins/public-url.ts'
 import { wellFormed } from './plugins/well-formed.ts'
-import { type ApiDeps, api } from './v1/api.ts'
+import { api } from './v1/api.ts'
+import type { ApiDeps } from './v1/deps.ts'
 import { validatorCompiler } from './validation/validation.ts'
 
 export interface AppDeps {

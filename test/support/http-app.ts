@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { type AppDeps, buildApp } from '../../src/http/app.ts'
-import type { ApiDeps } from '../../src/http/v1/api.ts'
+import type { ApiDeps } from '../../src/http/v1/deps.ts'
 
 /** The HTTP side alone, on whatever of its dependencies a test brings; for what no Redis has a part in. */
 export const httpApp = (api: Partial<ApiDeps>, rest: Partial<AppDeps> = {}): Promise<FastifyInstance> =>

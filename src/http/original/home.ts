@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { FastifyPluginAsync } from 'fastify'
+import { route, text } from '../openapi/route.ts'
 
 const STYLE = `
   :root { color-scheme: light dark }
@@ -58,9 +59,18 @@ one line on the console of the server that delivers it.</p>
 </html>
 `
 
+const HOME = route({
+  operationId: 'getHome',
+  tag: 'service',
+  summary: 'Home page',
+  description: 'A page for browsers that shows how to use the service. Needs no key.',
+  response: { 200: text('the page', 'text/html', '<!doctype html>') },
+  commonFails: [403, 429, 503],
+})
+
 /** The page a person sees who opens the service in a browser. */
 export const homeRoutes: FastifyPluginAsync = async (app) => {
-  app.get('/', async (request, reply) => {
+  app.get('/', { schema: HOME }, async (request, reply) => {
     reply.header('content-security-policy', CONTENT_SECURITY_POLICY)
     return reply.type('text/html; charset=utf-8').send(PAGE.replaceAll('http://HERE', request.publicUrl))
   })

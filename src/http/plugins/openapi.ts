@@ -2,8 +2,7 @@ import { fastifySwagger as swagger } from '@fastify/swagger'
 import { fastifySwaggerUi as swaggerUi } from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 import { VERSION } from '../../runtime/version.ts'
-import { scopeFor } from './auth.ts'
-import { COMMON_RESPONSES, HEADERS, type Json, OPERATIONS, type Operation } from './operations.ts'
+import { complete } from '../openapi/document.ts'
 
 const DESCRIPTION = `Hand over a message and a time; at that time it is delivered by whichever server is up.
 
@@ -118,96 +117,3 @@ const follow = () => document.documentElement.classList.toggle('dark-mode', dark
 dark.addEventListener('change', follow)
 follow()
 `
-
-/** Adds to what was gathered from the routes all that their schemas cannot say. */
-function complete(gathered: object): Json {
-  // A copy: the schemas in it belong to the routes.
-  const document = JSON.parse(JSON.stringify(gathered)) as Json & {
-    components: { schemas: Json }
-    paths: Record<string, Record<string, Json>>
-  }
-  for (const [path, operations] of Object.entries(document.paths)) {
-    for (const [method, operation] of Object.entries(operations)) {
-      const more = OPERATIONS[`${method.toUpperCase()} ${path}`]
-      if (more === undefined) continue
-      const security = [{}, { key: [scopeFor(method.toUpperCase(), path)] }]
-      operations[method] = describe({ security, ...operation }, more)
-    }
-  }
-  Object.assign(document.components, { headers: HEADERS, responses: COMMON_RESPONSES })
-  const schemas: Json = {}
-  const tidied = tidy(document, schemas) as Json & { components: Json }
-  tidied.components.schemas = schemas
-  return tidied
-}
-
-function describe(operation: Json, { ok, failures, bodyOptional, ...more }: Operation): Json {
-  const { responses, parameters, requestBody } = operation as {
-    responses: Record<string, Json>
-    parameters?: Json[]
-    requestBody?: Json
-  }
-  const succeeded = Object.entries(ok).map(([status, { content, ...response }]) => {
-    const gathered = responses[status]?.content as Json | undefined
-    return [
-      status,
-      gathered || content ? { ...response, content: { ...gathered, ...content } } : response,
-    ] as const
-  })
-  return {
-    ...operation,
-    ...more,
-    ...(bodyOptional === true ? { requestBody: { ...requestBody, required: false } } : {}),
-    ...(parameters === undefined ? {} : { parameters: parameters.map(inItsUsualSpelling) }),
-    responses: { ...Object.fromEntries(succeeded), ...failures },
-  }
-}
-
-/** Node has all headers in small letters. */
-const inItsUsualSpelling = (parameter: Json): Json =>
-  parameter.in === 'header'
-    ? { ...parameter, name: String(parameter.name).replace(/\b[a-z]/g, (letter) => letter.toUpperCase()) }
-    : parameter
-
-/**
- * Gives schemas with a title a place in the components, and writes choices among words, and among objects told apart by
- * a field, as tools like them best.
- */
-function tidy(value: unknown, schemas: Json): unknown {
-  if (Array.isArray(value)) return value.map((item) => tidy(item, schemas))
-  if (typeof value !== 'object' || value === null) return value
-  const { anyOf, ...rest } = value as Json
-  const words = Array.isArray(anyOf) ? wordsOf(anyOf) : undefined
-  const source = words === undefined ? (value as Json) : { type: 'string', enum: words, ...rest }
-  const tidied = Object.fromEntries(
-    Object.entries(source).map(([key, item]) => [
-      key,
-      // What clients send is no schema, whatever it looks like.
-      key === 'example' || key === 'examples' ? item : tidy(item, schemas),
-    ]),
-  )
-  if (tidied.discriminator !== undefined) tellApart(tidied, anyOf as Json[])
-  if (typeof tidied.title !== 'string' || (tidied.type !== 'object' && tidied.oneOf === undefined))
-    return tidied
-  // One that was a whole body had its example taken by the media type around it.
-  schemas[tidied.title] = { ...(schemas[tidied.title] as Json | undefined), ...tidied }
-  return { $ref: `#/components/schemas/${tidied.title}` }
-}
-
-/** @param tidied a union, whose variants have their places by now @param variants what they were before */
-function tellApart(tidied: Json, variants: readonly Json[]): void {
-  const { propertyName } = tidied.discriminator as { propertyName: string }
-  const places = tidied.anyOf as { $ref: string }[]
-  const wordOf = ({ properties }: Json) => (properties as Record<string, Json>)[propertyName]?.const
-  tidied.oneOf = places
-  tidied.discriminator = {
-    propertyName,
-    mapping: Object.fromEntries(variants.map((variant, i) => [wordOf(variant), places[i]?.$ref])),
-  }
-  delete tidied.anyOf
-}
-
-function wordsOf(choices: unknown[]): string[] | undefined {
-  const words = choices.map((choice) => (choice as Json).const)
-  return words.every((word) => typeof word === 'string') ? words : undefined
-}

@@ -6,12 +6,12 @@ const OPEN_BELOW = '/docs/'
 
 export const isReading = (method: string): boolean => method === 'GET' || method === 'HEAD'
 
+/** @param path of a route @returns whether a request for it needs no key */
+export const isOpen = (method: string, path: string): boolean =>
+  isReading(method) && (OPEN_PATHS.has(path) || path.startsWith(OPEN_BELOW))
+
 /** Whether a request reads one of the pages that are open to all. */
-export function readsOpenPath(request: FastifyRequest): boolean {
-  if (!isReading(request.method)) return false
-  const path = pathOf(request)
-  return OPEN_PATHS.has(path) || path.startsWith(OPEN_BELOW)
-}
+export const readsOpenPath = (request: FastifyRequest): boolean => isOpen(request.method, pathOf(request))
 
 /**
  * The route that was matched, since no spelling of a path can pass for another one then. Where none was, the path itself

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { buildApp } from '../../../src/http/app.ts'
 import { CLIENT_TIMES } from '../../../src/http/connections/client-timeouts.ts'
 import { makeApiKey, parseApiKeys } from '../../../src/http/plugins/api-keys.ts'
-import type { ApiDeps } from '../../../src/http/v1/api.ts'
+import type { ApiDeps } from '../../../src/http/v1/deps.ts'
 import { encodeLeaseToken, makeSecret } from '../../../src/leases/lease-token.ts'
 import type { Message } from '../../../src/messages/message-view.ts'
 import { useApp } from '../../support/app.ts'

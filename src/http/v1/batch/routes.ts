@@ -2,40 +2,52 @@ import { setMaxListeners } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { Scheduler } from '../../../messages/scheduler.ts'
 import { checkCharset } from '../../body/charset.ts'
 import { decoded, toDecodingFailure } from '../../body/content-encoding.ts'
 import { addJsonParser } from '../../body/json-parser.ts'
 import { parseBatch } from '../../body/request-json.ts'
 import { type BodySource, onTooSlow } from '../../connections/client-timeouts.ts'
 import { Refusal } from '../../errors/http-error.ts'
+import { answer, route } from '../../openapi/route.ts'
 import { sendFailure } from '../../plugins/errors.ts'
-import type { CheckDestination } from '../messages/translate.ts'
-import { Problem } from '../problem.schemas.ts'
+import type { ApiDeps } from '../deps.ts'
 import { createIntake, toItemReply, unconfirmed } from './batch.ts'
 import { answerLines } from './ndjson.ts'
 import { BatchBody, BatchLines, BatchReply, LineReplies } from './schemas.ts'
 
-export interface BatchRoutesOptions {
-  readonly scheduler: Scheduler
-  /** Redis's clock as last heard of, epoch ms */
-  readonly now: () => number
-  readonly checkDestination: CheckDestination
-  /** bytes one message may have */
-  readonly bodyLimit: number
-  /** bytes a JSON batch may have */
-  readonly batchBodyLimit: number
-}
+type Deps = Pick<ApiDeps, 'scheduler' | 'now' | 'checkDestination' | 'bodyLimit' | 'batchBodyLimit'>
 
 const JSON_TYPE = 'application/json'
 const LINES_TYPE = 'application/x-ndjson'
+const BAD_BATCH = {
+  status: 400,
+  description: 'the body as a whole is invalid',
+  detail: 'messages: is missing; it must be an array of up to 10000 messages',
+}
 const STOPPING = {
   status: 503,
   detail: 'the server is stopping; send this line and those after it again',
 }
 
+const SCHEDULE_MANY = route({
+  operationId: 'scheduleMessages',
+  tag: 'messages',
+  summary: 'Schedule many messages',
+  description:
+    'As JSON, up to 10,000 messages in one request. As NDJSON, a stream of any length, one message per line: ' +
+    'each line is answered while the rest is read. Results have the order of the messages. An invalid message ' +
+    'fails alone.',
+  body: { content: { [JSON_TYPE]: { schema: BatchBody }, [LINES_TYPE]: { schema: BatchLines } } },
+  response: {
+    200: answer('one result for each message, in order', {
+      content: { [JSON_TYPE]: { schema: BatchReply }, [LINES_TYPE]: { schema: LineReplies } },
+    }),
+  },
+  fails: [BAD_BATCH],
+})
+
 /** Many messages in one request: as one JSON body, or as a stream of lines that is answered while it is read. */
-export const batchRoutes: FastifyPluginAsyncTypebox<BatchRoutesOptions> = async (app, options) => {
+export const batchRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options) => {
   const { scheduler, now, checkDestination, bodyLimit, batchBodyLimit } = options
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
@@ -53,52 +65,34 @@ export const batchRoutes: FastifyPluginAsyncTypebox<BatchRoutesOptions> = async 
   addJsonParser(app, batchBodyLimit, parseBatch)
   app.addContentTypeParser('*', (_request, _stream, done) => done(wrongType()))
 
-  app.post(
-    '/messages/batch',
-    {
-      schema: {
-        summary: 'Schedule many messages',
-        tags: ['messages'],
-        body: { content: { [JSON_TYPE]: { schema: BatchBody }, [LINES_TYPE]: { schema: BatchLines } } },
-        response: {
-          200: {
-            description: 'one result for each message, in order',
-            content: { [JSON_TYPE]: { schema: BatchReply }, [LINES_TYPE]: { schema: LineReplies } },
-          },
-          '4xx': Problem,
-          '5xx': Problem,
-        },
-      },
-    },
-    async (request, reply) => {
-      // Validated, or the stream; undefined where a request has neither type nor body.
-      const body = request.body as BatchBody | Readable | undefined
-      if (body === undefined) throw wrongType()
-      const intake = createIntake({ scheduler, now, checkDestination, log: request.log })
-      if (body instanceof Readable) {
-        const hangUp = leaveOpen(reply.raw, request.raw)
-        const broken = new AbortController()
-        const raw: BodySource = request.raw
-        raw[onTooSlow] = (refusal) => broken.abort(refusal)
-        body.once('error', (error) => {
-          const failure = toDecodingFailure(error)
-          if (failure instanceof Refusal) broken.abort(failure)
-        })
-        const ending = AbortSignal.any([closing.signal, broken.signal])
-        const hold = (bytes: number) => request.inHand?.holdOnly(bytes) !== false
-        const results = answerLines(body, { intake, bodyLimit, ending, onEarlyEnd: hangUp, hold })
-        return reply.type(LINES_TYPE).send(Readable.from(results))
-      }
-      // No message is longer than all of them, which is told beforehand unless the body comes in chunks.
-      const limit = Number(request.headers['content-length']) <= bodyLimit ? undefined : bodyLimit
-      const outcomes = await Promise.all(body.messages.map((item) => intake.take(item, limit)))
-      const failure = outcomes.map(unconfirmed).find((each) => each !== undefined)
-      const anyStored = outcomes.some((outcome) => 'status' in outcome)
-      const results = outcomes.map(toItemReply)
-      if (failure === undefined || anyStored) return { results }
-      return sendFailure(request, reply, { ...failure, members: { results } })
-    },
-  )
+  app.post('/messages/batch', { schema: SCHEDULE_MANY }, async (request, reply) => {
+    // Validated, or the stream; undefined where a request has neither type nor body.
+    const body = request.body as BatchBody | Readable | undefined
+    if (body === undefined) throw wrongType()
+    const intake = createIntake({ scheduler, now, checkDestination, log: request.log })
+    if (body instanceof Readable) {
+      const hangUp = leaveOpen(reply.raw, request.raw)
+      const broken = new AbortController()
+      const raw: BodySource = request.raw
+      raw[onTooSlow] = (refusal) => broken.abort(refusal)
+      body.once('error', (error) => {
+        const failure = toDecodingFailure(error)
+        if (failure instanceof Refusal) broken.abort(failure)
+      })
+      const ending = AbortSignal.any([closing.signal, broken.signal])
+      const hold = (bytes: number) => request.inHand?.holdOnly(bytes) !== false
+      const results = answerLines(body, { intake, bodyLimit, ending, onEarlyEnd: hangUp, hold })
+      return reply.type(LINES_TYPE).send(Readable.from(results))
+    }
+    // No message is longer than all of them, which is told beforehand unless the body comes in chunks.
+    const limit = Number(request.headers['content-length']) <= bodyLimit ? undefined : bodyLimit
+    const outcomes = await Promise.all(body.messages.map((item) => intake.take(item, limit)))
+    const failure = outcomes.map(unconfirmed).find((each) => each !== undefined)
+    const anyStored = outcomes.some((outcome) => 'status' in outcome)
+    const results = outcomes.map(toItemReply)
+    if (failure === undefined || anyStored) return { results }
+    return sendFailure(request, reply, { ...failure, members: { results } })
+  })
 }
 
 const wrongType = () =>

@@ -1,42 +1,40 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { Bulk, Selection } from '../../../messages/bulk.ts'
+import type { Selection } from '../../../messages/bulk.ts'
+import { BAD_BODY } from '../../openapi/failures.ts'
+import { answer, route } from '../../openapi/route.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
-import { Problem } from '../problem.schemas.ts'
+import type { ApiDeps } from '../deps.ts'
 import { CancelBody, CancelReply, ShiftBody, ShiftReply } from './schemas.ts'
 
-export interface BulkRoutesOptions {
-  readonly bulk: Bulk
-}
+const CANCEL = route({
+  operationId: 'cancelMessages',
+  tag: 'messages',
+  summary: 'Cancel many messages',
+  description: 'Cancels all scheduled messages with a tag, or with the given ids.',
+  body: CancelBody,
+  response: { 200: answer('how many messages were cancelled', CancelReply) },
+  fails: [BAD_BODY],
+})
 
-const problems = { '4xx': Problem, '5xx': Problem }
+const SHIFT = route({
+  operationId: 'shiftMessages',
+  tag: 'messages',
+  summary: 'Shift the due times of many messages',
+  description:
+    'Shifts the due time of each scheduled message exactly once, and its notAfter with it. Not atomic: other ' +
+    'requests may see some messages moved and others not.',
+  body: ShiftBody,
+  response: { 200: answer('how many messages were shifted', ShiftReply) },
+  fails: [BAD_BODY],
+})
 
 /** Cancels and moves many messages at once. */
-export const bulkRoutes: FastifyPluginAsyncTypebox<BulkRoutesOptions> = async (app, { bulk }) => {
-  app.post(
-    '/messages/cancel',
-    {
-      schema: {
-        summary: 'Cancel many messages',
-        tags: ['messages'],
-        body: CancelBody,
-        response: { 200: CancelReply, ...problems },
-      },
-    },
-    async (request) => bulk.cancel(selectionOf(request.body)),
-  )
+export const bulkRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'bulk'>> = async (app, { bulk }) => {
+  app.post('/messages/cancel', { schema: CANCEL }, async (request) => bulk.cancel(selectionOf(request.body)))
 
-  app.post(
-    '/messages/shift',
-    {
-      schema: {
-        summary: 'Move many messages in time',
-        tags: ['messages'],
-        body: ShiftBody,
-        response: { 200: ShiftReply, ...problems },
-      },
-    },
-    async (request) => ({ shifted: await bulk.shift(selectionOf(request.body), request.body.byMs) }),
-  )
+  app.post('/messages/shift', { schema: SHIFT }, async (request) => ({
+    shifted: await bulk.shift(selectionOf(request.body), request.body.byMs),
+  }))
 }
 
 function selectionOf({ tag, ids }: { tag?: string; ids?: string[] }): Selection {

@@ -2,28 +2,90 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import type { KnownMessage } from '../../../messages/message-view.ts'
-import type { Scheduler } from '../../../messages/scheduler.ts'
 import { addJsonParser } from '../../body/json-parser.ts'
 import { parseMessage } from '../../body/request-json.ts'
-import { Problem } from '../problem.schemas.ts'
+import { BAD_BODY, BAD_PATH } from '../../openapi/failures.ts'
+import { ETAG_IF_KNOWN, headers } from '../../openapi/headers.ts'
+import { answer, route } from '../../openapi/route.ts'
+import type { ApiDeps } from '../deps.ts'
 import { create } from './create.ts'
 import { JSON_UTF8, messageText } from './message-text.ts'
 import { IdParams, IfMatchHeaders, KnownReply, MessageReply, NewMessageBody, PatchBody } from './schemas.ts'
-import { type CheckDestination, etagOf, isWhole, toNewMessage, toPatch, versionsOf } from './translate.ts'
+import { etagOf, isWhole, toNewMessage, toPatch, versionsOf } from './translate.ts'
 
-export interface MessageRoutesOptions {
-  readonly scheduler: Scheduler
-  /** Redis's clock as last heard of, epoch ms */
-  readonly now: () => number
-  readonly checkDestination: CheckDestination
-  /** bytes a body may have */
-  readonly bodyLimit: number
-}
+type Deps = Pick<ApiDeps, 'scheduler' | 'now' | 'checkDestination' | 'bodyLimit'>
 
-const problems = { '4xx': Problem, '5xx': Problem }
+/** The answer to an id that is in use with the same content. */
+const DUPLICATE = { ...KnownReply.examples[0], id: 'invoice-4711-reminder', duplicate: true }
 
-/** One message: schedule, look at, change, cancel. */
-export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = async (
+const SCHEDULE = route({
+  operationId: 'scheduleMessage',
+  tag: 'messages',
+  summary: 'Schedule a message',
+  description:
+    'Stores a message until its due time. An `id` of your own makes it safe to repeat the request: the same ' +
+    'content answers 200 with the stored message, different content answers 409.',
+  body: NewMessageBody,
+  response: {
+    200: answer('the id is in use with the same content; nothing was stored', KnownReply, {
+      headers: { ...headers('Location'), ...ETAG_IF_KNOWN },
+      example: DUPLICATE,
+    }),
+    201: answer('the message is stored', MessageReply, { headers: headers('Location', 'ETag') }),
+  },
+  fails: [BAD_BODY, 'ID_CONFLICT'],
+})
+
+const GET = route({
+  operationId: 'getMessage',
+  tag: 'messages',
+  summary: 'Get a message',
+  description:
+    'Finished messages are found as long as the history keeps them. If another program has changed the record ' +
+    'in Redis so that it is unreadable, the answer has its raw text. A message that is stored, but neither ' +
+    'scheduled, claimed nor dead, is `stranded`: it is in no list and will not be delivered; ' +
+    '`npm run audit` finds all of them.',
+  params: IdParams,
+  response: { 200: answer('the message', KnownReply, { headers: ETAG_IF_KNOWN }) },
+  fails: [BAD_PATH, 'MESSAGE_NOT_FOUND'],
+})
+
+const UPDATE = route({
+  operationId: 'changeMessage',
+  tag: 'messages',
+  summary: 'Update a message',
+  description:
+    'Changes the given fields atomically, until delivery begins. A dead letter can be updated too; it stays ' +
+    'dead until it is redriven.',
+  params: IdParams,
+  headers: IfMatchHeaders,
+  body: PatchBody,
+  response: { 200: answer('the updated message', MessageReply, { headers: headers('ETag') }) },
+  fails: [
+    BAD_BODY,
+    'MESSAGE_NOT_FOUND',
+    'MESSAGE_CLAIMED',
+    'MESSAGE_FINISHED',
+    'MESSAGE_DAMAGED',
+    'VERSION_MISMATCH',
+  ],
+})
+
+const CANCEL = route({
+  operationId: 'cancelMessage',
+  tag: 'messages',
+  summary: 'Cancel a message',
+  description:
+    'After 204 the message, scheduled or dead, is never delivered. Its id is free at once. Deletes an ' +
+    'unreadable message too, also from the history.',
+  params: IdParams,
+  headers: IfMatchHeaders,
+  response: { 204: answer('the message is cancelled', Type.Null()) },
+  fails: [BAD_PATH, 'MESSAGE_NOT_FOUND', 'MESSAGE_CLAIMED', 'MESSAGE_FINISHED', 'VERSION_MISMATCH'],
+})
+
+/** One message: schedule, get, update, cancel. */
+export const messageRoutes: FastifyPluginAsyncTypebox<Deps> = async (
   app,
   { scheduler, now, checkDestination, bodyLimit },
 ) => {
@@ -31,80 +93,33 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> = as
     text === '' && method === 'DELETE' ? undefined : parseMessage(text),
   )
 
-  app.post(
-    '/messages',
-    {
-      schema: {
-        summary: 'Schedule a message',
-        tags: ['messages'],
-        body: NewMessageBody,
-        response: { 200: KnownReply, 201: MessageReply, ...problems },
-      },
-    },
-    async (request, reply) => {
-      const { message, duplicate } = await create(
-        scheduler,
-        toNewMessage(request.body, now(), checkDestination),
-      )
-      reply.code(duplicate ? 200 : 201).header('location', `${request.publicPath}/v1/messages/${message.id}`)
-      return answer(reply, message, duplicate)
-    },
-  )
+  app.post('/messages', { schema: SCHEDULE }, async (request, reply) => {
+    const { message, duplicate } = await create(
+      scheduler,
+      toNewMessage(request.body, now(), checkDestination),
+    )
+    reply.code(duplicate ? 200 : 201).header('location', `${request.publicPath}/v1/messages/${message.id}`)
+    return sendMessage(reply, message, duplicate)
+  })
 
-  app.get(
-    '/messages/:id',
-    {
-      schema: {
-        summary: 'Look at a message',
-        tags: ['messages'],
-        params: IdParams,
-        response: { 200: KnownReply, ...problems },
-      },
-    },
-    async (request, reply) => {
-      return answer(reply, await scheduler.find(request.params.id))
-    },
-  )
+  app.get('/messages/:id', { schema: GET }, async (request, reply) => {
+    return sendMessage(reply, await scheduler.find(request.params.id))
+  })
 
-  app.patch(
-    '/messages/:id',
-    {
-      schema: {
-        summary: 'Change a message that is not yet being delivered, or dead',
-        tags: ['messages'],
-        params: IdParams,
-        headers: IfMatchHeaders,
-        body: PatchBody,
-        response: { 200: MessageReply, ...problems },
-      },
-    },
-    async (request, reply) => {
-      const ifMatch = versionsOf(request.headers['if-match'])
-      const patch = toPatch(request.body, now(), checkDestination)
-      return answer(reply, await scheduler.reschedule(request.params.id, patch, ifMatch))
-    },
-  )
+  app.patch('/messages/:id', { schema: UPDATE }, async (request, reply) => {
+    const ifMatch = versionsOf(request.headers['if-match'])
+    const patch = toPatch(request.body, now(), checkDestination)
+    return sendMessage(reply, await scheduler.reschedule(request.params.id, patch, ifMatch))
+  })
 
-  app.delete(
-    '/messages/:id',
-    {
-      schema: {
-        summary: 'Cancel a message: once answered 204, it is never delivered',
-        tags: ['messages'],
-        params: IdParams,
-        headers: IfMatchHeaders,
-        response: { 204: Type.Null({ description: 'cancelled' }), ...problems },
-      },
-    },
-    async (request, reply) => {
-      await scheduler.cancel(request.params.id, versionsOf(request.headers['if-match']))
-      return reply.code(204).send(null)
-    },
-  )
+  app.delete('/messages/:id', { schema: CANCEL }, async (request, reply) => {
+    await scheduler.cancel(request.params.id, versionsOf(request.headers['if-match']))
+    return reply.code(204).send(null)
+  })
 }
 
-/** Answers a message, as text: past the response schema, which describes it. */
-function answer(reply: FastifyReply, message: KnownMessage, duplicate = false): FastifyReply {
+/** Sends a message as text: past the response schema, which describes it. */
+function sendMessage(reply: FastifyReply, message: KnownMessage, duplicate = false): FastifyReply {
   if (isWhole(message)) reply.header('etag', etagOf(message.version))
   return reply.type(JSON_UTF8).send(messageText(message, duplicate))
 }

@@ -1,44 +1,100 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { TObject } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Lease, LeaseRef, Leases } from '../../../leases/leases.ts'
+import type { Lease, LeaseRef } from '../../../leases/leases.ts'
 import { addJsonParser } from '../../body/json-parser.ts'
 import { parseFields } from '../../body/request-json.ts'
+import { answer, route } from '../../openapi/route.ts'
 import { sendFailure } from '../../plugins/errors.ts'
 import { parseDelay } from '../../validation/time.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
+import type { ApiDeps } from '../deps.ts'
 import { JSON_UTF8 } from '../messages/message-text.ts'
 import { toIso } from '../messages/translate.ts'
-import { Problem } from '../problem.schemas.ts'
 import { sendInDoubt, watchPresence } from './client-presence.ts'
 import {
   AcknowledgeBody,
+  AcknowledgeLost,
   AcknowledgeReply,
   ALL_LOST,
   ClaimBody,
   ClaimReply,
   ExtendBody,
+  ExtendLost,
   ExtendReply,
   QueueParams,
   ReleaseBody,
+  ReleaseLost,
   ReleaseReply,
 } from './schemas.ts'
 
-export interface QueueRoutesOptions {
-  readonly leases: Leases
-  /** how long a lease holds unless a worker says otherwise */
-  readonly lockMs: number
-  /** bytes a body may have */
-  readonly bodyLimit: number
-  /** Redis's clock as last heard of, epoch ms */
-  readonly now: () => number
-}
+type Deps = Pick<ApiDeps, 'leases' | 'lockMs' | 'bodyLimit' | 'now'>
 
-const problems = { '4xx': Problem, '5xx': Problem }
-const tags = ['queues']
+const badBody = (detail: string) => ({
+  status: 400,
+  description: 'malformed JSON, or an invalid field',
+  detail,
+})
+const BAD_CLAIM = badBody('limit: must be 1 to 1000 messages (default 1)')
+const BAD_LEASES = badBody('messages: is missing; it must be an array of 1 to 1000 objects with id and token')
+const allLostAs = (schema: TObject) => ({
+  status: 409,
+  description: 'all leases were lost; nothing was changed',
+  schema,
+})
 
-/** Workers in any language lease messages, and say what became of them. */
-export const queueRoutes: FastifyPluginAsyncTypebox<QueueRoutesOptions> = async (app, options) => {
+const CLAIM = route({
+  operationId: 'claimMessages',
+  tag: 'queues',
+  summary: 'Claim messages from a queue',
+  description:
+    'Leases due messages to one worker: until the lease ends, no other worker gets them. If no message is due, ' +
+    'the request waits up to `waitMs`. A message whose lease ends unacknowledged is leased again, a few times.',
+  params: QueueParams,
+  body: ClaimBody,
+  bodyOptional: true,
+  response: { 200: answer('the claimed messages; empty if none became due', ClaimReply) },
+  fails: [BAD_CLAIM],
+})
+
+const ACKNOWLEDGE = route({
+  operationId: 'acknowledgeMessages',
+  tag: 'queues',
+  summary: 'Acknowledge messages',
+  description: 'Marks leased messages as delivered. They are never leased again.',
+  params: QueueParams,
+  body: AcknowledgeBody,
+  response: { 200: answer('how many were acknowledged, and the lost leases', AcknowledgeReply) },
+  fails: [BAD_LEASES, allLostAs(AcknowledgeLost)],
+})
+
+const RELEASE = route({
+  operationId: 'releaseMessages',
+  tag: 'queues',
+  summary: 'Release (nack) messages',
+  description:
+    'Their deliveries failed. Each is leased again after `delay` or, by default, after the back-off of its ' +
+    'retry policy; without attempts left it becomes a dead letter.',
+  params: QueueParams,
+  body: ReleaseBody,
+  response: { 200: answer('how many were released, and the lost leases', ReleaseReply) },
+  fails: [BAD_LEASES, allLostAs(ReleaseLost)],
+})
+
+const EXTEND = route({
+  operationId: 'extendMessages',
+  tag: 'queues',
+  summary: 'Extend leases',
+  description: 'The leases end `lockMs` from now, however much time was left.',
+  params: QueueParams,
+  body: ExtendBody,
+  response: { 200: answer('how many leases were extended, and the lost leases', ExtendReply) },
+  fails: [BAD_LEASES, allLostAs(ExtendLost)],
+})
+
+/** Workers lease messages, and acknowledge, release or extend them. */
+export const queueRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options) => {
   const { leases, now } = options
   const allWaiting = new Set<AbortController>()
   let closing = false
@@ -56,13 +112,7 @@ export const queueRoutes: FastifyPluginAsyncTypebox<QueueRoutesOptions> = async 
   app.post(
     '/queues/:queue/claim',
     {
-      schema: {
-        summary: 'Claim messages from a queue',
-        tags,
-        params: QueueParams,
-        body: ClaimBody,
-        response: { 200: ClaimReply, ...problems },
-      },
+      schema: CLAIM,
       preValidation: async (request) => {
         if (request.body === undefined) request.body = {}
       },
@@ -93,68 +143,32 @@ export const queueRoutes: FastifyPluginAsyncTypebox<QueueRoutesOptions> = async 
     },
   )
 
-  app.post(
-    '/queues/:queue/acknowledge',
-    {
-      schema: {
-        summary: 'Acknowledge messages that were claimed',
-        tags,
-        params: QueueParams,
-        body: AcknowledgeBody,
-        response: { 200: AcknowledgeReply, ...problems },
-      },
-    },
-    async (request, reply) => {
-      const refs = distinct(request.body.messages)
-      const lost = await leases.acknowledge(refs, request.onlyQueue)
-      if (lost.length === refs.length) return allLost(request, reply, { acknowledged: 0, lost })
-      return { acknowledged: refs.length - lost.length, lost }
-    },
-  )
+  app.post('/queues/:queue/acknowledge', { schema: ACKNOWLEDGE }, async (request, reply) => {
+    const refs = distinct(request.body.messages)
+    const lost = await leases.acknowledge(refs, request.onlyQueue)
+    if (lost.length === refs.length) return allLost(request, reply, { acknowledged: 0, lost })
+    return { acknowledged: refs.length - lost.length, lost }
+  })
 
-  app.post(
-    '/queues/:queue/release',
-    {
-      schema: {
-        summary: 'Hand messages back that were claimed',
-        tags,
-        params: QueueParams,
-        body: ReleaseBody,
-        response: { 200: ReleaseReply, ...problems },
-      },
-    },
-    async (request, reply) => {
-      const { messages, delay } = request.body
-      const refs = distinct(messages)
-      const lost = await leases.release(
-        refs,
-        delay === undefined ? null : delayOf(delay, now()),
-        request.onlyQueue,
-      )
-      if (lost.length === refs.length) return allLost(request, reply, { released: 0, lost })
-      return { released: refs.length - lost.length, lost }
-    },
-  )
+  app.post('/queues/:queue/release', { schema: RELEASE }, async (request, reply) => {
+    const { messages, delay } = request.body
+    const refs = distinct(messages)
+    const lost = await leases.release(
+      refs,
+      delay === undefined ? null : delayOf(delay, now()),
+      request.onlyQueue,
+    )
+    if (lost.length === refs.length) return allLost(request, reply, { released: 0, lost })
+    return { released: refs.length - lost.length, lost }
+  })
 
-  app.post(
-    '/queues/:queue/extend',
-    {
-      schema: {
-        summary: 'Go on leasing messages that were claimed',
-        tags,
-        params: QueueParams,
-        body: ExtendBody,
-        response: { 200: ExtendReply, ...problems },
-      },
-    },
-    async (request, reply) => {
-      const { messages, lockMs = options.lockMs } = request.body
-      const refs = distinct(messages)
-      const lost = await leases.extend(refs, lockMs, request.onlyQueue)
-      if (lost.length === refs.length) return allLost(request, reply, { extended: 0, lost })
-      return { extended: refs.length - lost.length, lost }
-    },
-  )
+  app.post('/queues/:queue/extend', { schema: EXTEND }, async (request, reply) => {
+    const { messages, lockMs = options.lockMs } = request.body
+    const refs = distinct(messages)
+    const lost = await leases.extend(refs, lockMs, request.onlyQueue)
+    if (lost.length === refs.length) return allLost(request, reply, { extended: 0, lost })
+    return { extended: refs.length - lost.length, lost }
+  })
 }
 
 const hasNoBody = (headers: IncomingHttpHeaders) =>

@@ -1,0 +1,39 @@
+import type { Leases } from '../../leases/leases.ts'
+import type { ServerInfo } from '../../membership/membership.ts'
+import type { Bulk } from '../../messages/bulk.ts'
+import type { DeadLetters } from '../../messages/dead-letters.ts'
+import type { Page, PageQuery } from '../../messages/listing.ts'
+import type { Bucket } from '../../messages/overview.ts'
+import type { Scheduler } from '../../messages/scheduler.ts'
+import type { Totals } from '../../observability/metrics.ts'
+import type { CheckDestination } from './messages/translate.ts'
+
+/** What the routes of the API work with. A resource takes the part that it needs, by Pick. */
+export interface ApiDeps {
+  readonly scheduler: Scheduler
+  readonly bulk: Bulk
+  readonly deadLetters: DeadLetters
+  readonly leases: Leases
+  readonly checkDestination: CheckDestination
+  readonly listPage: (query: PageQuery) => Promise<Page>
+  readonly forecast: (args: { from: number; to: number; bucketMs: number }) => Promise<Bucket[]>
+  readonly totals: () => Promise<Totals>
+  readonly servers: () => Promise<ServerInfo[]>
+  /** the streams with messages, each with its keys, one per shard */
+  readonly streams: () => Promise<{ name: string; keys: string[] }[]>
+  /** the number of shards that may hold messages */
+  readonly shards: () => number
+  readonly redisFacts: () => Promise<{
+    version: string | null
+    usedMemoryBytes: number | null
+    maxMemoryBytes: number | null
+  }>
+  /** Redis's clock as last read, epoch ms */
+  readonly now: () => number
+  /** how long a lease lasts by default, ms */
+  readonly lockMs: number
+  /** the largest body of a message, bytes */
+  readonly bodyLimit: number
+  /** the largest JSON batch, bytes */
+  readonly batchBodyLimit: number
+}

@@ -1,13 +1,13 @@
 import type { Draft } from './group-commit.ts'
 
 /**
- * What one script call takes at most, which keeps it to some milliseconds of Redis: in parts of what a message without
- * tags and lane costs, 3 µs on a quiet machine.
+ * What one script call takes at most, in units of what a message without tags and lane costs Redis: it keeps a call to
+ * some milliseconds, also where every message is entered in indexes that no other has.
  */
 const CALL_COST = 1_000
 /** of an index that no message of the call before it is entered in, and of one that has such a message */
-const INDEX_COST = 1
-const ENTRY_COST = 0.25
+const INDEX_COST = 2
+const ENTRY_COST = 0.5
 const CALL_CHARACTERS = 1_048_576
 
 /** Splits what is to be stored into calls that each keep to the budget, in order; one message at least a call. */

@@ -9,6 +9,8 @@ const WANTED = Number(process.env.CARILLON_TEST_BROKEN_CONNECTIONS ?? 400)
 const WITHIN_MS = 25_000 + WANTED * 10
 const SERVERS = 3
 const CLIENTS = 40
+/** Of how many messages a batch is, and of how many clients one sends batches: more where more are wanted. */
+const [BATCH, BATCHES_ONE_IN] = WANTED < 10_000 ? [10, 8] : [100, 2]
 /** A connection carries at most so many bytes each way: some calls, of which the first bring all scripts, then it is cut. */
 const MOST_BYTES = 200_000
 /** So many connections are to have been cut, at least. */
@@ -42,13 +44,13 @@ function startClients(fleet: Fleet) {
     while (!stopped) {
       const server = fleet.servers[nth % fleet.servers.length]
       if (server === undefined) return
-      if (nth % 8 !== 0) {
+      if (nth % BATCHES_ONE_IN !== 0) {
         const each = message()
         const { status, body } = await server.call('POST', '/v1/messages', each)
         note(each.payload, status, body.id)
         continue
       }
-      const messages = Array.from({ length: 10 }, message)
+      const messages = Array.from({ length: BATCH }, message)
       const { body } = await server.call<{ results?: { id?: string; status: number }[] }>(
         ...(['POST', '/v1/messages/batch', { messages }] as const),
       )

@@ -131,7 +131,9 @@ export async function startFleet({
           return wanted.size === 0
         },
         timeoutMs,
-      )
+      ).catch((error: unknown) => {
+        throw new Error(`missing: ${wanted.size}, such as ${[...wanted].slice(0, 5)}`, { cause: error })
+      })
     },
   }
 }

@@ -1,25 +1,14 @@
-import { describe, expect, inject, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { SchedulerError } from '../../../src/domain/errors.ts'
 import { encodeRecordBody } from '../../../src/domain/message.ts'
 import { connect } from '../../../src/store/connect.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
 import { createMessageScripts } from '../../../src/store/scripts/message-scripts.ts'
 import { createScripts } from '../../../src/store/scripts/scripts.ts'
-import { describeDeadLetters } from '../../contract/dead-letters.contract.ts'
-import { describeLanes } from '../../contract/lanes.contract.ts'
-import { describeReleases } from '../../contract/releases.contract.ts'
-import { describeScripts } from '../../contract/scripts.contract.ts'
-import { describeStreams } from '../../contract/streams.contract.ts'
 import { WIDE } from '../../support/acts.ts'
 import { freshCall } from '../../support/fresh-call.ts'
 import { startRedis } from '../../support/redis.ts'
 import { delivered, mainRoom, SETTINGS } from '../../support/retention.ts'
-
-describeScripts('one Redis', () => inject('redisUrl'), 0)
-describeLanes('one Redis', () => inject('redisUrl'), 0)
-describeReleases('one Redis', () => inject('redisUrl'), 0)
-describeDeadLetters('one Redis', () => inject('redisUrl'), 0)
-describeStreams('one Redis', () => inject('redisUrl'), 0)
 
 describe('a full Redis', () => {
   it('takes no more messages but can still be emptied', async () => {

@@ -1,0 +1,22 @@
+import { describeAcknowledgeAndExtend } from './acknowledge-and-extend.contract.ts'
+import { describeClaim } from './claim.contract.ts'
+import { describeDeadLetters } from './dead-letters.contract.ts'
+import { describeLaneClaims } from './lane-claims.contract.ts'
+import { describeLanes } from './lanes.contract.ts'
+import { describeReleases } from './releases.contract.ts'
+import { describeRetries } from './retries.contract.ts'
+import { describeSchedule } from './schedule.contract.ts'
+import { describeStreams } from './streams.contract.ts'
+
+/** Every contract of the scripts on a message's way: scheduled, claimed, delivered or dead. */
+export const CLAIMS = [
+  describeSchedule,
+  describeClaim,
+  describeLanes,
+  describeLaneClaims,
+  describeRetries,
+  describeReleases,
+  describeAcknowledgeAndExtend,
+  describeDeadLetters,
+  describeStreams,
+]

@@ -1,0 +1,20 @@
+import { describeChanges } from './change.contract.ts'
+import { describeForecastAndCount } from './forecast-and-count.contract.ts'
+import { describeHeartbeat } from './heartbeat.contract.ts'
+import { describeHistory } from './history.contract.ts'
+import { describeIds } from './ids.contract.ts'
+import { describeNotAfter } from './not-after.contract.ts'
+import { describeQueries } from './query.contract.ts'
+import { describeTags } from './tags.contract.ts'
+
+/** Every contract of the scripts that look at messages and change them. */
+export const MESSAGES = [
+  describeIds,
+  describeTags,
+  describeNotAfter,
+  describeHistory,
+  describeQueries,
+  describeChanges,
+  describeForecastAndCount,
+  describeHeartbeat,
+]

@@ -1,0 +1,34 @@
+import { expect } from 'vitest'
+import type { Release } from '../../src/store/scripts/scripts.ts'
+import { claim, scoreOf } from './acts.ts'
+import { checkKeys } from './invariants.ts'
+import type { ScriptWorld } from './script-world.ts'
+
+export const failed = (
+  token: string,
+  id: string,
+  said: Partial<Extract<Release, { why: 'failed' }>> = {},
+): Release => ({
+  ...{ id, token, why: 'failed', retryAfterMs: 0, reason: 'timeout', report: '', ...said },
+})
+
+export const release = (w: ScriptWorld, ...releases: Release[]) => w.scripts.release(w.shard, releases)
+
+/** Claims a message, ends the claim so, and asserts after how long it is due again, up to the time that this takes. */
+export async function waits(
+  w: ScriptWorld,
+  id: string,
+  make: (token: string) => Release,
+  ms: number,
+): Promise<void> {
+  const claimed = await claim(w)
+  expect(claimed.ids).toEqual([id])
+  const before = await w.now()
+  expect(await release(w, make(claimed.token))).toEqual({ words: ['released'], trimmed: 0 })
+  const after = await w.now()
+  const dueAt = await scoreOf(w, id)
+  expect(dueAt).toBeGreaterThanOrEqual(before + ms)
+  expect(dueAt).toBeLessThanOrEqual(after + ms)
+  await checkKeys(w)
+  w.pass(Math.max(0, dueAt - after))
+}

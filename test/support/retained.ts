@@ -1,0 +1,26 @@
+import type { Retention } from '../../src/store/define-script.ts'
+import { claim, deliver, HOUR_MS, put } from './acts.ts'
+import { RETENTION, SETTINGS } from './retention.ts'
+import type { ScriptWorld } from './script-world.ts'
+
+/** Puts a message, whose id says so, into each state there is. */
+export async function oneOfEach(w: ScriptWorld): Promise<void> {
+  await put(w, 'delivered')
+  await deliver(w)
+  const now = await w.now()
+  for (const [id, onLate] of [
+    ['dropped', 'drop'],
+    ['dead', 'dead-letter'],
+  ] as const) {
+    await put(w, id, { due: { at: now - 10_000 }, options: { notAfter: now - 10_000, onLate } })
+  }
+  await claim(w)
+  await put(w, 'claimed')
+  await claim(w)
+  await put(w, 'scheduled', { due: { at: now + HOUR_MS } })
+}
+
+export const keeping = (retention: Partial<Retention>) => ({
+  ...SETTINGS,
+  retention: { ...RETENTION, ...retention },
+})

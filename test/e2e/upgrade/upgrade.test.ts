@@ -25,6 +25,8 @@ async function fillWithEverything({ receiverUrl, pulled }: UpgradeScene, server:
   const onceOnly = { destination: hook('/gone'), retry: { attempts: 1 } }
   const sentDelivered = everyKind(Date.now(), 'delivered', receiverUrl)
   const delivered = await sendAll(server, sentDelivered)
+  const echo = async (time: number) => (await server.post(time, 'hello')).body.id ?? ''
+  delivered.push(await echo(await server.soon()))
   const dead = await sendAll(
     server,
     [1, 2].map((payload) => ({ payload, ...onceOnly, tags: ['dead'] })),
@@ -49,7 +51,7 @@ async function fillWithEverything({ receiverUrl, pulled }: UpgradeScene, server:
 
   const later = Date.now() + HOUR_MS
   const sentKept = everyKind(later, 'kept', receiverUrl)
-  const kept = await sendAll(server, sentKept)
+  const kept = [...(await sendAll(server, sentKept)), await echo(later)]
   const cancelled = await sendAll(
     server,
     everyKind(later, 'cancelled', receiverUrl).filter(({ id }) => id),

@@ -53,12 +53,23 @@ export async function setUpgradeScene(redisUrl: string): Promise<UpgradeScene> {
   }
 }
 
-/** Waits until all of these messages have a status. */
-export const untilAll = (server: Service, ids: readonly string[], status: string): Promise<void> =>
-  until(`${ids.length} messages are ${status}`, async () => {
-    const found = await Promise.all(ids.map((id) => server.call<Body>('GET', `/v1/messages/${id}`)))
-    return found.every(({ body }) => body.status === status)
+/** Waits until each of these messages has one of some statuses; what `meanwhile` does is done before each look. */
+export async function untilAll(
+  server: Service,
+  ids: readonly string[],
+  statuses: readonly string[],
+  meanwhile: () => Promise<unknown> = async () => undefined,
+): Promise<void> {
+  let open = ids
+  await until(`${ids.length} messages are ${statuses.join(' or ')}`, async () => {
+    await meanwhile()
+    const found = await Promise.all(
+      open.slice(0, 50).map((id) => server.call<Body>('GET', `/v1/messages/${id}`)),
+    )
+    open = open.filter((_, i) => !statuses.includes(String(found[i]?.body.status)))
+    return open.length === 0
   })
+}
 
 /** Checks that messages came once, and again only where a server was killed that had claimed them. */
 export async function expectOnce(

@@ -83,8 +83,8 @@ describe('While an older version and this one share a Redis', () => {
         pulled.push(...(await pullAll(old, current)), ...(await pullAll(current, old)))
         return pulled.length >= 4
       })
-      await untilAll(old, all, 'delivered')
-      await untilAll(current, all, 'delivered')
+      await untilAll(old, all, ['delivered'])
+      await untilAll(current, all, ['delivered'])
       await expectOnce(scene, all)
       const came = await scene.arrivals()
       const contentsOf = (id: string) => came.flatMap((each) => (each.id === id ? [each.content] : []))
@@ -121,14 +121,8 @@ describe('While an older version and this one share a Redis', () => {
       const server = newer[0] as Service
       const ids = (...places: string[]) =>
         [...traffic.accepted].flatMap(([id, { to }]) => (places.includes(to) ? [id] : []))
-      await until('all have come to their end', async () => {
-        await traffic.pull()
-        const answers = await Promise.all(
-          [...traffic.accepted.keys()].map((id) => server.call('GET', `/v1/messages/${id}`)),
-        )
-        return answers.every(({ body }) => ['delivered', 'dead'].includes(body.status))
-      })
-      await untilAll(server, ids('console', 'webhook', 'stream', 'pull'), 'delivered')
+      await untilAll(server, [...traffic.accepted.keys()], ['delivered', 'dead'], traffic.pull)
+      await untilAll(server, ids('console', 'webhook', 'stream', 'pull'), ['delivered'])
       await expectOnce(scene, ids('console', 'webhook', 'stream'), claimed)
       expect(received.length).toBeGreaterThan(0)
       expect(await fleet.findings()).toEqual([])

@@ -63,9 +63,9 @@ async function fillWithEverything({ receiverUrl, pulled }: UpgradeScene, server:
     pulled.push(...(await pullAll(server, server)))
     return pulled.length === 2
   })
-  await untilAll(server, delivered, 'delivered')
-  await untilAll(server, dropped, 'dropped')
-  await untilAll(server, dead, 'dead')
+  await untilAll(server, delivered, ['delivered'])
+  await untilAll(server, dropped, ['dropped'])
+  await untilAll(server, dead, ['dead'])
   await until('it waits for its second attempt', async () => {
     const { body } = await server.call('GET', `/v1/messages/${backingOff}`)
     return body.status === 'scheduled' && body.attempts === 1
@@ -199,7 +199,7 @@ async function expectChangesWork(
     scene.pulled.push(...(await pullAll(one, other)))
     return scene.pulled.filter(({ id }) => kept.includes(id)).length === 2
   })
-  await untilAll(other, [...kept, redriven, backingOff], 'delivered')
+  await untilAll(other, [...kept, redriven, backingOff], ['delivered'])
   await expectOnce(scene, kept)
   const came = await scene.arrivals()
   const contentsOf = (id: string) => came.flatMap((each) => (each.id === id ? [each.content] : []))
@@ -222,7 +222,7 @@ it('What an older version has stored is found, delivered, cancelled and redriven
 
   scene.mend()
   const newer = [await fleet.add(), await fleet.add()] as const
-  await untilAll(newer[0], [...due, ...hanging], 'delivered')
+  await untilAll(newer[0], [...due, ...hanging], ['delivered'])
   await expectOnce(scene, due, claimed)
   for (const id of hanging) {
     const requests = scene.received.filter(({ headers }) => headers['webhook-id'] === id)

@@ -1,8 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 
-export const CA_FILE_FORM =
-  'a file of one or more certificates in PEM form, by which those of Redis are judged'
+export const CA_FILE_FORM = 'a file with one or more certificates in PEM format'
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g
 

@@ -36,8 +36,9 @@ export interface TargetSettings {
 }
 
 export const REDIS_URL_FORMS =
-  'redis://[user:password@]host:port[/db], rediss://..., unix:///path/to.sock[?db=n], ' +
-  'several comma-separated nodes for a cluster, or redis+sentinel://[user:password@]host:port,host:port/name[/db], with rediss+sentinel:// for TLS; user and password are those of Redis, and of sentinels that want some'
+  'redis://[user:password@]host:port[/db]; rediss://... with TLS; unix:///path/to.sock[?db=n]; ' +
+  'several comma-separated nodes for a Redis Cluster; redis+sentinel://[user:password@]host:port,host:port/name[/db]; ' +
+  'rediss+sentinel://... with TLS to sentinels and Redis'
 
 /**
  * Reads a `REDIS_URL`.

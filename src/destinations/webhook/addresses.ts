@@ -13,8 +13,8 @@ export interface AllowList {
 }
 
 export const WEBHOOK_ALLOW_FORM =
-  'CIDRs, addresses and host names, comma-separated, such as 10.0.0.0/8,[fd00::1],hooks.internal; a host name stands ' +
-  'without scheme and port'
+  'CIDRs, addresses and host names without scheme and port, comma-separated, such as ' +
+  '10.0.0.0/8,[fd00::1],hooks.internal'
 
 /**
  * Reads the setting WEBHOOK_ALLOW; empty text allows nothing more.

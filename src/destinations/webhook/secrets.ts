@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 
-export const WEBHOOK_SECRETS_FORM = 'whsec_ and base64 of 24 to 64 bytes, comma-separated; each of them signs'
+export const WEBHOOK_SECRETS_FORM = 'whsec_ and the base64 text of 24 to 64 bytes, comma-separated'
 
 const PREFIX = 'whsec_'
 const FEWEST_BYTES = 24

@@ -15,8 +15,8 @@ export interface ApiKey {
 }
 
 export const API_KEYS_FORM =
-  'name:sha256:scopes, comma-separated; name is 1 to 64 of A-Z a-z 0-9 . _ -, sha256 the 64 hex digits of the ' +
-  'SHA-256 of the key, scopes any of read, write, pull and pull:<queue>, joined by +; `npm run key -- NAME write` makes one'
+  'name:sha256:scopes, comma-separated; name: 1 to 64 of A-Z a-z 0-9 . _ -; sha256: the SHA-256 of the key as 64 hex ' +
+  'digits; scopes: read, write, pull and pull:<queue>, joined by +; `npm run key -- NAME write` makes a key'
 
 /** So that a scanner for secrets can tell a key that strayed into a repository or a log. */
 const KEY_PREFIX = 'carillon_'

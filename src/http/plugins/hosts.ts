@@ -7,9 +7,10 @@ export interface Authority {
 }
 
 export const ALLOWED_HOSTS_FORM =
-  'host names and addresses, each with a port or without, comma-separated, such as carillon.internal,[fd00::1]:3000'
+  'host names and addresses, with or without a port, comma-separated, such as carillon.internal,[fd00::1]:3000'
 export const CORS_ORIGINS_FORM =
-  'origins, comma-separated, such as https://app.example.com: a scheme (http or https), a host and a port if needed'
+  'origins (http or https, a host, and a port if it is not the default), comma-separated, such as ' +
+  'https://app.example.com'
 
 const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{0,5}))?$/i
 const LAST_PORT = 65_535

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import { readConfig } from '../../../src/server/config.ts'
 import { keysOf } from '../../../src/store/keys.ts'
 import { startFleet } from '../../support/fleet.ts'
 import { readPage } from '../../support/markdown.ts'
@@ -35,18 +34,6 @@ describe('the reference', () => {
       .map((cell) => cell.replace(/<\w+>$/, ''))
     expect(listed.sort()).toEqual([...written, '{carillon:n}:scheduled_messages:'].sort())
     expect(forStreams).toBe('{carillon:7}:scheduled_messages:stream')
-  })
-
-  it('lists the default of every setting that has one', () => {
-    const rows = readPage('docs/reference/settings.md').prose.flatMap((line) => {
-      const [, name = '', value = ''] = /^\| `(\w+)` \| ([^|]+) \|/.exec(line) ?? []
-      return name === '' ? [] : [[name, value.replaceAll('`', '')]]
-    })
-    const documented = Object.fromEntries(rows) as Record<string, string>
-    const { SHARDS, ...defaults } = readConfig({})
-    for (const [name, value] of Object.entries(defaults))
-      expect(`${name} ${documented[name]}`).toBe(`${name} ${value}`)
-    expect(documented.SHARDS).toBe(`${SHARDS}; on a cluster 16`)
   })
 
   it('defines each term of the glossary once, in order', () => {

@@ -54,7 +54,7 @@ describe('the settings', () => {
     const read = () => readConfig({ PORT: '-1', CLAIM_BATCH: '0', LOCK_TTL_MS: '1e4', ROLES: 'api,api' })
     expect(read).toThrow(ConfigError)
     expect(read).toThrow(
-      /^PORT is "-1"; allowed: [^;]+; LOCK_TTL_MS is "1e4"; .*; CLAIM_BATCH is "0"; .*; ROLES is "api,api"; [^\n]+$/,
+      /^PORT is "-1"; allowed: [^;]+; ROLES is "api,api"; .*; LOCK_TTL_MS is "1e4"; .*; CLAIM_BATCH is "0"; [^\n]+$/,
     )
   })
 

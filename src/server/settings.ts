@@ -12,6 +12,7 @@ import {
 import { parseTrustedProxies, TRUST_PROXY_FORM } from '../http/plugins/trusted-proxies.ts'
 import { CA_FILE_FORM, readCaFile } from '../store/ca-file.ts'
 import { parseRedisUrl, REDIS_URL_FORMS } from '../store/redis-url.ts'
+import { MOST_SHARDS } from '../store/scripts/shard-counts.ts'
 
 /** What a setting's schema says of it: everything that is known of a setting is written once, below. */
 export interface SettingFacts {
@@ -102,10 +103,10 @@ export const SETTINGS = Type.Object({
     allowed: '1 to 64 of A-Z a-z 0-9 . _ -',
     description: 'first part of all key names. Several schedulers can share one Redis',
   }),
-  SHARDS: setting(Type.Integer({ minimum: 1, maximum: 1024 }), {
+  SHARDS: setting(Type.Integer({ minimum: 1, maximum: MOST_SHARDS }), {
     default: 1,
     clusterDefault: 16,
-    allowed: 'a whole number from 1 to 1024',
+    allowed: `a whole number from 1 to ${MOST_SHARDS}`,
     description:
       'groups of keys that messages are spread over. It can be raised while servers run, and never lowered',
   }),

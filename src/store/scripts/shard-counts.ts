@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Cluster, Redis } from 'ioredis'
+import { SchedulerError } from '../../domain/errors.ts'
 import { withinTime } from '../../runtime/time-limit.ts'
 import { defineScript, type ScriptsOptions } from '../define-script.ts'
 import { dataIdKeyOf, shardCountsKeyOf } from '../keys.ts'
@@ -11,6 +12,8 @@ import { toSchedulerError } from '../redis-errors.ts'
  * less.
  */
 export const RAISED_AFTER_MS = 30_000
+
+export const MOST_SHARDS = 1_024
 
 export interface ShardCount {
   readonly count: number
@@ -34,7 +37,7 @@ interface RaisedShards extends ShardCounts {
  * Raises the number of shards that Redis has recorded, unless it is as large.
  *
  * @returns the numbers as they now are
- * @throws as defineScript says
+ * @throws as defineScript says; SchedulerError STORE_REFUSED if what Redis has recorded is no list of numbers
  * @see lua/cluster/shards.lua
  */
 export type RaiseShards = (count: number) => Promise<RaisedShards>
@@ -46,13 +49,21 @@ export function createRaiseShards(
   const shards = defineScript(client, 'shards')
   let knownId = ''
   return async (count) => {
-    const keys = [shardCountsKeyOf(namespace), dataIdKeyOf(namespace)]
+    const key = shardCountsKeyOf(namespace)
+    const keys = [key, dataIdKeyOf(namespace)]
     const newId = randomBytes(12).toString('base64url')
     const reply = shards(...keys, clockOffsetMs(), count, RAISED_AFTER_MS, knownId, newId)
-    const [now, counts, dataId] = await withinTime(reply)
+    const [now, text, dataId] = await withinTime(reply)
+    const counts = parseShardCounts(String(text))
+    if (counts === undefined) {
+      throw new SchedulerError(
+        'STORE_REFUSED',
+        `the key ${key} holds no shard counts: ${JSON.stringify(text)}`,
+      )
+    }
     const areOthers = knownId !== '' && knownId !== dataId
     knownId = String(dataId)
-    return { now: Number(now), counts: parseShardCounts(String(counts)), areOthers }
+    return { now: Number(now), counts, areOthers }
   }
 }
 
@@ -64,14 +75,22 @@ export function createReadShardCounts(client: Redis | Cluster, namespace: string
     const text = await client.get(shardCountsKeyOf(namespace)).catch((error: unknown) => {
       throw toSchedulerError('get', error)
     })
-    return text !== null && /^\d{1,4}(,\d{1,4}(@\d{1,15})?)*$/.test(text) ? parseShardCounts(text) : undefined
+    return parseShardCounts(text ?? '')
   }
 }
 
-/** @param text e.g. "1,16,32@1795487896890" */
-function parseShardCounts(text: string): ShardCount[] {
-  return text.split(',').map((entry) => {
-    const [count, from = 0] = entry.split('@').map(Number)
-    return { count: count ?? 0, from }
+const FORM = /^\d{1,4}(,\d{1,4}(@\d{1,15})?)*$/
+
+/**
+ * @param text e.g. "1,16,32@1795487896890"
+ * @returns undefined unless the numbers rise, from 1 or more to MOST_SHARDS or less
+ */
+function parseShardCounts(text: string): ShardCount[] | undefined {
+  if (!FORM.test(text)) return undefined
+  const counts = text.split(',').map((entry) => {
+    const [count = 0, from = 0] = entry.split('@').map(Number)
+    return { count, from }
   })
+  const isRising = counts.every(({ count }, i) => count > (counts[i - 1]?.count ?? 0))
+  return isRising && counts.every(({ count }) => count <= MOST_SHARDS) ? counts : undefined
 }

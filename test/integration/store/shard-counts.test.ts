@@ -1,6 +1,10 @@
 import { expect, inject, it } from 'vitest'
 import { shardCountsKeyOf } from '../../../src/store/keys.ts'
-import { createRaiseShards, RAISED_AFTER_MS } from '../../../src/store/scripts/shard-counts.ts'
+import {
+  createRaiseShards,
+  createReadShardCounts,
+  RAISED_AFTER_MS,
+} from '../../../src/store/scripts/shard-counts.ts'
 import { useScripts } from '../../support/script-world.ts'
 
 const world = useScripts(() => inject('redisUrl'))
@@ -61,3 +65,15 @@ it('numbers that were recorded without a time are those that were always used', 
   ])
   expect((await raising()(20)).counts[2]?.count).toBe(20)
 })
+
+it.each(['16,8', 'x,16', '0,16', '1,1025', '1,,16', '16@', '4,4'])(
+  'recorded numbers %j are refused, with the key and its text, and are not used',
+  async (text) => {
+    const { client, namespace } = world()
+    await client.set(shardCountsKeyOf(namespace), text)
+    await expect(raising()(1)).rejects.toThrow(
+      `the key ${shardCountsKeyOf(namespace)} holds no shard counts: "${text}"`,
+    )
+    expect(await createReadShardCounts(client, namespace)()).toBeUndefined()
+  },
+)

@@ -1,0 +1,28 @@
+import { randomUUID } from 'node:crypto'
+import { inject } from 'vitest'
+import { encodeRecordBody } from '../../src/domain/message.ts'
+import { createGroupCommit, type Draft } from '../../src/messages/group-commit.ts'
+import { createRedisClock } from '../../src/store/redis-clock.ts'
+import type { Scripts } from '../../src/store/scripts/scripts.ts'
+import { noteMetrics } from './noted-metrics.ts'
+import { useScripts } from './script-world.ts'
+
+const world = useScripts(() => inject('redisUrl'))
+
+export const draft = (dueAt: number): Draft => ({
+  due: { at: dueAt },
+  future: true,
+  body: encodeRecordBody('"x"'),
+})
+
+export const commitTo = (
+  scripts: Pick<Scripts, 'schedule'>,
+  onHead: (shard: number, inMs: number) => void = () => undefined,
+  shards: number | (() => number) = 1,
+  probe: (shard: number) => Promise<unknown> = (shard) => world().messageScripts.streams(shard),
+) =>
+  createGroupCommit({
+    ...{ scripts, clock: createRedisClock(), onHead, probe, nextToken: randomUUID },
+    shards: typeof shards === 'number' ? () => shards : shards,
+    metrics: noteMetrics().metrics,
+  })

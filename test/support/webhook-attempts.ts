@@ -1,0 +1,23 @@
+import net, { type AddressInfo } from 'node:net'
+import { expect } from 'vitest'
+import type { LookupAll } from '../../src/destinations/webhook/guarded-lookup.ts'
+
+/** What is kept of an attempt, where a test is not about it. */
+export const attempt = { at: expect.any(Number), claim: 17, durationMs: expect.any(Number) }
+
+/** Where nobody listens any more. */
+export async function closedPort(): Promise<number> {
+  const server = net.createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+export const answering =
+  (...addresses: string[]): LookupAll =>
+  (_hostname, _options, callback) =>
+    callback(
+      null,
+      addresses.map((address) => ({ address, family: net.isIP(address) })),
+    )

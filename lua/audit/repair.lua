@@ -25,8 +25,8 @@
 -- ARGV[7]  shard            integer  named in what is published
 -- ARGV[8]  known_for_ms     integer  how long a finished client-made id stays known, where that has no end
 -- ARGV[9]  part             string   a collection as audit-page has them, or a part as audit-keys has them
--- ARGV[10]  name             string   which lane or tag; "" for the others
--- ARGV[11..]                string   names of findings: ids of messages, lanes or streams, each once
+-- ARGV[10] name             string   which lane or tag; "" for the others
+-- ARGV[11..] about          string   the name of a finding: id of a message, a lane or a stream; each once
 --
 -- Returns  a word per name: "mended", "left" where mending is not safe, "sound" where nothing is wrong any more
 -- Writes   only for names of which something is wrong at this moment; publishes for each lane that has a new first message

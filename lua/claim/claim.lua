@@ -37,7 +37,9 @@
 -- ARGV[19] host_slots       integer  at most from each host's lane that is not named below; 0 leaves out hosts
 -- ARGV[20] reserve          integer  slots of which a host gets more only while it has fewer than are left, unless it
 --                                    is the only one there is
--- ARGV[21..]                two per lane: its name, and how many messages at most from it
+-- ARGV[21..]                two per lane that has a limit of its own:
+--            lane
+--            room  how many messages at most from it
 --
 -- All in all it returns fewer once their records pass 4 MiB, or if they are much work (lib/work.lua).
 --

@@ -6,7 +6,9 @@
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id, in the shard's slot
 -- ARGV[3]  lock_ms          integer  how long the locks last, from now
--- ARGV[4..]                 two per message: id, each once, and the token that claim was called with
+-- ARGV[4..]                 two per message:
+--            id     each once
+--            token  the token that claim was called with
 --
 -- Returns  the ids whose claim is no longer this token's; empty when all were extended
 -- Writes   only for owned ids; a clock that was set back is heeded first

@@ -1,8 +1,8 @@
 #!lua flags=no-writes
 -- permissions: what the user of this connection may not do of all that the service does.
 --
--- KEYS[1]  key    any   a key of a shard, so that a cluster asks the node that holds it
--- ARGV[1]  calls  JSON  list of calls, each a list of a command and its arguments, "KEYS[1]" standing for the key
+-- KEYS[1]  messages  hash  message id -> record; so that a cluster asks the node that holds it
+-- ARGV[1]  calls     JSON  list of calls, each a list of a command and its arguments, "KEYS[1]" standing for the key
 --
 -- Returns  the places of the calls that Redis would refuse, from 1; it makes none of them
 -- Writes   nothing

@@ -8,7 +8,7 @@
 -- KEYS[5]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[6]  messages   hash  message id -> record
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
--- ARGV[2..]                 lanes of hosts that are full
+-- ARGV[2..] full_lane       string   lane of a host that is full
 --
 -- Returns  {scheduled, claimed, dead, stranded, overdue, late}: four counts, stranded being the records beyond those of
 --          the other three; for how many ms the first message has been overdue; and the same without what only waits for a

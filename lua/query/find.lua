@@ -12,7 +12,7 @@
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
 -- ARGV[3]  history_ttl_ms   integer  how long outcomes are kept
--- ARGV[4..]                 id
+-- ARGV[4..] id              string
 --
 -- Returns  {state, score, record, attempts, failures, ...}, five per id:
 --            "scheduled", when next due, record, attempts, failures

@@ -17,7 +17,7 @@
 -- ARGV[4]  history_ttl_ms   integer  how long outcomes are kept
 -- ARGV[5]  if_match         string   versions accepted, comma-separated; "" or "*" for any
 -- ARGV[6]  states           string   "scheduled", "dead" or "stranded" (lib/find.lua), comma-separated
--- ARGV[7..]                 id
+-- ARGV[7..] id              string
 --
 -- Returns  a word per id, for fewer than asked if they are much work (lib/work.lua): "cancelled";
 --          "unknown"; "claimed" and "finished": too late; "other": it is in a state that states does not name;

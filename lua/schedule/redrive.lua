@@ -16,7 +16,7 @@
 -- ARGV[5]  from             epoch ms the first is due at; "" for now
 -- ARGV[6]  every_ms         ms between one and the next, not necessarily whole; 0 for all at once
 -- ARGV[7]  before           integer  how many of the same act went before: they have had their times
--- ARGV[8..]                 id, each once
+-- ARGV[8..] id              string   each once
 --
 -- Returns  {looked_at, from, head, unreadable, id, ...}: how many ids were, fewer than asked if they are much work
 --          (lib/work.lua); when the first is due; the ms until the next message if one of them became it, else ""; how many

@@ -22,8 +22,9 @@
 -- ARGV[8]  if_match         string   versions accepted, comma-separated; "" or "*" for any
 -- ARGV[9]  due              epoch ms in digits, "+" and ms from now, or "" to leave it
 -- ARGV[10] payload          JSON text, or "" to leave it
--- ARGV[11..]                two per changed option: its letter (see lib/record.lua), and its value, ""
---                           to remove it; tags as a JSON list
+-- ARGV[11..]                two per changed option:
+--            letter  see lib/record.lua
+--            value   "" to remove it; tags as a JSON list
 --
 -- Returns  {"rescheduled", state, score, record, attempts, failures, head}, head being the ms until it if it became the
 --          next message, else ""; {"unknown"}; {"claimed"}, {"finished"}: too late; {"damaged"}: its record cannot be read,

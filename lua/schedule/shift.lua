@@ -12,7 +12,7 @@
 -- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[5]  by_ms            integer  negative for earlier
 -- ARGV[6]  latest           epoch ms  no message is moved beyond it, none before 0
--- ARGV[7..]                 id, each once
+-- ARGV[7..] id              string   each once
 --
 -- Returns  {looked_at, shifted, head}: how many ids were, fewer than asked if they are much work (lib/work.lua); how many
 --          were moved; and the ms until the next message if one of them became it, else ""

@@ -5,9 +5,9 @@ import {
   COLLECTIONS,
   type FoundKey,
   type RawFinding,
-  type Repair,
   type ShardKey,
-} from '../store/scripts/audit-scripts.ts'
+} from '../store/scripts/audit.ts'
+import type { Repair } from '../store/scripts/repair.ts'
 import type { ReadShardCounts } from '../store/scripts/shard-counts.ts'
 import { type Finding, isKind } from './kinds.ts'
 

@@ -1,5 +1,5 @@
 import type { RedisClock } from '../store/redis-clock.ts'
-import { type MessageScripts, SERVER_GONE_AFTER_MS } from '../store/scripts/message-scripts.ts'
+import { type ClusterScripts, SERVER_GONE_AFTER_MS } from '../store/scripts/cluster.ts'
 
 const BEAT_MS = SERVER_GONE_AFTER_MS / 3
 /**
@@ -30,7 +30,7 @@ export interface Roster {
 }
 
 export interface RosterDeps {
-  readonly scripts: Pick<MessageScripts, 'heartbeat'>
+  readonly scripts: Pick<ClusterScripts, 'heartbeat'>
   readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version'>
   /** how it does, asked at every beat */
   readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck'>

@@ -1,5 +1,6 @@
 import { LAST_MS } from '../domain/message.ts'
-import type { MessageScripts, State } from '../store/scripts/message-scripts.ts'
+import type { ChangeScripts } from '../store/scripts/change.ts'
+import type { State } from '../store/scripts/query.ts'
 import type { Act, Direction, Selector } from './selector.ts'
 
 /** Which messages: those with a tag, or with these ids. */
@@ -26,7 +27,7 @@ export interface Bulk {
 }
 
 export interface BulkDeps {
-  readonly scripts: Pick<MessageScripts, 'cancel' | 'shift'>
+  readonly scripts: Pick<ChangeScripts, 'cancel' | 'shift'>
   readonly selector: Selector
   readonly onHead: (shard: number, inMs: number) => void
 }

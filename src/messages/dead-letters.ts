@@ -1,4 +1,5 @@
-import type { MessageScripts, State } from '../store/scripts/message-scripts.ts'
+import type { ChangeScripts } from '../store/scripts/change.ts'
+import type { State } from '../store/scripts/query.ts'
 import type { Act, Selector } from './selector.ts'
 
 /** Which dead messages. */
@@ -25,7 +26,7 @@ export interface DeadLetters {
 }
 
 export interface DeadLettersDeps {
-  readonly scripts: Pick<MessageScripts, 'cancel' | 'redrive'>
+  readonly scripts: Pick<ChangeScripts, 'cancel' | 'redrive'>
   readonly selector: Selector
   readonly onHead: (shard: number, inMs: number) => void
 }

@@ -5,7 +5,7 @@ import type { Metrics } from '../observability/metrics.ts'
 import type { Place } from '../shards/shard-map.ts'
 import { createShardTurns } from '../shards/shard-rotation.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
-import type { ScheduleEntry, ScheduleWord, Scripts } from '../store/scripts/scripts.ts'
+import type { ScheduleEntry, ScheduleScripts, ScheduleWord } from '../store/scripts/schedule.ts'
 import { inCalls } from './call-budget.ts'
 import { createScheduleCalls } from './schedule-calls.ts'
 
@@ -59,7 +59,7 @@ export interface GroupCommit {
 }
 
 export interface GroupCommitDeps {
-  readonly scripts: Pick<Scripts, 'schedule'>
+  readonly scripts: Pick<ScheduleScripts, 'schedule'>
   readonly clock: RedisClock
   /** how many shards new messages go to at present */
   readonly shards: () => number

@@ -1,13 +1,7 @@
-import type {
-  ListedState,
-  ListQuery,
-  MessageScripts,
-  Position,
-  Row,
-} from '../store/scripts/message-scripts.ts'
+import type { ListedState, ListQuery, Position, QueryScripts, Row } from '../store/scripts/query.ts'
 import { type Message, toMessage, type UnreadableMessage } from './message-view.ts'
 
-export type { Position } from '../store/scripts/message-scripts.ts'
+export type { Position } from '../store/scripts/query.ts'
 
 /** What a page may hold at most, in stored bytes. */
 const PAGE_BYTES = 16_777_216
@@ -52,7 +46,7 @@ interface Source {
  * @see lua/query/list.lua
  */
 export async function listPage(
-  scripts: Pick<MessageScripts, 'list'>,
+  scripts: Pick<QueryScripts, 'list'>,
   shards: number,
   query: PageQuery,
 ): Promise<Page> {
@@ -86,7 +80,7 @@ function toListed(row: Row, status: ListedState): Message | UnreadableMessage {
 }
 
 /** Reads on until there is something, or nothing is left. */
-async function fill(scripts: Pick<MessageScripts, 'list'>, source: Source, query: PageQuery): Promise<void> {
+async function fill(scripts: Pick<QueryScripts, 'list'>, source: Source, query: PageQuery): Promise<void> {
   while (source.rows.length === 0 && !source.ended) {
     const { rows, end } = await scripts.list(source.shard, {
       ...source.selection,

@@ -11,7 +11,7 @@ import {
   UnreadableError,
 } from '../domain/message.ts'
 import { parseServerMadeId } from '../domain/message-id.ts'
-import type { FoundMessage, State } from '../store/scripts/message-scripts.ts'
+import type { FoundMessage, State } from '../store/scripts/query.ts'
 
 /** A message as its client may see it. All times are epoch ms. */
 export interface Message {

@@ -1,6 +1,6 @@
 import type { Totals } from '../observability/metrics.ts'
 import { answersOf, withinTime } from '../runtime/time-limit.ts'
-import type { MessageScripts } from '../store/scripts/message-scripts.ts'
+import type { QueryScripts } from '../store/scripts/query.ts'
 
 /** A shard that says nothing must not keep those who ask waiting for what the others say. */
 const EACH_SHARD_WITHIN_MS = 600
@@ -13,7 +13,7 @@ export interface Bucket {
 
 /** The load ahead: how many messages fall due in each span, over all shards. @see lua/query/forecast.lua */
 export async function forecast(
-  scripts: Pick<MessageScripts, 'forecast'>,
+  scripts: Pick<QueryScripts, 'forecast'>,
   shards: number,
   args: { from: number; to: number; bucketMs: number },
 ): Promise<Bucket[]> {
@@ -28,7 +28,7 @@ export async function forecast(
 
 /** @param fullLanes lanes of hosts that are full @returns counts by state, over all shards @see lua/query/count.lua */
 export async function totals(
-  scripts: Pick<MessageScripts, 'count'>,
+  scripts: Pick<QueryScripts, 'count'>,
   shards: number,
   fullLanes: readonly string[] = [],
 ): Promise<Totals> {
@@ -52,7 +52,7 @@ export async function totals(
  * @throws SchedulerError when no shard answers
  */
 export async function oldestLateMs(
-  scripts: Pick<MessageScripts, 'count'>,
+  scripts: Pick<QueryScripts, 'count'>,
   shards: number,
   fullLanes: readonly string[],
 ): Promise<number> {
@@ -64,7 +64,7 @@ export async function oldestLateMs(
 
 /** The streams there are, with the keys that a consumer reads: one for each shard. */
 export async function streams(
-  scripts: Pick<MessageScripts, 'streams'>,
+  scripts: Pick<QueryScripts, 'streams'>,
   shards: number,
   keyOf: (shard: number, name: string) => string,
 ): Promise<{ name: string; keys: string[] }[]> {

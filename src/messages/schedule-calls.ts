@@ -4,7 +4,7 @@ import type { Metrics } from '../observability/metrics.ts'
 import { ANSWER_WITHIN_MS, withinTime } from '../runtime/time-limit.ts'
 import { type ShardTurns, SLOW_MS } from '../shards/shard-rotation.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
-import type { ScheduleCall, ScheduleEntry, ScheduleWord, Scripts } from '../store/scripts/scripts.ts'
+import type { ScheduleCall, ScheduleEntry, ScheduleScripts, ScheduleWord } from '../store/scripts/schedule.ts'
 
 const FIRST_RETRY_MS = 25
 /** By Redis's clock, no copy of a call is run later than this after the first was sent: for so long Redis remembers it. */
@@ -37,7 +37,7 @@ export interface ScheduleCalls {
 }
 
 export interface ScheduleCallsDeps {
-  readonly scripts: Pick<Scripts, 'schedule'>
+  readonly scripts: Pick<ScheduleScripts, 'schedule'>
   readonly clock: RedisClock
   readonly turns: Pick<ShardTurns, 'failed' | 'works'>
   readonly metrics: Pick<Metrics, 'scheduled'>

@@ -12,7 +12,8 @@ import {
 } from '../domain/message.ts'
 import { ANSWER_WITHIN_MS } from '../runtime/time-limit.ts'
 import type { ShardBook } from '../shards/shard-map.ts'
-import type { FoundMessage, MessageScripts } from '../store/scripts/message-scripts.ts'
+import type { FoundMessage } from '../store/scripts/query.ts'
+import type { Scripts } from '../store/scripts/scripts.ts'
 import type { GroupCommit } from './group-commit.ts'
 import { type KnownMessage, type Message, toMessage, type UnreadableMessage } from './message-view.ts'
 
@@ -85,7 +86,7 @@ export interface Scheduler {
 
 export interface SchedulerDeps {
   readonly groupCommit: GroupCommit
-  readonly scripts: Pick<MessageScripts, 'find' | 'cancel' | 'reschedule' | 'forget'>
+  readonly scripts: Pick<Scripts, 'find' | 'cancel' | 'reschedule' | 'forget'>
   readonly shardBook: ShardBook
   readonly onHead: (shard: number, inMs: number) => void
   /** how long finished client-made ids stay known */

@@ -1,5 +1,5 @@
 import type { ShardBook } from '../shards/shard-map.ts'
-import type { MessageScripts, Position, State } from '../store/scripts/message-scripts.ts'
+import type { Position, QueryScripts, State } from '../store/scripts/query.ts'
 import { precedes } from './listing.ts'
 
 /** One script call works on this many messages at most, whatever the number in all. */
@@ -32,7 +32,7 @@ export interface Selector {
 }
 
 export function createSelector(
-  scripts: Pick<MessageScripts, 'range' | 'list' | 'find'>,
+  scripts: Pick<QueryScripts, 'range' | 'list' | 'find'>,
   shardBook: ShardBook,
 ): Selector {
   async function actOnAll(shard: number, ids: readonly string[], act: Act): Promise<void> {

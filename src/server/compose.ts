@@ -28,12 +28,11 @@ import { VERSION } from '../runtime/version.ts'
 import type { ShardBook } from '../shards/shard-map.ts'
 import { createShardWatch } from '../shards/shard-sync.ts'
 import type { RedisConnection } from '../store/connect.ts'
-import type { ScriptsOptions } from '../store/define-script.ts'
 import { keysOf } from '../store/keys.ts'
 import { createRights } from '../store/permissions.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import { readRedisFacts } from '../store/requirements.ts'
-import { createMessageScripts } from '../store/scripts/message-scripts.ts'
+import type { ScriptsOptions } from '../store/script-values.ts'
 import { createScripts } from '../store/scripts/scripts.ts'
 import { createRaiseShards } from '../store/scripts/shard-counts.ts'
 import { createClaimLoop } from '../worker/claim-loop.ts'
@@ -69,9 +68,8 @@ export async function compose(foundations: Foundations) {
   const { NAMESPACE: namespace, LOCK_TTL_MS: lockMs } = config
   const scriptsOptions = scriptsOptionsOf(foundations)
   const scripts = createScripts(client, scriptsOptions)
-  const messageScripts = createMessageScripts(client, scriptsOptions)
   const { metrics, expose, measured } = createMetrics({
-    totals: () => totals(messageScripts, shardBook.all),
+    totals: () => totals(scripts, shardBook.all),
     gather: foundations.gatherMeasured,
   })
   const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
@@ -111,7 +109,7 @@ export async function compose(foundations: Foundations) {
   const leases = createLeases({ scripts, clock, shardBook, logger, metrics })
   const self = { id: serverId, roles: config.ROLES, version: VERSION }
   const roster = createRoster({
-    ...{ scripts: messageScripts, self, clock },
+    ...{ scripts, self, clock },
     state: () => ({ fullHosts: slots.wereFull(), stuck: claimLoop.isStuck() }),
     onLook(servers) {
       const workers = servers.filter(({ roles, stuck }) => roles.includes('worker') && !stuck)
@@ -136,30 +134,30 @@ export async function compose(foundations: Foundations) {
   const onHead = claimLoop.wake
   let scheduleCalls = 0
   const groupCommit = createGroupCommit({
-    ...{ scripts, clock, shards: () => shardBook.writable, onHead, metrics, probe: messageScripts.streams },
+    ...{ scripts, clock, shards: () => shardBook.writable, onHead, metrics, probe: scripts.streams },
     nextToken: () => `${serverId}:${++scheduleCalls}`,
   })
-  const selector = createSelector(messageScripts, shardBook)
+  const selector = createSelector(scripts, shardBook)
   const api = {
     scheduler: createScheduler({
       groupCommit,
-      scripts: messageScripts,
+      scripts,
       shardBook,
       onHead,
       dedupWindowMs: config.DEDUP_WINDOW_MS,
       now: clock.now,
     }),
-    bulk: createBulk({ scripts: messageScripts, selector, onHead }),
-    deadLetters: createDeadLetters({ scripts: messageScripts, selector, onHead }),
+    bulk: createBulk({ scripts, selector, onHead }),
+    deadLetters: createDeadLetters({ scripts, selector, onHead }),
     leases,
     checkDestination: (destination: Destination) =>
       destination.type === 'webhook' ? webhookTargetProblems(destination, allow) : [],
-    listPage: (query: Parameters<typeof listPage>[2]) => listPage(messageScripts, shardBook.all, query),
-    forecast: (args: Parameters<typeof forecast>[2]) => forecast(messageScripts, shardBook.all, args),
-    totals: () => totals(messageScripts, shardBook.all),
+    listPage: (query: Parameters<typeof listPage>[2]) => listPage(scripts, shardBook.all, query),
+    forecast: (args: Parameters<typeof forecast>[2]) => forecast(scripts, shardBook.all, args),
+    totals: () => totals(scripts, shardBook.all),
     servers: roster.servers,
     streams: () =>
-      streams(messageScripts, shardBook.all, (shard, name) => keysOf(shard, namespace).streamPrefix + name),
+      streams(scripts, shardBook.all, (shard, name) => keysOf(shard, namespace).streamPrefix + name),
     shards: () => shardBook.all,
     redisFacts: () => readRedisFacts(client),
     now: clock.now,
@@ -174,7 +172,7 @@ export async function compose(foundations: Foundations) {
       // Who is there lies on one master of a cluster; without it, what waits for a slot may count as late.
       const servers = await withinTime(roster.servers(), ROSTER_WITHIN_MS).catch(() => [])
       const full = servers.flatMap(({ fullHosts }) => fullHosts)
-      return oldestLateMs(messageScripts, shardBook.all, [...new Set(full)])
+      return oldestLateMs(scripts, shardBook.all, [...new Set(full)])
     },
     maxLateMs: config.READY_MAX_LATE_MS,
   })

@@ -1,111 +1,99 @@
 import { Cluster, type Redis } from 'ioredis'
-import type { RetryPolicy } from '../domain/message.ts'
-import { guardKeyOf, keysOf, type ShardKeys } from './keys.ts'
+import { withinTime } from '../runtime/time-limit.ts'
+import { argumentsOf, type Signature } from './arguments.ts'
+import { guardKeyOf, type ShardKeys } from './keys.ts'
 import { loadScript } from './lua.ts'
 import { NOT_READY, toSchedulerError } from './redis-errors.ts'
+import {
+  type Argument,
+  keyBook,
+  namespaceValues,
+  type ScriptsOptions,
+  type ScriptValues,
+  shardValues,
+} from './script-values.ts'
 
-export type Argument = string | number
-export type Command = (...args: Argument[]) => Promise<unknown[]>
+/** Every script answers a list. */
+export type ScriptCall<Name extends string, Item> = (
+  shard: number,
+  values: Readonly<Record<Name, Argument>>,
+  items?: readonly Item[],
+) => Promise<unknown[]>
 
-/** What bounds the messages that are no longer scheduled. */
-export interface Retention {
-  /** outcomes kept, over all shards */
-  readonly historyMax: number
-  readonly historyTtlMs: number
-  readonly dedupWindowMs: number
-  /** dead letters kept, over all shards */
-  readonly deadMax: number
-  readonly deadTtlMs: number
+/**
+ * Makes a call of a script: loads it, and finds each name of its header among what a call gives and what all calls have.
+ *
+ * The call rejects with a SchedulerError as toSchedulerError says.
+ *
+ * @throws Error naming the script when its header names what nobody gives, or does not name what is given
+ */
+export type Define = <const Name extends string = never, Item = never>(
+  name: string,
+  signature?: Signature<Name, Item>,
+) => ScriptCall<Name, Item>
+
+/** What a file of scripts/ defines its scripts with. */
+export interface ScriptContext {
+  readonly define: Define
+  readonly keys: (shard: number) => ShardKeys
 }
 
-export interface ScriptsOptions {
-  readonly namespace: string
-  /** among how many shards historyMax and deadMax are divided at present; 1 unless given */
-  readonly shards?: () => number
-  readonly retention: Retention
-  /** for what messages do not say themselves */
-  readonly retry: Required<RetryPolicy>
-  /** a claim that expires after so many makes its message a dead letter */
-  readonly maxRecoveries: number
-  /** moves Redis's clock in tests, ms */
-  readonly clockOffsetMs?: () => number
+/** @param options of a program that calls only scripts without settings, the namespace alone */
+export function scriptContext(
+  client: Redis | Cluster,
+  options: Pick<ScriptsOptions, 'namespace'> & Partial<ScriptsOptions>,
+): ScriptContext {
+  const keys = keyBook(options.namespace)
+  return { keys, define: definerOf(client, shardValues(options, keys)) }
 }
+
+/** The same for scripts that are about no shard: their calls' shard is of no meaning. */
+export const namespaceDefine = (
+  client: Redis | Cluster,
+  options: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
+): Define => definerOf(client, namespaceValues(options))
 
 /** So long a preflight of a self-restoring script holds in a shard. */
 const PREFLIGHT_EVERY_MS = 100
 
 /**
- * Makes a command of a script; its arguments are the script's keys, then its ARGV.
- *
  * Scripts build the names of further keys of their shard, of which a cluster knows nothing: there every call names a
  * guard besides, so that none runs while a slot is being moved and some of its keys are elsewhere already.
  *
  * A cluster that is away is not called: its client would keep the call and make it when it is back.
- *
- * The command rejects with a SchedulerError as toSchedulerError says. Every script answers a list.
- *
- * @param undoes whether the script undoes what it wrote when Redis refuses it half-way. Its preflight, which tells the
- *   same before the first write, then comes in the first call of a shard, after a failure, and every 100 ms: in each
- *   call it would take a fifth of a call for one message.
  */
-export function defineScript(client: Redis | Cluster, name: string, undoes = false): Command {
-  const { lua, preflighted, numberOfKeys } = loadScript(name)
-  const isCluster = client instanceof Cluster
-  const define = (command: string, text: string) => {
-    client.defineCommand(command, { lua: text, numberOfKeys: isCluster ? numberOfKeys + 1 : numberOfKeys })
-    return (client as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[command]
-  }
-  const callPreflighted = define(`carillon:${name}`, preflighted)
-  const call = undoes ? define(`carillon:${name}:alone`, lua) : callPreflighted
-  const preflights = new Map<string, number>()
-  return async (...args) => {
-    const shard = String(args[0])
-    if (isCluster) {
-      if (client.status !== 'ready') throw toSchedulerError(`${name}.lua`, new Error(NOT_READY))
-      args.splice(numberOfKeys, 0, guardKeyOf(shard))
+const definerOf =
+  (client: Redis | Cluster, values: ScriptValues): Define =>
+  (name, signature = {}) => {
+    const { lua, preflighted, header } = loadScript(name)
+    const isCluster = client instanceof Cluster
+    const numberOfKeys = header.keys.length
+    const argsOf = argumentsOf(name, header, signature, values, isCluster)
+    const commandOf = (command: string, text: string) => {
+      client.defineCommand(command, { lua: text, numberOfKeys: isCluster ? numberOfKeys + 1 : numberOfKeys })
+      // What defineCommand adds to the client, the client's type does not have.
+      return (client as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[command]
     }
-    const sentAt = undoes ? performance.now() : 0
-    const isPreflighted =
-      undoes && sentAt - (preflights.get(shard) ?? -PREFLIGHT_EVERY_MS) >= PREFLIGHT_EVERY_MS
-    const reply = await (isPreflighted ? callPreflighted : call)
-      ?.apply(client, args)
-      .catch((error: unknown) => {
+    const { undoes = false, timed = false } = signature
+    const withPreflight = commandOf(`carillon:${name}`, preflighted)
+    const alone = undoes ? commandOf(`carillon:${name}:alone`, lua) : withPreflight
+    const preflights = new Map<number, number>()
+    return async (shard, given, items) => {
+      const args = argsOf(shard, given, items)
+      if (isCluster) {
+        if (client.status !== 'ready') throw toSchedulerError(`${name}.lua`, new Error(NOT_READY))
+        args[numberOfKeys] = guardKeyOf(String(args[0]))
+      }
+      const sentAt = undoes ? performance.now() : 0
+      const isPreflighted =
+        undoes && sentAt - (preflights.get(shard) ?? -PREFLIGHT_EVERY_MS) >= PREFLIGHT_EVERY_MS
+      const sent = (isPreflighted ? withPreflight : alone)?.apply(client, args).catch((error: unknown) => {
         preflights.delete(shard)
         throw toSchedulerError(`${name}.lua`, error)
       })
-    if (isPreflighted) preflights.set(shard, sentAt)
-    if (!Array.isArray(reply)) throw new TypeError(`${name}.lua answered ${JSON.stringify(reply)}`)
-    return reply
-  }
-}
-
-/** @returns a shard's part of a number for all of them; the parts add up to it */
-export const partOf = (whole: number, { shards = () => 1 }: ScriptsOptions, shard: number): number => {
-  const count = shards()
-  return Math.floor(whole / count) + (shard < whole % count ? 1 : 0)
-}
-
-/** @returns a shard's keys, each made once */
-export function keyBook(namespace: string): (shard: number) => ShardKeys {
-  const shards = new Map<number, ShardKeys>()
-  return (shard) => {
-    let found = shards.get(shard)
-    if (found === undefined) {
-      found = keysOf(shard, namespace)
-      shards.set(shard, found)
+      const reply = await (timed && sent !== undefined ? withinTime(sent) : sent)
+      if (isPreflighted) preflights.set(shard, sentAt)
+      if (!Array.isArray(reply)) throw new TypeError(`${name}.lua answered ${JSON.stringify(reply)}`)
+      return reply
     }
-    return found
   }
-}
-
-/** Takes one of a closed set of words from a reply. @throws TypeError naming the script for any other */
-export const oneOf =
-  <T extends string>(script: string, words: readonly T[]) =>
-  (reply: unknown): T => {
-    const found = words.find((word) => word === reply)
-    if (found === undefined) throw new TypeError(`${script}.lua answered ${JSON.stringify(reply)}`)
-    return found
-  }
-
-/** "" stands for no number. */
-export const numberOrNull = (reply: unknown): number | null => (reply === '' ? null : Number(reply))

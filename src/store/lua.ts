@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename } from 'node:path'
+import { type Header, parseHeader } from './header.ts'
 import { preflight } from './preflight.ts'
 
 /** `lua/` stands at the top level, two steps up from both `src/store` and `dist/store`. */
@@ -17,17 +18,17 @@ export interface LuaSource {
   readonly lua: string
   /** the same with its preflight behind its first line; equal for a script that has none */
   readonly preflighted: string
-  readonly numberOfKeys: number
+  readonly header: Header
   /** the commands it takes to run it, in capitals */
   readonly commands: readonly string[]
 }
 
 /**
- * Splices a script's one-level includes, makes its preflight, and checks its header: every `KEYS[n]` the code uses is
- * declared in the header, without gaps, and the other way round.
+ * Splices a script's one-level includes, makes its preflight, and checks its header against its code: each names the same
+ * KEYS, and every ARGV that the code uses by number is in the header.
  *
  * @param read answers the text of a file below `lua/`
- * @throws Error naming the script when the header lies or an include includes
+ * @throws Error naming the script when its header is wrong or an include includes
  */
 export function parseScript(name: string, read: (path: string) => string): LuaSource {
   const source = read(`${name}.lua`)
@@ -37,29 +38,34 @@ export function parseScript(name: string, read: (path: string) => string): LuaSo
     return included
   })
   const code = lua.replace(/^\s*--.*$/gm, '')
-  const header = [...source.matchAll(/^-- KEYS\[(\d+)\](?: +\w+ +(\w+))?/gm)]
-  const declared = new Set(header.map(([, n]) => Number(n)))
-  const used = new Set([...code.matchAll(/KEYS\[(\d+)\]/g)].map((match) => Number(match[1])))
-  for (const n of used) {
-    if (!declared.has(n)) throw new Error(`${name}.lua uses KEYS[${n}], absent from its header`)
-  }
-  for (let n = 1; n <= declared.size; n += 1) {
-    if (!used.has(n))
-      throw new Error(`${name}.lua's header has ${declared.size} keys but KEYS[${n}] is not used`)
-  }
   const [first = '', ...rest] = lua.split('\n')
   try {
-    const channelAt = /^-- ARGV\[(\d+)\] +wake_channel\b/m.exec(source)?.[1]
+    const header = parseHeader(source)
+    checkHeader(header, code)
+    const channelAt = header.args.indexOf('wakeChannel') + 1
     const check = preflight(code, {
-      keyTypes: header.map(([, , type = '']) => type),
-      channelAt: channelAt === undefined ? undefined : Number(channelAt),
+      keyTypes: header.keys.map(({ type }) => type),
+      channelAt: channelAt === 0 ? undefined : channelAt,
     })
-    return {
-      ...{ name, numberOfKeys: declared.size, lua, commands: check.commands },
-      preflighted: [first, check.lua, ...rest].join('\n'),
-    }
+    const preflighted = [first, check.lua, ...rest].join('\n')
+    return { name, header, lua, commands: check.commands, preflighted }
   } catch (error) {
     throw new Error(`${name}.lua: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+function checkHeader(header: Header, code: string): void {
+  for (const [list, count] of [
+    ['KEYS', header.keys.length],
+    ['ARGV', header.args.length],
+  ] as const) {
+    const used = new Set([...code.matchAll(new RegExp(`${list}\\[(\\d+)\\]`, 'g'))].map(([, n]) => Number(n)))
+    for (const n of used) {
+      if (n > count) throw new Error(`it uses ${list}[${n}], absent from its header`)
+    }
+    for (let n = 1; n <= count; n += 1) {
+      if (!used.has(n)) throw new Error(`its header has ${list}[${n}], which is not used`)
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../domain/errors.ts'
 import { withinTime } from '../runtime/time-limit.ts'
-import { defineScript } from './define-script.ts'
+import { scriptContext } from './define-script.ts'
 import { dataIdKeyOf, keysOf, serversKeyOf, shardCountsKeyOf, wakeChannelOf } from './keys.ts'
 import { loadScript, SCRIPT_PATHS } from './lua.ts'
 import { SHORTEST } from './preflight.ts'
@@ -61,7 +61,7 @@ export function createRights(
   client: Redis | Cluster,
   { namespace, db, username = 'default' }: RightsOptions,
 ): Rights {
-  const script = defineScript(client, 'permissions')
+  const script = scriptContext(client, { namespace }).define('permissions', { args: ['calls'], timed: true })
   const isCluster = client instanceof Cluster
   const channel = wakeChannelOf(namespace)
   const commands = commandsOfScripts()
@@ -88,7 +88,7 @@ export function createRights(
       ['SUBSCRIBE', channel],
     ]
     const calls = [...onKeys, ...plain, ...commands.map(onKey), ...onChannel]
-    const places = (await withinTime(script(ofShard.messages, JSON.stringify(calls)))).map(Number)
+    const places = (await script(shard, { calls: JSON.stringify(calls) })).map(Number)
     const isOnKey = (place: number) => place <= onKeys.length
     const callAt = (place: number) => calls[place - 1] ?? []
     const refusedKeys = places.filter(isOnKey).map(callAt)

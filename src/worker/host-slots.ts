@@ -1,4 +1,4 @@
-import type { ClaimRoom } from '../store/scripts/scripts.ts'
+import type { ClaimRoom } from '../store/scripts/claim.ts'
 
 /**
  * Counts this server's webhook deliveries under way, in all and for each host, so that it claims no more than it can

@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import type { Delivery } from '../destinations/delivery.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { BreakOff, type BreakOffSignal } from '../runtime/cancel-signal.ts'
-import type { Scripts } from '../store/scripts/scripts.ts'
+import type { SettleScripts } from '../store/scripts/settle.ts'
 
 /** A lock is extended once a third of its life is gone; looked at often enough that a lost one is noticed in time. */
 const LOOKS_PER_LIFE = 12
@@ -25,7 +25,7 @@ export interface LockKeeper {
 }
 
 export interface LockKeeperDeps {
-  readonly scripts: Pick<Scripts, 'extend'>
+  readonly scripts: Pick<SettleScripts, 'extend'>
   readonly lockMs: number
   readonly logger: Logger
   readonly metrics: Pick<Metrics, 'locksLost'>

@@ -4,7 +4,7 @@ import { SchedulerError } from '../domain/errors.ts'
 import { noteTrimmed } from '../observability/claim-metrics.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { sleep } from '../runtime/sleep.ts'
-import type { Delivered, Release, Scripts } from '../store/scripts/scripts.ts'
+import type { Delivered, Release, SettleScripts } from '../store/scripts/settle.ts'
 
 const FIRST_RETRY_MS = 25
 const LONGEST_RETRY_MS = 1_000
@@ -16,7 +16,7 @@ export interface Settlement {
 }
 
 export interface SettleDeps {
-  readonly scripts: Pick<Scripts, 'acknowledge' | 'release'>
+  readonly scripts: Pick<SettleScripts, 'acknowledge' | 'release'>
   readonly logger: Logger
   readonly metrics: Pick<Metrics, 'delivered' | 'failed' | 'locksLost' | 'deadTrimmed'>
 }

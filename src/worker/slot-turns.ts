@@ -1,4 +1,4 @@
-import type { ClaimRoom } from '../store/scripts/scripts.ts'
+import type { ClaimRoom } from '../store/scripts/claim.ts'
 import type { Pass } from './claim-once.ts'
 import type { HostSlots } from './host-slots.ts'
 

@@ -1,7 +1,7 @@
 import type { Delivery } from '../destinations/delivery.ts'
 import { decodeRecord } from '../domain/message.ts'
 import { laneOfHost } from '../store/keys.ts'
-import type { Claim } from '../store/scripts/scripts.ts'
+import type { Claim } from '../store/scripts/claim.ts'
 
 const CONSOLE = { type: 'console' } as const
 

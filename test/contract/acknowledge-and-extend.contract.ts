@@ -94,7 +94,7 @@ export function describeAcknowledgeAndExtend(kind: string, redisUrl: () => strin
         })
         expect(decodeFailures((await entryOf('b')).failures).lastAttempts).toEqual([report(1)])
         expect(await entryOf('smooth')).toMatchObject({ attempts: '0 0', failures: '' })
-        const { rows } = await w.messageScripts.list(w.shard, {
+        const { rows } = await w.scripts.list(w.shard, {
           ...{ index: 'delivered', from: null, before: null, after: null, limit: 9, bytes: 1e9, keep: 'all' },
         })
         expect(rows.map(({ record }) => decodeHistoryEntry(record).attempts).sort()).toEqual([
@@ -116,7 +116,7 @@ export function describeAcknowledgeAndExtend(kind: string, redisUrl: () => strin
           ['scheduled', 'a', 'network'],
           ['dead', 'b', `status 404\n${JSON.stringify(report(1))}`],
         ] as const) {
-          const { rows } = await w.messageScripts.list(w.shard, { ...page, index })
+          const { rows } = await w.scripts.list(w.shard, { ...page, index })
           expect(rows).toMatchObject([{ id, attempts: '1 0', failures }])
           expect(await find(w, id)).toMatchObject({ attempts: '1 0', failures })
         }

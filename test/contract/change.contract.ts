@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { decodeHistoryEntry, decodeRecord, type MessageOptions } from '../../src/domain/message.ts'
-import type { ListQuery } from '../../src/store/scripts/message-scripts.ts'
+import type { ListQuery } from '../../src/store/scripts/query.ts'
 import {
   ANY_STATE,
   type Change,
@@ -46,7 +46,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         const before = await w.snapshot()
         const ids = ['nowhere', 'claimed', 'delivered', 'dropped']
         const words = (ifMatch: string, states: readonly ('scheduled' | 'dead')[]) =>
-          w.messageScripts.cancel(w.shard, { ids: [...ids, 'dead', 'scheduled'], ifMatch, states })
+          w.scripts.cancel(w.shard, { ids: [...ids, 'dead', 'scheduled'], ifMatch, states })
         const refused = ['unknown', 'claimed', 'finished', 'finished']
         expect(await words('9', ANY_STATE)).toEqual([...refused, 'version', 'version'])
         expect(await words('9', ['scheduled'])).toEqual([...refused, 'other', 'version'])
@@ -86,7 +86,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
           ids.map((id) => entry(id, { options: { tags: ['t'] } })),
         )
         for (let rest = ids; rest.length > 0; ) {
-          const words = await w.messageScripts.cancel(w.shard, {
+          const words = await w.scripts.cancel(w.shard, {
             ids: rest,
             ifMatch: '',
             states: ['scheduled'],
@@ -257,7 +257,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         expect(lookedAt).toBe(shifted)
         expect(lookedAt).toBeGreaterThan(3)
         expect(lookedAt).toBeLessThan(8)
-        const words = await w.messageScripts.cancel(w.shard, { ids, ifMatch: '', states: ['scheduled'] })
+        const words = await w.scripts.cancel(w.shard, { ids, ifMatch: '', states: ['scheduled'] })
         expect(words.length).toBeGreaterThan(3)
         expect(words.length).toBeLessThan(8)
       })
@@ -297,10 +297,10 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         await exact('a', LAST - 3, LAST - 3)
         await shift(w, ['a'], 2)
         await exact('a', LAST - 1, LAST - 1)
-        const { rows } = await w.messageScripts.list(w.shard, { ...FIRST_PAGE, from: LAST - 1, before: LAST })
+        const { rows } = await w.scripts.list(w.shard, { ...FIRST_PAGE, from: LAST - 1, before: LAST })
         expect(rows.map(({ score }) => score)).toEqual([String(LAST - 1)])
         const forecast = { from: LAST - 2, to: LAST + 1, bucketMs: 1 }
-        expect(await w.messageScripts.forecast(w.shard, forecast)).toEqual([0, 1, 0])
+        expect(await w.scripts.forecast(w.shard, forecast)).toEqual([0, 1, 0])
 
         // On that day itself: delays, locks, retries, recoveries, drops and outcomes.
         w.pass(LAST - HOUR_MS - (await w.now()))

@@ -16,30 +16,30 @@ export function describeForecastAndCount(kind: string, redisUrl: () => string, s
           [99, 100, 109, 110, 129, 130].map((at, i) => entry(`~${i}`, { due: { at } })),
         )
         const args = { from: 100, to: 130, bucketMs: 10 }
-        expect(await w.messageScripts.forecast(w.shard, args)).toEqual([2, 1, 1])
-        expect(await w.messageScripts.forecast(w.shard, { ...args, to: 129 })).toEqual([2, 1, 0])
-        const many = await w.messageScripts.forecast(w.shard, { from: 0, to: 1_000, bucketMs: 1 })
+        expect(await w.scripts.forecast(w.shard, args)).toEqual([2, 1, 1])
+        expect(await w.scripts.forecast(w.shard, { ...args, to: 129 })).toEqual([2, 1, 0])
+        const many = await w.scripts.forecast(w.shard, { from: 0, to: 1_000, bucketMs: 1 })
         expect(many).toHaveLength(1_000)
         expect(many.reduce((sum, count) => sum + count, 0)).toBe(6)
         await claim(w, { limit: 2 })
-        expect(await w.messageScripts.forecast(w.shard, args)).toEqual([1, 1, 1])
+        expect(await w.scripts.forecast(w.shard, args)).toEqual([1, 1, 1])
       })
     })
 
     describe('count', () => {
       it('counts by state, and tells for how long the longest overdue message has been', async () => {
         const w = world()
-        expect(await w.messageScripts.count(w.shard)).toEqual({
+        expect(await w.scripts.count(w.shard)).toEqual({
           ...{ scheduled: 0, claimed: 0, dead: 0, stranded: 0, overdueMs: 0, lateMs: 0 },
         })
         await oneOfEach(w)
-        expect(await w.messageScripts.count(w.shard)).toEqual({
+        expect(await w.scripts.count(w.shard)).toEqual({
           ...{ scheduled: 1, claimed: 1, dead: 1, stranded: 0, overdueMs: 0, lateMs: 0 },
         })
         const from = await w.now()
         await put(w, 'late', { due: { at: from - 5_000 } })
         await put(w, 'later', { due: { at: from - 3_000 } })
-        const { scheduled, overdueMs } = await w.messageScripts.count(w.shard)
+        const { scheduled, overdueMs } = await w.scripts.count(w.shard)
         expect(scheduled).toBe(3)
         expect(overdueMs).toBeGreaterThanOrEqual(5_000)
         expect(overdueMs).toBeLessThanOrEqual(5_000 + (await w.now()) - from)

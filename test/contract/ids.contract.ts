@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { decodeRecord } from '../../src/domain/message.ts'
-import type { ScheduleEntry } from '../../src/store/scripts/scripts.ts'
+import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
 import {
   cancel,
   claim,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { decodeRecord, encodeRecordBody } from '../../src/domain/message.ts'
-import type { ClaimRoom } from '../../src/store/scripts/scripts.ts'
+import type { ClaimRoom } from '../../src/store/scripts/claim.ts'
 import {
   cancel,
   claim,

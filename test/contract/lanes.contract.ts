@@ -250,26 +250,26 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         await put(w, 'queue', { due: { at: 29 }, options: toQueue() })
         const toStream = { destination: { type: 'stream', name: 's' }, tags: ['t'] } as const
         await put(w, 'stream', { due: { at: 4_000_000_000_000 }, options: toStream })
-        expect(await w.messageScripts.forecast(w.shard, { from: 10, to: 30, bucketMs: 10 })).toEqual([1, 2])
-        expect(
-          await w.messageScripts.forecast(w.shard, { from: 4e12, to: 4e12 + 1_000, bucketMs: 1_000 }),
-        ).toEqual([1])
+        expect(await w.scripts.forecast(w.shard, { from: 10, to: 30, bucketMs: 10 })).toEqual([1, 2])
+        expect(await w.scripts.forecast(w.shard, { from: 4e12, to: 4e12 + 1_000, bucketMs: 1_000 })).toEqual([
+          1,
+        ])
         const page = { from: null, before: null, after: null, limit: 10, bytes: 1e9 }
         const listed = async (
           index: 'scheduled' | 'forStreams' | 'laned' | { tag: string },
           keep: 'all' | 'scheduled',
-        ) => (await w.messageScripts.list(w.shard, { ...page, index, keep })).rows.map(({ id }) => id)
+        ) => (await w.scripts.list(w.shard, { ...page, index, keep })).rows.map(({ id }) => id)
         expect(await listed('scheduled', 'all')).toEqual(['main'])
         expect(await listed('laned', 'all')).toEqual(['host', 'queue'])
         expect(await listed('forStreams', 'all')).toEqual(['stream'])
-        expect(await w.messageScripts.count(w.shard)).toMatchObject({ scheduled: 4 })
+        expect(await w.scripts.count(w.shard)).toMatchObject({ scheduled: 4 })
         expect(await stateOf(w, 'stream')).toBe('scheduled')
         expect(await listed({ tag: 't' }, 'scheduled')).toEqual(['main', 'host', 'stream'])
         await claim(w)
         expect(await listed({ tag: 't' }, 'scheduled')).toEqual(['stream'])
         expect(await listed({ tag: 't' }, 'all')).toEqual(['main', 'host', 'stream'])
         expect(await stateOf(w, 'queue')).toBe('scheduled')
-        expect(await w.messageScripts.forecast(w.shard, { from: 10, to: 30, bucketMs: 10 })).toEqual([0, 1])
+        expect(await w.scripts.forecast(w.shard, { from: 10, to: 30, bucketMs: 10 })).toEqual([0, 1])
       })
     })
 
@@ -346,11 +346,11 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
     describe('count', () => {
       it('sums over lanes, and tells apart what waits only for a worker or a slot', async () => {
         const w = world()
-        const ago = async () => (await w.messageScripts.count(w.shard)).overdueMs
+        const ago = async () => (await w.scripts.count(w.shard)).overdueMs
         const now = await w.now()
         const at = (agoMs: number) => ({ due: { at: now - agoMs } })
         const count = async (full: (string | undefined)[] = []) => {
-          const counts = await w.messageScripts.count(
+          const counts = await w.scripts.count(
             w.shard,
             full.map((host) => `webhook:${host}`),
           )
@@ -377,7 +377,7 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         await put(w, 'late main', at(11 * 60_000))
         expect(await count([ONE])).toEqual([6, 11, 11])
         await reject(w)
-        expect(await w.messageScripts.count(w.shard)).toMatchObject({ scheduled: 2, claimed: 0, dead: 4 })
+        expect(await w.scripts.count(w.shard)).toMatchObject({ scheduled: 2, claimed: 0, dead: 4 })
       })
     })
   })

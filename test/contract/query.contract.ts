@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { ListQuery, Position, State } from '../../src/store/scripts/message-scripts.ts'
+import type { ListQuery, Position, State } from '../../src/store/scripts/query.ts'
 import { claim, entry, fail, find, HOUR_MS, ids, keysIn, LAST, put } from '../support/acts.ts'
 import { oneOfEach } from '../support/retained.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
@@ -24,7 +24,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
       const seen: string[] = []
       let after: Position | null = null
       do {
-        const reply = await w.messageScripts.list(w.shard, { ...FIRST_PAGE, ...query, after })
+        const reply = await w.scripts.list(w.shard, { ...FIRST_PAGE, ...query, after })
         seen.push(...reply.rows.map(({ id }) => id))
         after = reply.end
         await between?.(seen)
@@ -37,7 +37,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
         const w = world()
         await oneOfEach(w)
         const ids = ['dead', 'nowhere', 'claimed', 'dropped', 'scheduled', 'delivered', 'dead']
-        const found = await w.messageScripts.find(w.shard, ids)
+        const found = await w.scripts.find(w.shard, ids)
         expect(found.map((one) => one?.state)).toEqual(ids.map((id) => (id === 'nowhere' ? undefined : id)))
         expect(found.map((one) => one?.id)).toEqual(ids.map((id) => (id === 'nowhere' ? undefined : id)))
         const score = async (key: string, id: string) => Number(await w.client.zscore(key, id))
@@ -58,7 +58,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
         const w = world()
         await oneOfEach(w)
         const before = [await w.snapshot(), await keysIn(w)]
-        await w.messageScripts.find(w.shard, ['scheduled', 'dead', 'delivered', 'x'])
+        await w.scripts.find(w.shard, ['scheduled', 'dead', 'delivered', 'x'])
         expect([await w.snapshot(), await keysIn(w)]).toEqual(before)
       })
     })
@@ -72,7 +72,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
           entry('A', { due: { at: 100 } }),
           entry('B', { due: { at: 99 } }),
         ])
-        const { rows, end } = await w.messageScripts.list(w.shard, FIRST_PAGE)
+        const { rows, end } = await w.scripts.list(w.shard, FIRST_PAGE)
         expect(rows.map(({ id, score }) => [id, score])).toEqual([
           ['B', '99'],
           ['A', '100'],
@@ -82,7 +82,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
         expect(rows[2]?.record).toBe(await w.client.hget(w.keys.messages, 'c'))
         expect(end).toBeNull()
         await fail(w, HOUR_MS)
-        const again = await w.messageScripts.list(w.shard, FIRST_PAGE)
+        const again = await w.scripts.list(w.shard, FIRST_PAGE)
         expect(again.rows.map(({ attempts }) => attempts)).toEqual(['1 0', '1 0', '1 0', '1 0'])
       })
 
@@ -90,7 +90,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
         const w = world()
         await oneOfEach(w)
         for (const state of ['scheduled', 'claimed', 'dead', 'delivered', 'dropped'] as const) {
-          const { rows } = await w.messageScripts.list(w.shard, { ...FIRST_PAGE, index: state })
+          const { rows } = await w.scripts.list(w.shard, { ...FIRST_PAGE, index: state })
           const found = await find(w, state)
           expect(rows).toEqual([
             {
@@ -108,7 +108,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
           ids(6).map((id) => entry(id)),
         )
         const page = async (query: Partial<ListQuery>) => {
-          const { rows, end } = await w.messageScripts.list(w.shard, { ...FIRST_PAGE, ...query })
+          const { rows, end } = await w.scripts.list(w.shard, { ...FIRST_PAGE, ...query })
           return [rows.length, end?.id ?? null]
         }
         expect(await page({ limit: 6 })).toEqual([6, null])
@@ -224,7 +224,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
           const gone: string[] = []
           let after: Position | null = null
           for (;;) {
-            const reply: { ids: string[]; end: Position | null } = await w.messageScripts.range(w.shard, {
+            const reply: { ids: string[]; end: Position | null } = await w.scripts.range(w.shard, {
               index: { tag: 't' },
               direction,
               after,
@@ -252,7 +252,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
         const args = { index: { tag: 'none' }, after: null, limit: 5 }
         for (const direction of ['up', 'down'] as const) {
           const before = await w.now()
-          const reply = await w.messageScripts.range(w.shard, { ...args, direction })
+          const reply = await w.scripts.range(w.shard, { ...args, direction })
           expect(reply).toMatchObject({ ids: [], end: null })
           expect(reply.now).toBeGreaterThanOrEqual(before)
           expect(reply.now).toBeLessThanOrEqual(await w.now())
@@ -265,10 +265,10 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
         await put(w, '~b', { due: { at: 5 }, options: { tags: ['t'] } })
         const args = { index: { tag: 't' }, direction: 'down', limit: 5 } as const
         for (const id of ['~a', '~', '']) {
-          const reply = await w.messageScripts.range(w.shard, { ...args, after: { score: '5', id } })
+          const reply = await w.scripts.range(w.shard, { ...args, after: { score: '5', id } })
           expect(reply.ids).toEqual([])
         }
-        const reply = await w.messageScripts.range(w.shard, { ...args, after: { score: '5', id: '~a!' } })
+        const reply = await w.scripts.range(w.shard, { ...args, after: { score: '5', id: '~a!' } })
         expect(reply.ids).toEqual(['~a'])
       })
     })

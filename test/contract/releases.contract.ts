@@ -323,7 +323,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
           await release(w, failed(fourth.token, 'a'))
           seen.push(first.number, second.number, third.number, fourth.number)
           expect(await stateOf(w, 'a')).toBe('dead')
-          await w.messageScripts.redrive(w.shard, { ids: ['a'], from: null, everyMs: 0, before: 0 })
+          await w.scripts.redrive(w.shard, { ids: ['a'], from: null, everyMs: 0, before: 0 })
         }
         expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
       })

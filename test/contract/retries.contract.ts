@@ -71,7 +71,7 @@ export function describeRetries(kind: string, redisUrl: () => string, shard: num
         const before = await w.now()
         await release(w, ...claimed.map((id) => failed(token, id)))
         const after = await w.now()
-        const found = await w.messageScripts.find(w.shard, claimed)
+        const found = await w.scripts.find(w.shard, claimed)
         const dueAts = found.map((one) => one?.score ?? 0)
         expect(new Set(dueAts).size).toBeGreaterThan(90)
         expect(Math.min(...dueAts)).toBeGreaterThanOrEqual(before)

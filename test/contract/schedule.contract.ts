@@ -109,7 +109,7 @@ export function describeSchedule(kind: string, redisUrl: () => string, shard: nu
         expect(first).toMatchObject({ words: ['scheduled', 'exists', 'past'], ranAt: first.now })
         const { claims } = await w.scripts.claim(w.shard, { token: 't', lockMs: 1, room: mainRoom(0) })
         expect(claims).toEqual([])
-        await w.messageScripts.cancel(w.shard, { ids: ['a'], ifMatch: '', states: ['scheduled'] })
+        await w.scripts.cancel(w.shard, { ids: ['a'], ifMatch: '', states: ['scheduled'] })
         w.pass(1_000)
         const copy = await w.scripts.schedule(w.shard, entries, { ...call, firstSentAt: now })
         expect(copy).toMatchObject({ words: first.words, ranAt: first.ranAt })

@@ -134,7 +134,7 @@ export function describeStreams(kind: string, redisUrl: () => string, shard: num
 
     it('are listed from scheduling on, and stay', async () => {
       const w = world()
-      const listed = async () => (await w.messageScripts.streams(w.shard)).sort()
+      const listed = async () => (await w.scripts.streams(w.shard)).sort()
       expect(await listed()).toEqual([])
       await put(w, 'a', { due: { inMs: HOUR_MS }, options: toStream('first') })
       await put(w, 'refused', { due: { at: 100 }, options: { ...toStream('never'), notAfter: 99 } })

@@ -10,8 +10,11 @@ import {
   fingerprintOf,
   type MessageOptions,
 } from '../../src/domain/message.ts'
-import type { Changes, FoundMessage } from '../../src/store/scripts/message-scripts.ts'
-import type { Claim, ClaimReply, ClaimRoom, Release, ScheduleEntry } from '../../src/store/scripts/scripts.ts'
+import type { Changes } from '../../src/store/scripts/change.ts'
+import type { Claim, ClaimReply, ClaimRoom } from '../../src/store/scripts/claim.ts'
+import type { FoundMessage } from '../../src/store/scripts/query.ts'
+import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
+import type { Release } from '../../src/store/scripts/settle.ts'
 import { checkKeys } from './invariants.ts'
 import type { ScriptWorld } from './script-world.ts'
 
@@ -148,25 +151,25 @@ export function reschedule(w: ScriptWorld, id: string, { due, payload, options =
     payload: payload === undefined ? null : JSON.stringify(payload),
     options: encodeOptions(options),
   }
-  return w.messageScripts.reschedule(w.shard, { id, ifMatch, changes })
+  return w.scripts.reschedule(w.shard, { id, ifMatch, changes })
 }
 
 export const ANY_STATE = ['scheduled', 'dead'] as const
 
 export const cancel = async (w: ScriptWorld, id: string, ifMatch = '') =>
-  (await w.messageScripts.cancel(w.shard, { ids: [id], ifMatch, states: ANY_STATE }))[0]
+  (await w.scripts.cancel(w.shard, { ids: [id], ifMatch, states: ANY_STATE }))[0]
 
 export const shift = (w: ScriptWorld, ids: string[], byMs: number) =>
-  w.messageScripts.shift(w.shard, { ids, byMs, latest: LAST })
+  w.scripts.shift(w.shard, { ids, byMs, latest: LAST })
 
 export const redrive = (
   w: ScriptWorld,
   ids: readonly string[],
   { from = null as number | null, everyMs = 0, before = 0 } = {},
-) => w.messageScripts.redrive(w.shard, { ids, from, everyMs, before })
+) => w.scripts.redrive(w.shard, { ids, from, everyMs, before })
 
 export const find = async (w: ScriptWorld, id: string): Promise<FoundMessage | undefined> =>
-  (await w.messageScripts.find(w.shard, [id]))[0]
+  (await w.scripts.find(w.shard, [id]))[0]
 
 export const stateOf = async (w: ScriptWorld, id: string) => (await find(w, id))?.state ?? 'unknown'
 

@@ -1,7 +1,8 @@
 import type { Cluster, Redis } from 'ioredis'
 import { audit } from '../../src/audit/audit.ts'
 import type { Finding, FindingKind } from '../../src/audit/kinds.ts'
-import { createAuditScripts, type Repair } from '../../src/store/scripts/audit-scripts.ts'
+import { createAuditScripts } from '../../src/store/scripts/audit.ts'
+import type { Repair } from '../../src/store/scripts/repair.ts'
 import { createReadShardCounts } from '../../src/store/scripts/shard-counts.ts'
 
 export interface AuditTestOptions {

@@ -19,7 +19,7 @@ export const commitTo = (
   scripts: Pick<Scripts, 'schedule'>,
   onHead: (shard: number, inMs: number) => void = () => undefined,
   shards: number | (() => number) = 1,
-  probe: (shard: number) => Promise<unknown> = (shard) => world().messageScripts.streams(shard),
+  probe: (shard: number) => Promise<unknown> = (shard) => world().scripts.streams(shard),
 ) =>
   createGroupCommit({
     ...{ scripts, clock: createRedisClock(), onHead, probe, nextToken: randomUUID },

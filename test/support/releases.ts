@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import type { Release } from '../../src/store/scripts/scripts.ts'
+import type { Release } from '../../src/store/scripts/settle.ts'
 import { claim, scoreOf } from './acts.ts'
 import { checkKeys } from './invariants.ts'
 import type { ScriptWorld } from './script-world.ts'

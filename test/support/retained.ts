@@ -1,4 +1,4 @@
-import type { Retention } from '../../src/store/define-script.ts'
+import type { Retention } from '../../src/store/script-values.ts'
 import { claim, deliver, HOUR_MS, put } from './acts.ts'
 import { RETENTION, SETTINGS } from './retention.ts'
 import type { ScriptWorld } from './script-world.ts'

@@ -1,5 +1,6 @@
-import type { Retention, ScriptsOptions } from '../../src/store/define-script.ts'
-import type { ClaimRoom, Delivered } from '../../src/store/scripts/scripts.ts'
+import type { Retention, ScriptsOptions } from '../../src/store/script-values.ts'
+import type { ClaimRoom } from '../../src/store/scripts/claim.ts'
+import type { Delivered } from '../../src/store/scripts/settle.ts'
 
 /** How long what is no longer scheduled is kept in tests that do not say otherwise. */
 export const RETENTION: Retention = {

@@ -4,14 +4,8 @@ import { encodeRecordBody } from '../../src/domain/message.ts'
 import { connect, type RedisConnection } from '../../src/store/connect.ts'
 import { keysOf, type ShardKeys } from '../../src/store/keys.ts'
 import { parseRedisUrl } from '../../src/store/redis-url.ts'
-import { createMessageScripts, type MessageScripts } from '../../src/store/scripts/message-scripts.ts'
-import {
-  createScripts,
-  type ScheduleCall,
-  type ScheduleEntry,
-  type ScheduleReply,
-  type Scripts,
-} from '../../src/store/scripts/scripts.ts'
+import type { ScheduleCall, ScheduleEntry, ScheduleReply } from '../../src/store/scripts/schedule.ts'
+import { createScripts, type Scripts } from '../../src/store/scripts/scripts.ts'
 import { freshCall } from './fresh-call.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
@@ -24,7 +18,6 @@ export interface ScriptWorld {
   readonly scripts: Scripts & {
     schedule(shard: number, entries: readonly ScheduleEntry[], call?: ScheduleCall): Promise<ScheduleReply>
   }
-  readonly messageScripts: MessageScripts
   readonly client: Redis | Cluster
   readonly namespace: string
   readonly shard: number
@@ -61,7 +54,6 @@ export function useScripts(redisUrl: () => string, shard = 0, settings = SETTING
         schedule: async (at, entries, call) =>
           scripts.schedule(at, entries, call ?? freshCall((await readRedisClock(client)) + offset)),
       },
-      messageScripts: createMessageScripts(client, { ...settings, namespace, clockOffsetMs: () => offset }),
       client,
       namespace,
       shard,

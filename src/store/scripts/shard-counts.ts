@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Cluster, Redis } from 'ioredis'
 import { SchedulerError } from '../../domain/errors.ts'
-import { withinTime } from '../../runtime/time-limit.ts'
-import { defineScript, type ScriptsOptions } from '../define-script.ts'
-import { dataIdKeyOf, shardCountsKeyOf } from '../keys.ts'
+import { namespaceDefine } from '../define-script.ts'
+import { shardCountsKeyOf } from '../keys.ts'
 import { toSchedulerError } from '../redis-errors.ts'
+import type { ScriptsOptions } from '../script-values.ts'
 
 /**
  * A raised number of shards is not used for so long. Every server has heard of it by then, or must not store a
@@ -37,28 +37,28 @@ interface RaisedShards extends ShardCounts {
  * Raises the number of shards that Redis has recorded, unless it is as large.
  *
  * @returns the numbers as they now are
- * @throws as defineScript says; SchedulerError STORE_REFUSED if what Redis has recorded is no list of numbers
+ * @throws SchedulerError as toSchedulerError says; STORE_REFUSED if what Redis has recorded is no list of numbers
  * @see lua/cluster/shards.lua
  */
 export type RaiseShards = (count: number) => Promise<RaisedShards>
 
 export function createRaiseShards(
   client: Redis | Cluster,
-  { namespace, clockOffsetMs = () => 0 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
+  options: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
 ): RaiseShards {
-  const shards = defineScript(client, 'shards')
+  const raise = namespaceDefine(client, options)('shards', {
+    args: ['count', 'afterMs', 'knownId', 'newId'],
+    timed: true,
+  })
   let knownId = ''
   return async (count) => {
-    const key = shardCountsKeyOf(namespace)
-    const keys = [key, dataIdKeyOf(namespace)]
     const newId = randomBytes(12).toString('base64url')
-    const reply = shards(...keys, clockOffsetMs(), count, RAISED_AFTER_MS, knownId, newId)
-    const [now, text, dataId] = await withinTime(reply)
+    const [now, text, dataId] = await raise(0, { count, afterMs: RAISED_AFTER_MS, knownId, newId })
     const counts = parseShardCounts(String(text))
     if (counts === undefined) {
       throw new SchedulerError(
         'STORE_REFUSED',
-        `the key ${key} holds no shard counts: ${JSON.stringify(text)}`,
+        `the key ${shardCountsKeyOf(options.namespace)} holds no shard counts: ${JSON.stringify(text)}`,
       )
     }
     const areOthers = knownId !== '' && knownId !== dataId

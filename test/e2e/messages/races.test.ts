@@ -3,7 +3,7 @@ import { expect, inject, it, onTestFinished } from 'vitest'
 import { connect } from '../../../src/store/connect.ts'
 import { keysOf, wakeChannelOf } from '../../../src/store/keys.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
-import { createMessageScripts, type MessageScripts } from '../../../src/store/scripts/message-scripts.ts'
+import { createScripts, type Scripts } from '../../../src/store/scripts/scripts.ts'
 import { startChild } from '../../support/children.ts'
 import { repeated, startFleet } from '../../support/fleet.ts'
 import { SETTINGS } from '../../support/retention.ts'
@@ -34,7 +34,7 @@ interface Plan {
  * Cancels and reschedules, from several loops at once, messages that are due just now, some of them for the second
  * time. It is also run in another process, and so uses nothing but what it is given.
  */
-async function changeAtRandom(scripts: MessageScripts, plan: Plan): Promise<Answer[]> {
+async function changeAtRandom(scripts: Scripts, plan: Plan): Promise<Answer[]> {
   const { name, ids, firstDueAt, gapMs, loops, startAt } = plan
   const answers: Answer[] = []
   const endAt = firstDueAt + ids.length * gapMs
@@ -82,13 +82,13 @@ async function changeAtRandom(scripts: MessageScripts, plan: Plan): Promise<Answ
 async function changeAtRandomElsewhere(redisUrl: string, namespace: string, plan: Plan): Promise<Answer[]> {
   const code = `
     import { connect } from './dist/store/connect.js'
-    import { createMessageScripts } from './dist/store/scripts/message-scripts.js'
+    import { createScripts } from './dist/store/scripts/scripts.js'
     import { parseRedisUrl } from './dist/store/redis-url.js'
     ${changeAtRandom.toString()}
     const [redisUrl, options, plan] = process.argv.slice(1).map((text) => JSON.parse(text))
     const connection = connect(parseRedisUrl(redisUrl))
     await connection.waitUntilReady(60_000)
-    const answers = await changeAtRandom(createMessageScripts(connection.client, options), plan)
+    const answers = await changeAtRandom(createScripts(connection.client, options), plan)
     await connection.close()
     process.stdout.write(JSON.stringify(answers))`
   const args = [redisUrl, { ...SETTINGS, namespace }, plan].map((arg) => JSON.stringify(arg))
@@ -110,7 +110,7 @@ it('cancelling and rescheduling while servers claim: what was answered is what h
   const connection = connect(parseRedisUrl(redisUrl))
   onTestFinished(() => connection.close())
   await connection.waitUntilReady(60_000)
-  const scripts = createMessageScripts(connection.client, {
+  const scripts = createScripts(connection.client, {
     ...SETTINGS,
     namespace: fleet.namespace,
   })

@@ -2,7 +2,7 @@ import { request } from 'node:http'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { connect } from '../../../src/store/connect.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
-import { createMessageScripts } from '../../../src/store/scripts/message-scripts.ts'
+import { createScripts } from '../../../src/store/scripts/scripts.ts'
 import { type Fleet, repeated, startFleet } from '../../support/fleet.ts'
 import { childrenOf, isRunning } from '../../support/processes.ts'
 import { freePort, startRedis } from '../../support/redis.ts'
@@ -50,7 +50,7 @@ const leftOf = async ({ namespace }: Fleet) => {
   const connection = connect(parseRedisUrl(inject('redisUrl')))
   try {
     await connection.waitUntilReady(60_000)
-    const scripts = createMessageScripts(connection.client, { ...SETTINGS, namespace })
+    const scripts = createScripts(connection.client, { ...SETTINGS, namespace })
     const { scheduled, claimed } = await scripts.count(0)
     return scheduled + claimed
   } finally {

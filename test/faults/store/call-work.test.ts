@@ -7,8 +7,8 @@ import { createShardBook } from '../../../src/shards/shard-map.ts'
 import { connect } from '../../../src/store/connect.ts'
 import { createRedisClock } from '../../../src/store/redis-clock.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
-import { createMessageScripts } from '../../../src/store/scripts/message-scripts.ts'
-import { createScripts, type Held } from '../../../src/store/scripts/scripts.ts'
+import { createScripts } from '../../../src/store/scripts/scripts.ts'
+import type { Held } from '../../../src/store/scripts/settle.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
 import { startRedis } from '../../support/redis.ts'
 import { SETTINGS } from '../../support/retention.ts'
@@ -32,14 +32,13 @@ async function start() {
   onTestFinished(() => connection.close())
   await connection.waitUntilReady(10_000)
   const scripts = createScripts(connection.client, { namespace: 'carillon', ...SETTINGS })
-  const messageScripts = createMessageScripts(connection.client, { namespace: 'carillon', ...SETTINGS })
   const onHead = () => undefined
   const groupCommit = createGroupCommit({
     ...{ scripts, clock: createRedisClock(), shards: () => 1, onHead, metrics: noteMetrics().metrics },
-    ...{ probe: messageScripts.streams, nextToken: randomUUID },
+    ...{ probe: scripts.streams, nextToken: randomUUID },
   })
   const scheduler = createScheduler({
-    ...{ groupCommit, scripts: messageScripts, onHead, dedupWindowMs: 1_000, now: Date.now },
+    ...{ groupCommit, scripts, onHead, dedupWindowMs: 1_000, now: Date.now },
     shardBook: createShardBook(1, Date.now),
   })
 
@@ -56,7 +55,7 @@ async function start() {
     }
     return commands / calls
   }
-  return { scripts, messageScripts, scheduler, commandsPerCall }
+  return { scripts, scheduler, commandsPerCall }
 }
 
 describe.each(Object.entries(KINDS))('where each of many messages has %s', (_kind, optionsOf) => {
@@ -64,7 +63,7 @@ describe.each(Object.entries(KINDS))('where each of many messages has %s', (_kin
   const body = (i: number) => encodeRecordBody('"x"', optionsOf(i))
 
   it('a call that stores, moves, redrives or cancels them does a bounded part', async () => {
-    const { messageScripts, scheduler, commandsPerCall } = await start()
+    const { scripts, scheduler, commandsPerCall } = await start()
     let ids: string[] = []
     const schedule = async () => {
       const due = { inMs: 3_600_000 }
@@ -84,22 +83,18 @@ describe.each(Object.entries(KINDS))('where each of many messages has %s', (_kin
         ).toBeLessThan(MOST_COMMANDS)
       }
     }
+    await inParts(async (rest) => (await scripts.shift(0, { ids: rest, byMs: 1, latest: 1e13 })).lookedAt)
     await inParts(
-      async (rest) => (await messageScripts.shift(0, { ids: rest, byMs: 1, latest: 1e13 })).lookedAt,
+      async (rest) => (await scripts.redrive(0, { ids: rest, from: null, everyMs: 0, before: 0 })).lookedAt,
     )
     await inParts(
-      async (rest) =>
-        (await messageScripts.redrive(0, { ids: rest, from: null, everyMs: 0, before: 0 })).lookedAt,
+      async (rest) => (await scripts.cancel(0, { ids: rest, ifMatch: '', states: ['scheduled'] })).length,
     )
-    await inParts(
-      async (rest) =>
-        (await messageScripts.cancel(0, { ids: rest, ifMatch: '', states: ['scheduled'] })).length,
-    )
-    await expect(messageScripts.count(0)).resolves.toMatchObject({ scheduled: 0 })
+    await expect(scripts.count(0)).resolves.toMatchObject({ scheduled: 0 })
   })
 
   it('a call that releases, recovers or acknowledges them does a bounded part', async () => {
-    const { scripts, messageScripts, commandsPerCall } = await start()
+    const { scripts, commandsPerCall } = await start()
     const entries = all.map((i) => ({ id: `~${i}`, due: { at: 1 }, rule: 'any' as const, body: body(i) }))
     await scripts.schedule(0, entries, { token: 't', runBy: Date.now() + 5_000, firstSentAt: null })
     const lanes = new Map(all.map((i) => [`pull:queue-${i}`, 1]))
@@ -127,7 +122,7 @@ describe.each(Object.entries(KINDS))('where each of many messages has %s', (_kin
       )
     expect(await commandsPerCall(release)).toBeLessThan(MOST_COMMANDS)
     await claim(1)
-    while ((await messageScripts.count(0)).claimed > 0) {
+    while ((await scripts.count(0)).claimed > 0) {
       const recover = () => scripts.claim(0, { token: 'r', lockMs: 1, room: nothing })
       expect(await commandsPerCall(recover)).toBeLessThan(MOST_COMMANDS)
     }
@@ -138,6 +133,6 @@ describe.each(Object.entries(KINDS))('where each of many messages has %s', (_kin
         again.map((each) => ({ ...each, lateMs: 0 })),
       )
     expect(await commandsPerCall(acknowledge)).toBeLessThan(MOST_COMMANDS)
-    await expect(messageScripts.count(0)).resolves.toMatchObject({ scheduled: 0, claimed: 0 })
+    await expect(scripts.count(0)).resolves.toMatchObject({ scheduled: 0, claimed: 0 })
   })
 })

@@ -3,7 +3,6 @@ import { SchedulerError } from '../../../src/domain/errors.ts'
 import { encodeRecordBody } from '../../../src/domain/message.ts'
 import { connect } from '../../../src/store/connect.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
-import { createMessageScripts } from '../../../src/store/scripts/message-scripts.ts'
 import { createScripts } from '../../../src/store/scripts/scripts.ts'
 import { WIDE } from '../../support/acts.ts'
 import { freshCall } from '../../support/fresh-call.ts'
@@ -46,7 +45,7 @@ describe('a full Redis with messages for others', () => {
       let offset = 0
       const options = { namespace: 'carillon', ...SETTINGS, clockOffsetMs: () => offset }
       const scripts = createScripts(connection.client, options)
-      const { cancel, redrive } = createMessageScripts(connection.client, options)
+      const { cancel, redrive } = createScripts(connection.client, options)
       const entries = [
         'retried',
         'rejected',
@@ -113,7 +112,7 @@ describe('a page of large messages', () => {
         body,
       }))
       await scripts.schedule(0, entries, freshCall())
-      const { list } = createMessageScripts(connection.client, options)
+      const { list } = createScripts(connection.client, options)
       const query = { index: 'scheduled', from: null, before: null, after: null, keep: 'all' } as const
       await redis.client.config('RESETSTAT')
       const { rows, end } = await list(0, { ...query, limit: 100, bytes: 2_000_000 })

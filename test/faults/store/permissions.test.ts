@@ -5,8 +5,8 @@ import { keysOf, wakeChannelOf } from '../../../src/store/keys.ts'
 import { loadScript } from '../../../src/store/lua.ts'
 import { aclRule, commandsOfScripts, createRights, type Rights } from '../../../src/store/permissions.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
-import { createMessageScripts, type MessageScripts } from '../../../src/store/scripts/message-scripts.ts'
-import { createScripts, type ScheduleEntry, type Scripts } from '../../../src/store/scripts/scripts.ts'
+import type { ScheduleEntry } from '../../../src/store/scripts/schedule.ts'
+import { createScripts, type Scripts } from '../../../src/store/scripts/scripts.ts'
 import { startRedis, type TestRedis } from '../../support/redis.ts'
 import { SETTINGS } from '../../support/retention.ts'
 
@@ -28,7 +28,6 @@ let rights: Rights
 let scripts: Scripts
 /** whose next call begins with a preflight */
 let fresh: () => Scripts
-let messageScripts: MessageScripts
 
 /** Gives the user the least that it needs, and then these rules. */
 const grant = async (...rules: string[]) => {
@@ -44,7 +43,6 @@ beforeAll(async () => {
   const options = { ...SETTINGS, namespace: NAMESPACE }
   fresh = () => createScripts(connection.client, options)
   scripts = fresh()
-  messageScripts = createMessageScripts(connection.client, options)
   rights = createRights(connection.client, { namespace: NAMESPACE, db: 0, username: 'app' })
 })
 afterAll(async () => {
@@ -123,14 +121,14 @@ describe('a script that lacks a right half-way', () => {
       scripts.release(0, [
         { id: 'claimed', token: 'mine', why: 'failed', retryAfterMs: 0, reason: 'r', report: '' },
       ]),
-    cancel: () => messageScripts.cancel(0, { ids: ['later'], ifMatch: '', states: ['scheduled'] }),
+    cancel: () => scripts.cancel(0, { ids: ['later'], ifMatch: '', states: ['scheduled'] }),
     reschedule: () =>
-      messageScripts.reschedule(0, {
+      scripts.reschedule(0, {
         id: 'later',
         ifMatch: '',
         changes: { due: { inMs: 10 }, payload: null, options: [] },
       }),
-    shift: () => messageScripts.shift(0, { ids: ['later'], byMs: 5, latest: 9e12 }),
+    shift: () => scripts.shift(0, { ids: ['later'], byMs: 5, latest: 9e12 }),
   }
 
   it.each(Object.keys(calls))('%s writes nothing, and says which', async (name) => {
@@ -154,8 +152,8 @@ describe('a script that lacks a right half-way', () => {
   })
 
   const reads: Readonly<Record<string, () => Promise<unknown>>> = {
-    find: () => messageScripts.find(0, ['later']),
-    count: () => messageScripts.count(0),
+    find: () => scripts.find(0, ['later']),
+    count: () => scripts.count(0),
   }
   it.each(Object.keys(reads))('%s, which only reads, says which', async (name) => {
     await redis.client.flushall()

@@ -3,7 +3,6 @@ import { encodeRecordBody } from '../../../src/domain/message.ts'
 import { listPage } from '../../../src/messages/listing.ts'
 import { connect } from '../../../src/store/connect.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
-import { createMessageScripts } from '../../../src/store/scripts/message-scripts.ts'
 import { createScripts } from '../../../src/store/scripts/scripts.ts'
 import { freshCall } from '../../support/fresh-call.ts'
 import { startRedis } from '../../support/redis.ts'
@@ -35,12 +34,11 @@ describe('a million messages', () => {
       }
       await redis.client.config('RESETSTAT')
 
-      const messageScripts = createMessageScripts(connection.client, options)
       const seen = new Set<string>()
       let latest = 0
       let after: Parameters<typeof listPage>[2]['after'] = null
       do {
-        const page = await listPage(messageScripts, 1, { status: 'scheduled', limit: 1_000, after })
+        const page = await listPage(scripts, 1, { status: 'scheduled', limit: 1_000, after })
         for (const message of page.messages) {
           seen.add(message.id)
           const dueAt = 'dueAt' in message ? message.dueAt : Number.NaN

@@ -1,6 +1,6 @@
 import { describe, expect, inject, it } from 'vitest'
 import type { Finding } from '../../../src/audit/kinds.ts'
-import { createRepair } from '../../../src/store/scripts/audit-scripts.ts'
+import { createRepair } from '../../../src/store/scripts/repair.ts'
 import { entry } from '../../support/acts.ts'
 import { auditFindings } from '../../support/audit.ts'
 import { dump } from '../../support/invariants.ts'

@@ -4,7 +4,7 @@ import { shardOfClientId } from '../../../src/domain/message-id.ts'
 import { createDeadLetters } from '../../../src/messages/dead-letters.ts'
 import { createSelector } from '../../../src/messages/selector.ts'
 import { keysOf } from '../../../src/store/keys.ts'
-import type { MessageScripts } from '../../../src/store/scripts/message-scripts.ts'
+import type { Scripts } from '../../../src/store/scripts/scripts.ts'
 import { delivered, mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
 import { bookOf } from '../../support/shards.ts'
@@ -39,11 +39,11 @@ const idsIn = (shard: number, count: number) => Array.from({ length: count }, (_
 function deadLettersOn(
   w: ScriptWorld,
   shards: number,
-  redrive = w.messageScripts.redrive,
+  redrive = w.scripts.redrive,
   before: readonly number[] = [],
 ) {
   const heads: { shard: number; inMs: number }[] = []
-  const scripts: MessageScripts = { ...w.messageScripts, redrive }
+  const scripts: Scripts = { ...w.scripts, redrive }
   const selector = createSelector(scripts, bookOf(shards, before))
   const onHead = (shard: number, inMs: number) => void heads.push({ shard, inMs })
   return { deadLetters: createDeadLetters({ scripts, selector, onHead }), heads }
@@ -84,7 +84,7 @@ describe('redriving', () => {
     await w.scripts.schedule(2, [w.entry(one, (await w.now()) - 5)])
     await w.scripts.claim(2, { token: 't', lockMs: 60_000, room: mainRoom() })
     await w.scripts.acknowledge(2, delivered('t', one))
-    const { deadLetters } = deadLettersOn(w, 4, w.messageScripts.redrive, [1])
+    const { deadLetters } = deadLettersOn(w, 4, w.scripts.redrive, [1])
     const { redriven, unknown } = await deadLetters.redrive({ ids: [...ids, 'unknown'] }, null)
     expect([redriven, unknown]).toEqual([12, ['unknown']])
     expect(await w.client.zcard(w.keys.scheduled)).toBe(12)
@@ -94,8 +94,8 @@ describe('redriving', () => {
     const w = world()
     await die(w, 0, idsIn(0, 3))
     const { deadLetters } = deadLettersOn(w, 1, async (shard, args) => {
-      await w.messageScripts.cancel(shard, { ids: [idIn(0, 1)], ifMatch: '', states: ['dead'] })
-      return w.messageScripts.redrive(shard, args)
+      await w.scripts.cancel(shard, { ids: [idIn(0, 1)], ifMatch: '', states: ['dead'] })
+      return w.scripts.redrive(shard, args)
     })
     expect(await deadLetters.redrive({ all: true }, null)).toEqual({
       redriven: 2,
@@ -177,7 +177,7 @@ describe('redriving', () => {
     await die(w, 0, ids, { tags: ['a'] })
     const redriven: string[] = []
     const { deadLetters } = deadLettersOn(w, 1, async (shard, args) => {
-      const reply = await w.messageScripts.redrive(shard, args)
+      const reply = await w.scripts.redrive(shard, args)
       redriven.push(...args.ids.slice(0, reply.lookedAt))
       // Whatever it is meant for refuses it at once.
       w.pass(1)
@@ -196,9 +196,9 @@ describe('redriving', () => {
     await die(w, 0, [idIn(0, 999)])
     let calls = 0
     const { deadLetters } = deadLettersOn(w, 1, async (shard, args) => {
-      const reply = await w.messageScripts.redrive(shard, args)
+      const reply = await w.scripts.redrive(shard, args)
       calls += 1
-      await w.messageScripts.cancel(shard, { ids: [idIn(0, 999)], ifMatch: '', states: ['dead'] })
+      await w.scripts.cancel(shard, { ids: [idIn(0, 999)], ifMatch: '', states: ['dead'] })
       w.pass(1)
       await reject(w, shard)
       return reply

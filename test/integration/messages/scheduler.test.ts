@@ -25,19 +25,19 @@ function withShards(
   now: () => number = Date.now,
   shardBook = bookOf(shards, before),
 ) {
-  const { scripts, messageScripts } = w
+  const { scripts } = w
   const { metrics } = noteMetrics()
   const groupCommit = createGroupCommit({
     ...{ scripts, clock: createRedisClock(), shards: () => shardBook.writable, onHead, metrics },
-    ...{ probe: messageScripts.streams, nextToken: randomUUID },
+    ...{ probe: scripts.streams, nextToken: randomUUID },
   })
   const { dedupWindowMs } = RETENTION
-  const deps = { groupCommit, scripts: messageScripts, shardBook, onHead, dedupWindowMs, now }
+  const deps = { groupCommit, scripts, shardBook, onHead, dedupWindowMs, now }
   return {
     scheduler: createScheduler(deps),
     bulk: createBulk({
-      scripts: messageScripts,
-      selector: createSelector(messageScripts, shardBook),
+      scripts,
+      selector: createSelector(scripts, shardBook),
       onHead,
     }),
   }

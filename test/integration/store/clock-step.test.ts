@@ -97,7 +97,7 @@ describe('when the clock of Redis is set back', () => {
     await claim(w)
     const now = await w.now()
     for (const id of ['dead before', 'delivered before', 'dropped before']) {
-      const [found] = await w.messageScripts.find(w.shard, [id])
+      const [found] = await w.scripts.find(w.shard, [id])
       expect(found?.score).toBeLessThanOrEqual(now)
     }
     await put(w, 'dead after')
@@ -122,11 +122,11 @@ describe('when the clock of Redis is set back', () => {
     expect((await claim(w)).ids).toEqual([])
     const now = await w.now()
     for (const id of ['retry', 'hook']) {
-      const [found] = await w.messageScripts.find(w.shard, [id])
+      const [found] = await w.scripts.find(w.shard, [id])
       expect(found?.score).toBeGreaterThan(now + 60_000 - LONGER_MS)
       expect(found?.score).toBeLessThan(now + 60_000 + LONGER_MS)
     }
-    expect((await w.messageScripts.find(w.shard, ['put off']))[0]?.score).toBe(due.at)
+    expect((await w.scripts.find(w.shard, ['put off']))[0]?.score).toBe(due.at)
     await checkKeys(w)
   })
 
@@ -144,7 +144,7 @@ describe('when the clock of Redis is set back', () => {
 
   it('a server that died before is forgotten as soon as any other, and one that lives stays', async () => {
     const w = world()
-    const beat = (id: string) => w.messageScripts.heartbeat({ id, description: '{}' }, true)
+    const beat = (id: string) => w.scripts.heartbeat({ id, description: '{}' }, true)
     await beat('dead')
     await beat('alive')
     w.pass(-HOUR_MS)

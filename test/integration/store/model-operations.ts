@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import type { Destination, OnLate, RetryPolicy } from '../../../src/domain/message.ts'
-import type { ClaimRoom, Release } from '../../../src/store/scripts/scripts.ts'
+import type { ClaimRoom } from '../../../src/store/scripts/claim.ts'
+import type { Release } from '../../../src/store/scripts/settle.ts'
 import { SETTINGS } from '../../support/retention.ts'
 
 /**

@@ -9,8 +9,10 @@ import {
   type MessageOptions,
 } from '../../../src/domain/message.ts'
 import { keysOf, type ShardKeys } from '../../../src/store/keys.ts'
-import type { FoundMessage } from '../../../src/store/scripts/message-scripts.ts'
-import type { ClaimRoom, Release, ScheduleEntry } from '../../../src/store/scripts/scripts.ts'
+import type { ClaimRoom } from '../../../src/store/scripts/claim.ts'
+import type { FoundMessage } from '../../../src/store/scripts/query.ts'
+import type { ScheduleEntry } from '../../../src/store/scripts/schedule.ts'
+import type { Release } from '../../../src/store/scripts/settle.ts'
 import { WIDE, workerRoom } from '../../support/acts.ts'
 import { checkKeys, dump, laneOf } from '../../support/invariants.ts'
 import type { ScriptWorld } from '../../support/script-world.ts'
@@ -81,7 +83,7 @@ export class Run {
         const { ids, versions, states } = operation
         const now = await this.w.now()
         const expected = ids.map((id) => this.model.cancel(id, versions, states, now))
-        const words = await this.w.messageScripts.cancel(this.shard, {
+        const words = await this.w.scripts.cancel(this.shard, {
           ids,
           ifMatch: ifMatch(versions),
           states,
@@ -96,7 +98,7 @@ export class Run {
         const headsBefore = this.model.heads()
         const shifted = this.model.shift(ids, byMs)
         const args = { ids, byMs, latest: LATEST }
-        const reply = await this.w.messageScripts.shift(this.shard, args)
+        const reply = await this.w.scripts.shift(this.shard, args)
         expect(reply.shifted).toBe(shifted.length)
         await this.expectHead(reply.headInMs, headsBefore, shifted)
         if (shifted.length > 0) this.note('shifted')
@@ -138,7 +140,7 @@ export class Run {
         const from = fromStep === null ? null : this.atStep(fromStep)
         const args = { ids, from, everyMs: everySteps * STEP + 0.5, before }
         const headsBefore = this.model.heads()
-        const reply = await this.w.messageScripts.redrive(this.shard, args)
+        const reply = await this.w.scripts.redrive(this.shard, args)
         const start = from ?? (await this.learn(reply.from))
         const unknown = this.model.redrive(ids, args, start)
         expect(reply).toMatchObject({ lookedAt: ids.length, from: start, unknown })
@@ -211,7 +213,7 @@ export class Run {
       },
     }
     const headsBefore = this.model.heads()
-    const reply = await this.w.messageScripts.reschedule(this.shard, {
+    const reply = await this.w.scripts.reschedule(this.shard, {
       id,
       ifMatch: ifMatch(versions),
       changes: {
@@ -249,7 +251,7 @@ export class Run {
     // The time is told by when one is due again, or by when the last was given up: the bound leaves that one.
     let clock: number | null = null
     if (waiting !== undefined) {
-      const [found] = await this.w.messageScripts.find(this.shard, [waiting.id])
+      const [found] = await this.w.scripts.find(this.shard, [waiting.id])
       clock = (found?.score ?? 0) - (this.model.waitOf(waiting) ?? 0)
     } else if (reply.words.includes('dead')) {
       const [, last] = await this.w.client.zrange(this.keys.dead, '-1', '-1', 'WITHSCORES')
@@ -344,7 +346,7 @@ export class Run {
       expect([lane, ...stored]).toEqual([lane, ...inOrder(model.inLane(lane))])
     }
     expect(new Set(all.map(keys.messages).keys())).toEqual(new Set(model.messages.keys()))
-    for (const [i, found] of (await w.messageScripts.find(this.shard, ALL_IDS)).entries()) {
+    for (const [i, found] of (await w.scripts.find(this.shard, ALL_IDS)).entries()) {
       const name = ALL_IDS[i] ?? ''
       expect([name, found?.state ?? 'unknown']).toEqual([name, model.stateOf(name, now)])
       if (model.messages.has(name)) this.expectSame(name, found)
@@ -399,7 +401,7 @@ export class Run {
     const { w, model } = this
     const full = [`webhook:${HOSTS[0]}`]
     const before = await w.now()
-    const counts = await w.messageScripts.count(this.shard, full)
+    const counts = await w.scripts.count(this.shard, full)
     const scheduled = model.inState('scheduled')
     expect(counts).toMatchObject({
       scheduled: scheduled.length,

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, inject, it } from 'vitest'
-import type { Release } from '../../../src/store/scripts/scripts.ts'
+import type { Release } from '../../../src/store/scripts/settle.ts'
 import { WIDE } from '../../support/acts.ts'
 import { checkKeys } from '../../support/invariants.ts'
 import { useScripts } from '../../support/script-world.ts'

@@ -4,15 +4,12 @@ import {
   type MessageOptions,
   type RetryPolicy,
 } from '../../../src/domain/message.ts'
-import type { ScriptsOptions } from '../../../src/store/define-script.ts'
-import type { CancelWord, FoundMessage } from '../../../src/store/scripts/message-scripts.ts'
-import type {
-  ClaimRoom,
-  Release,
-  ReleaseWord,
-  ScheduleEntry,
-  ScheduleWord,
-} from '../../../src/store/scripts/scripts.ts'
+import type { ScriptsOptions } from '../../../src/store/script-values.ts'
+import type { CancelWord } from '../../../src/store/scripts/change.ts'
+import type { ClaimRoom } from '../../../src/store/scripts/claim.ts'
+import type { FoundMessage } from '../../../src/store/scripts/query.ts'
+import type { ScheduleEntry, ScheduleWord } from '../../../src/store/scripts/schedule.ts'
+import type { Release, ReleaseWord } from '../../../src/store/scripts/settle.ts'
 import { laneOf } from '../../support/invariants.ts'
 
 const LATEST = 253_402_300_799_999

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { parseHeader } from '../../../src/store/header.ts'
 import { loadScript, parseScript, SCRIPT_PATHS } from '../../../src/store/lua.ts'
 
 const files = (texts: Record<string, string>) => (path: string) => {
@@ -16,7 +17,10 @@ describe('a script', () => {
         'lib/l.lua': 'local x = 1',
       }),
     )
-    expect(script.numberOfKeys).toBe(2)
+    expect(script.header.keys).toEqual([
+      { name: 'a', type: 'hash' },
+      { name: 'b', type: 'zset' },
+    ])
     expect(script.lua).toContain('\nlocal x = 1\nreturn')
     expect(script.commands).toEqual(['HLEN', 'ZCARD'])
   })
@@ -25,17 +29,32 @@ describe('a script', () => {
     [
       'uses a key its header does not name',
       '-- KEYS[1] a hash\nreturn KEYS[2]',
-      's.lua uses KEYS[2], absent from its header',
+      's.lua: it uses KEYS[2], absent from its header',
     ],
     [
       'names a key it does not use',
       '-- KEYS[1] a hash\n-- KEYS[2] b zset\nreturn KEYS[1]',
-      'KEYS[2] is not used',
+      'its header has KEYS[2], which is not used',
     ],
     [
       'names its keys with a gap',
       '-- KEYS[1] a hash\n-- KEYS[3] b zset\nreturn KEYS[1] .. KEYS[3]',
-      'KEYS[2] is not used',
+      'its header has KEYS[3] out of order',
+    ],
+    [
+      'uses an argument its header does not name',
+      '-- ARGV[1] a\nreturn ARGV[1] .. ARGV[2]',
+      's.lua: it uses ARGV[2], absent from its header',
+    ],
+    [
+      'names an argument it does not use',
+      '-- ARGV[1] a\n-- ARGV[2] b\nreturn ARGV[1]',
+      'its header has ARGV[2], which is not used',
+    ],
+    [
+      'names its items with a gap',
+      '-- ARGV[1] a\n-- ARGV[3..] b\nreturn ARGV[1]',
+      'its header has ARGV[3..] out of order',
     ],
     ['has a key of no known type', '-- KEYS[1] a thing\nreturn KEYS[1]', 'but "thing"'],
     [
@@ -52,6 +71,37 @@ describe('a script', () => {
     expect(() => parseScript('s', files({ 's.lua': text, 'lib/l.lua': '--@include lib/m.lua\n' }))).toThrow(
       message,
     )
+  })
+})
+
+describe('a header', () => {
+  it('is the order in which a script takes its keys, its arguments and the values of each item', () => {
+    const header = parseHeader(
+      [
+        ...['-- s: do something.', '--', '-- KEYS[1]  dead_letters  zset  message id -> time'],
+        ...[
+          '-- ARGV[1]  lock_ms  integer  how long',
+          '--                    in all',
+          '-- ARGV[2..] two per message:',
+        ],
+        ...[
+          '--            id',
+          '--            late_ms  how late,',
+          '--                     "" for now',
+          '--',
+        ],
+        ...['-- Returns  {word}: for each', '--            what became of it', 'return {}'],
+      ].join('\n'),
+    )
+    expect(header).toEqual({
+      keys: [{ name: 'deadLetters', type: 'zset' }],
+      args: ['lockMs'],
+      each: ['id', 'lateMs'],
+    })
+  })
+
+  it('names an item of one value in its own line', () => {
+    expect(parseHeader('-- ARGV[1..] full_lane  string  lane of a host').each).toEqual(['fullLane'])
   })
 })
 

@@ -1,9 +1,10 @@
 import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../../domain/errors.ts'
-import { type Argument, defineScript, keyBook, oneOf, type ScriptsOptions } from '../define-script.ts'
+import { scriptContext } from '../define-script.ts'
 import { type KeyPart, keyReader, patternsOf } from '../key-parts.ts'
-import { type ShardKeys, serversKeyOf, wakeChannelOf } from '../keys.ts'
+import { serversKeyOf } from '../keys.ts'
 import { toSchedulerError } from '../redis-errors.ts'
+import type { ScriptsOptions } from '../script-values.ts'
 
 /** The collections of a shard, a page of which can be looked at; a lane's and a tag's are named besides. */
 export const COLLECTIONS = [
@@ -52,42 +53,6 @@ export interface AuditScripts {
   servers(): Promise<{ now: number; entries: ReadonlyMap<string, string> }>
 }
 
-/** What has been done about a finding, see lua/audit/repair.lua. */
-const REPAIR_WORDS = ['mended', 'left', 'sound'] as const
-type RepairWord = (typeof REPAIR_WORDS)[number]
-
-/**
- * @param part a collection, or for single keys "lanes", "lock", "seen", "call" or "streams"
- * @param name which lane or tag; "" for other parts
- * @returns a word for each of the names
- * @see lua/audit/repair.lua
- */
-export type Repair = (
-  shard: number,
-  args: { part: string; name: string; names: readonly string[] },
-) => Promise<RepairWord[]>
-
-/** Defines the script that mends, apart from those that only read. It rejects as defineScript says. */
-export function createRepair(
-  client: Redis | Cluster,
-  { namespace, clockOffsetMs = () => 0 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
-  { knownForMs }: { knownForMs: number },
-): Repair {
-  const keys = keyBook(namespace)
-  const repair = defineScript(client, 'repair')
-  const word = oneOf('repair', REPAIR_WORDS)
-  return async (shard, { part, name, names }) => {
-    const args = [...firstArgs(keys(shard), clockOffsetMs()), wakeChannelOf(namespace), shard, knownForMs]
-    return (await repair(...args, part, name, ...names)).map(word)
-  }
-}
-
-const firstArgs = (k: ShardKeys, clockOffsetMs: number): Argument[] => [
-  ...[k.scheduled, k.claimed, k.dead, k.messages, k.attempts, k.failures, k.history, k.delivered, k.dropped],
-  ...[k.laned, k.hosts, k.queues, k.claims, k.streams],
-  ...[clockOffsetMs, k.lockPrefix, k.tagPrefix, k.seenPrefix, k.callPrefix],
-]
-
 const KEYS_AT_ONCE = 1_000
 
 /** @throws SchedulerError where a cluster is not known just now: to have looked at no node is not to have found nothing */
@@ -97,13 +62,22 @@ function mastersOf(client: Redis | Cluster): Redis[] {
   throw new SchedulerError('STORE_UNAVAILABLE', 'the cluster does not answer')
 }
 
-/** Defines the scripts on a client. Each rejects as defineScript says. */
+/** Defines the scripts on a client. Each rejects as toSchedulerError says. */
 export function createAuditScripts(
   client: Redis | Cluster,
-  { namespace, clockOffsetMs = () => 0 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
+  options: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
 ): AuditScripts {
-  const keys = keyBook(namespace)
-  const [page, single] = [defineScript(client, 'audit-page'), defineScript(client, 'audit-keys')]
+  const { namespace, clockOffsetMs = () => 0 } = options
+  const { define } = scriptContext(client, options)
+  const page = define('audit-page', { args: ['collection', 'name', 'cursor', 'count'] })
+  const single = define('audit-keys', {
+    each: {
+      part: ({ part }: ShardKey) => part.part,
+      name: ({ part }) => part.name,
+      key: ({ key }) => key,
+      type: ({ part }) => part.type,
+    },
+  })
   const readKey = keyReader(namespace)
   return {
     async *keys() {
@@ -122,15 +96,10 @@ export function createAuditScripts(
       }
     },
 
-    async checkKeys(shard, found) {
-      const named = found.flatMap(({ key, part: { part, name, type } }) => [part, name, key, type])
-      return toFindings(await single(...firstArgs(keys(shard), clockOffsetMs()), ...named))
-    },
+    checkKeys: async (shard, found) => toFindings(await single(shard, {}, found)),
 
-    async checkPage(shard, { collection, name, cursor, count }) {
-      const [next, lookedAt, bytes, ...rest] = await page(
-        ...[...firstArgs(keys(shard), clockOffsetMs()), collection, name, cursor, count],
-      )
+    async checkPage(shard, args) {
+      const [next, lookedAt, bytes, ...rest] = await page(shard, args)
       return {
         ...{ cursor: String(next), lookedAt: Number(lookedAt), bytes: Number(bytes) },
         findings: toFindings(rest),

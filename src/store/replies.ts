@@ -1,0 +1,25 @@
+/** Takes one of a closed set of words from a reply. @throws TypeError naming the script for any other */
+export const oneOf =
+  <T extends string>(script: string, words: readonly T[]) =>
+  (reply: unknown): T => {
+    const found = words.find((word) => word === reply)
+    if (found === undefined) throw new TypeError(`${script}.lua answered ${JSON.stringify(reply)}`)
+    return found
+  }
+
+/** "" stands for no number. */
+export const numberOrNull = (reply: unknown): number | null => (reply === '' ? null : Number(reply))
+
+/** Redis's clock as scripts answer it. */
+export interface ExactTime {
+  /** epoch ms */
+  readonly now: number
+  /** the part of the millisecond that had already elapsed; with it a wait is not up to 1 ms too long */
+  readonly gone: number
+}
+
+/** @param exact epoch ms with a fraction, as text: as one number its fraction would not be exact */
+export function exactTime(exact: unknown): ExactTime {
+  const [whole, thousandths = 0] = String(exact).split('.')
+  return { now: Number(whole), gone: Number(thousandths) / 1_000 }
+}

@@ -1,0 +1,116 @@
+import type { ScriptContext } from '../define-script.ts'
+import { numberOrNull, oneOf } from '../replies.ts'
+import { type FoundMessage, STATES } from './query.ts'
+
+export interface Changes {
+  readonly due: { readonly at: number } | { readonly inMs: number } | null
+  /** JSON text; null leaves it */
+  readonly payload: string | null
+  /** option letters (see lua/lib/record.lua) and their new values, "" to remove one */
+  readonly options: readonly (readonly [name: string, value: string])[]
+}
+
+const CANCEL_WORDS = ['cancelled', 'unknown', 'claimed', 'finished', 'other', 'version'] as const
+/** In which a message may be cancelled. */
+type CancelledState = 'scheduled' | 'dead' | 'stranded'
+export type CancelWord = (typeof CANCEL_WORDS)[number]
+
+const RESCHEDULE_REFUSALS = [
+  ...['unknown', 'claimed', 'finished', 'damaged', 'version', 'expired', 'pointless'],
+] as const
+type RescheduleReply =
+  | { readonly word: 'rescheduled'; readonly found: FoundMessage; readonly headInMs: number | null }
+  | { readonly word: (typeof RESCHEDULE_REFUSALS)[number] }
+
+/** Each rejects with a SchedulerError as toSchedulerError says. */
+export interface ChangeScripts {
+  /**
+   * @param ifMatch versions accepted, comma-separated; "" for any
+   * @param states in which a message is cancelled
+   * @returns a word for each of the first ids, fewer than all if their records are large
+   * @see lua/schedule/cancel.lua
+   */
+  cancel(
+    shard: number,
+    args: { ids: readonly string[]; ifMatch: string; states: readonly CancelledState[] },
+  ): Promise<CancelWord[]>
+  /** @see lua/schedule/reschedule.lua */
+  reschedule(shard: number, args: { id: string; ifMatch: string; changes: Changes }): Promise<RescheduleReply>
+  /** Looks at one id at least, and at fewer than all if their records are large. @see lua/schedule/shift.lua */
+  shift(
+    shard: number,
+    args: { ids: readonly string[]; byMs: number; latest: number },
+  ): Promise<{ lookedAt: number; shifted: number; headInMs: number | null }>
+  /**
+   * Looks at one id at least, and at fewer than all if their records are large.
+   *
+   * @param from epoch ms the first is due at; null for now
+   * @param everyMs between one and the next, not necessarily whole
+   * @param before how many of the same act went before
+   * @see lua/schedule/redrive.lua
+   */
+  redrive(
+    shard: number,
+    args: { ids: readonly string[]; from: number | null; everyMs: number; before: number },
+  ): Promise<{
+    lookedAt: number
+    from: number
+    /** how many dead letters cannot be read, and so stay what they are */
+    unreadable: number
+    unknown: string[]
+    headInMs: number | null
+  }>
+}
+
+export function changeScripts({ define }: ScriptContext): ChangeScripts {
+  const ofId = { id: (id: string) => id }
+  const cancel = define('cancel', { args: ['ifMatch', 'states'], each: ofId, timed: true })
+  const reschedule = define('reschedule', {
+    args: ['id', 'ifMatch', 'due', 'payload'],
+    each: { letter: ([letter]: Changes['options'][number]) => letter, value: ([, value]) => value },
+    timed: true,
+  })
+  const shift = define('shift', { args: ['byMs', 'latest'], each: ofId, timed: true })
+  const redrive = define('redrive', { args: ['from', 'everyMs', 'before'], each: ofId, timed: true })
+  const cancelWord = oneOf('cancel', CANCEL_WORDS)
+  const rescheduleWord = oneOf('reschedule', ['rescheduled', ...RESCHEDULE_REFUSALS])
+  const rescheduleState = oneOf('reschedule', STATES)
+  return {
+    cancel: async (shard, { ids, ifMatch, states }) =>
+      (await cancel(shard, { ifMatch, states: states.join(',') }, ids)).map(cancelWord),
+
+    async reschedule(shard, { id, ifMatch, changes: { due, payload, options } }) {
+      const dueText = due === null ? '' : 'at' in due ? due.at : `+${due.inMs}`
+      const args = { id, ifMatch, due: dueText, payload: payload ?? '' }
+      const [answer, state, score, record, attempts, failures, head] = await reschedule(shard, args, options)
+      const word = rescheduleWord(answer)
+      if (word !== 'rescheduled') return { word }
+      const found = {
+        id,
+        state: rescheduleState(state),
+        score: Number(score),
+        record: String(record),
+        attempts: String(attempts),
+        failures: String(failures),
+      }
+      return { word, found, headInMs: numberOrNull(head) }
+    },
+
+    async shift(shard, { ids, ...args }) {
+      const [lookedAt, shifted, head] = await shift(shard, args, ids)
+      return { lookedAt: Number(lookedAt), shifted: Number(shifted), headInMs: numberOrNull(head) }
+    },
+
+    async redrive(shard, { ids, from, everyMs, before }) {
+      const reply = await redrive(shard, { from: from ?? '', everyMs, before }, ids)
+      const [lookedAt, start, head, unreadable, ...unknown] = reply
+      return {
+        lookedAt: Number(lookedAt),
+        from: Number(start),
+        unreadable: Number(unreadable),
+        unknown: unknown.map(String),
+        headInMs: numberOrNull(head),
+      }
+    },
+  }
+}

@@ -1,0 +1,43 @@
+import type { Cluster, Redis } from 'ioredis'
+import { namespaceDefine } from '../define-script.ts'
+import type { ScriptsOptions } from '../script-values.ts'
+
+/** A server not heard of for this long is taken for gone; it says every third of it that it is there. */
+export const SERVER_GONE_AFTER_MS = 7_500
+
+export interface ClusterScripts {
+  /**
+   * @param self this server, with a description to stay and null to leave; null only reads
+   * @param look whether to learn who is alive, which costs the more the more there are
+   * @returns Redis's clock, and the servers alive, id to description; none without a look
+   * @throws SchedulerError as toSchedulerError says
+   * @see lua/cluster/heartbeat.lua
+   */
+  heartbeat(
+    self: { id: string; description: string | null } | null,
+    look: boolean,
+  ): Promise<{ now: number; alive: Map<string, string> }>
+}
+
+export function clusterScripts(
+  client: Redis | Cluster,
+  options: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
+): ClusterScripts {
+  const heartbeat = namespaceDefine(client, options)('heartbeat', {
+    args: ['serverId', 'description', 'goneAfterMs', 'look'],
+    timed: true,
+  })
+  return {
+    async heartbeat(self, look) {
+      const [now, ...reply] = await heartbeat(0, {
+        serverId: self?.id ?? '',
+        description: self?.description ?? '',
+        goneAfterMs: SERVER_GONE_AFTER_MS,
+        look: look ? 1 : 0,
+      })
+      const alive = new Map<string, string>()
+      for (let i = 0; i < reply.length; i += 2) alive.set(String(reply[i]), String(reply[i + 1]))
+      return { now: Number(now), alive }
+    },
+  }
+}

@@ -1,0 +1,186 @@
+import type { ScriptContext } from '../define-script.ts'
+import { numberOrNull, oneOf } from '../replies.ts'
+
+const LISTED_STATES = ['scheduled', 'claimed', 'dead', 'delivered', 'dropped'] as const
+/** The states that have an index of their messages. */
+export type ListedState = (typeof LISTED_STATES)[number]
+
+export const STATES = [...LISTED_STATES, 'stranded'] as const
+/** What can be the case with a message that is known; "stranded": it has a record, but is in none of the other states. */
+export type State = (typeof STATES)[number]
+
+/** A message as it lies in Redis, in whatever state. */
+export interface FoundMessage {
+  readonly id: string
+  readonly state: State
+  /** epoch ms: when next due (scheduled), lock end (claimed), when it ended (others), 0 (stranded); null: only its id is known */
+  readonly score: number | null
+  /** its record, or the history's entry for delivered and dropped; its fingerprint where only its id is known */
+  readonly record: string
+  /** "<failures> <recoveries>", "" for neither */
+  readonly attempts: string
+  /** what went wrong, see lua/lib/failures.lua; "" for nothing, and for what is finished */
+  readonly failures: string
+}
+
+/** A place in an index: behind this score and id. */
+export interface Position {
+  readonly score: string
+  readonly id: string
+}
+
+export interface ListQuery {
+  /** whose index: a state's (scheduled: the main due set's), or of scheduled and claimed messages with a tag */
+  readonly index: ListedState | 'forStreams' | 'laned' | { readonly tag: string }
+  /** epoch ms, inclusive and exclusive; null for no bound */
+  readonly from: number | null
+  readonly before: number | null
+  readonly after: Position | null
+  readonly limit: number
+  readonly bytes: number
+  /** which of the index to return: all, the scheduled ones (of a tag's index), or those with a tag */
+  readonly keep: 'all' | 'scheduled' | { readonly tag: string }
+}
+
+export interface Row {
+  readonly id: string
+  readonly score: string
+  readonly record: string
+  readonly attempts: string
+  readonly failures: string
+}
+
+interface ListReply {
+  readonly rows: readonly Row[]
+  /** where to go on; null at the end */
+  readonly end: Position | null
+}
+
+interface Counts {
+  readonly scheduled: number
+  readonly claimed: number
+  readonly dead: number
+  /** records beyond those of the other states */
+  readonly stranded: number
+  /** ms for which the longest overdue message has been */
+  readonly overdueMs: number
+  /** the same without what only waits for a worker to pull it, or for a slot of its host */
+  readonly lateMs: number
+}
+
+/** Each rejects with a SchedulerError as toSchedulerError says. */
+export interface QueryScripts {
+  /** @returns one per id, in order; undefined for an unknown one @see lua/query/find.lua */
+  find(shard: number, ids: readonly string[]): Promise<(FoundMessage | undefined)[]>
+  /** @see lua/query/list.lua */
+  list(shard: number, query: ListQuery): Promise<ListReply>
+  /** @returns Redis's clock, ids, and where to go on @see lua/query/range.lua */
+  range(
+    shard: number,
+    args: {
+      index: 'dead' | { tag: string }
+      direction: 'up' | 'down'
+      after: Position | null
+      limit: number
+    },
+  ): Promise<{ now: number; ids: string[]; end: Position | null }>
+  /** @returns a count per span @see lua/query/forecast.lua */
+  forecast(shard: number, args: { from: number; to: number; bucketMs: number }): Promise<number[]>
+  /** @param fullLanes lanes of hosts that are full @see lua/query/count.lua */
+  count(shard: number, fullLanes?: readonly string[]): Promise<Counts>
+  /** @returns the names of the streams of a shard @see lua/query/streams.lua */
+  streams(shard: number): Promise<string[]>
+  /**
+   * Deletes an entry of the history.
+   *
+   * @param entry what was found there
+   * @returns false where something else is there by now
+   * @see lua/query/forget.lua
+   */
+  forget(shard: number, args: { id: string; entry: string }): Promise<boolean>
+}
+
+export function queryScripts({ define, keys }: ScriptContext): QueryScripts {
+  const find = define('find', { each: { id: (id: string) => id }, timed: true })
+  const list = define('list', {
+    args: ['index', 'from', 'before', 'afterScore', 'afterId', 'limit', 'bytes', 'keep'],
+    timed: true,
+  })
+  const range = define('range', {
+    args: ['index', 'direction', 'afterScore', 'afterId', 'limit'],
+    timed: true,
+  })
+  const forecast = define('forecast', { args: ['from', 'to', 'bucketMs'], timed: true })
+  const count = define('count', { each: { fullLane: (lane: string) => lane }, timed: true })
+  const streams = define('streams', { timed: true })
+  const forget = define('forget', { args: ['id', 'entry'], timed: true })
+
+  /** The key of an index, and where in it to go on. */
+  const keyOf = (shard: number, index: ListQuery['index']) =>
+    typeof index === 'string' ? keys(shard)[index] : keys(shard).tagPrefix + index.tag
+  const behind = (after: Position | null) => ({ afterScore: after?.score ?? '', afterId: after?.id ?? '' })
+
+  return {
+    async find(shard, ids) {
+      const reply = await find(shard, {}, ids)
+      return ids.map((id, i) => toFound(id, reply.slice(5 * i, 5 * i + 5)))
+    },
+
+    async list(shard, { index, from, before, after, keep, limit, bytes }) {
+      const [score, id, ...rest] = await list(shard, {
+        ...{ index: keyOf(shard, index), ...behind(after), limit, bytes },
+        from: from ?? '-inf',
+        before: before ?? '+inf',
+        keep: typeof keep === 'string' ? keep : `tag:${keep.tag}`,
+      })
+      return { rows: toRows(rest), end: score === '' ? null : { score: String(score), id: String(id) } }
+    },
+
+    async range(shard, { index, direction, after, limit }) {
+      const args = { index: keyOf(shard, index), direction, ...behind(after), limit }
+      const [now, score, ...ids] = await range(shard, args)
+      const last = ids.at(-1)
+      const end = last === undefined ? null : { score: String(score), id: String(last) }
+      return { now: Number(now), ids: ids.map(String), end }
+    },
+
+    forecast: async (shard, args) => (await forecast(shard, args)).map(Number),
+
+    async count(shard, fullLanes = []) {
+      const numbers = (await count(shard, {}, fullLanes)).map(Number)
+      const [scheduled = 0, claimed = 0, dead = 0, stranded = 0, overdueMs = 0, lateMs = 0] = numbers
+      return { scheduled, claimed, dead, stranded, overdueMs, lateMs }
+    },
+
+    streams: async (shard) => (await streams(shard, {})).map(String),
+
+    async forget(shard, args) {
+      const [word] = await forget(shard, args)
+      return word === 'forgotten'
+    },
+  }
+}
+
+const findWord = oneOf('find', [...STATES, 'unknown'])
+
+function toFound(id: string, [word, score, record, attempts, failures]: unknown[]): FoundMessage | undefined {
+  const state = findWord(word)
+  if (state === 'unknown') return undefined
+  return {
+    id,
+    state,
+    score: numberOrNull(score),
+    record: String(record),
+    attempts: String(attempts),
+    failures: String(failures),
+  }
+}
+
+function toRows(flat: readonly unknown[]): Row[] {
+  const rows: Row[] = []
+  for (let i = 0; i < flat.length; i += 5) {
+    const [id = '', score = '', record = '', attempts = '', failures = ''] = flat.slice(i, i + 5).map(String)
+    rows.push({ id, score, record, attempts, failures })
+  }
+  return rows
+}

@@ -1,0 +1,130 @@
+import { SchedulerError } from '../../domain/errors.ts'
+import type { ScriptContext } from '../define-script.ts'
+import { oneOf } from '../replies.ts'
+
+/** A claim, and the token that proves it. */
+export interface Held {
+  readonly id: string
+  readonly token: string
+}
+
+export interface Delivered extends Held {
+  /** how late its delivery began; null for by how much it is late now */
+  readonly lateMs: number | null
+}
+
+export type Release = Held &
+  (
+    | {
+        readonly why: 'failed'
+        readonly retryAfterMs: number
+        readonly reason: string
+        readonly report: string
+      }
+    | {
+        readonly why: 'postponed'
+        readonly delayMs: number
+        readonly reason: string
+        readonly report: string
+      }
+    | { readonly why: 'rejected'; readonly reason: string; readonly report: string }
+    | { readonly why: 'returned'; readonly dueAt: number }
+  )
+
+const RELEASE_WORDS = ['released', 'dead', 'lost'] as const
+export type ReleaseWord = (typeof RELEASE_WORDS)[number]
+
+interface ReleaseReply {
+  /** one per release, in order: back on the schedule, a dead letter now, or its claim was lost */
+  readonly words: ReleaseWord[]
+  /** dead letters that were too many or too old, deleted */
+  readonly trimmed: number
+}
+
+/** Each rejects with a SchedulerError as toSchedulerError says. Ids of one call must differ. */
+export interface SettleScripts {
+  /** @returns the ids whose lock no longer held the token @see lua/claim/acknowledge.lua */
+  acknowledge(shard: number, delivered: readonly Delivered[]): Promise<string[]>
+  /** @see lua/claim/release.lua */
+  release(shard: number, releases: readonly Release[]): Promise<ReleaseReply>
+  /** @returns the ids whose lock no longer held the token @see lua/claim/extend.lua */
+  extend(shard: number, args: { held: readonly Held[]; lockMs: number }): Promise<string[]>
+}
+
+export function settleScripts({ define }: ScriptContext): SettleScripts {
+  const ofHeld = { id: ({ id }: Held) => id, token: ({ token }: Held) => token }
+  const acknowledge = define('acknowledge', {
+    each: { ...ofHeld, lateMs: ({ lateMs }: Delivered) => lateMs ?? '' },
+  })
+  const release = define('release', {
+    each: {
+      ...ofHeld,
+      why: ({ why }: Release) => why,
+      when: whenOf,
+      random: () => Math.random(),
+      reason: (each) => ('reason' in each ? each.reason : ''),
+      report: (each) => ('report' in each ? each.report : ''),
+    },
+  })
+  const extend = define('extend', { args: ['lockMs'], each: ofHeld })
+  const word = oneOf('release', RELEASE_WORDS)
+  return {
+    acknowledge: (shard, delivered) =>
+      inParts(delivered, async (part) => {
+        const [lookedAt, ...lost] = await acknowledge(shard, {}, part)
+        return { lookedAt: Number(lookedAt), answers: lost.map(String) }
+      }),
+
+    async release(shard, releases) {
+      let trimmed = 0
+      const words = await inParts(releases, async (part) => {
+        const [trimmedNow, ...all] = await release(shard, {}, part)
+        trimmed += Number(trimmedNow)
+        return { lookedAt: all.length, answers: all.map(word) }
+      })
+      return { words, trimmed }
+    },
+
+    extend: async (shard, { held, lockMs }) => (await extend(shard, { lockMs }, held)).map(String),
+  }
+}
+
+/**
+ * Makes calls until all is done, as one may do a part of what it is asked for.
+ *
+ * @param call does it with some; answers of how many from the first on, and what it answered
+ * @throws what `call` throws; a SchedulerError is `perhapsDone` where the calls before it were made
+ */
+async function inParts<T, A>(
+  all: readonly T[],
+  call: (part: readonly T[]) => Promise<{ lookedAt: number; answers: A[] }>,
+): Promise<A[]> {
+  const { lookedAt, answers } = await call(all)
+  if (lookedAt >= all.length) return answers
+  if (lookedAt === 0) throw new Error('a script did nothing of what it was asked for')
+  try {
+    return [...answers, ...(await inParts(all.slice(lookedAt), call))]
+  } catch (cause) {
+    if (!(cause instanceof SchedulerError) || cause.code !== 'STORE_UNAVAILABLE') throw cause
+    throw new SchedulerError(cause.code, cause.message, {
+      cause,
+      perhapsDone: true,
+      timedOut: cause.timedOut,
+    })
+  }
+}
+
+function whenOf(release: Release): number {
+  switch (release.why) {
+    case 'failed':
+      return release.retryAfterMs
+    case 'postponed':
+      return release.delayMs
+    case 'returned':
+      return release.dueAt
+    case 'rejected':
+      return 0
+    default:
+      return release satisfies never
+  }
+}

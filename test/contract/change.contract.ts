@@ -175,7 +175,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         expect(await w.client.hget(w.keys.messages, '~a')).toBe('901{"v":2}\n"x"')
       })
 
-      it('without a new time leaves one that waits for a retry waiting; with one it is due then', async () => {
+      it('leaves a retry waiting unless it gives a new time', async () => {
         const w = world()
         await put(w, 'a', { due: { at: 5 } })
         await fail(w, 60_000)

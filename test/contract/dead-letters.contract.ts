@@ -349,7 +349,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         await checkKeys(w)
       })
 
-      it('to the very millisecond', async () => {
+      it('are removed to the very millisecond', async () => {
         const w = brief()
         // The clock runs on while the test does: one for every millisecond in which it may be looked at.
         const now = (await w.now()) - HOUR_MS - 50

@@ -46,7 +46,7 @@ export function describeIds(kind: string, redisUrl: () => string, shard: number)
         expect(decodeRecord(reply.found.record).dueAt).toBe(reply.found.score)
       })
 
-      it('of 0 is due at once', async () => {
+      it('makes the message due at once if it is 0', async () => {
         const w = world()
         await put(w, 'a', { due: { inMs: 0 } })
         expect((await claim(w)).ids).toEqual(['a'])
@@ -76,7 +76,7 @@ export function describeIds(kind: string, redisUrl: () => string, shard: number)
         expect(await put(w, 'a', { due: { at: 7 }, payload: 'y', options: { tags: ['t'] } })).toBe('conflict')
       })
 
-      it('twice in one call is stored once', async () => {
+      it('is stored once if it occurs twice in one call', async () => {
         const w = world()
         const { words } = await w.scripts.schedule(w.shard, [
           entry('a', { due }),

@@ -131,7 +131,7 @@ export function describeLaneClaims(kind: string, redisUrl: () => string, shard: 
         expect((await claim(w, room({ slots: 0 }))).heldBack).toBe(false)
       })
 
-      it('with no slots takes nothing of hosts, and tells when the next falls due', async () => {
+      it('takes nothing of hosts without slots, and tells when the next message is due', async () => {
         const w = world()
         await putAll(w, '', { main: 10 })
         await putAll(w, ONE, { a1: 10, b1: -3_600_000 })
@@ -146,7 +146,7 @@ export function describeLaneClaims(kind: string, redisUrl: () => string, shard: 
         expect(none).toMatchObject({ ids: [], heldBack: false, nextDueInMs: null })
       })
 
-      it('with no slots tells it to the very millisecond, to the end of the year 9999', async () => {
+      it('tells the next due time to the very millisecond, to the end of the year 9999', async () => {
         const w = world()
         w.pass(LAST - HOUR_MS - (await w.now()))
         // The clock runs on while the test does: one host for every millisecond in which the next may be looked for.
@@ -162,7 +162,7 @@ export function describeLaneClaims(kind: string, redisUrl: () => string, shard: 
         }
       })
 
-      it('without room for the main due set leaves it out, its time too', async () => {
+      it('leaves out the main due set and its time without room for it', async () => {
         const w = world()
         await putAll(w, '', { main: 10 })
         const now = await putAll(w, ONE, { a: 10, later: -60_000 })
@@ -303,7 +303,7 @@ export function describeLaneClaims(kind: string, redisUrl: () => string, shard: 
         await checkKeys(w)
       })
 
-      it('with no slots for queues that are named only tells when the next falls due', async () => {
+      it('only tells when the next message is due without slots for the named queues', async () => {
         const w = world()
         const now = await w.now()
         const look = { limit: 0, slots: 0, hostSlots: 0 }

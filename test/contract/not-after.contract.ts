@@ -17,7 +17,7 @@ export function describeNotAfter(kind: string, redisUrl: () => string, shard: nu
         ['dead-letter', 'dead'],
         [undefined, 'claimed'],
       ] as const) {
-        it(`with ${onLate}: on time up to the very millisecond, then ${becomes}`, async () => {
+        it(`leads to ${becomes} by ${onLate} one millisecond after it, and not before`, async () => {
           const w = world()
           const now = (await w.now()) - 50
           // The clock runs on while the test does: one message for every millisecond in which it may be claimed.
@@ -62,7 +62,7 @@ export function describeNotAfter(kind: string, redisUrl: () => string, shard: nu
         expect(await w.lockOf('a')).toBeNull()
       })
 
-      it('before the due time is refused, at it is not, whether the time is given or led to', async () => {
+      it('is refused before the due time and accepted at it, whether the time is given or follows', async () => {
         const w = world()
         expect(await put(w, 'a', { due: { at: 100 }, options: { notAfter: 99 } })).toBe('expired')
         expect(await put(w, '~a', { due: { at: 100 }, options: { notAfter: 99 } })).toBe('expired')

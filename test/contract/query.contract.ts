@@ -259,7 +259,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
         }
       })
 
-      it('down, behind the lowest member, is at the end', async () => {
+      it('is at its end behind the lowest member, going down', async () => {
         const w = world()
         await put(w, '~a', { due: { at: 5 }, options: { tags: ['t'] } })
         await put(w, '~b', { due: { at: 5 }, options: { tags: ['t'] } })

@@ -36,7 +36,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
     afterEach(() => void vi.restoreAllMocks())
 
     describe('a release', () => {
-      it('as rejected makes a dead letter at once, counted as a failure', async () => {
+      it('makes a dead letter of a rejected message at once, counted as a failure', async () => {
         const w = world()
         await put(w, 'a', { options: { tags: ['t'], destination: webhook('http://a.test') } })
         const { token } = await claim(w)
@@ -47,7 +47,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         await checkKeys(w)
       })
 
-      it('as returned counts as nothing and leaves no word, for its own time', async () => {
+      it('counts no attempt and records nothing for a returned message, which keeps its time', async () => {
         const w = world()
         await put(w, '~a', { due: { at: 7 }, options: { tags: ['t'] } })
         const { token, claims } = await claim(w)
@@ -65,7 +65,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         await checkKeys(w)
       })
 
-      it('as returned keeps the time of the retry that it was', async () => {
+      it('keeps the retry time of a returned message', async () => {
         const w = world()
         await put(w, 'a', { due: { at: 7 } })
         await waits(w, 'a', (token) => failed(token, 'a'), 1_000)
@@ -128,7 +128,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         await checkKeys(w, w.shard, ['claim-without-lock'])
       })
 
-      it('of a message whose policy was spoilt is as by default, and harms no other', async () => {
+      it('follows the default policy where the stored one is corrupt, and harms no other message', async () => {
         const w = world()
         await put(w, '~a', { options: { tags: ['t'] } })
         await put(w, '~b')
@@ -143,7 +143,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         }
       })
 
-      it('when all are lost changes nothing at all', async () => {
+      it('changes nothing when every lock is lost', async () => {
         const w = world()
         await put(w, 'a', { options: { destination: webhook('http://a.test') } })
         const slow = await claim(w)
@@ -209,7 +209,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         ['a webhook', webhook('http://a.test'), {}],
         ['a worker', pull('q'), workerRoom('q')],
       ] as const) {
-        it(`for ${what} is recovered a few times, and then its message is dead`, async () => {
+        it(`is recovered a few times for ${what}, and then the message is dead`, async () => {
           const w = world()
           const options = { tags: ['t'], ...(destination === undefined ? {} : { destination }) }
           await put(w, 'a', { due: { at: 5 }, options })
@@ -252,7 +252,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         })
       })
 
-      it('of which there are many goes to the lane of each, at most 500 a call', async () => {
+      it('returns to the lane of its message, at most 500 a call', async () => {
         const w = world()
         const destinations = ['http://a.test', 'http://b.test']
         await w.scripts.schedule(

@@ -31,7 +31,7 @@ export function describeRetries(kind: string, redisUrl: () => string, shard: num
     afterEach(() => void vi.restoreAllMocks())
 
     describe('the wait after a failure', () => {
-      it('without jitter grows by the factor, up to the longest', async () => {
+      it('grows by the factor up to the maximum without jitter', async () => {
         const w = world()
         await put(w, 'a')
         for (const seconds of [1, 2, 4, 8, 16, 32, 60, 60]) {
@@ -51,7 +51,7 @@ export function describeRetries(kind: string, redisUrl: () => string, shard: num
         [0.25, 0.25],
         [1 - 2 ** -53, 1],
       ] as const) {
-        it(`with full jitter is that share of it that chance says: ${random}`, async () => {
+        it(`is a random share with full jitter: ${random}`, async () => {
           const w = jittery()
           vi.spyOn(Math, 'random').mockReturnValue(random)
           await put(w, 'a')
@@ -114,7 +114,7 @@ export function describeRetries(kind: string, redisUrl: () => string, shard: num
         await waits(w, 'a', asked(10 * HOUR_MS), 60_000)
       })
 
-      it('after a postponement is exactly that, longer than the longest or not', async () => {
+      it('is exactly what a postponement says, even beyond the maximum', async () => {
         const w = world()
         await put(w, 'a')
         for (const ms of [0, 1, 5_000, 10 * HOUR_MS])
@@ -133,7 +133,7 @@ export function describeRetries(kind: string, redisUrl: () => string, shard: num
 
     describe('the last attempt', () => {
       for (const why of ['failed', 'postponed'] as const) {
-        it(`that may fail makes a dead letter: ${why}`, async () => {
+        it(`makes a dead letter: ${why}`, async () => {
           const w = world()
           await put(w, 'a', { options: { tags: ['t'], retry: { attempts: 3 } } })
           const make = why === 'failed' ? failed : (token: string, id: string) => postponed(token, id, 0)

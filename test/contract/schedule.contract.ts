@@ -141,7 +141,7 @@ export function describeSchedule(kind: string, redisUrl: () => string, shard: nu
         'history',
         'streams',
         'call:t',
-      ])('that fails, as something else is at %s, has stored nothing', async (name) => {
+      ])('stores nothing when it fails because something else is at %s', async (name) => {
         const w = world()
         const now = await w.now()
         const prefix = w.keys.messages.slice(0, -'messages'.length)

@@ -154,7 +154,7 @@ export function describeStreams(kind: string, redisUrl: () => string, shard: num
       expect(await listed()).toEqual(['third'])
     })
 
-    it('that are none make their messages dead letters, and harm no other', async () => {
+    it('make dead letters of messages whose key holds another type, and harm no other', async () => {
       const w = world()
       await w.client.set(`${w.keys.streamPrefix}text`, 'something else')
       await w.scripts.schedule(w.shard, [

@@ -51,7 +51,7 @@ export function describeTags(kind: string, redisUrl: () => string, shard: number
         }
       })
 
-      it('of a dead message stay off the index when they are changed', async () => {
+      it('stay off the index when those of a dead message are changed', async () => {
         const w = world()
         await put(w, 'a', { options: { tags: ['x'], notAfter: 1, onLate: 'dead-letter' } })
         await claim(w)

@@ -96,7 +96,7 @@ describe('a webhook', () => {
     expect(new Set(claims).size).toBe(60)
   })
 
-  it('that fails is tried again after longer and longer waits, and then delivered', async () => {
+  it('is tried again after longer and longer waits when it fails, and then delivered', async () => {
     let failures = 0
     const receiver = await openReceiver((response) => {
       failures += 1
@@ -152,7 +152,7 @@ describe('a webhook', () => {
     expect(waitOf('/capped')).toBeGreaterThan(690)
   })
 
-  it('that takes several times the life of a lock is sent once', async () => {
+  it("is sent once though it takes several times the lock's lifetime", async () => {
     const { held, answer } = holding()
     const receiver = await openReceiver(answer)
     const fleet = await startFleet({ size: 2, env: SHORT_LOCKS })

@@ -167,7 +167,7 @@ describe('workers that pull', () => {
     expect(body.counts).toEqual({ scheduled: 0, claimed: 0, dead: 0 })
   })
 
-  it('that died are replaced on a server that delivers nothing, and the late one is told it lost', async () => {
+  it('are replaced after they die on a server that delivers nothing, and the late one learns that it lost', async () => {
     const fleet = await startApi(1)
     const [server] = fleet.servers as [Service]
     const id = await scheduleOne(server)
@@ -208,7 +208,7 @@ describe('a long poll', () => {
     }
   })
 
-  it('of which there are many costs Redis next to nothing while there is nothing to do', async () => {
+  it('costs Redis next to nothing while there is nothing to do, also beside many others', async () => {
     const QUEUES = 10
     const SECONDS = 5
     const redis = await startRedis()
@@ -238,7 +238,7 @@ describe('a long poll', () => {
     await answered
   })
 
-  it('whose client has gone claims nothing', async () => {
+  it('claims nothing after its client has gone', async () => {
     const fleet = await startApi(1)
     const [server] = fleet.servers as [Service]
     const polls = await Promise.all(Array.from({ length: 5 }, () => poll(server)))

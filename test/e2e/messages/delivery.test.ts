@@ -40,7 +40,7 @@ describe('a message', () => {
     expect(new Set(fleet.delivered().map((line) => line.msg))).toEqual(new Set(texts))
   })
 
-  it('that equals another is another message', async () => {
+  it('is distinct from another with the same content', async () => {
     const fleet = await startFleet({ size: 1 })
     const [server] = fleet.servers as [Service]
     const dueAt = await server.soon(3)

@@ -40,13 +40,13 @@ describe('a bad setting', () => {
     expect(stderr).not.toContain('secret')
   })
 
-  it('that is no address of this machine is named', async () => {
+  it('is named when it is no address of this machine', async () => {
     const { code, stderr } = await refusedStart({ HOST: '203.0.113.7', ALLOW_OPEN: 'true' })
     expect(code).toBe(1)
     expect(stderr).toBe('carillon: HOST is "203.0.113.7", which is no address of this machine\n')
   })
 
-  it('that another program holds is named', async () => {
+  it('is named when another program holds the port', async () => {
     const fleet = await startFleet({ size: 1 })
     const port = new URL(fleet.servers[0]?.url ?? '').port
     const { code, stderr } = await refusedStart({ PORT: port, NAMESPACE: fleet.namespace })
@@ -170,7 +170,7 @@ describe('a Redis', () => {
   })
   afterEach(() => redis.stop())
 
-  it('that may evict is refused with a line that says what to set', async () => {
+  it('is refused when it may evict, with a line that says what to set', async () => {
     await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
     const { code, stderr } = await refusedStart({ REDIS_URL: redis.url })
     expect(code).toBe(1)
@@ -179,13 +179,13 @@ describe('a Redis', () => {
     )
   })
 
-  it('that may evict is taken, with a warning, where ALLOW_EVICTION=true', async () => {
+  it('is accepted with a warning when it may evict and ALLOW_EVICTION=true', async () => {
     await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
     const fleet = await startFleet({ size: 1, redisUrl: redis.url, env: { ALLOW_EVICTION: 'true' } })
     expect(fleet.servers[0]?.log.map((line) => line.msg)).toContainEqual(expect.stringMatching(/allkeys-lru/))
   })
 
-  it('that comes to evict while servers run is reported, and they go on', async () => {
+  it('is reported when it starts to evict while servers run, and they go on', async () => {
     const fleet = await startFleet({ size: 1, redisUrl: redis.url })
     const [server] = fleet.servers
     await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
@@ -197,13 +197,13 @@ describe('a Redis', () => {
     expect(server?.hasEnded()).toBe(false)
   })
 
-  it('without the database that REDIS_URL names is refused', async () => {
+  it('is refused when it lacks the database that REDIS_URL names', async () => {
     const { code, stderr } = await refusedStart({ REDIS_URL: `${redis.url}/99` })
     expect(code).toBe(1)
     expect(stderr).toMatch(/^carillon: REDIS_URL names database 99, which this Redis does not have/)
   })
 
-  it('whose user may not ask for INFO is used, with a warning', async () => {
+  it('is used with a warning when the user may not ask for INFO', async () => {
     await redis.client.call('ACL', 'SETUSER', 'shy', 'on', '>pw', '~*', '&*', '+@all', '-info')
     const fleet = await startFleet({ size: 1, redisUrl: redis.url.replace('redis://', 'redis://shy:pw@') })
     expect(fleet.servers[0]?.log.map((line) => line.msg)).toContainEqual(
@@ -212,7 +212,7 @@ describe('a Redis', () => {
     await fleet.untilDelivered(await fleet.schedule(1, Date.now()))
   })
 
-  it('without persistence is warned of', async () => {
+  it('is warned of when it has no persistence', async () => {
     await redis.client.config('SET', 'appendonly', 'no')
     const fleet = await startFleet({ size: 1, redisUrl: redis.url })
     expect(fleet.servers[0]?.log.map((line) => line.msg)).toContainEqual(
@@ -220,7 +220,7 @@ describe('a Redis', () => {
     )
   })
 
-  it('that wants another password is named as such', async () => {
+  it('is reported as wanting another password', async () => {
     await redis.client.config('SET', 'requirepass', 'right')
     const { code, stderr } = await refusedStart({
       REDIS_URL: redis.url.replace('redis://', 'redis://:wrong@'),

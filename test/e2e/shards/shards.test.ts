@@ -175,7 +175,7 @@ describe('raising the number of shards while servers run', () => {
     expect((await one.get('/health')).status).toBe(200)
   })
 
-  it('by two servers at once ends at the larger number', async () => {
+  it('ends at the larger number when two servers do it at once', async () => {
     const fleet = await startFleet({ size: 1, env: { SHARDS: '2' } })
     const [first] = fleet.servers as [Service]
     // The one with fewer is refused if it comes second.

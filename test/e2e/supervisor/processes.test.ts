@@ -126,7 +126,7 @@ describe('several processes behind one port', () => {
 })
 
 describe('one of several processes', () => {
-  it('that is killed while it delivers costs nothing but a second try, and is followed by another', async () => {
+  it('costs only a second attempt when it is killed while delivering, and is replaced', async () => {
     const { fleet, service } = await startProcesses(3, { CLAIM_BATCH: '20' })
     const before = childrenOf(service.pid)
     const [victim = 0] = before
@@ -149,7 +149,7 @@ describe('one of several processes', () => {
     await until('it is at work', async () => (await countOf(service)) >= 3)
   })
 
-  it('that is killed leaves no request without an end', async () => {
+  it('leaves no request without an end when it is killed', async () => {
     const { service } = await startProcesses(3)
     let asking = true
     const ends: string[] = []
@@ -178,7 +178,7 @@ describe('one of several processes', () => {
     expect(ends.filter((end) => end.includes('hung') || end.includes('ABORT'))).toEqual([])
   })
 
-  it('that is told to stop finishes its work, repeats nothing, and is followed by another', async () => {
+  it('finishes its work and repeats nothing when it is told to stop, and is replaced', async () => {
     // With port 0, one that is slow to listen would find nobody to share the port with, and end by itself.
     const PORT = String(await freePort())
     const { fleet, service } = await startProcesses(2, { LOCK_TTL_MS: '30000', PORT })
@@ -194,7 +194,7 @@ describe('one of several processes', () => {
     await until('another is there', () => childrenOf(service.pid).length === 2)
   })
 
-  it('after the other being killed leaves the port as it was, though it was picked', async () => {
+  it('keeps the picked port though each is killed after the other', async () => {
     const { fleet, service } = await startProcesses(2)
     for (let round = 0; round < 2; round += 1) {
       for (const pid of childrenOf(service.pid)) process.kill(pid, 'SIGKILL')
@@ -263,8 +263,8 @@ describe('the end of several processes', () => {
   })
 })
 
-describe('several processes are refused with 1 and one line', () => {
-  it('on a port that another program holds', async () => {
+describe('a refused start of several processes', () => {
+  it('ends with 1 and one line for a port that another program holds', async () => {
     const { fleet, service } = await startProcesses(2)
     const { port } = new URL(service.url)
     const env = { PORT: port, NAMESPACE: fleet.namespace, PROCESSES: '3' }
@@ -274,7 +274,7 @@ describe('several processes are refused with 1 and one line', () => {
     })
   })
 
-  it('with a Redis that may evict', async () => {
+  it('ends with 1 and one line for a Redis that may evict', async () => {
     const redis = await startRedis()
     onTestFinished(() => redis.stop())
     await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
@@ -283,7 +283,7 @@ describe('several processes are refused with 1 and one line', () => {
     expect(stderr).toMatch(/^carillon: Redis's maxmemory-policy is allkeys-lru[^\n]+\n$/)
   })
 
-  it('with a Redis that turns out to be unfit once it is there', async () => {
+  it('ends with 1 and one line for a Redis that turns out unsupported once it is there', async () => {
     const redis = await startRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
     onTestFinished(() => redis.stop())
     await redis.kill()
@@ -295,7 +295,7 @@ describe('several processes are refused with 1 and one line', () => {
     expect(service.stderr()).toMatch(/^carillon: Redis's maxmemory-policy is allkeys-lru[^\n]+\n$/)
   })
 
-  it('with PROCESSES=0', async () => {
+  it('ends with 1 and one line for PROCESSES=0', async () => {
     const { code, stderr } = await refusedStart({ PROCESSES: '0' })
     expect(code).toBe(1)
     expect(stderr).toMatch(/^carillon: PROCESSES is "0"; allowed: [^\n]+\n$/)

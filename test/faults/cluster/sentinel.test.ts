@@ -41,7 +41,7 @@ async function expectKept(fleet: Fleet, load: Load, lostAt: number): Promise<voi
 const portOf = (node: TestRedis) => node.port
 
 describe('a master with sentinels', () => {
-  it('that is killed under load is replaced, and service goes on by itself', async () => {
+  it('is replaced when it is killed under load, and service goes on by itself', async () => {
     const { sentinels, fleet, load } = await start()
     const [master, replica] = sentinels.nodes
     const killedAt = Date.now()
@@ -55,7 +55,7 @@ describe('a master with sentinels', () => {
     expect(fleet.servers.every((server) => !server.hasEnded())).toBe(true)
   })
 
-  it('that is made a replica under load takes nothing more, and nothing is lost', async () => {
+  it('takes nothing more when it is made a replica under load, and nothing is lost', async () => {
     const { sentinels, fleet, load } = await start()
     const before = sentinels.nodes.map(portOf)
     const from = Date.now()

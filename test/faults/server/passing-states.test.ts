@@ -44,7 +44,7 @@ async function untilItSays({ client }: TestRedis, word: string): Promise<void> {
 }
 
 describe('a Redis that refuses for now', () => {
-  it('as READONLY: requests get 503, and are served once it is a master', async () => {
+  it('answers READONLY: requests get 503, and are served once it is a master', async () => {
     const { redis, post, othersThan503, stored } = await start()
     await redis.client.replicaof('127.0.0.1', NOBODY)
     await untilItSays(redis, 'READONLY')
@@ -54,7 +54,7 @@ describe('a Redis that refuses for now', () => {
     expect((await stored()).sort()).toEqual(['after', 'known'])
   })
 
-  it('as MASTERDOWN: requests get 503, reads too, and are served once it is a master', async () => {
+  it('answers MASTERDOWN: requests get 503, reads too, and are served once it is a master', async () => {
     const { redis, server, post, othersThan503, stored } = await start({
       args: ['--replica-serve-stale-data', 'no', '--replica-read-only', 'no'],
     })
@@ -67,7 +67,7 @@ describe('a Redis that refuses for now', () => {
     expect((await stored()).sort()).toEqual(['after', 'known'])
   })
 
-  it('as LOADING: requests get 503', async () => {
+  it('answers LOADING: requests get 503', async () => {
     const { redis, server, othersThan503 } = await start({
       args: ['--key-load-delay', '1000', '--loading-process-events-interval-bytes', '1024'],
     })
@@ -81,7 +81,7 @@ describe('a Redis that refuses for now', () => {
     expect((await server.call('GET', '/v1/messages/known')).status).toBe(503)
   })
 
-  it('as CLUSTERDOWN: requests get 503, and are served once its slots are', async () => {
+  it('answers CLUSTERDOWN: requests get 503, and are served once its slots are', async () => {
     const takeSlots = async ({ client }: TestRedis) => {
       await client.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383)
       await until('it serves them', async () =>

@@ -186,7 +186,7 @@ describe('a right that is lacking', () => {
     expect(server.hasEnded()).toBe(false)
   })
 
-  it('to ask a cluster how it is keeps it away, which is told as it is, and passes once it is given', async () => {
+  it('makes a cluster unavailable, with that reason, until the right to ask for its state is given', async () => {
     const store = await startNodes()
     const { server, namespace } = await start(store, ['-cluster|info'], { SHARDS: '3' })
     await until('it says so', async () => {
@@ -198,7 +198,7 @@ describe('a right that is lacking', () => {
     await until('it is well', async () => (await statusOf(server, '/health')) === 200)
   })
 
-  it('while servers run is told too, and nothing is lost by it', async () => {
+  it('is reported while servers run, too, and nothing is lost', async () => {
     const store = await startSingle()
     const { server, namespace, fleet } = await start(store)
     const ids: string[] = []
@@ -214,20 +214,17 @@ describe('a right that is lacking', () => {
     await until('it is well again', async () => (await statusOf(server, '/health')) === 200)
   })
 
-  it.each(KINDS)(
-    'to INFO leaves its fields out of the stats of %s, and nothing else',
-    async (_kind, startStore, env) => {
-      const store = await startStore()
-      const { server } = await start(store, ['-info'], env)
-      expect(server.stderr()).toBe('')
-      const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
-      expect(status).toBe(200)
-      expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
-      expect(await statusOf(server, '/health')).toBe(200)
-      expect(await statusOf(server, '/ready')).toBe(200)
-      expect(errorsOf(server)).toEqual([])
-    },
-  )
+  it.each(KINDS)('leaves only the fields of INFO out of the stats of %s', async (_kind, startStore, env) => {
+    const store = await startStore()
+    const { server } = await start(store, ['-info'], env)
+    expect(server.stderr()).toBe('')
+    const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
+    expect(status).toBe(200)
+    expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
+    expect(await statusOf(server, '/health')).toBe(200)
+    expect(await statusOf(server, '/ready')).toBe(200)
+    expect(errorsOf(server)).toEqual([])
+  })
 })
 
 it.each([

@@ -25,18 +25,18 @@ const ask = (options: Partial<ReadinessOptions>) =>
   )
 const FULL = 'Redis has used more than 90 % of its maxmemory'
 
-describe('a server is ready', () => {
+describe('a server that is ready', () => {
   it.each([
     ['when all is well', {}],
     ['with memory at 90 % of what Redis may use', facts(900, 1_000)],
     ['with whatever memory in use, where Redis has no limit', facts(1e12, 0)],
     ['with the oldest overdue message as late as it may be', { oldestOverdueMs: async () => 60_000 }],
-  ])('%s', async (_when, options) => {
+  ])('says so %s', async (_when, options) => {
     expect(await ask(options)).toBe('ready')
   })
 })
 
-describe('a server is not ready', () => {
+describe('a server that is not ready', () => {
   it.each([
     ['a byte above 90 % of what Redis may use', facts(901, 1_000), FULL],
     [
@@ -45,11 +45,11 @@ describe('a server is not ready', () => {
       'the oldest overdue message is 60001 ms late, more than 60000 ms',
     ],
     ['when Redis is away', { ping: () => Promise.reject(new Error('no way')) }, 'no way'],
-  ])('%s', async (_when, options, why) => {
+  ])('says so %s', async (_when, options, why) => {
     expect(await ask(options)).toBe(why)
   })
 
-  it('for every reason that applies', async () => {
+  it('names every reason that applies', async () => {
     const all = {
       ...facts(95, 100),
       ping: () => Promise.reject(new Error('no way')),
@@ -60,7 +60,7 @@ describe('a server is not ready', () => {
     )
   })
 
-  it('when it cannot know, and says what; but once only that Redis is away', async () => {
+  it('says what it cannot know, but only once that Redis is away', async () => {
     const lost = () => Promise.reject(new Error('lost'))
     expect(await ask({ facts: lost, oldestOverdueMs: lost })).toBe(
       'Redis did not say how full it is: lost; Redis did not say how late messages are: lost',
@@ -73,7 +73,7 @@ describe('a server is not ready', () => {
     ['how full it is', { facts: never }, /^Redis did not say how full it is: /],
     ['how late messages are', { oldestOverdueMs: never }, /^Redis did not say how late messages are: /],
     ['all', { ping: never, facts: never, oldestOverdueMs: never }, /^Redis did not answer in time$/],
-  ])('when Redis takes too long over %s, and says so in time', async (_what, options, why) => {
+  ])('says in time that Redis takes too long over %s', async (_what, options, why) => {
     const began = performance.now()
     expect(await ask({ ...options, withinMs: 100 })).toMatch(why)
     expect(machineMs(began)).toBeLessThan(280) // so that looks one after another would be found out

@@ -34,7 +34,7 @@ async function connected(cluster: TestCluster): Promise<RedisConnection> {
 }
 
 describe('a call of a script on a cluster', () => {
-  it('whose node was lost before it answered is perhaps done, and is not sent again', async () => {
+  it('has an unknown outcome when its node is lost before it answers, and is not sent again', async () => {
     const { node, put, isPut } = await start()
     await put('before')
     node.signal('SIGSTOP')
@@ -49,7 +49,7 @@ describe('a call of a script on a cluster', () => {
     expect((await node.client.hkeys(messages)).sort()).toEqual(['after', 'before'])
   })
 
-  it('whose node is away fails, and is not sent when the node is back', async () => {
+  it('fails while its node is away, and is not sent when the node is back', async () => {
     const { node, put, isPut } = await start()
     await node.kill()
     await until('the loss is noticed', async () => !(await isPut('early')))

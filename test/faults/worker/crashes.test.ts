@@ -229,7 +229,7 @@ describe('Redis away', () => {
     await until('it answers again', async () => (await server?.get('/health'))?.status === 200)
   })
 
-  it('at the start does not keep a server from starting', async () => {
+  it('does not keep a server from starting', async () => {
     await redis.kill()
     const fleet = await startFleet({ size: 1, redisUrl: redis.url })
     const [server] = fleet.servers

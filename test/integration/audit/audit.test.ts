@@ -18,7 +18,7 @@ const repairing = (w = world()) =>
   })
 
 describe('a repair', () => {
-  it('of what is sound writes nothing', async () => {
+  it('writes nothing where all is sound', async () => {
     const w = world()
     await setScene(w)
     const before = (await dump(w)).text

@@ -154,7 +154,7 @@ describe('everything else', () => {
     expect(answer.statusCode).toBe(404)
   })
 
-  it('that is not a path gets 400 in the same form', async () => {
+  it('gets 400 in the same form if it is not a path', async () => {
     const answer = await world().app.inject('/%zz')
     expect(answer.statusCode).toBe(400)
     expect(answer.json()).toMatchObject({ status: 'error' })
@@ -183,7 +183,7 @@ describe('everything else', () => {
     expect(answer).toMatch(expected)
   })
 
-  it('that is not HTTP gets 400 in the same form', async () => {
+  it('gets 400 in the same form if it is not HTTP', async () => {
     const url = new URL(await world().app.listen({ port: 0, host: '127.0.0.1' }))
     const socket = openSocket(Number(url.port), '127.0.0.1')
     let answer = ''

@@ -130,7 +130,7 @@ describe('an outcome', () => {
   }
 
   it.each([['garbage'], [`delivered ${Date.now()} 0 0 0\ngarbage`], ['delivered x']])(
-    'that somebody else has changed into %j can be deleted',
+    'can be deleted after somebody else has changed it into %j',
     async (entry) => {
       const there = await finish(entry)
       expect((await send('GET', message('a'))).body).toMatchObject({ unreadable: true, raw: entry })
@@ -140,7 +140,7 @@ describe('an outcome', () => {
     },
   )
 
-  it('that can be read is kept', async () => {
+  it('is kept when it can be read', async () => {
     const there = await finish(`delivered ${Date.now()} 0 0 0\n5\n1`)
     expect((await send('DELETE', message('a'))).status).toBe(409)
     expect(await there()).toEqual([1, 1])

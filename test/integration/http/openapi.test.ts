@@ -360,7 +360,7 @@ function lacks(name: string, schema: Schema): string[] {
   ]
 }
 
-describe('every route answers as the document says', () => {
+describe('the answers of every route', () => {
   const world = useApp()
   const change = (headers: Record<string, string>) => ({ headers })
   const put = (id: string) =>
@@ -384,7 +384,7 @@ describe('every route answers as the document says', () => {
     await client.set(keys.lockPrefix + id, 'another server', 'PX', 60_000)
   }
 
-  it('when all is well', async () => {
+  it('are as documented when all is well', async () => {
     for (const [name, operation] of operations) {
       await put('it')
       const status =
@@ -398,12 +398,12 @@ describe('every route answers as the document says', () => {
     }
   })
 
-  it('of leases that are all lost', async () => {
+  it('are as documented for leases that are all lost', async () => {
     for (const [name] of operations.filter(([each]) => ENDS_LEASES.test(each)))
       expectAsDocumented(name, 409, await send(world(), name))
   })
 
-  it('with every destination that a message can have', async () => {
+  it('are as documented with every destination that a message can have', async () => {
     const headers = { 'x-shop': 'berlin' }
     for (const destination of [
       { type: 'webhook', url: 'https://example.com/', method: 'PUT', headers, timeoutMs: 100 },
@@ -421,14 +421,14 @@ describe('every route answers as the document says', () => {
     }
   })
 
-  it('to a message that is there already', async () => {
+  it('are as documented for a message that exists already', async () => {
     await send(world(), 'POST /v1/messages')
     expectAsDocumented('POST /v1/messages', 200, await send(world(), 'POST /v1/messages'))
     const other = { id: 'new', payload: 'other' }
     expectAsDocumented('POST /v1/messages', 409, await send(world(), 'POST /v1/messages', { payload: other }))
   })
 
-  it('with every field that a message can have', async () => {
+  it('are as documented with every field that a message can have', async () => {
     const retry = { attempts: 3, minMs: 1, maxMs: 2, factor: 2, jitter: 'none' }
     const whole = {
       id: 'it',
@@ -451,7 +451,7 @@ describe('every route answers as the document says', () => {
     )
   })
 
-  it('with more than one page', async () => {
+  it('are as documented with more than one page', async () => {
     await put('a')
     await put('b')
     const first = await send(world(), 'GET /v1/messages', { url: '/v1/messages?limit=1&tag=t' })
@@ -459,7 +459,7 @@ describe('every route answers as the document says', () => {
     expect(first.json()).toMatchObject({ messages: [{ id: 'a' }], nextCursor: expect.any(String) })
   })
 
-  it('of messages that were delivered', async () => {
+  it('are as documented for delivered messages', async () => {
     world().startClaiming()
     for (const [id, payload] of [
       ['it', 'x'.repeat(2_000)],
@@ -480,7 +480,7 @@ describe('every route answers as the document says', () => {
     expectAsDocumented('GET /v1/stats', 200, await send(world(), 'GET /v1/stats'))
   })
 
-  it('of a message that is being delivered', async () => {
+  it('are as documented for a message that is being delivered', async () => {
     await put('it')
     await claim('it')
     for (const name of ['PATCH /v1/messages/{id}', 'DELETE /v1/messages/{id}'])
@@ -488,18 +488,18 @@ describe('every route answers as the document says', () => {
     expectAsDocumented('GET /v1/messages/{id}', 200, await send(world(), 'GET /v1/messages/{id}'))
   })
 
-  it('of a message that is at another version', async () => {
+  it('are as documented for a message at another version', async () => {
     await put('it')
     for (const [name] of withStatus(412)) {
       expectAsDocumented(name, 412, await send(world(), name, change({ 'if-match': '"7"' })))
     }
   })
 
-  it('of a message that is not there', async () => {
+  it('are as documented for an unknown message', async () => {
     for (const [name] of withStatus(404)) expectAsDocumented(name, 404, await send(world(), name))
   })
 
-  it('to what makes no sense', async () => {
+  it('are as documented for invalid requests', async () => {
     for (const [name, { requestBody, parameters = [] }] of withStatus(400)) {
       const wrong = requestBody
         ? ['{"a":', '[]', '{"unknown":1}', ...(requestBody.required === false ? [] : [''])]
@@ -516,20 +516,20 @@ describe('every route answers as the document says', () => {
     }
   })
 
-  it('to a body that is too large', async () => {
+  it('are as documented for a body that is too large', async () => {
     const payload = JSON.stringify({ payload: 'x'.repeat(17_000_000) })
     for (const [name] of withStatus(413))
       expectAsDocumented(name, 413, await send(world(), name, { payload }))
   })
 
-  it('to a body of another type', async () => {
+  it('are as documented for a body of another type', async () => {
     const headers = { 'content-type': 'application/xml' }
     for (const [name] of withStatus(415)) {
       expectAsDocumented(name, 415, await send(world(), name, { payload: '<x/>', headers }))
     }
   })
 
-  it('to a body in another content or transfer coding', async () => {
+  it('are as documented for a body in another content or transfer coding', async () => {
     for (const [name] of withStatus(501)) {
       const answer = await send(world(), name, { headers: { 'content-encoding': 'br' } })
       expectAsDocumented(name, 415, answer)
@@ -539,7 +539,7 @@ describe('every route answers as the document says', () => {
     }
   })
 
-  it('to a body that does not come', async () => {
+  it('are as documented for a body that does not come', async () => {
     const app = await doorOnly({
       clientTimes: { ...CLIENT_TIMES, silenceMs: 50, everyMs: 10 },
     })
@@ -564,7 +564,7 @@ describe('every route answers as the document says', () => {
     }
   })
 
-  it('line by line, where there are lines', async () => {
+  it('are as documented line by line, where there are lines', async () => {
     const streamed = operations.filter(([, { requestBody }]) => requestBody?.content['application/x-ndjson'])
     for (const [name, { requestBody }] of streamed) {
       const payload = requestBody?.content['application/x-ndjson']?.example
@@ -578,8 +578,8 @@ describe('every route answers as the document says', () => {
   })
 })
 
-describe('with parts of its own every route answers as the document says', () => {
-  it('when something is wrong on our side', async () => {
+describe('the answers of an app with failing parts', () => {
+  it('are as documented when something fails in the server', async () => {
     const fail = () => Promise.reject(new Error('broken'))
     const broken = new Proxy({}, { get: () => fail }) as never
     const api = { ...unreached, leases: broken, deadLetters: broken, scheduler: broken, bulk: broken }
@@ -598,7 +598,7 @@ describe('with parts of its own every route answers as the document says', () =>
     await app.close()
   })
 
-  it('of a message that has failed in every way', async () => {
+  it('are as documented for a message that failed in every way', async () => {
     const whole = { at: 5, claim: 2, status: 503, durationMs: 7, error: 'answered 503', body: 'busy' }
     const dead: Message = {
       ...{ id: 'it', status: 'dead', dueAt: 5, payload: '1', destination: { type: 'console' }, tags: [] },
@@ -614,9 +614,9 @@ describe('with parts of its own every route answers as the document says', () =>
   })
 })
 
-describe('without Redis every route answers as the document says', () => {
+describe('the answers without Redis', () => {
   const world = useApp()
-  it('and what needs it with 503', async () => {
+  it('are 503 as documented for what needs Redis', async () => {
     const { client } = world()
     client.disconnect()
     // A cluster's may be told of its nodes anew just then, and only ends with the last of them.
@@ -633,7 +633,7 @@ describe('without Redis every route answers as the document says', () => {
   })
 })
 
-describe('at the door every route answers as the document says', () => {
+describe('the answers at the door', () => {
   const reader = makeApiKey('reader', 'read')
   const writer = makeApiKey('writer', 'write')
   let app: FastifyInstance
@@ -642,11 +642,11 @@ describe('at the door every route answers as the document says', () => {
   })
   afterAll(() => app.close())
 
-  it('to one without a key', async () => {
+  it('are as documented for a client without a key', async () => {
     for (const [name] of withStatus(401)) expectAsDocumented(name, 401, await send({ app }, name))
   })
 
-  it('to a key without the scope', async () => {
+  it('are as documented for a key without the scope', async () => {
     for (const [name] of withStatus(401)) {
       const { key } = name.startsWith('GET') ? writer : reader
       const headers = { authorization: `Bearer ${key}` }
@@ -654,7 +654,7 @@ describe('at the door every route answers as the document says', () => {
     }
   })
 
-  it('to a Host that is not served', async () => {
+  it('are as documented for a Host that is not served', async () => {
     const keyless = await doorOnly({})
     const headers = { host: 'rebound.example' }
     for (const [name] of withStatus(403))
@@ -662,13 +662,13 @@ describe('at the door every route answers as the document says', () => {
     await keyless.close()
   })
 
-  it('and lets everybody read the document and the reference', async () => {
+  it('let everybody read the document and the reference', async () => {
     for (const url of ['/openapi.json', '/docs', '/docs/', '/docs/static/swagger-ui.css', '/docs/json']) {
       expect((await app.inject(url)).statusCode, url).toBe(200)
     }
   })
 
-  it('to one who asks too often', async () => {
+  it('are as documented for a client that asks too often', async () => {
     const limited = await doorOnly({ perMinute: 1 })
     await limited.inject('/')
     for (const [name] of withStatus(429)) expectAsDocumented(name, 429, await send({ app: limited }, name))
@@ -676,7 +676,7 @@ describe('at the door every route answers as the document says', () => {
   })
 })
 
-it('was tried in everything that the document says', () => {
+it('the tests provoked everything that the document says', () => {
   const documented = operations.flatMap(([name, operation]) =>
     statusesOf(operation).map((status) => `${name} ${status}`),
   )

@@ -113,7 +113,7 @@ describe('a claim', () => {
     expect(await w.lockOf('broken')).toBeNull()
   })
 
-  it('for a client that has gone claims nothing', async () => {
+  it('takes nothing for a client that has gone', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
     const { claim, claims } = pullingOn(w)
@@ -149,7 +149,7 @@ describe('a claim', () => {
     },
   )
 
-  it('that Redis answers too late is an error, and what it had leased goes back', async () => {
+  it('fails when Redis answers too late, and what it had leased goes back', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
     const scripts: Scripts = {
@@ -213,7 +213,7 @@ describe('the end of a lease', () => {
     token: encodeLeaseToken({ shard: 0, leasedAt: 1, lateMs: 1, claim: 1, secret: 'x'.repeat(22) }),
   })
 
-  it('well, forgets the message and remembers how late it was leased', async () => {
+  it('forgets the message and remembers how late it was leased, if all went well', async () => {
     const w = world()
     const { leases, of, all, noted } = await leased(w, ['a', 'b'])
     w.pass(10_000)
@@ -300,7 +300,7 @@ describe('the end of a lease', () => {
     expect(await leases.acknowledge([of('a'), of('b')])).toEqual([])
   })
 
-  it('counts as lost outside the queue that whoever acts is restricted to', async () => {
+  it('counts as lost outside the queue to which the caller is restricted', async () => {
     const w = world()
     const due = (await w.now()) - 5
     await w.scripts.schedule(0, [pullEntry('a', due), pullEntry('b', due, 'other')])
@@ -316,7 +316,7 @@ describe('the end of a lease', () => {
     expect(await leases.acknowledge([b], 'other')).toEqual([])
   })
 
-  it('of a thousand at once is one call a shard', async () => {
+  it('is one call a shard for a thousand at once', async () => {
     const w = world()
     const ids = Array.from({ length: 1_000 }, (_, i) => `m${i}`)
     const due = (await w.now()) - 5
@@ -339,7 +339,7 @@ describe('the end of a lease', () => {
     expect([calls, await left(w)]).toEqual([1, 0])
   })
 
-  it('is heard of within 1.2 s even if Redis says nothing', async () => {
+  it('is answered within 1.2 s even if Redis says nothing', async () => {
     const w = world()
     const scripts: Scripts = { ...w.scripts, acknowledge: () => new Promise(() => undefined) }
     const { leases } = pullingOn(w, { scripts })
@@ -360,7 +360,7 @@ describe('a release', () => {
     return { lease, inMs: due - now, tookMs: (await w.now()) - now, noted, leases, claimOne }
   }
 
-  it('with a delay is due again after just that, and counts as a failure', async () => {
+  it('makes the message due again after exactly its delay, and counts as a failure', async () => {
     const w = world()
     const { lease, inMs, tookMs, noted } = await released(w, 90_000)
     expect(inMs).toBeGreaterThanOrEqual(90_000)
@@ -377,14 +377,14 @@ describe('a release', () => {
     })
   })
 
-  it('with a delay of 0 is due at once', async () => {
+  it('makes the message due at once with a delay of 0', async () => {
     const w = world()
     const { inMs, tookMs, claimOne } = await released(w, 0)
     expect(inMs).toBeLessThanOrEqual(tookMs)
     expect(await claimOne()).toMatchObject({ id: 'a', attempt: 2 })
   })
 
-  it('without one waits as its policy says', async () => {
+  it('follows the retry policy without a delay', async () => {
     const w = world()
     const retry = { minMs: 7_000, factor: 3, jitter: 'none' } as const
     const { inMs, tookMs, claimOne, leases } = await released(w, null, retry)
@@ -399,7 +399,7 @@ describe('a release', () => {
     expect(due).toBeLessThanOrEqual((await w.now()) + 21_000)
   })
 
-  it.each([null, 0])('(delay %j) that was the last attempt leaves a dead letter', async (delayMs) => {
+  it.each([null, 0])('makes a dead letter after the last attempt (delay %j)', async (delayMs) => {
     const w = world()
     const { noted } = await released(w, delayMs, { attempts: 1 })
     expect(await w.client.zrange(w.keys.dead, '0', '-1')).toEqual(['a'])

@@ -51,8 +51,8 @@ async function hearWakes(w: ScriptWorld, leases: ReturnType<typeof pullingOn>['l
   })
 }
 
-describe('who waits', () => {
-  it('has at once what is due already', async () => {
+describe('a claim that waits', () => {
+  it('gets at once what is due already', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
     const { claim } = pullingOn(w)
@@ -61,7 +61,7 @@ describe('who waits', () => {
     expect(machineMs(from)).toBeLessThan(1_000)
   })
 
-  it('has nothing when nothing came in time', async () => {
+  it('gets nothing when nothing came in time', async () => {
     const { claim, claims } = pullingOn(world())
     const from = performance.now()
     expect(await claim('jobs', { waitMs: 150 })).toEqual([])
@@ -70,7 +70,7 @@ describe('who waits', () => {
     expect(claims).toHaveLength(1)
   })
 
-  it('has a message when it becomes due, as is known from the claim before, without being told', async () => {
+  it('gets a message when it becomes due, known from the claim before, without a wake', async () => {
     const w = world()
     const dueAt = (await w.now()) + 400
     await w.scripts.schedule(0, [pullEntry('a', dueAt)])
@@ -83,7 +83,7 @@ describe('who waits', () => {
     expect(claims.length).toBeLessThanOrEqual(4)
   })
 
-  it('has one that is scheduled meanwhile as soon as that is published', async () => {
+  it('gets a message that is scheduled meanwhile as soon as that is published', async () => {
     const w = world()
     const { leases, claim } = pullingOn(w)
     await hearWakes(w, leases)
@@ -97,7 +97,7 @@ describe('who waits', () => {
     expect(machineMs(from)).toBeLessThan(400)
   })
 
-  it('has one that is put back by another worker as soon as it is due again', async () => {
+  it('gets a message that another worker releases as soon as it is due again', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
     const { leases, claim, claimOne } = pullingOn(w)
@@ -112,7 +112,7 @@ describe('who waits', () => {
     expect(machineMs(from)).toBeLessThan(600)
   })
 
-  it('has one of which nothing was heard by the next look', async () => {
+  it('gets a message without a wake by the next check', async () => {
     const w = world()
     const { claim, claims } = pullingOn(w)
     const answer = claim('jobs', { waitMs: 10_000 })
@@ -124,7 +124,7 @@ describe('who waits', () => {
     expect(claims.some(({ isLook }) => isLook)).toBe(true)
   })
 
-  it('in one queue of many has what is due there though nothing was heard of it', async () => {
+  it('gets what is due in one queue of many though no wake came', async () => {
     const w = world()
     const { claim } = pullingOn(w)
     // Others wait for a message that is known, and due later.
@@ -137,7 +137,7 @@ describe('who waits', () => {
     expect(others.settled).toBe(false)
   })
 
-  it('in one queue costs nothing for what is known to become due in another', async () => {
+  it('costs nothing for what will become due in another queue', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('later', (await w.now()) + 2_000, 'known')])
     const scripts: Scripts = {
@@ -157,7 +157,7 @@ describe('who waits', () => {
     expect(claims.filter(({ lanes, isLook }) => !isLook && lanes[0] !== laneOfQueue('known'))).toHaveLength(5)
   })
 
-  it('in each of several shards has a message of any', async () => {
+  it('gets a message from any of several shards', async () => {
     const w = world()
     const { claim } = pullingOn(w, { shards: 3 })
     for (const shard of [2, 0, 1]) {
@@ -173,7 +173,7 @@ describe('who waits', () => {
     expect(watched.afterMs).toBeLessThan(4_000)
   })
 
-  it('in a shard that comes while it waits has a message too', async () => {
+  it('gets a message from a shard that is added meanwhile', async () => {
     const w = world()
     const shardBook = bookOf(1)
     const { leases, claim, claims } = pullingOn(w, { shardBook })
@@ -188,7 +188,7 @@ describe('who waits', () => {
     expect(idsOf(await claim('jobs'))).toEqual(['b'])
   })
 
-  it('in one of many shards has what another worker’s lock held, soon after it has ended', async () => {
+  it("gets a message of one of many shards soon after another worker's lock on it has ended", async () => {
     const w = world()
     const { claim } = pullingOn(w, { shardBook: bookOf(16) })
     const theirs = pullingOn(w, { shardBook: bookOf(16) })
@@ -223,7 +223,7 @@ describe('who waits', () => {
   })
 })
 
-describe('those who wait in one queue', () => {
+describe('claims that wait in one queue', () => {
   it('are served first come first served, one message each', async () => {
     const w = world()
     const { leases, claim } = pullingOn(w)
@@ -273,7 +273,7 @@ describe('those who wait in one queue', () => {
     expect((await Promise.all(answers)).flat()).toHaveLength(1)
   })
 
-  it('do not have what came for one who has gone, who leaves the others their turn', async () => {
+  it('do not get what came for one that has gone, which leaves the others their turn', async () => {
     const w = world()
     const { leases, claim } = pullingOn(w)
     await hearWakes(w, leases)
@@ -287,7 +287,7 @@ describe('those who wait in one queue', () => {
     expect(await second).toMatchObject([{ id: 'a', attempt: 1 }])
   })
 
-  it('have what came in the moment in which the one before them went', async () => {
+  it('get what came in the moment in which the one before them went', async () => {
     const w = world()
     const gone = new AbortController()
     let claims = 0
@@ -313,7 +313,7 @@ describe('those who wait in one queue', () => {
 })
 
 describe('while Redis is away', () => {
-  it('who comes is told so, and who waits has what is due once it is back', async () => {
+  it('a new claim is refused, and a waiting one gets what is due once Redis is back', async () => {
     const w = world()
     let isAway = false
     const scripts: Scripts = {
@@ -336,7 +336,7 @@ describe('while Redis is away', () => {
     expect(machineMs(from)).toBeLessThan(500)
   })
 
-  it('those who wait are not all turned away at once, nor is it asked over and over', async () => {
+  it('waiting claims are not all refused at once, nor is Redis asked over and over', async () => {
     const w = world()
     const scripts: Scripts = {
       ...w.scripts,
@@ -363,7 +363,7 @@ describe('while one shard is away', () => {
     },
   })
 
-  it('who comes has what the others hold', async () => {
+  it('a new claim gets what the others hold', async () => {
     const w = world()
     for (let i = 0; i < 6; i += 1) await w.scripts.schedule(1, [pullEntry(`m${i}`, await w.now())])
     const { claim } = pullingOn(w, { shards: 3, scripts: withoutShard0(w) })
@@ -374,7 +374,7 @@ describe('while one shard is away', () => {
     expect(has.sort()).toEqual(['m0', 'm1', 'm2', 'm3', 'm4', 'm5'])
   })
 
-  it('who waits has what comes in the others, but is not told that there is nothing in any', async () => {
+  it('a waiting claim gets what comes in the others, but never an answer that all are empty', async () => {
     const w = world()
     const { leases, claim, claims } = pullingOn(w, { shards: 3, scripts: withoutShard0(w) })
     const waits = claim('jobs', { waitMs: 10_000 })
@@ -386,8 +386,8 @@ describe('while one shard is away', () => {
   })
 })
 
-describe('nothing is left behind', () => {
-  it('of those who waited: no listener on their signal, no timer', async () => {
+describe('claims that have ended', () => {
+  it('leave no listener on their signal and no timer', async () => {
     const w = world()
     const { claim } = pullingOn(w, { shards: 2 })
     const { signal } = new AbortController()
@@ -401,7 +401,7 @@ describe('nothing is left behind', () => {
     expect(timers()).toBe(0)
   })
 
-  it('of a look that is answered when nobody waits any more', async () => {
+  it('leave nothing of a check that is answered after the last one has gone', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('later', (await w.now()) + 90_000)])
     let answer = () => {}
@@ -432,7 +432,7 @@ describe('nothing is left behind', () => {
   })
 })
 
-describe('many who wait for nothing', () => {
+describe('many claims that wait for nothing', () => {
   let redis: TestRedis
   beforeAll(async () => {
     redis = await startRedis({ args: ['--appendonly', 'no'] })

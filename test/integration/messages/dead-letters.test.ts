@@ -57,7 +57,7 @@ const due = async (w: ScriptWorld, shard: number) => {
 }
 
 describe('redriving', () => {
-  it('by id schedules those that are dead, in whatever shard, and names the others', async () => {
+  it('schedules the dead ones among ids, in whatever shard, and names the others', async () => {
     const w = world()
     for (const shard of [0, 1, 2]) await die(w, shard, idsIn(shard, 3))
     await w.scripts.schedule(1, [w.entry(idIn(1, 9), (await w.now()) + 60_000)])
@@ -75,7 +75,7 @@ describe('redriving', () => {
     expect(await w.client.hkeys(w.keys.attempts)).toEqual([idIn(0, 0)])
   })
 
-  it('by id finds those that died while there were fewer shards', async () => {
+  it('finds ids that died while there were fewer shards', async () => {
     const w = world()
     const ids = Array.from({ length: 12 }, (_, i) => `message-${i}`)
     await die(w, 0, ids)
@@ -90,7 +90,7 @@ describe('redriving', () => {
     expect(await w.client.zcard(w.keys.scheduled)).toBe(12)
   })
 
-  it('of all says nothing of those that are gone when it comes to them', async () => {
+  it('says nothing of dead letters that vanish while all are redriven', async () => {
     const w = world()
     await die(w, 0, idsIn(0, 3))
     const { deadLetters } = deadLettersOn(w, 1, async (shard, args) => {
@@ -104,7 +104,7 @@ describe('redriving', () => {
     })
   })
 
-  it('by tag schedules those that have it, and no other, in every shard', async () => {
+  it('schedules those with a tag, and no other, in every shard', async () => {
     const w = world()
     for (const shard of [0, 1, 2]) {
       await die(w, shard, [idIn(shard, 1), idIn(shard, 2)], { tags: ['a', 'b'] })
@@ -118,7 +118,7 @@ describe('redriving', () => {
     expect(await deadLetters.redrive({ tag: 'c' }, null)).toEqual({ redriven: 0, unreadable: 0, unknown: [] })
   })
 
-  it('of all schedules all, more than one call takes as well', async () => {
+  it('schedules all, also more than fit into one call', async () => {
     const w = world()
     const counts = [720, 1, 0]
     for (const [shard, count] of counts.entries()) await die(w, shard, idsIn(shard, count))
@@ -141,7 +141,7 @@ describe('redriving', () => {
     [3, 333.333],
     [50, 20],
     [1_000, 1],
-  ])('at %i a second spreads them in one row over all shards', async (perSecond, everyMs) => {
+  ])('spreads them in one row over all shards at %i a second', async (perSecond, everyMs) => {
     const w = world()
     const counts = [520, 0, 7, 5]
     for (const [shard, count] of counts.entries()) await die(w, shard, idsIn(shard, count))
@@ -157,7 +157,7 @@ describe('redriving', () => {
     expect(all.filter((at, i) => Math.abs(at - (first + i * everyMs)) > 1.01)).toEqual([])
   })
 
-  it('by id at so many a second leaves no gap for those that are not dead', async () => {
+  it('leaves no gap for ids that are not dead at a given rate', async () => {
     const w = world()
     await die(w, 0, idsIn(0, 4))
     await die(w, 1, idsIn(1, 4))
@@ -209,7 +209,7 @@ describe('redriving', () => {
 })
 
 describe('removing', () => {
-  it('by id, by tag and all deletes dead letters, and nothing else', async () => {
+  it('deletes dead letters by id, by tag or all, and nothing else', async () => {
     const w = world()
     for (const shard of [0, 1]) {
       await die(w, shard, [idIn(shard, 1), idIn(shard, 2)], { tags: ['a'] })

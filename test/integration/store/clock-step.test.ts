@@ -42,7 +42,7 @@ describe('when the clock of Redis is set back', () => {
     await checkKeys(w)
   })
 
-  it('by less than a lock lasts, they last no shorter', async () => {
+  it('locks last no shorter for a step of less than their lifetime', async () => {
     const w = world()
     await put(w, 'a')
     await claim(w, {}, LOCK_MS)

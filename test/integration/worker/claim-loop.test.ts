@@ -73,7 +73,7 @@ describe('slots', () => {
     expect(c.most.toOne).toBe(1)
   })
 
-  it('that become free lead to no claim when nothing was held back for want of one', async () => {
+  it('lead to no claim when they become free and nothing was held back', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 2)
     const c = claimingOn(w, { perHost: 1 })
@@ -107,7 +107,7 @@ describe('slots', () => {
     expect(c.sent).toHaveLength(2)
   })
 
-  it('that become free while a claim is under way, which knew nothing of them, lead to the next at once', async () => {
+  it('lead to the next claim at once when they become free during a claim', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 2)
     let mayAnswer = Promise.resolve()
@@ -137,7 +137,7 @@ describe('slots', () => {
     await until('the next is sent', () => c.sent.length === 2, 500)
   })
 
-  it('of a host that hangs are all that it has', async () => {
+  it('are bounded for a host that hangs', async () => {
     const w = world()
     await scheduleDue(w, ['hangs.test'], 100)
     await scheduleDue(w, ['works.test'], 200)
@@ -155,7 +155,7 @@ describe('slots', () => {
     expect(await claimed(w)).toBe(4)
   })
 
-  it('that were held by a claim which failed are free again', async () => {
+  it('are free again after the claim that held them failed', async () => {
     const w = world()
     let failing = 3
     const scripts: Scripts = {
@@ -219,7 +219,7 @@ describe('several shards', () => {
     expect(gotWhenSent).toBeLessThan(lines.length / 2)
   })
 
-  it('that this server does not have, but hears of, keep nothing from the others', async () => {
+  it('keep nothing from each other when wakes name shards that this server does not have', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 3)
     const c = claimingOn(w, { total: 2, perHost: 1 })
@@ -232,7 +232,7 @@ describe('several shards', () => {
     }
   })
 
-  it('that come while it runs are claimed from too', async () => {
+  it('are claimed from too when they are added while the loop runs', async () => {
     const w = world()
     const shardBook = bookOf(1)
     const got: string[] = []
@@ -271,7 +271,7 @@ describe('several shards', () => {
   })
 })
 
-describe.each([1, 4])('with %i shards, a loop that has nothing to do', (shards) => {
+describe.each([1, 4])('a loop that has nothing to do, with %i shards', (shards) => {
   const quiet = async (c: ReturnType<typeof claimingOn>) => {
     const before = c.calls.length
     await delay(1_400)
@@ -288,7 +288,7 @@ describe.each([1, 4])('with %i shards, a loop that has nothing to do', (shards) 
     await quiet(c)
   })
 
-  it('as a host is full, looks about once a second', async () => {
+  it('looks about once a second while a host is full', async () => {
     const w = world()
     for (let shard = 0; shard < shards; shard += 1) await scheduleDue(w, ['a.test'], 20, shard)
     const c = claimingOn(w, { shards, perHost: 2 })
@@ -298,7 +298,7 @@ describe.each([1, 4])('with %i shards, a loop that has nothing to do', (shards) 
     expect(c.sent).toHaveLength(2)
   })
 
-  it('as all slots are taken, looks about once a second', async () => {
+  it('looks about once a second while all slots are taken', async () => {
     const w = world()
     for (let shard = 0; shard < shards; shard += 1) await scheduleDue(w, ['a.test', 'b.test'], 20, shard)
     const c = claimingOn(w, { shards, total: 3 })
@@ -320,7 +320,7 @@ describe('a wake', () => {
     await until('it looks', () => c.calls.length === 2, 500)
   })
 
-  it('for a host that is full leads to none before a slot is free', async () => {
+  it('leads to no claim for a full host before a slot is free', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 1)
     const c = claimingOn(w, { perHost: 1 })
@@ -338,7 +338,7 @@ describe('a wake', () => {
     await until('the next is sent', () => c.sent[1]?.delivery.id === 'next', 500)
   })
 
-  it('for a queue leads to none: its workers wait elsewhere', async () => {
+  it('leads to no claim for a queue, whose workers wait elsewhere', async () => {
     const w = world()
     const c = claimingOn(w)
     c.loop.start()
@@ -351,7 +351,7 @@ describe('a wake', () => {
 })
 
 describe('a console', () => {
-  it('that is stuck holds up no webhook, and goes on where it stood', async () => {
+  it('holds up no webhook while it is stuck, and goes on where it stopped', async () => {
     const w = world()
     const due = (await w.now()) - 5
     const ids = Array.from({ length: 10 }, (_, i) => `m${i}`)
@@ -386,7 +386,7 @@ describe('a console', () => {
     expect(got.sort()).toEqual(ids.sort())
   })
 
-  it('that takes nothing is left alone for a while, and no longer, whatever else goes on', async () => {
+  it('is left alone for a bounded time while it takes nothing', async () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('m', (await w.now()) - 5)])
     const at: number[] = []
@@ -438,7 +438,7 @@ describe('a lock', () => {
     expect(['recovered', 'locks lost'].map(c.noted.of)).toEqual([0, 0])
   })
 
-  it('that is lost breaks its delivery off, which is then settled by nobody here', async () => {
+  it('cancels its delivery when it is lost, and this server settles nothing', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 1)
     const c = claimingOn(w, { lockMs: LOCK_MS })
@@ -455,7 +455,7 @@ describe('a lock', () => {
     expect(['locks lost', 'delivered webhook'].map(c.noted.of)).toEqual([1, 0])
   })
 
-  it('that is lost while its delivery goes well all the same is not acknowledged', async () => {
+  it('leads to no acknowledgement when it is lost, though the delivery succeeds', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 1)
     let acknowledged = 0
@@ -539,7 +539,7 @@ describe('outcomes', () => {
     expect(new Set(c.sent.map(({ delivery }) => delivery.claim)).size).toBe(3)
   })
 
-  it('of a retry are late by the time of the retry', async () => {
+  it('are late by the time of the retry after a retry', async () => {
     const w = world()
     const now = await w.now()
     await w.scripts.schedule(0, [webhookEntry('a', now - 60_000)])

@@ -175,7 +175,7 @@ describe('while Redis is away', () => {
     expect(noted.of('locks lost')).toBe(1)
   })
 
-  it('for less than that, nothing is lost', async () => {
+  it('nothing is lost if it is back before a lock ends', async () => {
     const w = world()
     const from = performance.now()
     const { keep, calls, noted } = keeperOn(w, () => performance.now() - from < 0.7 * LOCK_MS)

@@ -69,7 +69,7 @@ function queueOn(
 const left = (w: ScriptWorld, shard = 0) => w.client.hlen(keysOf(shard, w.namespace).messages)
 
 describe('deliveries that end', () => {
-  it('within a few ms share a call, each shard of its own', async () => {
+  it('share a call within a few ms, one for each shard', async () => {
     const w = world()
     const all = [...(await claim(w, 40)), ...(await claim(w, 7, 1))]
     const { add, calls } = queueOn(w)
@@ -87,7 +87,7 @@ describe('deliveries that end', () => {
     expect([await left(w), await left(w, 1)]).toEqual([0, 0])
   })
 
-  it('while two calls are in flight wait for the first to be answered, and share the next', async () => {
+  it('wait while two calls are in flight, and share the next', async () => {
     const w = world()
     const all = await claim(w, 60)
     const answers: (() => void)[] = []
@@ -136,7 +136,7 @@ describe('deliveries that end', () => {
     await Promise.all(settled)
   })
 
-  it('of one batch are settled as one', async () => {
+  it('are settled together when they are of one batch', async () => {
     const w = world()
     const { queue, calls } = queueOn(w)
     const all = await claim(w, 20)
@@ -160,7 +160,7 @@ describe('deliveries that end', () => {
     expect([await left(w), noted.of('delivered webhook')]).toEqual([0, 1_800])
   })
 
-  it('at random, in any order, are all settled, and two calls a shard are the most', async () => {
+  it('are all settled in any random order, with at most two calls a shard', async () => {
     const w = world()
     const all = [...(await claim(w, 300)), ...(await claim(w, 300, 1))].sort(() => Math.random() - 0.5)
     const { add, most } = queueOn(w, () => delay(Math.random() * 8))
@@ -174,7 +174,7 @@ describe('deliveries that end', () => {
     expect(most()).toBe(2)
   })
 
-  it('one after another are settled one after another', async () => {
+  it('are settled one after another as they end', async () => {
     const w = world()
     const { add, calls } = queueOn(w)
     for (const delivery of await claim(w, 6)) await add(delivery)
@@ -235,7 +235,7 @@ describe('while calls fail', () => {
     expect(await left(w)).toBe(0)
   })
 
-  it('and no lock lasts, it is given up, and what comes after is settled all the same', async () => {
+  it('the queue gives up once no lock lasts, and settles what comes later', async () => {
     const w = world()
     const [a, b] = await claim(w, 2)
     if (a === undefined || b === undefined) throw new Error('nothing was claimed')
@@ -249,7 +249,7 @@ describe('while calls fail', () => {
     expect(noted.of('delivered webhook')).toBe(1)
   })
 
-  it('and the service ends now, each is tried once more', async () => {
+  it('the queue tries each once more when the service ends', async () => {
     const w = world()
     const all = await claim(w, 3)
     const ending = new AbortController()

@@ -100,4 +100,23 @@ describe('the tests', () => {
     )
     expect(runByNobody).toEqual([])
   })
+
+  it('have titles that are sentences: none begins with a preposition or a relative clause', () => {
+    // In a list of failures, "of 301 is not followed" says nothing of what is broken.
+    const beginnings = [
+      'of|that|which|who|whose|with|without|in|on|at|by|for|from|to|as|when|while|after|before|behind|beyond',
+      'under|within|between|until|through|and|or|but',
+    ].join('|')
+    const title = new RegExp(
+      `(?:\\bit(?:\\.(?:runIf|skipIf)\\([^\\n]*\\))?|[\\])](?: as const)?\\))\\(\\s*['"\`]((?:${beginnings}) [^\\n]*)`,
+      'g',
+    )
+    const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
+    const wrong = files
+      .filter((path) => /\.(test|contract)\.ts$/.test(path))
+      .flatMap((path) =>
+        [...readFileSync(join('test', path), 'utf8').matchAll(title)].map(([, text]) => `${path}: ${text}`),
+      )
+    expect(wrong).toEqual([])
+  })
 })

@@ -52,7 +52,7 @@ describe('the options of a record', () => {
     })
   })
 
-  it('that are as by default are not stored', () => {
+  it('are not stored when they equal the defaults', () => {
     expect(encodeRecordBody('1', { destination: { type: 'console' }, tags: [] })).toBe('\n1')
   })
 

@@ -101,7 +101,7 @@ describe('a URL that is stored', () => {
     }
   })
 
-  it('of a version before has the origin by which its message was placed', () => {
+  it('keeps the origin that placed its message when an older version stored it', () => {
     const stored = decodeRecord(
       `1${JSON.stringify({ d: '{"type":"webhook","url":"http://127.1:80/x"}' })}\n1`,
     )

@@ -63,7 +63,7 @@ describe('API_KEYS', () => {
     ],
     ['a name twice', `ci:${A}:read,ci:${B}:write`, 'entries 1 and 2 have the same name'],
     ['a key twice', `x:${B}:read,a:${A}:read,b:${A}:write`, 'entries 2 and 3 are the same key'],
-  ])('with %s is refused by its position, and without a word of what it holds', (_what, text, message) => {
+  ])('is refused with %s, naming the position and none of the content', (_what, text, message) => {
     expect(() => parseApiKeys(text)).toThrow(new Error(message))
   })
 })

@@ -83,20 +83,23 @@ describe('a body', () => {
     expect(stored).toEqual(['Jürgen \uFFFD 🔔'])
   })
 
-  it.each(WAYS)('in another charset is a 415 that names it, for $way', async ({ url, bodyOf }) => {
-    for (const charset of ['iso-8859-1', '"UTF-16"', 'windows-1252', 'us-ascii']) {
-      const type = `application/json; charset=${charset}`
-      const wrong = await post(url, latin1(bodyOf('x')), { 'content-type': type })
-      expect(wrong.status, charset).toBe(415)
-      expect(wrong.detail).toBe(
-        `content-type: charset ${charset.replaceAll('"', '')} is not supported; it must be utf-8`,
-      )
-    }
-    for (const parameter of ['charset=utf-8', 'charset="UTF-8"', 'Charset=utf8', 'profile=x']) {
-      const right = await post(url, bodyOf('x'), { 'content-type': `application/json; ${parameter}` })
-      expect(right.status, parameter).toBeLessThan(300)
-    }
-  })
+  it.each(WAYS)(
+    "is refused with 415 and the charset's name in another charset, for $way",
+    async ({ url, bodyOf }) => {
+      for (const charset of ['iso-8859-1', '"UTF-16"', 'windows-1252', 'us-ascii']) {
+        const type = `application/json; charset=${charset}`
+        const wrong = await post(url, latin1(bodyOf('x')), { 'content-type': type })
+        expect(wrong.status, charset).toBe(415)
+        expect(wrong.detail).toBe(
+          `content-type: charset ${charset.replaceAll('"', '')} is not supported; it must be utf-8`,
+        )
+      }
+      for (const parameter of ['charset=utf-8', 'charset="UTF-8"', 'Charset=utf8', 'profile=x']) {
+        const right = await post(url, bodyOf('x'), { 'content-type': `application/json; ${parameter}` })
+        expect(right.status, parameter).toBeLessThan(300)
+      }
+    },
+  )
 
   it.each(WAYS)('is decoded from gzip, within its limit, for $way', async ({ url, bodyOf }) => {
     const gzip = { 'content-encoding': 'gzip' }
@@ -124,19 +127,24 @@ describe('a body', () => {
     expect(await post(url, small, gzip)).toMatchObject({ status: 413, detail: 'body: is too large' })
   })
 
-  it.each(WAYS)('in another content coding is a 415 that says which are fine, for $way', async (way) => {
-    for (const coding of ['br', 'deflate', 'zstd', 'gzip, gzip', 'aws-chunked']) {
-      const answer = await post(way.url, way.bodyOf('x'), { 'content-encoding': coding })
-      expect(answer.status, coding).toBe(415)
-      expect(answer.detail).toBe(`content-encoding: ${coding} is not supported; it must be gzip, or left out`)
-      expect(answer.headers['accept-encoding']).toBe('gzip')
-    }
-    expect((await post(way.url, way.bodyOf('x'), { 'content-encoding': 'identity' })).status).toBeLessThan(
-      300,
-    )
-  })
+  it.each(WAYS)(
+    'is refused with 415 and the accepted codings in another content coding, for $way',
+    async (way) => {
+      for (const coding of ['br', 'deflate', 'zstd', 'gzip, gzip', 'aws-chunked']) {
+        const answer = await post(way.url, way.bodyOf('x'), { 'content-encoding': coding })
+        expect(answer.status, coding).toBe(415)
+        expect(answer.detail).toBe(
+          `content-encoding: ${coding} is not supported; it must be gzip, or left out`,
+        )
+        expect(answer.headers['accept-encoding']).toBe('gzip')
+      }
+      expect((await post(way.url, way.bodyOf('x'), { 'content-encoding': 'identity' })).status).toBeLessThan(
+        300,
+      )
+    },
+  )
 
-  it('that promises too much, or has it, is a 413', async () => {
+  it('is refused with 413 when it promises or has too much', async () => {
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     const promise = await connectRaw(url)
     promise.socket.write(rawPost(MESSAGES, '', { 'content-length': String(LIMIT + 1) }))
@@ -169,7 +177,7 @@ describe('a stream of lines', () => {
     expect(stored).toEqual(['a', 'b'])
   })
 
-  it('in another charset or content coding is a 415', async () => {
+  it('is refused with 415 in another charset or content coding', async () => {
     expect((await stream(lines('a'), { 'content-type': `${LINES}; charset=latin1` })).status).toBe(415)
     expect((await stream(lines('a'), { 'content-encoding': 'br' })).status).toBe(415)
     expect(stored).toEqual([])
@@ -183,7 +191,7 @@ describe('a stream of lines', () => {
     expect(stored).toEqual([...many, 'last'])
   })
 
-  it('that stops being gzip ends with a line that says so', async () => {
+  it('ends with a line that says so when it stops being gzip', async () => {
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     const whole = gzipSync(lines('a', 'b'))
     for (const wrong of [
@@ -198,7 +206,7 @@ describe('a stream of lines', () => {
 })
 
 describe('a request', () => {
-  it('in another transfer coding than chunked is a 501', async () => {
+  it('is refused with 501 in another transfer coding than chunked', async () => {
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     for (const coding of ['gzip, chunked', 'deflate, chunked', 'gzip', 'identity', 'chunked, gzip']) {
       for (const path of [ECHO, MESSAGES]) {
@@ -215,7 +223,7 @@ describe('a request', () => {
     expect(stored).toEqual([])
   })
 
-  it('whose path or query is not UTF-8 is a 400', async () => {
+  it('is refused with 400 when its path or query is not UTF-8', async () => {
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     for (const path of [
       '/v1/messages/J%FCrgen',

@@ -64,7 +64,7 @@ describe('a client that owes bytes', () => {
   it.each([
     [MESSAGES, '"status":408'],
     ['/echoAtTime', '"status":"error"'],
-  ])('and sends none of the body of %s for a minute is told so', async (path, form) => {
+  ])('gets an error when it sends none of the body of %s for a minute', async (path, form) => {
     const client = await open()
     await client.send(rawPost(path, '{').toString().replace('length: 1', 'length: 200000'))
     await client.send('x'.repeat(150_000)) // enough for its average
@@ -82,7 +82,7 @@ describe('a client that owes bytes', () => {
     expect(answer).toContain('the request took too long to arrive')
   })
 
-  it('and drips is ended by its average', async () => {
+  it('is cut off by its average rate when it drips', async () => {
     const client = await open()
     await client.send(rawPost(MESSAGES, '{').toString().replace('length: 1', 'length: 10000'))
     for (let ms = 0; ms < averageFromMs; ms += 5_000) {
@@ -93,7 +93,7 @@ describe('a client that owes bytes', () => {
     expect(await client.closed()).toMatch(/^HTTP\/1\.1 408 /)
   })
 
-  it('and sends more than a kibibyte a second has all the time it takes', async () => {
+  it('has all the time it takes when it sends more than a kibibyte a second', async () => {
     const client = await open()
     const bytes = rawPost(MESSAGES, MESSAGE)
     for (let at = 0; at < bytes.length; at += 1_200) {
@@ -103,7 +103,7 @@ describe('a client that owes bytes', () => {
     await until('it is answered', () => client.received().startsWith('HTTP/1.1 201 '))
   })
 
-  it('in a stream of lines may drip, but not be silent', async () => {
+  it('may drip in a stream of lines, but not be silent', async () => {
     const client = await open()
     const head = rawPost(`${MESSAGES}/batch`, '', STREAM).toString().replace('content-length: 0\r\n', '')
     await client.send(head)
@@ -118,7 +118,7 @@ describe('a client that owes bytes', () => {
     expect(answer).toContain('{"line":6,"status":408,"detail":"the request took too long to arrive"}')
   })
 
-  it('of which nobody waits for is cut off', async () => {
+  it('is cut off when nobody waits for the bytes', async () => {
     const client = await open()
     await client.send(rawPost('/v1/nothing', '{').toString().replace('length: 1', 'length: 10000'))
     await until('it is answered', () => client.received().startsWith('HTTP/1.1 404 '))
@@ -134,7 +134,7 @@ describe('a client that owes bytes', () => {
     expect(await client.closed()).toMatch(/^HTTP\/1\.1 200 /)
   })
 
-  it('no more, as the server has closed its side, is cut off soon', async () => {
+  it('is cut off soon after the server has closed its side', async () => {
     const client = await open()
     await client.send('no HTTP at all\r\n\r\n')
     expect(await client.closed()).toMatch(/^HTTP\/1\.1 400 /)
@@ -194,7 +194,7 @@ describe('a client that closes its side after the request', () => {
     await until('the server has let go of it', () => client.accept.destroyed)
   })
 
-  it('and before its end is told so', async () => {
+  it("gets an error when it closes before the request's end", async () => {
     const client = await open()
     client.socket.end(rawPost(MESSAGES, '{').toString().replace('length: 1', 'length: 10'))
     expect(await client.closed()).toMatch(/^HTTP\/1\.1 400 /)
@@ -209,7 +209,7 @@ describe('a request that is no HTTP after its beginning', () => {
       .toString()
       .replace('content-length: \r\n', '')
 
-  it('and was answered already has no second answer', async () => {
+  it('has no second answer when it was answered already', async () => {
     const client = await open()
     await client.send(begin('/v1/nothing'))
     await until('it is answered', () => client.received().endsWith('}'))
@@ -227,7 +227,7 @@ describe('a request that is no HTTP after its beginning', () => {
     expect((await client.closed()).match(/HTTP\/1\.1 /g)).toHaveLength(1)
   })
 
-  it('is told so where it was not', async () => {
+  it('gets an error where it was not answered', async () => {
     const client = await open()
     await client.send(begin(MESSAGES))
     await client.send(WRONG)

@@ -111,7 +111,7 @@ describe('a destination', () => {
     expect([scheduled.length, patches.length]).toEqual([0, 0])
   })
 
-  it('that the deliverer refuses is refused, with the field that is wrong, everywhere', async () => {
+  it('is refused everywhere, with the wrong field, when the deliverer refuses it', async () => {
     const errors = [{ path: '/destination/url', message: 'must not be a private address' }]
     wrong = errors
     const detail = 'destination.url: must not be a private address'
@@ -161,7 +161,7 @@ describe('a message that failed', () => {
     ])
   })
 
-  it('and none that did not', async () => {
+  it('shows attempts, and another shows none', async () => {
     const { body } = await send('GET', '/v1/messages/a')
     expect(body).not.toHaveProperty('reason')
     expect(body).not.toHaveProperty('lastAttempts')

@@ -106,7 +106,7 @@ describe('ALLOWED_HOSTS', () => {
     ['other, 192.0.2.1', '192.0.2.1:80', true],
     ['fd00::1', '[fd00::1]:3000', true],
     ['[fd00::1]:3000', '[fd00:0::1]:3000', true],
-  ])('with %s and Host %s: %s', (entry, host, allowed) => {
+  ])('set to %s, has Host %s allowed: %s', (entry, host, allowed) => {
     expect(allows(entry, host)).toBe(allowed)
   })
 

@@ -100,7 +100,7 @@ describe('without keys, the Host', () => {
     expect((await claim(keyed.app, { host })).statusCode).toBe(401)
   })
 
-  it('that is none is refused without a word of it', async () => {
+  it('is refused without being repeated when it is invalid', async () => {
     const { app } = await door()
     const answer = await claim(app, { host: 'me@localhost' })
     expect(answer.statusCode).toBe(403)
@@ -122,12 +122,12 @@ describe('without keys, the Host', () => {
     ['an empty Host', `GET /metrics HTTP/1.1\r\nhost:\r\n${END}`, 403],
     ['two Hosts', `GET /metrics HTTP/1.1\r\nhost: localhost\r\nHost: evil.example\r\n${END}`, 400],
     ['no Host, as no browser sends it', 'GET /metrics HTTP/1.0\r\n\r\n', 200],
-  ])('of %s', async (_what, request, status) => {
+  ])('is checked: %s', async (_what, request, status) => {
     const { app } = await door()
     expect(await exchange(app, request)).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
   })
 
-  it('of a target that is a URL has its refusal in the form of the path', async () => {
+  it('is refused in the form of the path when the target is a URL', async () => {
     const { app } = await door()
     const answer = await exchange(
       app,
@@ -154,7 +154,7 @@ describe('a page of another site', () => {
     ['of this site by its Origin', { 'sec-fetch-site': 'same-site', origin: 'http://127.0.0.1:8080' }],
   ]
 
-  it.each(FOREIGN)('that is known %s is refused, and nothing is done', async (_what, headers) => {
+  it.each(FOREIGN)('is refused and nothing is done when it is known %s', async (_what, headers) => {
     const { app, claims } = await door()
     const answer = await claim(app, { host, ...headers })
     expect(answer.statusCode).toBe(403)
@@ -170,7 +170,7 @@ describe('a page of another site', () => {
   })
 
   it.each(FOREIGN)(
-    'that is known %s is refused with keys and with ALLOW_OPEN, too',
+    'is refused with keys and with ALLOW_OPEN, too, when it is known %s',
     async (_what, headers) => {
       const keyed = await door({ keys })
       const withKey = { host, authorization: `Bearer ${key}`, ...headers }
@@ -205,7 +205,7 @@ describe("a page of this server's own", () => {
     ['a link on the same site', { 'sec-fetch-site': 'same-site' }],
     ['a name of ALLOWED_HOSTS', { origin: 'https://carillon.example' }],
     ['a name and port of ALLOWED_HOSTS', { origin: 'https://other.example:8443' }],
-  ])('by %s is served', async (_what, headers: Headers) => {
+  ])('is served by %s', async (_what, headers: Headers) => {
     const { app } = await door({ allowedHosts: parseAllowedHosts('carillon.example,other.example:8443') })
     expect((await claim(app, { host: '127.0.0.1:3000', ...headers })).statusCode).toBe(200)
   })
@@ -215,7 +215,7 @@ describe("a page of this server's own", () => {
     ['carillon.example:443', 'https://carillon.example', 200],
     ['carillon.example:443', 'http://carillon.example', 403],
     ['carillon.example', 'https://carillon.example:8443', 403],
-  ])('with Host %s and Origin %s answers %s', async (host, origin, status) => {
+  ])('is answered by Host %s and Origin %s with %s', async (host, origin, status) => {
     const { app } = await door({ allowOpen: true })
     expect((await claim(app, { host, origin })).statusCode).toBe(status)
   })

@@ -37,7 +37,7 @@ describe('TRUST_PROXY', () => {
     ['fd00::/8', 'fd12::1', true],
     ['fd00::/8', '253.0.0.1', false],
     ['0.0.0.0/0', '', false],
-  ])('with %s and %j: %s', (text, address, trusted) => {
+  ])('set to %s, trusts %j: %s', (text, address, trusted) => {
     expect(parseTrustedProxies(text)(address)).toBe(trusted)
   })
 
@@ -50,14 +50,14 @@ describe('TRUST_PROXY', () => {
 })
 
 describe('a request through a proxy', () => {
-  it('that is trusted is answered for the address that the client knows', async () => {
+  it("is answered for the client's address when the proxy is trusted", async () => {
     const app = await behind()
     expect((await post(app, PROXY, FORWARDED)).headers.location).toBe('/apps/carillon/v1/messages/a')
     const page = await app.inject({ url: '/', remoteAddress: PROXY, headers: FORWARDED })
     expect(page.body).toContain('https://carillon.example/apps/carillon/v1/messages')
   })
 
-  it('that is not trusted is answered as if the proxy were the client', async () => {
+  it('is answered as if the proxy were the client when the proxy is not trusted', async () => {
     const app = await behind()
     expect((await post(app, '192.0.2.7', FORWARDED)).headers.location).toBe('/v1/messages/a')
     const page = await app.inject({ url: '/', remoteAddress: '192.0.2.7', headers: FORWARDED })

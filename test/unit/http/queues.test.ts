@@ -319,18 +319,21 @@ describe('a worker that closes its side of the connection', () => {
   const claim = (waitMs: number) => rawPost('/v1/queues/jobs/claim', JSON.stringify({ waitMs }))
   const listen = () => app.listen({ port: 0, host: '127.0.0.1' })
 
-  it.each([0, 20_000])('with its request, and waits %i ms, is told what there is', async (waitMs) => {
-    leases.hangs = true
-    leases.toClaim = [lease('a')]
-    const worker = await connectRaw(await listen())
-    worker.socket.end(claim(waitMs))
-    const answer = await worker.closed()
-    expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
-    expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject({ messages: [{ id: 'a' }] })
-    expect(leases.givenBack).toEqual([])
-  })
+  it.each([0, 20_000])(
+    'gets what there is when it closes with its request and waits %i ms',
+    async (waitMs) => {
+      leases.hangs = true
+      leases.toClaim = [lease('a')]
+      const worker = await connectRaw(await listen())
+      worker.socket.end(claim(waitMs))
+      const answer = await worker.closed()
+      expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
+      expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject({ messages: [{ id: 'a' }] })
+      expect(leases.givenBack).toEqual([])
+    },
+  )
 
-  it('while it waits is answered at once', async () => {
+  it('is answered at once when it closes while it waits', async () => {
     leases.hangs = true
     const worker = await connectRaw(await listen())
     worker.socket.write(claim(20_000))
@@ -339,7 +342,7 @@ describe('a worker that closes its side of the connection', () => {
     expect(await worker.closed()).toMatch(/^HTTP\/1\.1 200 .*{"messages":\[\]}$/s)
   })
 
-  it('and is gone keeps no lease', async () => {
+  it('keeps no lease once it is gone', async () => {
     leases.hangs = true
     leases.toClaim = [lease('a'), lease('b')]
     const worker = await connectRaw(await listen())

@@ -6,7 +6,7 @@ import { explain } from '../../../src/http/validation/validation.ts'
 
 const NOW = 1_730_104_372_243
 
-describe('a time that is refused is told the form that is taken, and', () => {
+describe('the refusal of a time', () => {
   it.each([
     ['2030-01-01', 'a date without a time of day'],
     ['20300101', 'a date in the basic format, without a time of day'],
@@ -41,33 +41,33 @@ describe('a time that is refused is told the form that is taken, and', () => {
     ['90s', 'a duration: a delay says how long from now'],
     [1_730_104_372_243_000, 'epoch microseconds'],
     [1_730_104_372_243_000_000, 'epoch nanoseconds'],
-  ])('%j what it looks like: %s', (value, like) => {
+  ])('says the accepted form, and of %j what it looks like: %s', (value, like) => {
     expect(parseAt(value)).toBe(
       `must be RFC 3339 (ISO 8601 with an offset or Z), as "2030-01-01T09:00:00Z", or epoch milliseconds (an integer); this looks like ${like}`,
     )
   })
 
   it.each(['', 'tomorrow', 'x'.repeat(100_000)])(
-    'nothing more where it looks like nothing known',
+    'says the accepted form, and no more where it looks like nothing known',
     (value) => {
       expect(parseAt(value)).toMatch(/^must be RFC 3339 [^;]*\(an integer\)$/)
     },
   )
 
-  it('in a query, where digits are a number, that too', () => {
+  it('says that digits are a number in a query', () => {
     expect(parseAt('1730104372243', { inQuery: true })).toBe(NOW)
     expect(parseAt('1730104372243000', { inQuery: true })).toMatch(/looks like epoch microseconds$/)
     expect(parseAt('1730104372243000000', { inQuery: true })).toMatch(/looks like epoch nanoseconds$/)
   })
 
-  it('that its year has five digits, if it has', () => {
+  it('says that its year has five digits, if it has', () => {
     expect(parseAt('9999-12-31T23:59:59.9991Z')).toBe('must not lie past 9999-12-31')
     for (const ms of [253_402_300_800_000, 2e17, 1e21])
       expect(parseAt(ms)).toBe('must not lie past 9999-12-31')
   })
 })
 
-describe('a delay that is refused is told the forms that are taken, and', () => {
+describe('the refusal of a delay', () => {
   const check = TypeCompiler.Compile(NewMessageBody)
 
   it.each([
@@ -86,7 +86,7 @@ describe('a delay that is refused is told the forms that are taken, and', () => 
     ['1h30m', 'a duration of several units'],
     ['00:05:00', 'a time of day'],
     ['2030-01-01T09:00:00Z', 'a point in time: send it as at'],
-  ])('%j what it looks like: %s', (delay, like) => {
+  ])('says the accepted form, and of %j what it looks like: %s', (delay, like) => {
     const [error] = explain(check.Errors({ payload: 1, delay }))
     expect(error?.path).toBe('/delay')
     expect(error?.message).toMatch(
@@ -95,7 +95,7 @@ describe('a delay that is refused is told the forms that are taken, and', () => 
     expect(error?.message.endsWith(`; this looks like ${like}`), error?.message).toBe(true)
   })
 
-  it('nothing more where it looks like nothing known', () => {
+  it('says the accepted form, and no more where it looks like nothing known', () => {
     expect(parseDelay('soon', NOW)).toMatch(/as "90s"$/)
     expect(parseDelay(2 ** 60, NOW)).toMatch(/as "90s"$/)
   })

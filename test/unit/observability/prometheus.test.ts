@@ -114,7 +114,7 @@ describe('lateness', () => {
 })
 
 describe('counts', () => {
-  it('of deliveries go by destination', async () => {
+  it('are kept by destination for deliveries', async () => {
     const { metrics, scrape } = create()
     metrics.delivered('console', 500)
     metrics.delivered('webhook', 1)
@@ -131,7 +131,7 @@ describe('counts', () => {
     expect(samples.get('carillon_dead_total')).toBe(4)
   })
 
-  it('of everything else add up', async () => {
+  it('add up for everything else', async () => {
     const { metrics, scrape } = create()
     for (const count of [2, 3]) {
       metrics.recovered(count)
@@ -144,7 +144,7 @@ describe('counts', () => {
     expect(samples.get('carillon_dead_trimmed_total')).toBe(500)
   })
 
-  it('of claims and of calls that schedule are kept by size and by time', async () => {
+  it('are kept by size and by time for claims and schedule calls', async () => {
     const { metrics, scrape } = create()
     for (const count of [1, 400, 500]) metrics.claimed(count)
     metrics.scheduled(64, 3)
@@ -159,7 +159,7 @@ describe('counts', () => {
     expect(samples.get('carillon_schedule_seconds_sum')).toBeCloseTo(0.303, 6)
   })
 
-  it('of one server are not those of another in the same process', async () => {
+  it('are separate for two servers in the same process', async () => {
     const [one, other] = [create(), create()]
     one.metrics.delivered('console', 7)
     expect((await one.scrape()).get('carillon_delivered_total{destination="console"}')).toBe(7)

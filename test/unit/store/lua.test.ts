@@ -67,7 +67,7 @@ describe('a script', () => {
       '--@include lib/l.lua\nreturn 1',
       'lib/l.lua, included by s.lua, includes another',
     ],
-  ])('that %s is refused', (_what, text, message) => {
+  ])('is refused when it %s', (_what, text, message) => {
     expect(() => parseScript('s', files({ 's.lua': text, 'lib/l.lua': '--@include lib/m.lua\n' }))).toThrow(
       message,
     )

@@ -75,7 +75,7 @@ it('what is withdrawn is withdrawn at the other end, and what was withdrawn befo
   expect(await kept).toBe('written')
 })
 
-it('of a server that is gone no delivery begins any more, while its log is written', () => {
+it('a server that is gone begins no more deliveries, while its log is written', () => {
   const { stdout, relay, writes } = connect()
   void stdout.write('delivery\n', soon())
   void stdout.write('last words\n')

@@ -77,7 +77,7 @@ describe('the slots', () => {
     expect([told(), slots.freed()]).toEqual([0, 0])
   })
 
-  it('of one host can be full while those of others are not', () => {
+  it('can be full for one host while those of others are not', () => {
     const { slots } = slotsOf(10, 2)
     slots.take('a')
     expect(slots.isFull('a')).toBe(false)

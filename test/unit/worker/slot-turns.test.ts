@@ -65,7 +65,7 @@ describe('free slots', () => {
     expect(order).toEqual([0, 1, 2, 0, 1, 2, 0])
   })
 
-  it('of a host that had none, while others have, go round in the same way', () => {
+  it('go round in the same way for a host that had none', () => {
     const t = turnsAt({ total: 9, busy: 1, perHost: 1 })
     for (const shard of [0, 1, 2]) t.look(shard, 9)
     const got: number[] = []
@@ -121,7 +121,7 @@ describe('free slots', () => {
     expect(t.calledNow()).toEqual([0])
   })
 
-  it('of which a claim under way knew nothing lead to another', () => {
+  it('lead to another claim when they became free during one', () => {
     const t = turnsAt({ total: 2, busy: 2 })
     const turn = t.turns.open(0)
     t.free()
@@ -149,7 +149,7 @@ describe('free slots', () => {
     expect(later.answered(FULL)).toBe(true)
   })
 
-  it('that come too late for one who got some are for the next', () => {
+  it('go to the next shard when they come too late for one that got some', () => {
     const t = turnsAt({ total: 2, busy: 2 })
     for (const shard of [0, 1]) t.look(shard, 9)
     t.free()
@@ -191,7 +191,7 @@ describe('free slots', () => {
 })
 
 describe('a message for a full host', () => {
-  it('that falls due while its shard is claimed from, perhaps too late for it, has the shard look again', () => {
+  it('makes its shard check again when it falls due during a claim', () => {
     const t = turnsAt({ total: 4, busy: 3 })
     const turn = t.turns.open(0)
     t.turns.holdBack(0)
@@ -213,7 +213,7 @@ describe('a shard', () => {
     return { t, hanging }
   }
 
-  it('whose claim is not answered keeps no other from its turn, and has its own afterwards', () => {
+  it('keeps no other from its turn while its claim is not answered, and has its own afterwards', () => {
     const { t, hanging } = held()
     t.free()
     expect(t.calledNow()).toEqual([1])
@@ -223,7 +223,7 @@ describe('a shard', () => {
     expect(t.calledNow()).toEqual([])
   })
 
-  it('whose claim failed is not called before it claims again by itself', () => {
+  it('is not called after its claim failed before it claims again by itself', () => {
     const { t, hanging } = held()
     hanging.failed()
     t.free()

@@ -133,13 +133,13 @@ describe('a JSON batch', () => {
     ['broken JSON', '{"messages":[', 400],
     ['nothing', '', 400],
     ['more than the limit', `{"messages":["${'x'.repeat(BATCH_LIMIT)}"]}`, 413],
-  ])('that is %s is one problem', async (_what, text, status) => {
+  ])('is one problem if it is %s', async (_what, text, status) => {
     const answer = await postText(text)
     expect(answer.statusCode).toBe(status)
     expect(answer.json()).toMatchObject({ status, detail: expect.any(String) })
   })
 
-  it('with a message over the limit for one has one 413 result', async () => {
+  it('has one 413 result for a message over the limit', async () => {
     const fill = LIMIT - Buffer.byteLength(JSON.stringify(later('')))
     const results = await postBatch([
       later('x'.repeat(fill)),
@@ -151,7 +151,7 @@ describe('a JSON batch', () => {
     expect(results[1]).toEqual({ status: 413, detail: 'body: is too large' })
   })
 
-  it('with a message nested too deeply has one failed result, as have lines', async () => {
+  it('has one failed result for a message nested too deeply, as do lines', async () => {
     const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
     const answer = await postText(`{"messages":[{"payload":${deep}},${JSON.stringify(later(1))}]}`)
     expect(answer.json<{ results: Result[] }>().results.map((result) => result.status)).toEqual([400, 201])
@@ -175,7 +175,7 @@ describe('another content type', () => {
     },
   )
 
-  it('none at all is 415 too', async () => {
+  it('is 415 when it is missing, too', async () => {
     expect((await world().app.inject({ method: 'POST', url: PATH })).statusCode).toBe(415)
   })
 })

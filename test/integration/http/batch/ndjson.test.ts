@@ -175,7 +175,7 @@ describe('an NDJSON stream', () => {
     await sent
   })
 
-  it('that the client breaks off leaves nothing behind', async () => {
+  it('leaves nothing behind when the client breaks it off', async () => {
     const { app } = world()
     const stream = await openStream(await listen())
     stream.request.write(laterLine(1))

@@ -41,7 +41,7 @@ describe('PATCH /v1/messages/:id', () => {
     ['W/"1"', 412],
     ['1', 412],
     ['', 412],
-  ])('with If-Match %s answers %i', async (ifMatch, status) => {
+  ])('answers If-Match %s with %i', async (ifMatch, status) => {
     await post({ id: 'a', delay: '1h', payload: 1 })
     expect((await send('PATCH', '/v1/messages/a', { payload: 2 }, { 'if-match': ifMatch })).status).toBe(
       status,

@@ -86,7 +86,7 @@ describe('what somebody else has damaged', () => {
     },
   )
 
-  it('in the history is shown, too', async () => {
+  it('is shown in the history, too', async () => {
     const { client, keysFor } = world()
     const { history, delivered } = keysFor('a')
     await client.hset(history, 'a', 'garbage')

@@ -19,7 +19,7 @@ const read = (part: 'headers' | 'trailers') =>
   })
 
 describe('no response', () => {
-  it('in time is a failure', async () => {
+  it('is a failure after the time limit', async () => {
     const { outcome, receiver } = await sendTo(hang, { timeoutMs: 100 })
     expect(outcome).toEqual({
       kind: 'failed',
@@ -39,7 +39,7 @@ describe('no response', () => {
     expect(timers.mock.calls.map(([, ms]) => ms)).toContain(15_000)
   })
 
-  it('in time is one too when headers trickle', async () => {
+  it('is a failure, too, when headers trickle past the time limit', async () => {
     const { outcome } = await sendTo(
       (response, _request, socket) => {
         socket.write('HTTP/1.1 200 OK\r\n')
@@ -52,13 +52,13 @@ describe('no response', () => {
     expect(outcome).toMatchObject({ kind: 'failed', reason: 'timeout' })
   })
 
-  it('in time is one too when the name is not looked up', async () => {
+  it('is a failure, too, when the name look-up takes too long', async () => {
     const sender = openSender({ lookup: () => undefined })
     const outcome = await sender.send(delivery('http://example.com/', { timeoutMs: 100 }), never)
     expect(outcome).toMatchObject({ kind: 'failed', reason: 'timeout' })
   })
 
-  it('in time is one too when nothing is connected to, which is given up then', async () => {
+  it('is a failure, too, when connecting takes too long, which is then given up', async () => {
     const socket = new Socket()
     const connects = vi.spyOn(net, 'connect').mockImplementation(() => socket)
     onTestFinished(() => connects.mockRestore())
@@ -67,7 +67,7 @@ describe('no response', () => {
     expect(socket.destroyed).toBe(true)
   })
 
-  it('in time means that the request is not sent later either', async () => {
+  it('is final: the request is not sent later either', async () => {
     const receiver = await openReceiver(answerWith(200))
     // One that connects in spite of all.
     const socket = new Socket()
@@ -96,7 +96,7 @@ describe('no response', () => {
       (socket: Socket) => socket.end('SSH-2.0-OpenSSH_9.9\r\n'),
       /^Response does not match the HTTP\/1.1 protocol/,
     ],
-  ])('that %s is a network error', async (_what, answer, error) => {
+  ])('is a network error from a receiver that %s', async (_what, answer, error) => {
     const { outcome } = await sendTo((_response, _request, socket) => void answer(socket))
     const matching = typeof error === 'string' ? error : expect.stringMatching(error)
     expect(outcome).toEqual({ kind: 'failed', reason: 'network', report: { ...attempt, error: matching } })
@@ -138,14 +138,14 @@ describe('no response', () => {
 })
 
 describe('a delivery that is broken off', () => {
-  it('before it begins is returned, and not begun', async () => {
+  it('is returned and never begins if it is cancelled before', async () => {
     const receiver = await openReceiver(answerWith(200))
     const outcome = await openSender().send(delivery(receiver.url), AbortSignal.abort())
     expect(outcome).toEqual({ kind: 'returned' })
     expect(receiver.connections).toEqual([])
   })
 
-  it('while it waits is returned, and its connection closed', async () => {
+  it('is returned while it waits, and its connection closed', async () => {
     const receiver = await openReceiver(hang)
     const abort = new AbortController()
     const outcome = openSender().send(delivery(receiver.url), abort.signal)
@@ -156,13 +156,13 @@ describe('a delivery that is broken off', () => {
     expect(receiver.connections).toHaveLength(1)
   })
 
-  it('while its name is looked up is returned', async () => {
+  it('is returned during the name look-up', async () => {
     const abort = new AbortController()
     const sender = openSender({ lookup: () => setImmediate(() => abort.abort()) })
     expect(await sender.send(delivery('http://example.com/'), abort.signal)).toEqual({ kind: 'returned' })
   })
 
-  it('after the status is known ends as that says', async () => {
+  it('ends as the status says once that is known', async () => {
     const abort = new AbortController()
     const receiver = await openReceiver((response) => {
       response.writeHead(410).write('x')
@@ -174,7 +174,7 @@ describe('a delivery that is broken off', () => {
     expect(await outcome).toMatchObject({ kind: 'rejected', reason: 'status 410' })
   })
 
-  it('by closing is returned, and so is what comes later', async () => {
+  it('is returned when the sender closes, and so is what comes later', async () => {
     const receiver = await openReceiver(hang)
     const sender = openSender()
     const outcome = sender.send(delivery(receiver.url), never)
@@ -186,7 +186,7 @@ describe('a delivery that is broken off', () => {
     expect(receiver.connections).toHaveLength(1)
   })
 
-  it('by closing gives up what has not connected yet', async () => {
+  it('gives up connecting when the sender closes', async () => {
     const socket = new Socket()
     const connects = vi.spyOn(net, 'connect').mockImplementation(() => socket)
     onTestFinished(() => connects.mockRestore())

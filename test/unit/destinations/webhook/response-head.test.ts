@@ -97,7 +97,7 @@ describe('an interim response that nobody asked for', () => {
   })
 })
 
-describe('the status decides', () => {
+describe('the status', () => {
   const kib = (count: number) => `x: ${'y'.repeat(1_020)}\r\n`.repeat(count)
   const endless: Answer = (_response, _request, socket) => {
     const more = (): void => {
@@ -107,23 +107,26 @@ describe('the status decides', () => {
     more()
   }
 
-  it.each([17, 40, 63])('with %i KiB of headers, of which those that matter are read', async (count) => {
-    const headers = `${kib(count)}retry-after: 3\r\ncontent-length: 5\r\n`
-    const failed = await sendTo(saying(`HTTP/1.1 503 Busy\r\n${headers}\r\nlater`))
-    expect(failed.outcome).toMatchObject({
-      reason: 'status 503',
-      retryAfterMs: 3_000,
-      report: { body: 'later' },
-    })
-    const fine = await sendTo(saying(`HTTP/1.1 200 OK\r\n${headers}\r\nthere`))
-    expect(fine.outcome).toEqual({ kind: 'delivered' })
-  })
+  it.each([17, 40, 63])(
+    'decides with %i KiB of headers, of which those that matter are read',
+    async (count) => {
+      const headers = `${kib(count)}retry-after: 3\r\ncontent-length: 5\r\n`
+      const failed = await sendTo(saying(`HTTP/1.1 503 Busy\r\n${headers}\r\nlater`))
+      expect(failed.outcome).toMatchObject({
+        reason: 'status 503',
+        retryAfterMs: 3_000,
+        report: { body: 'later' },
+      })
+      const fine = await sendTo(saying(`HTTP/1.1 200 OK\r\n${headers}\r\nthere`))
+      expect(fine.outcome).toEqual({ kind: 'delivered' })
+    },
+  )
 
   it.each([
     [200, { kind: 'delivered' }],
     [410, { kind: 'rejected', reason: 'status 410' }],
     [503, { kind: 'failed', reason: 'status 503' }],
-  ])('of %i with more headers than are read', async (status, expected) => {
+  ])('decides, %i, with more headers than are read', async (status, expected) => {
     const { outcome, receiver } = await sendTo((response, request, socket) => {
       socket.write(`HTTP/1.1 ${status} Whatever\r\n`)
       endless(response, request, socket)
@@ -160,14 +163,14 @@ describe('the status decides', () => {
     ['more than its length', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nthere\r\nHTTP/1.1 500 No\r\n\r\n'],
     ['a coding that is unknown', 'HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nthere'],
     ['a body of a 204', 'HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nthere'],
-  ])('of a 2xx with %s, be the connection then closed or not', async (_what, text) => {
+  ])('decides, a 2xx, with %s, whether or not the connection then closes', async (_what, text) => {
     expect((await sendTo(saying(text))).outcome).toEqual({ kind: 'delivered' })
     const closing = await sendTo((_response, _request, socket) => socket.end(text))
     expect(closing.outcome).toEqual({ kind: 'delivered' })
   })
 
   it.each([true, false])(
-    'of an answer that comes while a large body is being sent (closed at once: %s)',
+    'decides when the answer comes while a large body is being sent (closed at once: %s)',
     async (isReset) => {
       const server = createServer((socket) => {
         socket.on('error', () => undefined)

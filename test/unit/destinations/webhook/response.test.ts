@@ -19,11 +19,11 @@ const read = (part: 'headers' | 'trailers') =>
   })
 
 describe('a response', () => {
-  it.each([200, 201, 202, 204, 299])('of %i acknowledges', async (status) => {
+  it.each([200, 201, 202, 204, 299])('acknowledges with %i', async (status) => {
     expect((await sendTo(answerWith(status))).outcome).toEqual({ kind: 'delivered' })
   })
 
-  it.each([408, 425, 429, 500, 502, 503, 504, 599])('of %i is tried again', async (status) => {
+  it.each([408, 425, 429, 500, 502, 503, 504, 599])('leads to a retry with %i', async (status) => {
     const { outcome } = await sendTo(answerWith(status, {}, 'sorry'))
     expect(outcome).toEqual({
       kind: 'failed',
@@ -33,7 +33,7 @@ describe('a response', () => {
   })
 
   it.each([300, 304, 400, 401, 403, 404, 409, 410, 418, 422, 451, 499, 600])(
-    'of %i is not tried again, whatever it says of later',
+    'leads to no retry with %i, even with a Retry-After',
     async (status) => {
       const { outcome } = await sendTo(answerWith(status, { 'retry-after': '1' }))
       expect(outcome).toEqual({
@@ -44,7 +44,7 @@ describe('a response', () => {
     },
   )
 
-  it('of 301 is not followed, and where it points to is kept', async () => {
+  it('is not followed with 301, and its Location is kept', async () => {
     const { outcome, receiver } = await sendTo(answerWith(301, { location: '/elsewhere' }, 'moved'))
     expect(outcome).toEqual({
       kind: 'rejected',
@@ -54,7 +54,7 @@ describe('a response', () => {
     expect(receiver.requests).toHaveLength(1)
   })
 
-  it('of another status has no Location in its reason', async () => {
+  it('has no Location in its reason with another status', async () => {
     const { outcome } = await sendTo(answerWith(410, { location: '/elsewhere' }))
     expect(outcome).toMatchObject({ kind: 'rejected', reason: 'status 410' })
   })
@@ -74,7 +74,7 @@ describe('a response', () => {
     [500, '0', 0],
     [408, '-1', 0],
     [425, 'Wed, 02 Jan 2030 03:00:00 GMT', 0],
-  ])('of %i with Retry-After: %s says when', async (status, retryAfter, retryAfterMs) => {
+  ])('sets the time of the retry with %i and Retry-After: %s', async (status, retryAfter, retryAfterMs) => {
     const receiver = await openReceiver(answerWith(status, { 'retry-after': retryAfter }))
     const now = () => Date.UTC(2030, 0, 2, 3, 4, 5)
     const outcome = await openSender({ now }).send(delivery(receiver.url), never)
@@ -82,7 +82,7 @@ describe('a response', () => {
     expect(outcome).toMatchObject({ report: { at: now() } })
   })
 
-  it('with a Retry-After that cannot be read does not', async () => {
+  it('sets no time of the retry with an unreadable Retry-After', async () => {
     const { outcome } = await sendTo(answerWith(429, { 'retry-after': 'soon' }))
     expect(outcome).toEqual({ kind: 'failed', reason: 'status 429', report: { ...attempt, status: 429 } })
   })
@@ -112,7 +112,7 @@ describe('a response', () => {
   })
 
   it.each([500, 60_000])(
-    'that acknowledges does not hold its connection by a body without end, with %i ms to go',
+    'does not hold its connection after it acknowledged by an endless body, with %i ms left',
     async (timeoutMs) => {
       const { outcome, receiver } = await sendTo(
         (response) => {
@@ -127,7 +127,7 @@ describe('a response', () => {
     },
   )
 
-  it.each([200, 500])('of %i has 1 KiB of its body read, however large it is', async (status) => {
+  it.each([200, 500])('has 1 KiB of its body read with %i, however large it is', async (status) => {
     const { outcome, receiver } = await sendTo((response) => {
       response.writeHead(status)
       const more = () => {

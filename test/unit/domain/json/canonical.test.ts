@@ -42,7 +42,7 @@ const isSame = (a: Decimal, b: Decimal): boolean => {
 }
 
 describe('the canonical form', () => {
-  it('of a number is one for all ways to write its value', () => {
+  it('is the same for all spellings of a number', () => {
     fc.assert(
       fc.property(decimal, form, form, (value, one, other) => {
         const [a, b] = [one, other].map(({ places, zeros, e }) => written(value, places, zeros, e))
@@ -52,7 +52,7 @@ describe('the canonical form', () => {
     )
   })
 
-  it('of numbers with different values differs', () => {
+  it('differs for numbers of different values', () => {
     fc.assert(
       fc.property(decimal, decimal, fc.bigInt({ min: -2n, max: 2n }), (a, b, near) => {
         for (const other of [b, { ...a, digits: a.digits + near }, { ...a, exponent: a.exponent + near }]) {
@@ -76,18 +76,18 @@ describe('the canonical form', () => {
     ['10e99999999999999999999', '1e100000000000000000000'],
     ['0.1e1000000000000000000000', '1e999999999999999999999'],
     ['0.1e-999999999999999999999', '1e-1000000000000000000000'],
-  ])('of %s is %s', (text, canonical) => {
+  ])('turns %s into %s', (text, canonical) => {
     expect(canonicalNumber(text)).toBe(canonical)
   })
 
-  it('of very long numbers takes no longer than reading them', () => {
+  it('takes no longer than reading, for very long numbers', () => {
     const LONG = 1_000_000
     expect(canonicalNumber(`1${'0'.repeat(LONG)}1`)).toHaveLength(LONG + 4)
     expect(canonicalNumber(`10e${'9'.repeat(LONG)}`)).toBe(`1e1${'0'.repeat(LONG)}`)
     expect(canonicalNumber(`0.${'0'.repeat(LONG)}1e${LONG + 1}`)).toBe('1')
   })
 
-  it('of what parsing does not change is what the same library made of it before', () => {
+  it("equals the former library's output for what parsing does not change", () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 5 }), (value) => {
         expect(canonicalOf(JSON.stringify(value))).toBe(stringify(value))
@@ -108,7 +108,7 @@ describe('the canonical form', () => {
     ['"\\ud800\\u00e9\\n"', '"\\ud800é\\n"'],
     ['{"a":2,"b":0,"a":1}', '{"a":2,"a":1,"b":0}'],
     ['[true,false,null,-0]', '[true,false,null,0]'],
-  ])('of %s is %s', (text, canonical) => {
+  ])('turns %s into %s', (text, canonical) => {
     expect(canonicalOf(text)).toBe(canonical)
   })
 })

@@ -10,9 +10,9 @@ const { send, post } = messagesApi(world)
 const WRONG_DESTINATIONS: readonly [what: string, destination: unknown, path: string, message: RegExp][] = [
   ['another destination', { type: 'pigeon' }, '/type', /^must be one of console, webhook, stream, pull$/],
   ['a destination without a type', {}, '/type', /^is missing; it must be one of console, webhook/],
-  ['a destination that is a word', 'console', '', /an object that says where it goes/],
-  ['no destination at all', null, '', /an object that says where it goes/],
-  ['a list of destinations', [], '', /an object that says where it goes/],
+  ['a destination that is a word', 'console', '', /an object: {"type":"console"}/],
+  ['no destination at all', null, '', /an object: {"type":"console"}/],
+  ['a list of destinations', [], '', /an object: {"type":"console"}/],
   ['a webhook without url', { type: 'webhook' }, '/url', /^is missing; it must be an http or https URL/],
   ['a webhook with a queue', { type: 'webhook', url: 'x', queue: 'q' }, '/queue', /not a field/],
   ['a console with a url', { type: 'console', url: 'x' }, '/url', /not a field/],

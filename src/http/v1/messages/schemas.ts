@@ -192,10 +192,7 @@ export const MessageReply = Type.Object(
     at: TimeOut('the due time; a retry does not change it'),
     status: Status,
     payload: Type.Optional(
-      Type.Unknown({
-        description: 'any JSON value; absent if payloadOmitted',
-        examples: [{ text: 'good morning' }],
-      }),
+      Type.Unknown({ description: 'any JSON value; absent if payloadOmitted', examples: [{ text: 'hi' }] }),
     ),
     payloadOmitted: Type.Optional(
       Type.Literal(true, { description: 'the history keeps no payload over 1 KiB', examples: [true] }),

@@ -218,7 +218,7 @@ describe('a long poll', () => {
     letGo()
     await closed
     // A connection that is kept would be so for 72 seconds.
-    expect(machineMs(began)).toBeLessThan(3_000)
+    expect(machineMs(began)).toBeLessThan(30_000)
     expect(await answer).toMatch(/^HTTP\/1.1 200 OK\r\n.*\r\n\r\n\{"messages":\[\]\}$/s)
     expect(leases.asked).toHaveLength(1)
   })

@@ -49,13 +49,13 @@ export async function findRedisServer({ cacheDir, log }) {
       const meanwhile = await fetchedBefore(home)
       if (meanwhile) return meanwhile
       /** @type {string[]} */
-      const failures = []
+      const problems = []
       const server =
         which('apt-get') && which('dpkg-deb')
-          ? await fetchWithApt(home, log, failures)
-          : await installForTheSystem(log, failures)
+          ? await fetchWithApt(home, log, problems)
+          : await installForTheSystem(log, problems)
       if (server) return server
-      throw new Error([`no redis-server found: ${WHAT_TO_DO}`, ...failures].join('; '))
+      throw new Error([`no redis-server found: ${WHAT_TO_DO}`, ...problems].join('; '))
     },
     { onWait: () => log('waiting for another process that fetches redis-server...') },
   )

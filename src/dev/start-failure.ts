@@ -56,7 +56,7 @@ export async function whyEnded(
   const { bavail, bsize } = await statfs(dataDir)
   const full = bavail * bsize < PROBE_BYTES ? 'the disk is full: make room and start again' : undefined
   const what = full ?? advice
-  return `redis-server ended at its start (${ended})${what === undefined ? '' : `, for in ${dataDir} ${what}`}: ${lastWords(said)} (${logPath})`
+  return `redis-server ended at its start (${ended})${what === undefined ? '' : `, for in ${dataDir} ${what}`}: ${lastLogLines(said)} (${logPath})`
 }
 
 /** What redis-server says at every start, and no reason for its end. */
@@ -65,7 +65,7 @@ const OF_THE_MACHINE = /overcommit|Transparent Huge Pages|TCP backlog/i
 const TOOL_ADVICE = /: make a backup of your AOF file.*/
 
 /** The last warnings of redis-server, or its last lines where it had none, without its time stamps. */
-function lastWords(said: string): string {
+function lastLogLines(said: string): string {
   const lines = said.split('\n').filter((line) => line.trim() !== '')
   const warnings = lines.filter((line) => / # /.test(line) && !OF_THE_MACHINE.test(line))
   const words = (warnings.length > 0 ? warnings : lines).slice(-2)

@@ -7,7 +7,7 @@ import {
   type MetricValue,
   Registry,
 } from 'prom-client'
-import { withinTime } from '../runtime/time-limit.ts'
+import { withTimeout } from '../runtime/time-limit.ts'
 import type { DestinationType, Metrics, Totals } from './metrics.ts'
 import { processMetrics } from './process-metrics.ts'
 
@@ -65,7 +65,7 @@ export function createMetrics({ totals, withinMs = TOTALS_WITHIN_MS, gather }: P
     metrics,
     async expose() {
       const [counted, measured] = await Promise.all([
-        withinTime(totals(), withinMs).then(gaugesOf, () => new Registry()),
+        withTimeout(totals(), withinMs).then(gaugesOf, () => new Registry()),
         ofAll(),
       ])
       const all = Registry.merge([measured, counted])

@@ -2,7 +2,7 @@ import { onTestFinished } from 'vitest'
 
 // What tests need so that their outcome does not depend on how fast the machine is, and what else it does.
 
-const BEAT_MS = 4
+const HEARTBEAT_MS = 4
 /** A beat on a machine with time for us comes well before. */
 const LATE_MS = 10
 
@@ -16,9 +16,9 @@ let lastBeat = performance.now()
 
 setInterval(() => {
   const now = performance.now()
-  if (now - lastBeat > LATE_MS) stalls.push({ endedAt: now, ms: now - lastBeat - BEAT_MS })
+  if (now - lastBeat > LATE_MS) stalls.push({ endedAt: now, ms: now - lastBeat - HEARTBEAT_MS })
   lastBeat = now
-}, BEAT_MS).unref()
+}, HEARTBEAT_MS).unref()
 
 /**
  * The time since then that this process could not use, as the machine, or work of its own, kept it from going round its

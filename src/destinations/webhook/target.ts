@@ -1,9 +1,9 @@
 import { isIP } from 'node:net'
-import type { WebhookTarget } from '../../domain/message.ts'
+import type { WebhookDestination } from '../../domain/message.ts'
 import { type AllowList, isAllowed } from './addresses.ts'
 
 /** What is wrong with one field of a webhook. */
-export interface TargetProblem {
+export interface DestinationProblem {
   /** JSON pointer, beginning with /destination */
   readonly path: string
   /** in words, beginning with a verb: "must be ..." */
@@ -15,10 +15,10 @@ const MOST_HEADERS = 50
 const MOST_HEADER_BYTES = 8_192
 
 /** What is wrong with a webhook that a client wants to schedule; empty if nothing is. */
-export function webhookTargetProblems(
-  { url, headers = {} }: WebhookTarget,
+export function webhookDestinationProblems(
+  { url, headers = {} }: WebhookDestination,
   allow: AllowList,
-): TargetProblem[] {
+): DestinationProblem[] {
   const wrongUrl = urlProblem(url, allow)
   return [
     ...(wrongUrl === undefined ? [] : [{ path: '/destination/url', message: wrongUrl }]),
@@ -75,7 +75,7 @@ const REFUSED_PREFIX = /^(?:webhook|carillon)-/
 /** What HTTP can carry in a value, RFC 9110, 5.5: tab, and all of Latin-1 but its control characters. */
 const HEADER_VALUE = /^[\t\x20-\x7e\xa0-\xff]*$/
 
-function headerProblems(headers: readonly [name: string, value: string][]): TargetProblem[] {
+function headerProblems(headers: readonly [name: string, value: string][]): DestinationProblem[] {
   const path = '/destination/headers'
   if (headers.length > MOST_HEADERS) return [{ path, message: `must be at most ${MOST_HEADERS} headers` }]
   const bytes = headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0)

@@ -1,7 +1,7 @@
 import type { TObject } from '@sinclair/typebox'
 import { type ErrorCode, SchedulerError } from '../../domain/errors.ts'
-import { type Failure, toFailure, toPlainBody, toProblem } from '../errors/error-reply.ts'
-import { Failure as PlainFailure } from '../original/schemas.ts'
+import { type ErrorReply, toErrorReply, toPlainBody, toProblem } from '../errors/error-reply.ts'
+import { ErrorBody as PlainFailure } from '../original/schemas.ts'
 import { Problem } from '../v1/problem.schemas.ts'
 import { headers } from './headers.ts'
 import type { Json } from './route.ts'
@@ -34,10 +34,10 @@ export const BAD_PATH = badRequest(
 
 /** The two forms of a failure, see errors/error-reply.ts. */
 const FORMS = {
-  Problem: (failure: Failure): Json => ({
+  Problem: (failure: ErrorReply): Json => ({
     'application/problem+json': { schema: Problem, example: toProblem(failure) },
   }),
-  Plain: (failure: Failure): Json => ({
+  Plain: (failure: ErrorReply): Json => ({
     'application/json': { schema: PlainFailure, example: toPlainBody(failure) },
   }),
 }
@@ -119,7 +119,7 @@ export function failureResponses(form: Form, own: readonly Failing[], common: re
 
 function responseOf(form: Form, failing: Failing) {
   if (typeof failing === 'string') {
-    const failure = toFailure(new SchedulerError(failing, ''))
+    const failure = toErrorReply(new SchedulerError(failing, ''))
     return { status: failure.status, description: failure.detail, content: FORMS[form](failure) }
   }
   const { status, description, detail = description, schema } = failing

@@ -45,7 +45,7 @@ const CONTENT_SECURITY_POLICY = [
  * person can read it and try things out. What the document says of a route's input and of its answers when all went
  * well is the route's own schema; the rest is in OPERATIONS below.
  */
-export const docs = fp(
+export const openapi = fp(
   async (app) => {
     await app.register(swagger, {
       openapi: {

@@ -5,7 +5,7 @@ import { LOOKS_LIKE } from './validation.ts'
 
 export const EXAMPLE_TIME = '2030-01-01T09:00:00.000Z'
 
-export const oneOf = <T extends string>(words: readonly T[], description: string, example: T) =>
+export const literals = <T extends string>(words: readonly T[], description: string, example: T) =>
   Type.Unsafe<T>({
     type: 'string',
     enum: [...words],

@@ -99,10 +99,10 @@ it('all who ask at once share one look, and the next one gets a new one', async 
 describe('with a Redis of its own', () => {
   let redis: TestRedis
   let connection: RedisConnection
-  const readinessOn = ({ client, whyAway }: RedisConnection) =>
+  const readinessOn = ({ client, unavailableReason }: RedisConnection) =>
     createReadiness({
       ...allWell,
-      ping: () => pingRedis(client, whyAway),
+      ping: () => pingRedis(client, unavailableReason),
       facts: () => readRedisFacts(client),
     })
   const usedMemory = async () => Number((await readRedisFacts(connection.client)).usedMemoryBytes)
@@ -164,7 +164,7 @@ describe('with a Redis of its own', () => {
     await redis.kill()
     expect(await why()).toMatch(/Redis|ECONNREFUSED|closed/)
     await until('the connection is known to be lost', () => !connection.isReady())
-    expect(await why()).toBe(connection.whyAway())
+    expect(await why()).toBe(connection.unavailableReason())
     await redis.start()
     await until('it is ready again', async () => (await why()) === 'ready')
   })

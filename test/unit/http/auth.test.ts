@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { makeApiKey, parseApiKeys } from '../../../src/http/plugins/api-keys.ts'
 import { auth } from '../../../src/http/plugins/auth.ts'
-import { errorMapper } from '../../../src/http/plugins/errors.ts'
+import { errors } from '../../../src/http/plugins/errors.ts'
 
 const reader = makeApiKey('reader', 'read')
 const writer = makeApiKey('writer', 'write')
@@ -23,7 +23,7 @@ async function build(entries: readonly string[]) {
   came = []
   queues = []
   app = Fastify()
-  await app.register(errorMapper)
+  await app.register(errors)
   await app.register(auth, { keys: parseApiKeys(entries.join(',')) })
   const handler = async ({ apiKey, onlyQueue }: FastifyRequest) => ({
     came: came.push(apiKey),

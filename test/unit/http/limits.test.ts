@@ -6,7 +6,7 @@ import Fastify, { type FastifyInstance, type InjectOptions } from 'fastify'
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { makeApiKey, parseApiKeys } from '../../../src/http/plugins/api-keys.ts'
 import { auth } from '../../../src/http/plugins/auth.ts'
-import { errorMapper } from '../../../src/http/plugins/errors.ts'
+import { errors } from '../../../src/http/plugins/errors.ts'
 import { type LimitsOptions, limits, PRESSURE_LIMITS } from '../../../src/http/plugins/limits.ts'
 import { until } from '../../support/until.ts'
 
@@ -28,11 +28,11 @@ async function build({ perMinute = 0, pressure = CALM }: Partial<LimitsOptions>,
   served = 0
   held = []
   app = Fastify()
-  await app.register(errorMapper)
+  await app.register(errors)
   await app.register(auth, { keys: parseApiKeys(entries.join(',')) })
   await app.register(limits, { perMinute, pressure })
-  app.get('/held', async ({ query, inHand }) => {
-    if ((query as { waits?: string }).waits !== undefined) inHand?.leave()
+  app.get('/held', async ({ query, inFlight }) => {
+    if ((query as { waits?: string }).waits !== undefined) inFlight?.remove()
     await new Promise<void>((resolve) => held.push(resolve))
     return { served: ++served }
   })

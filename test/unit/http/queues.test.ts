@@ -197,9 +197,9 @@ describe('a long poll', () => {
   it('is answered with none when its server closes, which then waits for nothing more', async () => {
     const arrived: string[] = []
     app.addHook('onRequest', async ({ url }) => void arrived.push(url))
-    let letGo = () => {}
+    let release = () => {}
     leases.slowlyAnswers = new Promise((resolve) => {
-      letGo = resolve
+      release = resolve
     })
     const { port } = new URL(await app.listen({ port: 0 }))
     const socket = connect(Number(port), '127.0.0.1')
@@ -215,7 +215,7 @@ describe('a long poll', () => {
     socket.write(poll)
     await until('the other one has come', () => arrived.length === 2)
     const began = performance.now()
-    letGo()
+    release()
     await closed
     // A connection that is kept would be so for 72 seconds.
     expect(machineMs(began)).toBeLessThan(30_000)

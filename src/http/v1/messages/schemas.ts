@@ -4,9 +4,9 @@ import {
   Delay,
   EXAMPLE_TIME,
   Id,
+  literals,
   NotAfter,
   nullable,
-  oneOf,
   Payload,
   STATUSES,
   Tags,
@@ -116,7 +116,7 @@ export const PatchBody = Type.Object(
 )
 export type PatchBody = Static<typeof PatchBody>
 
-const Status = oneOf(
+const Status = literals(
   [...STATUSES, 'stranded'],
   'its status; stranded: another program has changed the data in Redis, and the message will not be delivered',
   'scheduled',

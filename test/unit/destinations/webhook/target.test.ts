@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { parseAllowList } from '../../../../src/destinations/webhook/addresses.ts'
-import { webhookTargetProblems } from '../../../../src/destinations/webhook/target.ts'
+import { webhookDestinationProblems } from '../../../../src/destinations/webhook/target.ts'
 
 const urlProblems = (url: string, allow = '') =>
-  webhookTargetProblems({ type: 'webhook', url }, parseAllowList(allow)).map(({ path, message }) => {
+  webhookDestinationProblems({ type: 'webhook', url }, parseAllowList(allow)).map(({ path, message }) => {
     expect(path).toBe('/destination/url')
     return message
   })
 const headerProblems = (headers: Readonly<Record<string, string>>) =>
-  webhookTargetProblems({ type: 'webhook', url: 'https://example.com/', headers }, parseAllowList(''))
+  webhookDestinationProblems({ type: 'webhook', url: 'https://example.com/', headers }, parseAllowList(''))
 
 describe("a webhook's URL", () => {
   it.each([

@@ -1,30 +1,30 @@
 import type { Logger } from 'pino'
 import { sleep } from '../runtime/sleep.ts'
 import type { RedisConnection } from '../store/connect.ts'
-import { UnsupportedRedisError } from '../store/requirements.ts'
+import { UnfitRedisError } from '../store/requirements.ts'
 
 const FIRST_RETRY_MS = 100
 const LONGEST_RETRY_MS = 2_500
 
-export interface RedisMonitor {
-  /** Settles with the first look that came to an end. @throws UnsupportedRedisError when Redis must not be used */
-  readonly firstCheck: Promise<void>
+export interface RedisWatch {
+  /** Settles with the first look that came to an end. @throws UnfitRedisError when Redis must not be used */
+  readonly firstLook: Promise<void>
   /** Why this server does not work with Redis for now, in one phrase; undefined when it does. */
-  unavailableReason(): string | undefined
+  whyNot(): string | undefined
   /** The same, where the reason is that there is no connection. */
-  disconnectReason(): string | undefined
+  whyAway(): string | undefined
   stop(): void
 }
 
-export interface RedisMonitorOptions {
+export interface RedisWatchOptions {
   readonly connection: RedisConnection
   /** Looks whether Redis can be used and sets to work with it. */
-  readonly check: () => Promise<void>
+  readonly look: () => Promise<void>
   /** Why a look that failed could not succeed, where that is in the log already. */
-  readonly loggedReason: () => string | undefined
+  readonly whyToldOf: () => string | undefined
   readonly logger: Logger
   /** told when Redis went away */
-  readonly onDisconnected: () => void
+  readonly onAway: () => void
 }
 
 /**
@@ -34,39 +34,33 @@ export interface RedisMonitorOptions {
  * A Redis found unfit at the start is not used. One that becomes so later is reported and used all the same: ending
  * every server that runs would harm more than what it warns of.
  */
-export function monitorRedis({
-  connection,
-  check,
-  loggedReason,
-  logger,
-  onDisconnected,
-}: RedisMonitorOptions): RedisMonitor {
+export function watchRedis({ connection, look, whyToldOf, logger, onAway }: RedisWatchOptions): RedisWatch {
   const stopping = new AbortController()
-  let connections = 0
+  let arrivals = 0
   let isFirst = true
-  let reasonNow: string | undefined
-  let isDisconnected = true
+  let whyNot: string | undefined
+  let away = true
 
-  const firstCheck = new Promise<void>((resolve, reject) => {
-    const connected = async () => {
-      connections += 1
-      const connectionNumber = connections
-      isDisconnected = false
-      reasonNow = 'Redis has not been looked at yet'
+  const firstLook = new Promise<void>((resolve, reject) => {
+    const arrive = async () => {
+      arrivals += 1
+      const arrival = arrivals
+      away = false
+      whyNot = 'Redis has not been looked at yet'
       for (
         let wait = FIRST_RETRY_MS;
-        connectionNumber === connections && !isDisconnected;
+        arrival === arrivals && !away;
         wait = Math.min(wait * 2, LONGEST_RETRY_MS)
       ) {
         try {
-          await check()
+          await look()
         } catch (error) {
-          if (!(error instanceof UnsupportedRedisError)) {
-            const logged = loggedReason()
-            const reason = logged ?? (error instanceof Error ? error.message : String(error))
-            if (wait === FIRST_RETRY_MS && logged === undefined)
-              logger.error(`Redis cannot be used yet: ${reason}; trying until it can`)
-            reasonNow = `Redis cannot be used: ${reason}`
+          if (!(error instanceof UnfitRedisError)) {
+            const told = whyToldOf()
+            const reason = told ?? (error instanceof Error ? error.message : String(error))
+            if (wait === FIRST_RETRY_MS && told === undefined)
+              logger.error(`Redis cannot be used yet: ${reason}; retrying`)
+            whyNot = `Redis cannot be used: ${reason}`
             await sleep(wait, stopping.signal)
             if (stopping.signal.aborted) return
             continue
@@ -76,25 +70,25 @@ export function monitorRedis({
         }
         if (!isFirst) logger.info('Redis is back')
         isFirst = false
-        reasonNow = undefined
+        whyNot = undefined
         return resolve()
       }
     }
     connection.onStateChange((state) => {
-      if (state === 'ready') return void connected()
-      isDisconnected = true
-      logger.error(connection.unavailableReason())
-      onDisconnected()
+      if (state === 'ready') return void arrive()
+      away = true
+      logger.error(connection.whyAway())
+      onAway()
     })
-    if (connection.isReady()) void connected()
+    if (connection.isReady()) void arrive()
   })
   // Whoever waits for it hears of it; nobody need.
-  firstCheck.catch(() => undefined)
+  firstLook.catch(() => undefined)
 
   return {
-    firstCheck,
-    unavailableReason: () => (isDisconnected ? connection.unavailableReason() : reasonNow),
-    disconnectReason: () => (isDisconnected ? connection.unavailableReason() : undefined),
+    firstLook,
+    whyNot: () => (away ? connection.whyAway() : whyNot),
+    whyAway: () => (away ? connection.whyAway() : undefined),
     stop: () => stopping.abort(),
   }
 }

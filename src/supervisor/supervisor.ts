@@ -1,7 +1,7 @@
 // The process that leads: it forks the servers, owns standard output and the embedded Redis, and takes the signals.
 //
 //   fork ──▶ hello ──▶ start ──▶ listening ──▶ stop ──▶ exit        in order
-//              │         └─▶ start failed ──▶ exit                  what a person has to mend
+//              │         └─▶ unable ──▶ exit                        what a person has to mend
 //              └── dies at any time: another is forked in its place
 //
 // The first server starts alone. What would hinder every one (a Redis that is not fit, a port that is taken) is then
@@ -15,27 +15,27 @@ import type { Config } from '../server/config.ts'
 import type { Server } from '../server/server.ts'
 import type { RedisTarget } from '../store/redis-url.ts'
 import { type ForkedServer, forkServer } from './forked-server.ts'
-import { createMetricsAggregator } from './metrics-aggregator.ts'
-import { createRestartBackoff } from './restart-backoff.ts'
+import { createGathering } from './metrics-aggregator.ts'
+import { createPatience } from './restart-backoff.ts'
 
 /** Beyond its grace a server hands back what it holds and says good-bye to Redis. */
 const ENDS_WITHIN_MS = 5_000
 
-export interface SupervisorOptions {
+export interface ProcessesOptions {
   readonly config: Config
   readonly target: RedisTarget
   readonly stdout: Stdout
   readonly forTerminal: boolean
   readonly logger: Logger
   /** told when no server can go on; the service has to end */
-  readonly onFatal: (error: Error) => void
+  readonly onGiveUp: (error: Error) => void
   /** told when Redis went away from a server */
-  readonly onDisconnected: () => void
+  readonly onAway: () => void
   /** aborted when the service is to stop, perhaps before it listens */
   readonly stopping: AbortSignal
 }
 
-export interface Supervisor extends Pick<Server, 'stop'> {
+export interface Processes extends Pick<Server, 'stop'> {
   /**
    * Resolves once the first server listens.
    * @throws Error (with its `code`) when a server cannot start for a reason that would stop every other, or when
@@ -45,33 +45,33 @@ export interface Supervisor extends Pick<Server, 'stop'> {
 }
 
 /** Starts `PROCESSES` servers behind one port and keeps that many running. */
-export function startSupervisor(options: SupervisorOptions): Supervisor {
-  const { config, target, forTerminal, logger, onFatal, stopping } = options
+export function startProcesses(options: ProcessesOptions): Processes {
+  const { config, target, forTerminal, logger, onGiveUp, stopping } = options
   // Each server accepts for itself: what node's own distribution has handed to one that dies just then would hang, open here.
   cluster.schedulingPolicy = cluster.SCHED_NONE
   // A log line of node's own would otherwise tear one of ours.
   cluster.setupPrimary({ serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-  const aggregator = createMetricsAggregator()
+  const gathering = createGathering()
   const running = new Set<ForkedServer>()
   const serving = new Set<ForkedServer>()
   let port = config.PORT
   /** the port on which the first server listened */
-  let chosenPort: number | undefined
+  let picked: number | undefined
 
   function fork(onListening: () => void): ForkedServer {
     const server = forkServer({
       ...options,
-      aggregator,
+      gathering,
       start: {
-        ...{ type: 'start', target, forTerminal, quietly: chosenPort !== undefined },
+        ...{ type: 'start', target, forTerminal, quietly: picked !== undefined },
         config: { ...config, PORT: port },
       },
       onListening(listensOn) {
         const listensAt = Number(new URL(listensOn).port)
-        chosenPort ??= listensAt
-        if (listensAt !== chosenPort) {
+        picked ??= listensAt
+        if (listensAt !== picked) {
           // Port 0 was picked anew, as no server was left to share the first; nobody knows of this one.
-          port = chosenPort
+          port = picked
           return server.stop(config.SHUTDOWN_GRACE_MS)
         }
         serving.add(server)
@@ -83,40 +83,39 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   }
 
   /** Fills one place, and fills it anew whenever the server in it dies. */
-  function keepServerRunning(onListening: () => void, onStartFailed: (error: Error) => void): void {
-    const backoff = createRestartBackoff()
-    const run = async () => {
+  function occupyPlace(onListening: () => void, onUnable: (error: Error) => void): void {
+    const patience = createPatience()
+    const fill = async () => {
       while (!stopping.aborted) {
-        const startedAt = performance.now()
+        const bornAt = performance.now()
         const server = fork(onListening)
-        const { endedWith, startError } = await server.ended
+        const { how, unable } = await server.ended
         running.delete(server)
         serving.delete(server)
         if (stopping.aborted) return
-        if (startError !== undefined && serving.size === 0) return onStartFailed(startError)
-        const waitMs = backoff.delayAfter(performance.now() - startedAt)
-        const what =
-          startError === undefined ? `ended (${endedWith})` : `could not start (${startError.message})`
+        if (unable !== undefined && serving.size === 0) return onUnable(unable)
+        const waitMs = patience.afterLifeOf(performance.now() - bornAt)
+        const what = unable === undefined ? `ended (${how})` : `could not start (${unable.message})`
         const next = `starting another${waitMs > 0 ? ` in ${waitMs} ms` : ''}`
         logger.error(`server process ${server.pid} ${what}; ${next}`)
         await sleep(waitMs, stopping)
       }
     }
-    void run()
+    void fill()
   }
 
   const listening = new Promise<void>((resolve, reject) => {
-    let started = 1
+    let places = 1
     const onListening = () => {
       resolve()
-      for (; started < config.PROCESSES; started += 1) keepServerRunning(onListening, onStartFailed)
+      for (; places < config.PROCESSES; places += 1) occupyPlace(onListening, onUnable)
     }
-    const onStartFailed = (error: Error) => {
-      if (chosenPort !== undefined) return onFatal(error)
+    const onUnable = (error: Error) => {
+      if (picked !== undefined) return onGiveUp(error)
       return reject(error)
     }
     stopping.addEventListener('abort', () => reject(new Error('stopped before it listened')))
-    keepServerRunning(onListening, onStartFailed)
+    occupyPlace(onListening, onUnable)
   })
 
   return {
@@ -127,7 +126,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       const ended = Promise.all([...running].map((server) => server.ended)).then(() => allEnded.abort())
       await sleep(graceMs + ENDS_WITHIN_MS, allEnded.signal)
       for (const server of running) {
-        logger.error(`server process ${server.pid} has not stopped and is killed`)
+        logger.error(`server process ${server.pid} did not stop in time; killing it`)
         server.kill()
       }
       await ended

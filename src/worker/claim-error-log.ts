@@ -1,45 +1,44 @@
 import type { Logger } from 'pino'
 
 /** Shards on one lost master fail within this of each other, and are told of in one line. */
-const COLLECT_MS = 250
+const TOGETHER_MS = 250
 
 /** Tells of shards that cannot be claimed from, and of those that can again: once each, not at every try. */
-export interface ClaimErrorLog {
+export interface Trouble {
   failed(shard: number, error: unknown): void
-  recovered(shard: number): void
+  works(shard: number): void
 }
 
-export function createClaimErrorLog(logger: Logger): ClaimErrorLog {
+export function createTrouble(logger: Logger): Trouble {
   const failing = new Set<number>()
-  let newlyFailing: number[] = []
-  let newlyRecovered: number[] = []
+  let broken: number[] = []
+  let mended: number[] = []
   let lastError: unknown
   let timer: NodeJS.Timeout | undefined
 
-  const log = () => {
+  const tell = () => {
     timer = undefined
-    if (newlyFailing.length > 0)
-      logger.error({ shards: newlyFailing, err: lastError }, 'claiming failed; trying again until it works')
-    if (newlyRecovered.length > 0) logger.info({ shards: newlyRecovered }, 'claiming works again')
-    newlyFailing = []
-    newlyRecovered = []
+    if (broken.length > 0) logger.error({ shards: broken, err: lastError }, 'claims fail; retrying')
+    if (mended.length > 0) logger.info({ shards: mended }, 'claims succeed again')
+    broken = []
+    mended = []
   }
-  const logSoon = () => {
-    if (timer === undefined) timer = setTimeout(log, COLLECT_MS).unref()
+  const tellSoon = () => {
+    if (timer === undefined) timer = setTimeout(tell, TOGETHER_MS).unref()
   }
 
   return {
     failed(shard, error) {
       if (failing.has(shard)) return
       failing.add(shard)
-      newlyFailing.push(shard)
+      broken.push(shard)
       lastError = error
-      logSoon()
+      tellSoon()
     },
-    recovered(shard) {
+    works(shard) {
       if (!failing.delete(shard)) return
-      newlyRecovered.push(shard)
-      logSoon()
+      mended.push(shard)
+      tellSoon()
     },
   }
 }

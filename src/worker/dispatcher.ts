@@ -1,6 +1,6 @@
 import type { Delivery, Outcome, Sender } from '../destinations/delivery.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import { Cancellation } from '../runtime/cancel-signal.ts'
+import { BreakOff } from '../runtime/cancel-signal.ts'
 import type { HostSlots } from './host-slots.ts'
 import type { LockKeeper } from './lock-keeper.ts'
 import type { SettleQueue } from './settle-queue.ts'
@@ -29,40 +29,40 @@ export interface DispatcherDeps {
 /** @param signal aborted when the service ends now: what is under way is broken off and handed back */
 export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dispatcher {
   const { sender, slots, lockKeeper, settleQueue, metrics } = deps
-  const inFlight = new Map<Cancellation, Promise<void>>()
+  const underWay = new Map<BreakOff, Promise<void>>()
   signal.addEventListener('abort', () => {
-    for (const cancellation of inFlight.keys()) cancellation.abort()
+    for (const breakOff of underWay.keys()) breakOff.abort()
   })
 
   async function deliver(
     delivery: Delivery,
     startBy: number,
     lockEndsAt: number,
-    cancellation: Cancellation,
+    breakOff: BreakOff,
   ): Promise<void> {
     const { lane } = delivery
     const lock = lockKeeper.keep(delivery, lockEndsAt)
-    lock.lost.addEventListener('abort', () => cancellation.abort())
+    lock.lost.addEventListener('abort', () => breakOff.abort())
     slots.take(lane)
     let outcome: Outcome = { kind: 'returned' }
     if (performance.now() < startBy && !signal.aborted) {
       metrics.deliveryStarted('webhook', delivery.lateMs + delivery.dueAt - delivery.attemptDueAt)
       // A response that goes on after its outcome is known still has its connection, and so its slot.
-      outcome = await sender.send(delivery, cancellation, () => slots.free(lane))
+      outcome = await sender.send(delivery, breakOff, () => slots.free(lane))
     } else slots.free(lane)
     // Whose lock was lost may be another server's by now: it is that server's to settle.
     if (!lock.lost.aborted) await settleQueue.add([{ delivery, outcome }], lock.endsAt)
-    lock.release()
-    inFlight.delete(cancellation)
+    lock.letGo()
+    underWay.delete(breakOff)
   }
 
   return {
     dispatch(delivery, startBy, lockEndsAt) {
-      const cancellation = new Cancellation()
-      inFlight.set(cancellation, deliver(delivery, startBy, lockEndsAt, cancellation))
+      const breakOff = new BreakOff()
+      underWay.set(breakOff, deliver(delivery, startBy, lockEndsAt, breakOff))
     },
     async idle() {
-      await Promise.all(inFlight.values())
+      await Promise.all(underWay.values())
     },
   }
 }

@@ -18,11 +18,11 @@ export interface HostSlots {
   free(lane: string): void
   isFull(lane: string): boolean
   /** Whether there is a slot, for whichever host, that no claim under way has been told of. */
-  hasFreeSlot(): boolean
+  areToBeHad(): boolean
   /** How often a slot has become free: whether one has since can be told by it. */
   freed(): number
   /** @returns the lanes that were full at some time since this was last asked */
-  takeSaturated(): string[]
+  wereFull(): string[]
 }
 
 /** The part of all slots that hosts which have many of them already do not get first. */
@@ -71,9 +71,9 @@ export function createHostSlots({ total, perHost, onFree }: HostSlotsOptions): H
       onFree()
     },
     isFull,
-    hasFreeSlot: () => !isOpen && inUse < total,
+    areToBeHad: () => !isOpen && inUse < total,
     freed: () => freed,
-    takeSaturated() {
+    wereFull() {
       const found = [...full]
       full = new Set(found.filter(isFull))
       return found

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { Agent, Client, type Dispatcher, errors, Pool } from 'undici'
-import type { CancelSignal } from '../../runtime/cancel-signal.ts'
+import type { BreakOffSignal } from '../../runtime/cancel-signal.ts'
 import type { AllowList } from './addresses.ts'
 import { type Connect, createGuardedConnector } from './guarded-connector.ts'
 import type { LookupAll } from './guarded-lookup.ts'
@@ -27,7 +27,7 @@ export interface WebhookResponse {
 }
 
 /** How a request ended; once there is a response, nothing that happens to the rest of it matters any more. */
-export type RequestResult =
+export type Ending =
   | { readonly kind: 'response'; readonly response: WebhookResponse }
   | { readonly kind: 'timeout' }
   | { readonly kind: 'aborted' }
@@ -38,12 +38,12 @@ export interface WebhookClient {
    * Sends one request. Never rejects.
    *
    * @param timeoutMs from now to the end of all that is read
-   * @param onReleased told once, when its connection is closed or free for the next
+   * @param onOver told once, when its connection is closed or free for the next
    */
   send(
     request: WebhookRequest,
-    limits: { readonly timeoutMs: number; readonly signal: CancelSignal; readonly onReleased: () => void },
-  ): Promise<RequestResult>
+    limits: { readonly timeoutMs: number; readonly signal: BreakOffSignal; readonly onOver: () => void },
+  ): Promise<Ending>
   /** Breaks off what is still under way, and closes all connections. */
   close(): Promise<void>
 }
@@ -59,42 +59,42 @@ const IDLE_MS = 4_000
 /** Whatever a server promises: an idle connection to each of many hosts would use up what may be open at once. */
 const LONGEST_IDLE_MS = 10_000
 
-const CANCELLED = new Error('given up')
+const GIVEN_UP = new Error('cancelled')
 
 /**
  * The connection that a client of a pool has. undici tells it to nobody, but it has to be closed to give a request up:
  * undici's own abort does nothing before a request is connected, and after it connects once more.
  */
-interface PooledConnection {
+interface Line {
   socket?: Socket | undefined
   /** of the socket, once it is connected */
   head?: ResponseHead | undefined
 }
 
-interface InFlightOptions extends Dispatcher.DispatchOptions {
-  readonly inFlight: InFlightRequest
+interface LineOptions extends Dispatcher.DispatchOptions {
+  readonly exchange: Exchange
 }
 
-class PooledClient extends Client {
-  readonly #line: PooledConnection
+class LineClient extends Client {
+  readonly #line: Line
 
   constructor(origin: URL, options: Client.Options, connect: Connect) {
-    const connection: PooledConnection = {}
+    const line: Line = {}
     super(origin, {
       ...options,
       connect(to, callback) {
-        connection.head = undefined
-        connection.socket = connect(to, (...result) => {
-          if (result[1] !== null) connection.head = watchResponses(result[1])
+        line.head = undefined
+        line.socket = connect(to, (...result) => {
+          if (result[1] !== null) line.head = watchResponses(result[1])
           callback(...result)
         })
       },
     })
-    this.#line = connection
+    this.#line = line
   }
 
-  override dispatch(options: InFlightOptions, handler: Dispatcher.DispatchHandler): boolean {
-    options.inFlight.connection = this.#line
+  override dispatch(options: LineOptions, handler: Dispatcher.DispatchHandler): boolean {
+    options.exchange.line = this.#line
     return super.dispatch(options, handler)
   }
 }
@@ -110,7 +110,7 @@ export function createWebhookClient(allow: AllowList, lookup: LookupAll): Webhoo
     factory: (origin, options) =>
       new Pool(origin, {
         ...options,
-        factory: (clientOrigin, clientOptions) => new PooledClient(clientOrigin, clientOptions, connect),
+        factory: (clientOrigin, clientOptions) => new LineClient(clientOrigin, clientOptions, connect),
       }),
     pipelining: 1,
     // Each request has its own time-out, which may be longer than these.
@@ -121,37 +121,37 @@ export function createWebhookClient(allow: AllowList, lookup: LookupAll): Webhoo
     maxHeaderSize: HEADER_BYTES,
   })
 
-  function dispatch(options: InFlightOptions): void {
+  function dispatch(options: LineOptions): void {
     try {
-      agent.dispatch(options, options.inFlight)
+      agent.dispatch(options, options.exchange)
     } catch (error) {
-      options.inFlight.onResponseError(null, error as Error) // of undici's checks
+      options.exchange.onResponseError(null, error as Error) // of undici's checks
     }
   }
 
   return {
-    send: ({ origin, path, method, headers, body }, { timeoutMs, signal, onReleased }) =>
+    send: ({ origin, path, method, headers, body }, { timeoutMs, signal, onOver }) =>
       new Promise((resolve) => {
         if (signal.aborted) {
-          onReleased()
+          onOver()
           return resolve({ kind: 'aborted' })
         }
         const resend = () => dispatch(options)
-        const inFlight = new InFlightRequest({ timeoutMs, signal, settle: resolve, onReleased, resend })
-        const options: InFlightOptions = { origin, path, method, headers, body, inFlight }
+        const exchange = new Exchange({ timeoutMs, signal, settle: resolve, onOver, resend })
+        const options: LineOptions = { origin, path, method, headers, body, exchange }
         dispatch(options)
       }),
     close: () => agent.destroy(),
   }
 }
 
-interface InFlightRequestOptions {
+interface ExchangeOptions {
   readonly timeoutMs: number
-  readonly signal: CancelSignal
+  readonly signal: BreakOffSignal
   /** told once how it ended; its response may go on after that */
-  readonly settle: (result: RequestResult) => void
+  readonly settle: (ending: Ending) => void
   /** told once when it does no more */
-  readonly onReleased: () => void
+  readonly onOver: () => void
   /** sends the same request over another connection */
   readonly resend: () => void
 }
@@ -165,40 +165,40 @@ const isOfHeaders = (error: Error): boolean =>
   error instanceof errors.ResponseContentLengthMismatchError
 
 /** One request and its response, as undici tells of them. */
-class InFlightRequest implements Dispatcher.DispatchHandler {
+class Exchange implements Dispatcher.DispatchHandler {
   /** where the request goes */
-  connection: PooledConnection | undefined
+  line: Line | undefined
   #head: Omit<WebhookResponse, 'body'> | undefined
   #chunks: Buffer[] | undefined
   #bytes = 0
-  #isSettled = false
-  #isReleased = false
+  #isTold = false
+  #isOver = false
   #timer: NodeJS.Timeout
   readonly #endsAt: number
-  readonly #signal: CancelSignal
-  readonly #settle: (ending: RequestResult) => void
-  readonly #onReleased: () => void
+  readonly #signal: BreakOffSignal
+  readonly #settle: (ending: Ending) => void
+  readonly #onOver: () => void
   readonly #resend: () => void
-  readonly #abort = () => this.#cancel({ kind: 'aborted' })
+  readonly #abort = () => this.#giveUp({ kind: 'aborted' })
 
-  constructor({ timeoutMs, signal, settle, onReleased, resend }: InFlightRequestOptions) {
+  constructor({ timeoutMs, signal, settle, onOver, resend }: ExchangeOptions) {
     this.#endsAt = performance.now() + timeoutMs
     this.#signal = signal
     this.#settle = settle
-    this.#onReleased = onReleased
+    this.#onOver = onOver
     this.#resend = resend
     this.#timer = setTimeout(timeOut, timeoutMs, this)
     signal.addEventListener('abort', this.#abort)
   }
 
   timeOut(): void {
-    this.#cancel({ kind: 'timeout' })
+    this.#giveUp({ kind: 'timeout' })
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     // Given up while it waited for a connection.
-    if (this.#isReleased) controller.abort(CANCELLED)
-    else this.connection?.head?.begin()
+    if (this.#isOver) controller.abort(GIVEN_UP)
+    else this.line?.head?.begin()
   }
 
   onResponseStart(
@@ -210,9 +210,9 @@ class InFlightRequest implements Dispatcher.DispatchHandler {
     const { location, 'retry-after': retryAfter } = headers
     this.#head = { status, location: first(location), retryAfter: first(retryAfter), problem: undefined }
     if (status >= 300) return
-    this.#settleOnce()
+    this.#tell()
     // Most often the end came with the beginning, and there is nothing to wait for.
-    queueMicrotask(() => this.#shortenTimeout())
+    queueMicrotask(() => this.#hurry())
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -220,7 +220,7 @@ class InFlightRequest implements Dispatcher.DispatchHandler {
     this.#chunks.push(chunk)
     this.#bytes += chunk.length
     // What came in the same read is let through, so that a body of some KiB does not cost its connection.
-    if (this.#bytes >= BODY_BYTES) queueMicrotask(() => this.#cancel())
+    if (this.#bytes >= BODY_BYTES) queueMicrotask(() => this.#giveUp())
   }
 
   onResponseEnd(): void {
@@ -234,7 +234,7 @@ class InFlightRequest implements Dispatcher.DispatchHandler {
       return
     }
     if (this.#head === undefined && this.#isStale(error)) {
-      queueMicrotask(() => this.#retryOnce()) // not before undici is done with the connection
+      queueMicrotask(() => this.#again()) // not before undici is done with the connection
       return
     }
     this.#head ??= this.#headDespite(error)
@@ -247,56 +247,56 @@ class InFlightRequest implements Dispatcher.DispatchHandler {
    * requests that say by an id whether they are the same (RFC 9110, 9.2.2).
    */
   #isStale(error: Error): boolean {
-    const head = this.connection?.head
+    const head = this.line?.head
     return head !== undefined && head.requests > 1 && !head.hasBegun && CLOSED.has(codeOf(error))
   }
 
-  #retryOnce(): void {
-    if (!this.#isReleased) this.#resend()
+  #again(): void {
+    if (!this.#isOver) this.#resend()
   }
 
   /** What a receiver has decided counts, though the headers after it make no sense. */
   #headDespite(error: Error): Omit<WebhookResponse, 'body'> | undefined {
-    const status = this.connection?.head?.status
+    const status = this.line?.head?.status
     if (status === undefined || !isOfHeaders(error)) return undefined
     return { status, location: undefined, retryAfter: undefined, problem: error }
   }
 
   /** What is left of a response that is told of already has a little time only. */
-  #shortenTimeout(): void {
-    if (this.#isReleased) return
+  #hurry(): void {
+    if (this.#isOver) return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(timeOut, Math.min(DRAIN_MS, this.#endsAt - performance.now()), this)
   }
 
-  /** @param fallback what to tell if there is no response to tell of */
-  #settleOnce(fallback?: RequestResult): void {
-    if (this.#isSettled) return
-    this.#isSettled = true
+  /** @param failure what to tell if there is no response to tell of */
+  #tell(failure?: Ending): void {
+    if (this.#isTold) return
+    this.#isTold = true
     this.#signal.removeEventListener('abort', this.#abort)
     if (this.#head !== undefined) {
       const chunks = this.#chunks
       const body = chunks === undefined ? '' : Buffer.concat(chunks).subarray(0, BODY_BYTES).toString()
       this.#settle({ kind: 'response', response: { ...this.#head, body } })
-    } else if (fallback !== undefined) this.#settle(fallback)
+    } else if (failure !== undefined) this.#settle(failure)
   }
 
-  #finish(fallback?: RequestResult): void {
-    if (this.#isReleased) return
-    this.#isReleased = true
+  #finish(failure?: Ending): void {
+    if (this.#isOver) return
+    this.#isOver = true
     clearTimeout(this.#timer)
-    this.#settleOnce(fallback)
-    this.#onReleased()
+    this.#tell(failure)
+    this.#onOver()
   }
 
-  #cancel(fallback?: RequestResult): void {
-    if (this.#isReleased) return
-    this.#finish(fallback)
-    this.connection?.socket?.destroy(CANCELLED)
+  #giveUp(failure?: Ending): void {
+    if (this.#isOver) return
+    this.#finish(failure)
+    this.line?.socket?.destroy(GIVEN_UP)
   }
 }
 
-const timeOut = (inFlight: InFlightRequest): void => inFlight.timeOut()
+const timeOut = (exchange: Exchange): void => exchange.timeOut()
 
 const codeOf = (error: Error): string => (error as NodeJS.ErrnoException).code ?? ''
 

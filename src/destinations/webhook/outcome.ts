@@ -1,11 +1,11 @@
 import type { AttemptReport } from '../../domain/message.ts'
 import type { Outcome } from '../delivery.ts'
-import type { RequestResult, WebhookResponse } from './client.ts'
+import type { Ending, WebhookResponse } from './client.ts'
 import { AddressNotAllowedError } from './guarded-lookup.ts'
 import { parseRetryAfter } from './retry-after.ts'
 
 /** What one attempt was, as far as its report goes without the response. */
-export type AttemptSummary = Pick<AttemptReport, 'at' | 'claim' | 'durationMs'>
+export type Attempt = Pick<AttemptReport, 'at' | 'claim' | 'durationMs'>
 
 const LONGEST_REASON = 200
 const LONGEST_ERROR = 500
@@ -18,26 +18,26 @@ const RETRIED: ReadonlySet<number> = new Set([408, 425, 429])
  *
  * @param now epoch ms, when it ended
  */
-export function classify(result: RequestResult, attempt: AttemptSummary, now: number): Outcome {
-  switch (result.kind) {
+export function judge(ending: Ending, attempt: Attempt, now: number): Outcome {
+  switch (ending.kind) {
     case 'response':
-      return classifyResponse(result.response, attempt, now)
+      return judgeResponse(ending.response, attempt, now)
     case 'timeout': {
-      const error = `there was no response within ${attempt.durationMs} ms`
+      const error = `no response within ${attempt.durationMs} ms`
       return { kind: 'failed', reason: 'timeout', report: { ...attempt, error } }
     }
     case 'aborted':
       return { kind: 'returned' }
     case 'error':
-      return classifyError(result.error, attempt)
+      return judgeError(ending.error, attempt)
     default:
-      return result satisfies never
+      return ending satisfies never
   }
 }
 
-function classifyResponse(
+function judgeResponse(
   { status, location, retryAfter, body, problem }: WebhookResponse,
-  attempt: AttemptSummary,
+  attempt: Attempt,
   now: number,
 ): Outcome {
   if (status >= 200 && status < 300) return { kind: 'delivered' }
@@ -63,7 +63,7 @@ const UNSENDABLE: ReadonlySet<string> = new Set([
   'UND_ERR_NOT_SUPPORTED',
 ])
 
-function classifyError(error: Error, attempt: AttemptSummary): Outcome {
+function judgeError(error: Error, attempt: Attempt): Outcome {
   const report = { ...attempt, error: oneLine(describe(error), LONGEST_ERROR) }
   if (error instanceof AddressNotAllowedError) {
     return { kind: 'rejected', reason: 'address not allowed', report }

@@ -3,12 +3,7 @@ import { encodeRecordBody } from '../../../src/domain/message.ts'
 import { connect, type RedisConnection } from '../../../src/store/connect.ts'
 import { keysOf, wakeChannelOf } from '../../../src/store/keys.ts'
 import { loadScript } from '../../../src/store/lua.ts'
-import {
-  aclRule,
-  commandsOfScripts,
-  createPermissions,
-  type Permissions,
-} from '../../../src/store/permissions.ts'
+import { aclRule, commandsOfScripts, createRights, type Rights } from '../../../src/store/permissions.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
 import type { ScheduleEntry } from '../../../src/store/scripts/schedule.ts'
 import { createScripts, type Scripts } from '../../../src/store/scripts/scripts.ts'
@@ -29,7 +24,7 @@ const ROOM = {
 
 let redis: TestRedis
 let connection: RedisConnection
-let rights: Permissions
+let rights: Rights
 let scripts: Scripts
 /** whose next call begins with a preflight */
 let fresh: () => Scripts
@@ -48,7 +43,7 @@ beforeAll(async () => {
   const options = { ...SETTINGS, namespace: NAMESPACE }
   fresh = () => createScripts(connection.client, options)
   scripts = fresh()
-  rights = createPermissions(connection.client, { namespace: NAMESPACE, db: 0, username: 'app' })
+  rights = createRights(connection.client, { namespace: NAMESPACE, db: 0, username: 'app' })
 })
 afterAll(async () => {
   await connection.close()
@@ -224,7 +219,7 @@ describe('a script that lacks a right half-way', () => {
       const before = await snapshot()
       await expect(calls.claim?.()).rejects.toMatchObject({
         code: 'STORE_REFUSED',
-        message: expect.stringContaining('another type'),
+        message: expect.stringContaining('wrong type'),
       })
       expect(await snapshot(), key).toBe(before)
     }

@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { describe, expect, inject, it } from 'vitest'
 import type { Delivery, Outcome } from '../../../src/destinations/delivery.ts'
-import type { CancelSignal } from '../../../src/runtime/cancel-signal.ts'
+import type { BreakOffSignal } from '../../../src/runtime/cancel-signal.ts'
 import { createDispatcher } from '../../../src/worker/dispatcher.ts'
 import { createHostSlots } from '../../../src/worker/host-slots.ts'
 import { createLockKeeper } from '../../../src/worker/lock-keeper.ts'
@@ -26,13 +26,16 @@ async function claim(w: ScriptWorld, count: number): Promise<Delivery[]> {
     ({ id, number, attemptDueAt }): Delivery => ({
       ...{ id, shard: 0, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 50, attempt: 1 },
       payload: '1',
-      destination: { type: 'webhook', url: 'https://one.test/hook' },
+      target: { type: 'webhook', url: 'https://one.test/hook' },
       lane: 'webhook:https://one.test',
     }),
   )
 }
 
-function dispatcherOn(w: ScriptWorld, send: (delivery: Delivery, signal: CancelSignal) => Promise<Outcome>) {
+function dispatcherOn(
+  w: ScriptWorld,
+  send: (delivery: Delivery, signal: BreakOffSignal) => Promise<Outcome>,
+) {
   const logger = pino({ level: 'silent' })
   const noted = noteMetrics()
   const { metrics } = noted
@@ -42,9 +45,9 @@ function dispatcherOn(w: ScriptWorld, send: (delivery: Delivery, signal: CancelS
   const dispatcher = createDispatcher(
     {
       sender: {
-        send(delivery, signal, onReleased = () => {}) {
+        send(delivery, signal, onOver = () => {}) {
           sent.push(delivery.id)
-          return send(delivery, signal).finally(onReleased)
+          return send(delivery, signal).finally(onOver)
         },
         close: async () => undefined,
       },
@@ -64,7 +67,7 @@ function dispatcherOn(w: ScriptWorld, send: (delivery: Delivery, signal: CancelS
 }
 
 const inTime = () => [performance.now() + LOCK_MS / 2, performance.now() + LOCK_MS] as const
-const broken = (signal: CancelSignal) =>
+const broken = (signal: BreakOffSignal) =>
   new Promise<Outcome>((resolve) => {
     signal.addEventListener('abort', () => resolve({ kind: 'returned' }))
   })

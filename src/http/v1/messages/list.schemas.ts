@@ -4,7 +4,7 @@ import { EXAMPLE_MESSAGE, MessageReply, UnreadableReply } from './schemas.ts'
 
 export const ListQuery = Type.Object(
   {
-    status: Type.Optional(words(STATUSES, 'the status (default scheduled)')),
+    status: Type.Optional(words(STATUSES, 'which messages (scheduled unless given)')),
     tag: Type.Optional(
       Type.String({
         ...TAG,
@@ -13,22 +13,20 @@ export const ListQuery = Type.Object(
       }),
     ),
     from: Type.Optional(
-      TimeQuery(
-        'from this time on: due time, lock end of claimed messages, or end of finished and dead messages',
-      ),
+      TimeQuery('only what is due (or, if claimed, locked until; if finished or dead, ended) at it or later'),
     ),
-    to: Type.Optional(TimeQuery('before this time, compared like from')),
+    to: Type.Optional(TimeQuery('only what is before it, by the same time as from')),
     limit: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 1_000,
-        description: '1 to 1000 messages per page (default 100)',
+        description: 'messages a page: 1 to 1000 (100 unless given)',
         examples: [100],
       }),
     ),
     cursor: Type.Optional(
       Type.String({
-        description: 'nextCursor of the previous page, with the same status, tag, from and to',
+        description: 'nextCursor of the page before, with the same status, tag, from and to',
         examples: ['WyIxODkzNDg4NDAwMDAwIl0'],
       }),
     ),
@@ -37,19 +35,18 @@ export const ListQuery = Type.Object(
 )
 
 const Listed = Type.Union([MessageReply, UnreadableReply], {
-  description: 'a message, or an unreadable one',
+  description: 'a message, or what there is of one that cannot be read',
   examples: [EXAMPLE_MESSAGE],
 })
 
 export const ListReply = Type.Object(
   {
     messages: Type.Array(Listed, {
-      description:
-        'ordered by due time; claimed messages by lock end, finished and dead messages by their end',
+      description: 'in due order; claimed ones by lock end, finished and dead ones by when they ended',
       examples: [[EXAMPLE_MESSAGE]],
     }),
     nextCursor: Type.Union([Type.String(), Type.Null()], {
-      description: 'cursor of the next page; null on the last page',
+      description: 'for the next page; null when there is none',
       examples: [null],
     }),
   },

@@ -150,7 +150,7 @@ function bulkPass(bulk, redis) {
   let count = FIRST_COUNT
   return async (seconds) => {
     await redis.empty()
-    const order = { count, atOnce: BULK_AT_ONCE, payload: PAYLOAD, delayMs: DUE_IN_MS }
+    const order = { count, nonBlockingFd: BULK_AT_ONCE, payload: PAYLOAD, delayMs: DUE_IN_MS }
     const meter = startMeter({ sender: bulk.pid, redis: redis.pid })
     const { ms } = /** @type {{ ms: number }} */ (await bulk.ask(order, ADD_WITHIN_MS))
     const figures = figuresOf((count * 1_000) / ms, count, meter())

@@ -10,7 +10,7 @@ export const PAYLOAD = `invoice 4711 of customer c_8Jq2Lm0aXz is due: ${'x'.repe
 
 const LOOK_EVERY_MS = 10
 const PASS_WITHIN_MS = 120_000
-const ANSWER_WITHIN_MS = 60_000
+const ANSWER_TIMEOUT_MS = 60_000
 const STREAM = 'bench'
 
 /**
@@ -67,11 +67,11 @@ export async function drainService({ redis, client, console, service, lead }, { 
  * @returns {Promise<Pass>}
  */
 export async function drainPeer({ redis, client, worker, queue }, { count, concurrency }) {
-  await worker.ask({ fill: count, payload: PAYLOAD }, ANSWER_WITHIN_MS)
-  await worker.ask({ concurrency }, ANSWER_WITHIN_MS)
+  await worker.ask({ fill: count, payload: PAYLOAD }, ANSWER_TIMEOUT_MS)
+  await worker.ask({ concurrency }, ANSWER_TIMEOUT_MS)
   const callsBefore = await redis.calls()
   const meter = startMeter({ sender: worker.pid, redis: redis.pid })
-  const { beganAt } = /** @type {{ beganAt: number }} */ (await worker.ask({ go: true }, ANSWER_WITHIN_MS))
+  const { beganAt } = /** @type {{ beganAt: number }} */ (await worker.ask({ go: true }, ANSWER_TIMEOUT_MS))
   const endedAt = await untilNone(async () => {
     const [waiting, active] = await Promise.all([
       client.llen(`bull:${queue}:wait`),
@@ -82,7 +82,7 @@ export async function drainPeer({ redis, client, worker, queue }, { count, concu
   const callsAfter = await redis.calls()
   const pass = figuresOf(meter(), { count, ms: endedAt - beganAt, callsBefore, callsAfter })
   const { processed } = /** @type {{ processed: number }} */ (
-    await worker.ask({ end: true }, ANSWER_WITHIN_MS)
+    await worker.ask({ end: true }, ANSWER_TIMEOUT_MS)
   )
   if (processed !== count) throw new Error(`${count} jobs were processed ${processed} times`)
   return pass

@@ -59,7 +59,7 @@ export async function startReadSubject(checkout) {
 
 /** @typedef {Subject & { reader: Reader }} ReadSubject */
 
-const ANSWER_WITHIN_MS = 60_000
+const ANSWER_TIMEOUT_MS = 60_000
 
 /** A process that reads what another one writes, and knows when each line came. */
 export function startReader() {
@@ -70,11 +70,11 @@ export function startReader() {
     input,
     stop,
     /** Counts from 0 from now on. */
-    reset: () => helper.ask({ reset: true }, ANSWER_WITHIN_MS),
+    reset: () => helper.ask({ reset: true }, ANSWER_TIMEOUT_MS),
     /** @type {(lines: number, withinMs: number) => Promise<object>} fulfilled when so many messages have come */
     until: (lines, withinMs) => helper.ask({ expect: lines }, withinMs),
     /** @returns {Promise<import('./reader.js').Taken>} what has come since the last time */
-    take: () => helper.ask({ take: true }, ANSWER_WITHIN_MS),
+    take: () => helper.ask({ take: true }, ANSWER_TIMEOUT_MS),
   }
 }
 

@@ -41,7 +41,7 @@ let failures = []
 /** @type {NodeJS.Timeout[]} */
 let timers = []
 /** @type {Set<Promise<void>>} */
-const underWay = new Set()
+const inFlight = new Set()
 
 /** @type {(list: number[], act: () => Promise<void>) => void} */
 function probe(list, act) {
@@ -49,8 +49,8 @@ function probe(list, act) {
   const done = act()
     .then(() => void list.push(performance.now() - beganAt))
     .catch((error) => void failures.push(String(error)))
-    .finally(() => underWay.delete(done))
-  underWay.add(done)
+    .finally(() => inFlight.delete(done))
+  inFlight.add(done)
 }
 
 /** @type {(url: string) => Promise<string>} the id of a message due tomorrow */
@@ -85,7 +85,7 @@ async function begin() {
 /** @returns {Promise<Probed>} */
 async function end() {
   for (const timer of timers) clearInterval(timer)
-  await Promise.all(underWay)
+  await Promise.all(inFlight)
   const { looks, adds, pings } = times
   return {
     ...{ looks: summary(looks), adds: summary(adds), requests: summary([...looks, ...adds]) },

@@ -14,7 +14,7 @@ const SLOW_US = 10_000
 const NOTED_US = 2_000
 const MOST_NOTED = 100_000
 const PASS_WITHIN_MS = 120_000
-const ANSWER_WITHIN_MS = 20_000
+const ANSWER_TIMEOUT_MS = 20_000
 
 /**
  * @typedef {object} Pass
@@ -84,14 +84,14 @@ export async function stampede({ redis, client, servers, urls, prober, lead }, w
   for (const [i, { service }] of servers.entries()) pids[`server ${i}`] = service.pid
   await sleep(at - Date.now() - 20)
   const meter = startMeter(pids)
-  await prober.ask({ begin: true }, ANSWER_WITHIN_MS)
+  await prober.ask({ begin: true }, ANSWER_TIMEOUT_MS)
   await sleep(at - Date.now())
   let left = untilNone(() => dueIn(client, at), PASS_WITHIN_MS)
   for (const { service } of servers) left = service.well(left)
   const endedAt = await left
   const { cpuMs, othersCores } = meter()
   const probed = /** @type {import('./prober.js').Probed} */ (
-    await prober.ask({ end: true }, ANSWER_WITHIN_MS)
+    await prober.ask({ end: true }, ANSWER_TIMEOUT_MS)
   )
   const slow = await redis.slow()
 

@@ -6,7 +6,7 @@ const TAGS = 10
 const SLOW_US = 10_000
 const NOTED_US = 1_000
 const MOST_NOTED = 100_000
-const ANSWER_WITHIN_MS = 60_000
+const ANSWER_TIMEOUT_MS = 60_000
 
 /**
  * @typedef {object} WidePass
@@ -43,8 +43,8 @@ export async function storeWideBatch({ redis, client, urls, prober }) {
   const body = wideBatch()
   await redis.watchSlow(NOTED_US)
   await client.config('SET', 'slowlog-max-len', MOST_NOTED)
-  await prober.ask({ begin: true }, ANSWER_WITHIN_MS)
-  const agent = new Agent({ headersTimeout: ANSWER_WITHIN_MS, bodyTimeout: ANSWER_WITHIN_MS })
+  await prober.ask({ begin: true }, ANSWER_TIMEOUT_MS)
+  const agent = new Agent({ headersTimeout: ANSWER_TIMEOUT_MS, bodyTimeout: ANSWER_TIMEOUT_MS })
   const beganAt = performance.now()
   const answer = await agent.request({
     ...{ origin: urls[0] ?? '', path: '/v1/messages/batch', method: 'POST', body },
@@ -54,7 +54,7 @@ export async function storeWideBatch({ redis, client, urls, prober }) {
   const tookMs = performance.now() - beganAt
   await agent.close()
   const probed = /** @type {import('./prober.js').Probed} */ (
-    await prober.ask({ end: true }, ANSWER_WITHIN_MS)
+    await prober.ask({ end: true }, ANSWER_TIMEOUT_MS)
   )
   const slow = await redis.slow()
   /** @type {{ status: number }[]} */

@@ -21,7 +21,7 @@ import { startReader } from '../frame/subject.js'
  */
 
 const READ_WITHIN_MS = 60_000
-const ANSWER_WITHIN_MS = 60_000
+const ANSWER_TIMEOUT_MS = 60_000
 
 /**
  * @param {number} perSecond
@@ -66,7 +66,7 @@ export async function lateTimers({ process, redis, reader, lead }, { offsets }) 
   const at = await lead(
     count,
     async (at) => {
-      await process.ask({ dueAt: offsets.map((offset) => at + offset), payload: PAYLOAD }, ANSWER_WITHIN_MS)
+      await process.ask({ dueAt: offsets.map((offset) => at + offset), payload: PAYLOAD }, ANSWER_TIMEOUT_MS)
     },
     () => discard(reader, count),
   )

@@ -57,7 +57,13 @@ async function bytesPerMessage(name, fill) {
 /** @param {BenchRedis} redis */
 async function fillBullmq(redis) {
   const bulk = startHelper(new URL('../peers/bullmq-bulk.js', import.meta.url), [String(redis.port)])
-  const order = { count: COUNT, atOnce: AT_ONCE, payload: PAYLOAD, delayMs: DUE_IN_MS, spreadMs: SPREAD_MS }
+  const order = {
+    count: COUNT,
+    nonBlockingFd: AT_ONCE,
+    payload: PAYLOAD,
+    delayMs: DUE_IN_MS,
+    spreadMs: SPREAD_MS,
+  }
   await bulk.ask(order, ADD_WITHIN_MS)
   await bulk.stop()
 }

@@ -3,7 +3,7 @@
 //
 //   node bullmq-bulk.js REDIS_PORT
 //
-//   { count, atOnce, payload, delayMs, spreadMs }   adds `count` jobs, 1,000 a call, so many calls under way at a time, each
+//   { count, nonBlockingFd, payload, delayMs, spreadMs }   adds `count` jobs, 1,000 a call, so many calls under way at a time, each
 //                                                   delayed so long and by up to `spreadMs` more; answers { ms } when all
 //                                                   are added
 
@@ -16,8 +16,8 @@ const connection = new Redis({ port: Number(process.argv[2]), maxRetriesPerReque
 const queue = new Queue('messages', { connection })
 await queue.waitUntilReady()
 
-/** @type {(order: { count: number, atOnce: number, payload: string, delayMs: number, spreadMs?: number }) => Promise<void>} */
-async function add({ count, atOnce, payload: data, delayMs, spreadMs = 0 }) {
+/** @type {(order: { count: number, nonBlockingFd: number, payload: string, delayMs: number, spreadMs?: number }) => Promise<void>} */
+async function add({ count, nonBlockingFd, payload: data, delayMs, spreadMs = 0 }) {
   let left = count
   const line = async () => {
     while (left > 0) {
@@ -30,7 +30,7 @@ async function add({ count, atOnce, payload: data, delayMs, spreadMs = 0 }) {
       await queue.addBulk(jobs)
     }
   }
-  await Promise.all(Array.from({ length: atOnce }, line))
+  await Promise.all(Array.from({ length: nonBlockingFd }, line))
 }
 
 process.on('message', async (/** @type {Parameters<typeof add>[0]} */ order) => {

@@ -2,7 +2,7 @@
 // What webhooks are compared with: the same undici client and nothing else, a process of its own. It signs and sends
 // requests like the service's, from memory, as many at a time.
 //
-//   { urls, count, atOnce, body, headers, secret }   sends `count` requests to the urls in turn, each url having `atOnce` under
+//   { urls, count, nonBlockingFd, body, headers, secret }   sends `count` requests to the urls in turn, each url having `nonBlockingFd` under
 //                                                    way; answers { failed } when all are answered
 
 import { createHmac } from 'node:crypto'
@@ -12,7 +12,7 @@ import { Agent } from 'undici'
  * @typedef {object} Order
  * @property {string[]} urls
  * @property {number} count
- * @property {number} atOnce
+ * @property {number} nonBlockingFd
  * @property {string} body
  * @property {string[]} headers names and values in turn
  * @property {string} secret base64
@@ -32,7 +32,7 @@ const agent = new Agent({
 let sent = 0
 
 /** @type {(order: Order) => Promise<number>} */
-async function send({ urls, count, atOnce, body, headers, secret }) {
+async function send({ urls, count, nonBlockingFd, body, headers, secret }) {
   const key = Buffer.from(secret, 'base64')
   let failed = 0
   const left = urls.map((_, i) => Math.floor(count / urls.length) + (i < count % urls.length ? 1 : 0))
@@ -53,7 +53,7 @@ async function send({ urls, count, atOnce, body, headers, secret }) {
       await answer.dump()
     }
   }
-  await Promise.all(urls.flatMap((url, i) => Array.from({ length: atOnce }, () => line(url, i))))
+  await Promise.all(urls.flatMap((url, i) => Array.from({ length: nonBlockingFd }, () => line(url, i))))
   return failed
 }
 

@@ -34,7 +34,7 @@ const HEADERS = Object.entries({
 }).flat()
 
 const PASS_WITHIN_MS = 60_000
-const ANSWER_WITHIN_MS = 5_000
+const ANSWER_TIMEOUT_MS = 5_000
 const SETTLE_WITHIN_MS = 10_000
 /** How long storing takes, at most, until that is known: all of it is due a moment after. */
 const STORE_MS = 1_000
@@ -66,7 +66,7 @@ export async function webhook({ rounds, messages, quiet, checkouts }) {
     const settings = { REDIS_URL: redis.url, WEBHOOK_ALLOW: '127.0.0.1', WEBHOOK_SECRETS: SECRET }
     services.push({ name, redis, service: await startService(path, settings) })
   }
-  const { ports } = /** @type {{ ports: number[] }} */ (await receiver.ask({}, ANSWER_WITHIN_MS))
+  const { ports } = /** @type {{ ports: number[] }} */ (await receiver.ask({}, ANSWER_TIMEOUT_MS))
   const subjects = [
     { name: 'undici alone', pass: undiciPass(undici, receiver) },
     ...services.map(({ name, redis, service }) => ({ name, pass: servicePass(service, redis, receiver) })),
@@ -147,12 +147,12 @@ function detailsOf({ case: name, subjects }) {
  */
 function undiciPass(undici, receiver) {
   return async (urls, count, afterMs) => {
-    await receiver.ask({ expect: count, afterMs }, ANSWER_WITHIN_MS)
+    await receiver.ask({ expect: count, afterMs }, ANSWER_TIMEOUT_MS)
     const meter = startMeter({ sender: undici.pid, receiver: receiver.pid, redis: 0 })
     const order = {
       urls,
       count,
-      atOnce: AT_ONCE,
+      nonBlockingFd: AT_ONCE,
       body: JSON.stringify(PAYLOAD),
       headers: HEADERS,
       secret: KEY,
@@ -175,7 +175,7 @@ function undiciPass(undici, receiver) {
 function servicePass(service, redis, receiver) {
   let storeMsPerMessage = STORE_MS_PER_MESSAGE
   return async (urls, count, afterMs) => {
-    await receiver.ask({ expect: count, afterMs }, ANSWER_WITHIN_MS)
+    await receiver.ask({ expect: count, afterMs }, ANSWER_TIMEOUT_MS)
     const beganAt = Date.now()
     const at = beganAt + STORE_MS + Math.ceil(count * storeMsPerMessage)
     await service.schedule(
@@ -219,7 +219,7 @@ async function settled(service) {
  * @returns {Promise<Arrivals>} what has come by now, each once
  */
 async function allArrivals(receiver, count) {
-  const arrivals = /** @type {Arrivals} */ (await receiver.ask({ look: true }, ANSWER_WITHIN_MS))
+  const arrivals = /** @type {Arrivals} */ (await receiver.ask({ look: true }, ANSWER_TIMEOUT_MS))
   if (arrivals.count !== count || arrivals.distinct !== count) {
     throw new Error(
       `${count} messages arrived as ${arrivals.count} requests, ${arrivals.distinct} different ones`,

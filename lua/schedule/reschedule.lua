@@ -29,7 +29,7 @@
 -- Returns  {"rescheduled", state, score, record, attempts, failures, head}, head being the ms until it if it became the
 --          next message, else ""; {"unknown"}; {"claimed"}, {"finished"}: too late; {"damaged"}: its record cannot be read,
 --          or it is in no state, as somebody else has changed something; {"version"}: not accepted;
---          {"expired"}: its not-after would lie before its due time; {"pointless"}: on-late without not-after
+--          {"expired"}: its not-after would lie before its due time; {"no-not-after"}: on-late without not-after
 -- Writes   only for "rescheduled"; publishes when it became the first of its lane
 -- Cost     O(log S), S = scheduled messages
 --@include lib/clock.lua
@@ -84,7 +84,7 @@ for i = 11, #ARGV, 2 do
   end
 end
 if options.n and tonumber(options.n) < tonumber(due_at) then return { "expired" } end
-if options.l and not options.n then return { "pointless" } end
+if options.l and not options.n then return { "no-not-after" } end
 options.v = (options.v or 1) + 1
 
 local changed = join_record(due_at, options, payload ~= "" and payload or payload_of(record))

@@ -86,23 +86,23 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
   async function walkOnce(shard: number, collection: string, name: string): Promise<number> {
     let cursor = '0'
     let count = FIRST_PAGE
-    let lookedAt = 0
+    let processed = 0
     do {
       const page = await scripts.checkPage(shard, { collection, name, cursor, count })
       for (const found of page.findings) tell(shard, found)
       await mend(shard, collection, name, page.findings)
       cursor = page.cursor
-      lookedAt += page.lookedAt
+      processed += page.processed
       const fitting = Math.floor((count * BYTES_AT_ONCE) / Math.max(1, page.bytes))
       count = Math.max(1, Math.min(MEMBERS_AT_ONCE, 4 * count, fitting))
     } while (cursor !== '0')
-    return lookedAt
+    return processed
   }
 
   const walk = (shard: number, collection: string, name = '') =>
     looking(shard, name === '' ? collection : `${collection} ${name}`, async () => {
-      const lookedAt = await walkOnce(shard, collection, name)
-      if (collection === 'messages') messages += lookedAt
+      const processed = await walkOnce(shard, collection, name)
+      if (collection === 'messages') messages += processed
     })
 
   async function checkKeys(found: readonly FoundKey[]): Promise<void> {

@@ -1,5 +1,5 @@
-import type { AttemptReport, Destination as Target } from '../domain/message.ts'
-import type { BreakOffSignal } from '../runtime/cancel-signal.ts'
+import type { AttemptReport, Destination } from '../domain/message.ts'
+import type { CancelSignal } from '../runtime/cancel-signal.ts'
 
 /** One message on its way out. */
 export interface Delivery {
@@ -19,7 +19,7 @@ export interface Delivery {
   readonly attempt: number
   /** JSON text */
   readonly payload: string
-  readonly target: Target
+  readonly destination: Destination
   /** that of its host, whose slot it takes; "" where it has none */
   readonly lane: string
 }
@@ -46,7 +46,7 @@ export type Outcome =
   | { readonly kind: 'returned' }
 
 /** Where a batch goes that is delivered as one. */
-export interface Destination {
+export interface BatchSender {
   /**
    * Delivers a batch. Never rejects.
    *
@@ -64,9 +64,9 @@ export interface Sender {
    * Delivers one message. Never rejects.
    *
    * @param signal aborted when its claim is lost or the service must end now: it is broken off and returned
-   * @param onOver told once when nothing of it takes up a connection any more, which may be after its outcome is known
+   * @param onReleased told once when nothing of it takes up a connection any more, which may be after its outcome is known
    */
-  send(delivery: Delivery, signal: BreakOffSignal, onOver?: () => void): Promise<Outcome>
+  send(delivery: Delivery, signal: CancelSignal, onReleased?: () => void): Promise<Outcome>
   /** Closes its connections. */
   close(): Promise<void>
 }

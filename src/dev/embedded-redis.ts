@@ -35,10 +35,10 @@ export interface EmbeddedRedisOptions {
   readonly cacheDir: string
   readonly log: (line: string) => void
   /** How long a redis-server may be silent before that is an error. Loading its data is not silence. */
-  readonly patienceMs?: number
+  readonly timeoutMs?: number
 }
 
-interface Place {
+interface InstancePaths {
   readonly dataDir: string
   readonly socketPath: string
   readonly pidPath: string
@@ -46,7 +46,7 @@ interface Place {
 }
 
 const PROBE_EVERY_MS = 20
-const ANSWER_WITHIN_MS = 1_000
+const ANSWER_TIMEOUT_MS = 1_000
 const LONGEST_SOCKET_PATH = 103 // macOS; Linux allows 107
 const LOG_KEPT_BYTES = 5_000_000
 
@@ -54,12 +54,12 @@ const LOG_KEPT_BYTES = 5_000_000
  * Makes sure a redis-server runs on `dataDir` and answers, whether it has to be started or already runs.
  *
  * @throws {Error} of one line, where none is to be had, or it ends at its start (with its last words), or it does not
- *   answer for `patienceMs`
+ *   answer for `timeoutMs`
  */
 export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
   await mkdir(options.dataDir, { recursive: true, mode: 0o700 })
   const dataDir = await realpath(options.dataDir)
-  const place: Place = {
+  const paths: InstancePaths = {
     dataDir,
     socketPath: await socketPathFor(dataDir),
     pidPath: join(dataDir, 'redis.pid'),
@@ -72,7 +72,7 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise
     inFlight ??= withLock(dataDir, () => {
       // A connection lost because of our own stop() must not bring the server back.
       if (stopped) throw new Error('this service has stopped its embedded Redis')
-      return bringUp(place, options)
+      return ensureStarted(paths, options)
     }).finally(() => {
       inFlight = undefined
     })
@@ -80,10 +80,10 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise
   }
   await ensureRunning()
   return {
-    socketPath: place.socketPath,
+    socketPath: paths.socketPath,
     ensureRunning,
     stop: () => {
-      stopped ??= withLock(dataDir, () => takeDown(place, options))
+      stopped ??= withLock(dataDir, () => shutDown(paths, options))
       return stopped
     },
   }
@@ -98,9 +98,9 @@ export async function findEmbeddedRedis(dataDir: string): Promise<string | undef
 }
 
 /** Runs under the lock. Each turn asks the socket, and starts a server where nobody listens and nobody holds redis.pid. */
-async function bringUp(
-  place: Place,
-  { cacheDir, log, patienceMs = 30_000 }: EmbeddedRedisOptions,
+async function ensureStarted(
+  place: InstancePaths,
+  { cacheDir, log, timeoutMs = 30_000 }: EmbeddedRedisOptions,
 ): Promise<void> {
   await socketPathFor(place.dataDir) // a cleaner of the temporary folder may have taken the short path away
   let started: { readonly endedWith: () => string | undefined; readonly logFrom: number } | undefined
@@ -114,7 +114,7 @@ async function bringUp(
     if (answer === 'loading') lastHeard = Date.now()
     if (answer === 'absent' && !started) {
       const binary = await findRedisServer({ cacheDir, log })
-      started = await startUnlessHeld(binary, place)
+      started = await startUnlessLocked(binary, place)
       if (started) lastHeard = began = Date.now()
     }
     const ended = started?.endedWith()
@@ -126,21 +126,24 @@ async function bringUp(
       started = undefined
       continue
     }
-    const silentMs = Date.now() - lastHeard
-    if (silentMs > patienceMs) throw new Error(await silence(place, silentMs))
+    const unresponsiveMs = Date.now() - lastHeard
+    if (unresponsiveMs > timeoutMs) throw new Error(await unresponsiveError(place, unresponsiveMs))
     if (!said && Date.now() - began > 1_000) {
       said = true
       log(answer === 'loading' ? 'waiting for Redis to load its data...' : 'waiting for Redis to answer...')
-      if (answer !== 'loading' && !started) await wake(place)
+      if (answer !== 'loading' && !started) await resume(place)
     }
     await sleep(PROBE_EVERY_MS)
   }
 }
 
 /** Runs under the lock. A server that is gone already is fine; one that does not answer is left alone. */
-async function takeDown(place: Place, { log, patienceMs = 30_000 }: EmbeddedRedisOptions): Promise<void> {
+async function shutDown(
+  place: InstancePaths,
+  { log, timeoutMs = 30_000 }: EmbeddedRedisOptions,
+): Promise<void> {
   if ((await probe(place.socketPath)) !== 'ready') return
-  const shared = await withControlConnection(place.socketPath, ANSWER_WITHIN_MS, async (redis) => {
+  const shared = await withControlConnection(place.socketPath, ANSWER_TIMEOUT_MS, async (redis) => {
     // Redis may see our own service's last connection close a moment after we closed it.
     for (let tries = 0; tries < 10; tries += 1) {
       const clients = await redis.client('LIST')
@@ -150,7 +153,7 @@ async function takeDown(place: Place, { log, patienceMs = 30_000 }: EmbeddedRedi
     return true
   })
   if (shared) return log('leaving Redis running: another Carillon service uses it')
-  await withControlConnection(place.socketPath, ANSWER_WITHIN_MS, (redis) => redis.shutdown()).catch(
+  await withControlConnection(place.socketPath, ANSWER_TIMEOUT_MS, (redis) => redis.shutdown()).catch(
     (error: unknown) => {
       // It answers a SHUTDOWN only to refuse it; otherwise the connection ends.
       if (error instanceof Error && error.name === 'ReplyError') throw error
@@ -159,12 +162,12 @@ async function takeDown(place: Place, { log, patienceMs = 30_000 }: EmbeddedRedi
   const asked = Date.now()
   for (let guard = openLocked(place.pidPath); ; guard = openLocked(place.pidPath)) {
     if (guard !== undefined) return closeSync(guard)
-    if (Date.now() - asked > patienceMs) throw new Error(await silence(place, patienceMs))
+    if (Date.now() - asked > timeoutMs) throw new Error(await unresponsiveError(place, timeoutMs))
     await sleep(PROBE_EVERY_MS)
   }
 }
 
-async function startUnlessHeld(binary: string, place: Place) {
+async function startUnlessLocked(binary: string, place: InstancePaths) {
   const guard = openLocked(place.pidPath)
   if (guard === undefined) return undefined
   try {
@@ -199,7 +202,7 @@ async function startUnlessHeld(binary: string, place: Place) {
   }
 }
 
-function settings({ dataDir }: Place): string[] {
+function settings({ dataDir }: InstancePaths): string[] {
   return Object.entries({
     port: '0',
     unixsocket: 'redis.sock', // relative to dir, so that no path is too long to listen on
@@ -220,7 +223,7 @@ type Answer = 'ready' | 'loading' | 'silent' | 'absent'
 
 async function probe(socketPath: string): Promise<Answer> {
   try {
-    await withControlConnection(socketPath, ANSWER_WITHIN_MS, (redis) => redis.ping())
+    await withControlConnection(socketPath, ANSWER_TIMEOUT_MS, (redis) => redis.ping())
     return 'ready'
   } catch (error) {
     if (!(error instanceof Error)) throw error
@@ -247,23 +250,23 @@ async function socketPathFor(dataDir: string): Promise<string> {
   const name = `carillon-${uid}-${hash}`
   const temporary = Buffer.byteLength(join(tmpdir(), name, 'data', 'redis.sock')) <= LONGEST_SOCKET_PATH
   const folder = join(temporary ? tmpdir() : '/tmp', name)
-  await mkdir(folder, { mode: 0o700 }).catch(unlessThere)
+  await mkdir(folder, { mode: 0o700 }).catch(ignoreExisting)
   const entry = await lstat(folder)
   // Anybody may write to the temporary folder; one who made ours before us would be handed our messages.
   if (!entry.isDirectory() || entry.uid !== uid || (entry.mode & 0o077) !== 0) {
     throw new Error(`${folder} is not a private folder of this user: remove it, or use a shorter data path`)
   }
-  await symlink(dataDir, join(folder, 'data')).catch(unlessThere)
+  await symlink(dataDir, join(folder, 'data')).catch(ignoreExisting)
   return join(folder, 'data', 'redis.sock')
 }
 
-function unlessThere(error: unknown): void {
+function ignoreExisting(error: unknown): void {
   if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
 }
 
 /** A server stopped by a signal holds the data directory and will not answer until it is continued. */
-async function wake({ pidPath }: Place): Promise<void> {
-  const pid = await heldBy(pidPath)
+async function resume({ pidPath }: InstancePaths): Promise<void> {
+  const pid = await lockOwner(pidPath)
   if (pid === undefined) return
   try {
     process.kill(pid, 'SIGCONT')
@@ -272,16 +275,16 @@ async function wake({ pidPath }: Place): Promise<void> {
   }
 }
 
-async function silence({ pidPath, dataDir }: Place, silentMs: number): Promise<string> {
-  const pid = await heldBy(pidPath)
-  return (
-    `redis-server${pid === undefined ? '' : ` (pid ${pid})`} on ${dataDir} has not answered for ` +
-    `${Math.round(silentMs / 1000)} s; end it with kill -9, which loses no message, and restart`
-  )
+async function unresponsiveError(
+  { pidPath, dataDir }: InstancePaths,
+  unresponsiveMs: number,
+): Promise<string> {
+  const pid = await lockOwner(pidPath)
+  return `redis-server${pid === undefined ? '' : ` (pid ${pid})`} on ${dataDir} has not answered for ${Math.round(unresponsiveMs / 1000)} s; end it with kill -9, which loses no message, and start again`
 }
 
 /** The server that keeps redis.pid locked. A pid that nobody vouches for may be anyone's by now. */
-async function heldBy(pidPath: string): Promise<number | undefined> {
+async function lockOwner(pidPath: string): Promise<number | undefined> {
   const guard = openLocked(pidPath)
   if (guard !== undefined) {
     closeSync(guard)

@@ -46,15 +46,16 @@ class CommandScan {
       return 0
     }
     const kind = bytes[0]
-    if (end === 0 || bytes[end - 1] !== CR) return this.#breakOff()
+    if (end === 0 || bytes[end - 1] !== CR) return this.#cancellation()
     if (this.#argumentsLeft === 0 && kind === HASH) {
       if (this.#transactionAt === undefined) this.wholeBytes = this.#at + end + 1
       return end + 1
     }
     const number = numberIn(bytes, 1, end - 1)
-    if (number === undefined || kind !== (this.#argumentsLeft === 0 ? STAR : DOLLAR)) return this.#breakOff()
+    if (number === undefined || kind !== (this.#argumentsLeft === 0 ? STAR : DOLLAR))
+      return this.#cancellation()
     if (kind === STAR) {
-      if (number === 0) return this.#breakOff()
+      if (number === 0) return this.#cancellation()
       this.#commandAt = this.#at
       this.#argumentsLeft = number
       this.#isName = true
@@ -69,10 +70,10 @@ class CommandScan {
       this.#skip -= used
       return used
     }
-    if (this.#isName && this.#skip > LONGEST_LINE_BYTES) return this.#breakOff()
+    if (this.#isName && this.#skip > LONGEST_LINE_BYTES) return this.#cancellation()
     if (bytes.length < this.#skip) return 0
     const used = this.#skip
-    if (bytes[used - 2] !== CR || bytes[used - 1] !== LF) return this.#breakOff()
+    if (bytes[used - 2] !== CR || bytes[used - 1] !== LF) return this.#cancellation()
     const name = this.#isName ? bytes.toString('latin1', 0, used - 2).toUpperCase() : ''
     if (name === 'MULTI') this.#transactionAt = this.#commandAt
     if (name === 'EXEC') this.#transactionAt = undefined
@@ -86,7 +87,7 @@ class CommandScan {
     return used
   }
 
-  #breakOff(): 0 {
+  #cancellation(): 0 {
     this.isBroken = true
     return 0
   }

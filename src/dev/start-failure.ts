@@ -18,11 +18,11 @@ export async function checkRoom(dataDir: string): Promise<void> {
 
 function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
-  if (code === 'ENOSPC') return 'the disk is full; free some space and restart'
-  if (code === 'EDQUOT') return 'the disk quota is exceeded; free some space and restart'
-  if (code === 'EROFS') return 'the disk is mounted read-only; mount it read-write'
+  if (code === 'ENOSPC') return 'the disk is full; make room and start again'
+  if (code === 'EDQUOT') return "this user's share of the disk is used up; make room and start again"
+  if (code === 'EROFS') return 'the disk is mounted read-only; mount it to be written'
   if (code === 'EACCES' || code === 'EPERM')
-    return `permission denied (${message}); make the user that runs Carillon its owner`
+    return `this user may not (${message}); give it to the user that runs Carillon`
   return message
 }
 
@@ -30,15 +30,14 @@ function reasonOf(error: unknown): string {
 const DAMAGES: readonly [words: RegExp, advice: string][] = [
   [
     /Can't handle RDB format version/,
-    'its base file was written by a newer Redis: put that version or a newer one on PATH',
+    'its base was written by a newer Redis: have that one on PATH, or a later one',
   ],
   [
     /Error reading the RDB|Wrong signature|RDB CRC error|reading (?:the RDB|.*\.base\.)/i,
-    'its base file (appendonlydir/*.base.rdb) is damaged: restore a backup of the folder, or move it away ' +
-      'to start empty',
+    'its base (appendonlydir/*.base.rdb) is damaged: put back a copy of the folder, or move it away to begin with nothing',
   ],
-  [/No space left on device/, 'the disk is full: free some space and restart'],
-  [/Permission denied/, 'make the user that runs Carillon the owner of its files'],
+  [/No space left on device/, 'the disk is full: make room and start again'],
+  [/Permission denied/, 'give it to the user that runs Carillon'],
 ]
 
 /**
@@ -55,12 +54,9 @@ export async function whyEnded(
   const said = (await readFile(logPath)).subarray(logFrom).toString()
   const advice = DAMAGES.find(([pattern]) => pattern.test(said))?.[1]
   const { bavail, bsize } = await statfs(dataDir)
-  const full = bavail * bsize < PROBE_BYTES ? 'the disk is full: free some space and restart' : undefined
+  const full = bavail * bsize < PROBE_BYTES ? 'the disk is full: make room and start again' : undefined
   const what = full ?? advice
-  return (
-    'redis-server exited during startup ' +
-    `(${ended})${what === undefined ? '' : `; in ${dataDir}, ${what}`}: ${lastWords(said)} (${logPath})`
-  )
+  return `redis-server ended at its start (${ended})${what === undefined ? '' : `, for in ${dataDir} ${what}`}: ${lastLogLines(said)} (${logPath})`
 }
 
 /** What redis-server says at every start, and no reason for its end. */
@@ -69,7 +65,7 @@ const OF_THE_MACHINE = /overcommit|Transparent Huge Pages|TCP backlog/i
 const TOOL_ADVICE = /: make a backup of your AOF file.*/
 
 /** The last warnings of redis-server, or its last lines where it had none, without its time stamps. */
-function lastWords(said: string): string {
+function lastLogLines(said: string): string {
   const lines = said.split('\n').filter((line) => line.trim() !== '')
   const warnings = lines.filter((line) => / # /.test(line) && !OF_THE_MACHINE.test(line))
   const words = (warnings.length > 0 ? warnings : lines).slice(-2)

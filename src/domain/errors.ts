@@ -7,8 +7,8 @@
  *                       type; the message says which, and nothing was stored
  * - DUE_TIME_PASSED     the message had to be due in the future and no longer was, by Redis's clock
  * - NOT_AFTER_TOO_SOON  a message's not-after would lie before its due time
- * - ON_LATE_WITHOUT_NOT_AFTER  on-late without not-after
- * - ID_CONFLICT         the id is in use with different content
+ * - ON_LATE_WITHOUT_NOT_AFTER   on-late without not-after
+ * - ID_CONFLICT         the id is known, with other content
  * - MESSAGE_NOT_FOUND   no message has this id
  * - MESSAGE_CLAIMED     it is being delivered
  * - MESSAGE_FINISHED    it was delivered or dropped
@@ -33,7 +33,7 @@ export class SchedulerError extends Error {
   override readonly name = 'SchedulerError'
   readonly code: ErrorCode
   /** STORE_UNAVAILABLE only: whether Redis may have done what was asked all the same */
-  readonly perhapsDone: boolean
+  readonly outcomeUnknown: boolean
   /** STORE_UNAVAILABLE only: the id that a new message has if it was stored, by which its client can ask */
   readonly id: string | undefined
   /** STORE_UNAVAILABLE only: whether it was the time that was up, and no answer that came */
@@ -42,19 +42,19 @@ export class SchedulerError extends Error {
   constructor(code: ErrorCode, message: string, options: SchedulerErrorOptions = {}) {
     super(message, options)
     this.code = code
-    this.perhapsDone = options.perhapsDone ?? false
+    this.outcomeUnknown = options.outcomeUnknown ?? false
     this.id = options.id
     this.timedOut = options.timedOut ?? false
   }
 }
 
 export interface SchedulerErrorOptions extends ErrorOptions {
-  readonly perhapsDone?: boolean
+  readonly outcomeUnknown?: boolean
   readonly id?: string | undefined
   readonly timedOut?: boolean
 }
 
 /** Whether Redis could not be asked just now, or refused, and said so before the time was up. */
-export const failedAtOnce = (error: unknown): boolean =>
+export const failedImmediately = (error: unknown): boolean =>
   error instanceof SchedulerError &&
   ((error.code === 'STORE_UNAVAILABLE' && !error.timedOut) || error.code === 'STORE_REFUSED')

@@ -7,7 +7,7 @@ import { fromStoredUrl, toStoredUrl } from './webhook-origin.ts'
 export const WEBHOOK_METHODS = ['POST', 'PUT', 'PATCH', 'DELETE', 'GET'] as const
 
 /** An HTTP endpoint; what is absent is as by default. */
-export interface WebhookTarget {
+export interface WebhookDestination {
   readonly type: 'webhook'
   readonly url: string
   /** POST unless given */
@@ -21,7 +21,7 @@ export const DEFAULT_WEBHOOK_TIMEOUT_MS = 15_000
 /** Where a message goes. */
 export type Destination =
   | { readonly type: 'console' }
-  | WebhookTarget
+  | WebhookDestination
   | { readonly type: 'stream'; readonly name: string; readonly maxLen?: number }
   | { readonly type: 'pull'; readonly queue: string }
 
@@ -189,19 +189,19 @@ const NO_OPTIONS: StoredOptions = {}
 /**
  * Decodes a whole record.
  *
- * @param omitted whether it may have been stored without its payload, which is "" then
+ * @param presence whether it may have been stored without its payload, which is "" then
  * @throws UnreadableError when it is not one
  */
-export function decodeRecord(record: string, omitted: 'never' | 'perhaps' = 'never'): StoredMessage {
+export function decodeRecord(record: string, presence: 'required' | 'optional' = 'required'): StoredMessage {
   const lineBreak = record.indexOf('\n')
   const brace = record.indexOf('{')
   const hasOptions = brace !== -1 && brace < lineBreak
   const dueAt = Number(record.slice(0, hasOptions ? brace : lineBreak))
-  if (lineBreak < 1 || !isTime(dueAt)) throw notA('message record', record)
+  if (lineBreak < 1 || !isTime(dueAt)) throw unreadableError('message record', record)
   const stored = hasOptions ? decodeOptions(record.slice(brace, lineBreak)) : NO_OPTIONS
   const payload = record.slice(lineBreak + 1)
-  if (stored === undefined || !(payload === '' ? omitted === 'perhaps' : isJson(payload))) {
-    throw notA('message record', record)
+  if (stored === undefined || !(payload === '' ? presence === 'optional' : isJson(payload))) {
+    throw unreadableError('message record', record)
   }
   return {
     dueAt,
@@ -219,14 +219,14 @@ export function decodeRecord(record: string, omitted: 'never' | 'perhaps' = 'nev
 
 type DecodedDestination = { readonly destination: Destination; readonly hostOrigin?: string }
 
-const notA = (what: string, text: string) =>
+const unreadableError = (what: string, text: string) =>
   new UnreadableError(`not a ${what}: ${JSON.stringify(text.slice(0, 80))}`)
 
 /** The last that a Date can hold; scripts add to times without a look at the calendar. */
 const LAST_DATE_MS = 8_640_000_000_000_000
 const isTime = (ms: number): boolean => Number.isInteger(ms) && ms >= 0 && ms <= LAST_DATE_MS
 
-const DESTINATIONS_REMEMBERED = 1_000
+const CACHED_DESTINATIONS = 1_000
 const destinations = new Map<string, DecodedDestination>()
 
 /**
@@ -238,7 +238,7 @@ function decodeDestination(text: string, spelling: string | undefined): DecodedD
   const key = spelling === undefined ? text : `${spelling} ${text}`
   let decoded = destinations.get(key)
   if (decoded === undefined) {
-    if (destinations.size === DESTINATIONS_REMEMBERED) destinations.clear()
+    if (destinations.size === CACHED_DESTINATIONS) destinations.clear()
     decoded = readDestination(text, spelling)
     destinations.set(key, decoded)
   }
@@ -247,7 +247,7 @@ function decodeDestination(text: string, spelling: string | undefined): DecodedD
 
 function readDestination(text: string, spelling: string | undefined): DecodedDestination {
   const destination = parse(text)
-  if (!isDestination(destination)) throw notA('destination', text)
+  if (!isDestination(destination)) throw unreadableError('destination', text)
   if (destination.type !== 'webhook') return { destination }
   const { url, origin } = fromStoredUrl({
     url: destination.url,
@@ -313,7 +313,7 @@ function decodeOptions(text: string): StoredOptions | undefined {
 export interface HistoryEntry {
   readonly finishedAt: number
   readonly lateMs: number
-  readonly attempts: string
+  readonly attemptCounts: string
   readonly record: string
   /** see decodeFailures */
   readonly failures: string
@@ -322,14 +322,14 @@ export interface HistoryEntry {
 /** Decodes a history entry, see lua/lib/history.lua. @throws UnreadableError when it is not one */
 export function decodeHistoryEntry(entry: string): HistoryEntry {
   const match = /^\w+ (\d+) (\d{1,15}) (\d+ \d+)\n/.exec(entry)
-  if (match === null || !isTime(Number(match[1]))) throw notA('history entry', entry)
-  const [line, finishedAt, lateMs, attempts = ''] = match
+  if (match === null || !isTime(Number(match[1]))) throw unreadableError('history entry', entry)
+  const [line, finishedAt, lateMs, attemptCounts = ''] = match
   // Neither a record's head nor its payload has a line break within it.
   const [head = '', payload = '', ...failures] = entry.slice(line.length).split('\n')
   return {
     finishedAt: Number(finishedAt),
     lateMs: Number(lateMs),
-    attempts,
+    attemptCounts,
     record: `${head}\n${payload}`,
     failures: failures.join('\n'),
   }
@@ -351,16 +351,16 @@ const isReport = (value: unknown): value is AttemptReport =>
   isTextOrAbsent(value.error) &&
   isTextOrAbsent(value.body)
 
-const ATTEMPTS = /^(\d{1,15}) (\d{1,15})$/
+const ATTEMPT_COUNTS = /^(\d{1,15}) (\d{1,15})$/
 
 /** Reads "<failures> <recoveries>"; "" for neither, as scripts take whatever else is there. */
-export function parseAttempts(attempts: string): { failures: number; recoveries: number } {
-  if (attempts === '') return NO_ATTEMPTS
-  const [, failures = 0, recoveries = 0] = ATTEMPTS.exec(attempts) ?? []
+export function parseAttemptCounts(text: string): { failures: number; recoveries: number } {
+  if (text === '') return NO_ATTEMPT_COUNTS
+  const [, failures = 0, recoveries = 0] = ATTEMPT_COUNTS.exec(text) ?? []
   return { failures: Number(failures), recoveries: Number(recoveries) }
 }
 
-const NO_ATTEMPTS = { failures: 0, recoveries: 0 }
+const NO_ATTEMPT_COUNTS = { failures: 0, recoveries: 0 }
 
 /** The policy of a message that says nothing of it, unless settings say otherwise. */
 export const DEFAULT_RETRY: Required<RetryPolicy> = {

@@ -6,7 +6,7 @@ const spelledOrigin = (url: string): string => SPELLED.exec(url)?.[0] ?? ''
 /** The scripts bring ASCII to lower case, and nothing else. */
 const asScriptsRead = (origin: string): string => origin.replace(/[A-Z]+/g, (part) => part.toLowerCase())
 
-const ORIGINS_REMEMBERED = 1_000
+const CACHED_ORIGINS = 1_000
 const origins = new Map<string, string>()
 
 /**
@@ -19,7 +19,7 @@ export function originOf(url: string): string {
   const spelled = spelledOrigin(url)
   let origin = origins.get(spelled)
   if (origin === undefined) {
-    if (origins.size === ORIGINS_REMEMBERED) origins.clear()
+    if (origins.size === CACHED_ORIGINS) origins.clear()
     origin = readOrigin(spelled)
     origins.set(spelled, origin)
   }

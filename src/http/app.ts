@@ -8,10 +8,10 @@ import Fastify, {
 import { addJsonParser } from './body/json-parser.ts'
 import { parseFields } from './body/request-json.ts'
 import { CLIENT_TIMES, type ClientTimes } from './connections/client-timeouts.ts'
-import { boundConnections, type ConnectionBounds } from './connections/connection-limit.ts'
+import { type ConnectionLimits, limitConnections } from './connections/connection-limit.ts'
 import { answerExpectations, answerMalformed } from './connections/malformed-requests.ts'
 import { SecuredResponse } from './connections/security-headers.ts'
-import { toFailure } from './errors/error-reply.ts'
+import { toErrorReply } from './errors/error-reply.ts'
 import { type MetricsRoutesOptions, metricsRoutes } from './monitoring/metrics.ts'
 import { type ReadyCheck, readyRoutes } from './monitoring/ready.ts'
 import { echoAtTimeRoutes } from './original/echo-at-time.ts'
@@ -19,10 +19,10 @@ import { type HealthCheck, healthRoutes } from './original/health.ts'
 import { homeRoutes } from './original/home.ts'
 import type { ApiKey } from './plugins/api-keys.ts'
 import { auth } from './plugins/auth.ts'
-import { errorMapper, sendFailure } from './plugins/errors.ts'
+import { errors, sendError } from './plugins/errors.ts'
 import type { Authority } from './plugins/hosts.ts'
 import { limits } from './plugins/limits.ts'
-import { docs } from './plugins/openapi.ts'
+import { openapi } from './plugins/openapi.ts'
 import { origins } from './plugins/origins.ts'
 import { publicUrl } from './plugins/public-url.ts'
 import { wellFormed } from './plugins/well-formed.ts'
@@ -49,7 +49,7 @@ export interface AppDeps {
   /** requests a key, or else an address, may make in a minute; 0 and absent mean any number */
   readonly perMinute?: number
   /** how many connections there may be at a time, as it is now; those beyond are refused */
-  readonly maxConnections?: ConnectionBounds['maxConnections']
+  readonly maxConnections?: ConnectionLimits['maxConnections']
   readonly clientTimes?: ClientTimes
   readonly logger: FastifyBaseLogger
 }
@@ -85,7 +85,7 @@ export async function buildApp({
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => {
       // Fastify types these by the schema of a route, and here there is none yet.
-      sendFailure(request as FastifyRequest, reply as FastifyReply, toFailure(error))
+      sendError(request as FastifyRequest, reply as FastifyReply, toErrorReply(error))
     },
     clientErrorHandler: (error, socket) => answerMalformed(error, socket, connections.answerOn(socket)),
     // A request without a Host header is answered like any other.
@@ -97,21 +97,21 @@ export async function buildApp({
     },
   })
   answerExpectations(app.server)
-  const connections = boundConnections(app, { maxConnections, clientTimes })
+  const connections = limitConnections(app, { maxConnections, clientTimes })
   app.setValidatorCompiler(validatorCompiler)
   addJsonParser(app, bodyLimit, (text, { method }) =>
     // Clients send the content type with every request, also with one that has no body.
     text === '' && method === 'DELETE' ? undefined : parseFields(text),
   )
   app.removeContentTypeParser('text/plain') // or a wrong type would be told off for its content
-  await app.register(errorMapper) // first, so that every later scope inherits it
+  await app.register(errors) // first, so that every later scope inherits it
   await app.register(publicUrl, { isTrusted: isTrustedProxy ?? (() => false) })
   const checkHosts = keys.length === 0 && !allowOpen
   await app.register(origins, { checkHosts, allowedHosts, corsOrigins }) // before anything is told, even of keys
   await app.register(auth, { keys }) // before all that reads a body, and before the limits, which go by key
   await app.register(wellFormed)
   await app.register(limits, { perMinute })
-  await app.register(docs) // before all routes that it is to describe
+  await app.register(openapi) // before all routes that it is to describe
   await app.register(homeRoutes)
   await app.register(healthRoutes, { checkHealth })
   await app.register(readyRoutes, { checkReady })

@@ -28,7 +28,7 @@ export function makeSecret(lane: string): string {
 }
 
 /** Whether a lease that holds is of that lane. */
-export const isOfLane = ({ secret }: LeaseToken, lane: string): boolean =>
+export const isForLane = ({ secret }: LeaseToken, lane: string): boolean =>
   Buffer.from(secret, 'base64url').readUInt32BE(SECRET_BYTES - LANE_BYTES) === fnv1a(lane)
 
 export const encodeLeaseToken = ({ shard, leasedAt, lateMs, claim, secret }: LeaseToken): string =>

@@ -1,15 +1,15 @@
 import type { Logger } from 'pino'
-import { failedAtOnce } from '../domain/errors.ts'
+import { failedImmediately } from '../domain/errors.ts'
 import { decodeRecord } from '../domain/message.ts'
-import { type NoteDeps, noteClaim, noteTrimmed } from '../observability/claim-metrics.ts'
-import { withinTime } from '../runtime/time-limit.ts'
-import type { ShardBook } from '../shards/shard-map.ts'
+import { type ClaimMetricsDeps, recordClaimMetrics, recordTrimmed } from '../observability/claim-metrics.ts'
+import { withTimeout } from '../runtime/time-limit.ts'
+import type { ShardMap } from '../shards/shard-map.ts'
 import { laneOfQueue } from '../store/keys.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { Claim } from '../store/scripts/claim.ts'
 import type { Scripts } from '../store/scripts/scripts.ts'
 import type { Held, Release } from '../store/scripts/settle.ts'
-import { decodeLeaseToken, encodeLeaseToken, isOfLane, type LeaseToken, makeSecret } from './lease-token.ts'
+import { decodeLeaseToken, encodeLeaseToken, isForLane, type LeaseToken, makeSecret } from './lease-token.ts'
 import { createWaitingLines, type WaitingLines } from './waiting-lines.ts'
 
 /** A message that a worker has claimed over HTTP. All times are epoch ms. */
@@ -72,10 +72,10 @@ export interface Leases {
   extend(refs: readonly LeaseRef[], lockMs: number, onlyOf?: string): Promise<string[]>
 }
 
-export interface LeasesDeps extends NoteDeps {
+export interface LeasesDeps extends ClaimMetricsDeps {
   readonly scripts: Pick<Scripts, 'claim' | 'acknowledge' | 'release' | 'extend'>
   readonly clock: RedisClock
-  readonly shardBook: Pick<ShardBook, 'all' | 'onGrow'>
+  readonly shardMap: Pick<ShardMap, 'all' | 'onGrow'>
   readonly logger: Logger
 }
 
@@ -89,19 +89,19 @@ interface Leased {
 type Proven = Held & { readonly proof: LeaseToken }
 
 /** How a claim is asked for nothing but when the next message is due. */
-const LOOK = { limit: 0, streamLimit: 0, slots: 0, hostSlots: 0, reserve: 0 }
-const LOOK_LOCK_MS = 1_000
+const PEEK = { limit: 0, streamLimit: 0, slots: 0, hostSlots: 0, reserve: 0 }
+const PEEK_LOCK_MS = 1_000
 
 export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unknown>, 'wake' | 'wakeAll'> {
-  const { scripts, clock, shardBook, logger, metrics } = deps
-  let nextShard = Math.floor(Math.random() * shardBook.all)
+  const { scripts, clock, shardMap, logger, metrics } = deps
+  let nextShard = Math.floor(Math.random() * shardMap.all)
 
   /** Claims in one shard. */
   async function claimIn(shard: number, lane: string, { limit, lockMs }: { limit: number; lockMs: number }) {
     const secret = makeSecret(lane)
-    const room = { ...LOOK, slots: limit, lanes: new Map([[lane, limit]]) }
+    const room = { ...PEEK, slots: limit, lanes: new Map([[lane, limit]]) }
     const call = scripts.claim(shard, { token: secret, lockMs, room })
-    const reply = await withinTime(call).catch((error: unknown) => {
+    const reply = await withTimeout(call).catch((error: unknown) => {
       // What Redis leases too late for anybody to hear of it would be held until its lock ends.
       call
         .then(({ claims }) =>
@@ -114,7 +114,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
       throw error
     })
     clock.observe(reply.now)
-    noteClaim(deps, shard, reply)
+    recordClaimMetrics(deps, shard, reply)
     const claimed: Leased[] = []
     for (const claim of reply.claims) {
       const lease = toLease(claim, { shard, leasedAt: reply.now, secret })
@@ -135,7 +135,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
     await scripts.release(shard, releases).catch(() => undefined)
   }
 
-  function putBack(claimed: readonly Leased[]): void {
+  function restorePayload(claimed: readonly Leased[]): void {
     for (const shard of new Set(claimed.map((each) => each.shard))) {
       const ofShard = claimed.filter((each) => each.shard === shard)
       void giveBack(
@@ -146,15 +146,15 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
   }
 
   const lines = createWaitingLines<Leased>({
-    shardBook,
+    shardMap,
     claimIn,
-    putBack,
-    async look(shard, lanes) {
-      const room = { ...LOOK, lanes: new Map(lanes.map((lane) => [lane, 0])) }
-      const reply = await withinTime(
-        scripts.claim(shard, { token: makeSecret(''), lockMs: LOOK_LOCK_MS, room }),
+    restorePayload,
+    async peek(shard, lanes) {
+      const room = { ...PEEK, lanes: new Map(lanes.map((lane) => [lane, 0])) }
+      const reply = await withTimeout(
+        scripts.claim(shard, { token: makeSecret(''), lockMs: PEEK_LOCK_MS, room }),
       )
-      noteClaim(deps, shard, reply)
+      recordClaimMetrics(deps, shard, reply)
       return reply
     },
   })
@@ -163,22 +163,22 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
   async function claimNow(lane: string, order: { limit: number; lockMs: number }, signal: AbortSignal) {
     const found: Leased[] = []
     const first = nextShard
-    const shards = shardBook.all
+    const shards = shardMap.all
     nextShard = (nextShard + 1) % shards
-    let failure: unknown
+    let lastError: unknown
     for (let i = 0; i < shards && found.length < order.limit && !signal.aborted; i += 1) {
       const limit = order.limit - found.length
       try {
         found.push(...(await claimIn((first + i) % shards, lane, { ...order, limit })).claimed)
       } catch (error) {
-        failure = error
+        lastError = error
         // Of a cluster's shards others may work, but whoever asks waits for one that says nothing only once.
-        if (!failedAtOnce(error)) break
+        if (!failedImmediately(error)) break
       }
     }
-    if (found.length === 0 && failure !== undefined) throw failure
+    if (found.length === 0 && lastError !== undefined) throw lastError
     if (!signal.aborted) return found
-    putBack(found)
+    restorePayload(found)
     return []
   }
 
@@ -192,8 +192,8 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
     const calls: { readonly shard: number; readonly held: Map<string, Proven> }[] = []
     const callOf = refs.map((ref) => {
       const proof = decodeLeaseToken(ref.token)
-      if (proof === undefined || proof.shard >= shardBook.all) return undefined
-      if (onlyOf !== undefined && !isOfLane(proof, laneOfQueue(onlyOf))) return undefined
+      if (proof === undefined || proof.shard >= shardMap.all) return undefined
+      if (onlyOf !== undefined && !isForLane(proof, laneOfQueue(onlyOf))) return undefined
       let call = calls.find(({ shard, held }) => shard === proof.shard && !held.has(ref.id))
       if (call === undefined) {
         call = { shard: proof.shard, held: new Map() }
@@ -203,7 +203,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
       return call
     })
     const lost = await Promise.all(
-      calls.map(async ({ shard, held }) => new Set(await withinTime(act(shard, [...held.values()])))),
+      calls.map(async ({ shard, held }) => new Set(await withTimeout(act(shard, [...held.values()])))),
     )
     const isLost = (ref: LeaseRef, i: number) => {
       const call = callOf[i]
@@ -240,7 +240,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
         const delivered = held.map(({ id, token, proof: { lateMs } }) => ({ id, token, lateMs }))
         const lost = await scripts.acknowledge(shard, delivered)
         metrics.delivered('pull', held.length - lost.length)
-        noteLost(lost.length)
+        recordLost(lost.length)
         return lost
       }),
 
@@ -254,24 +254,24 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
             : { id, token, why: 'postponed', delayMs, ...why }
         })
         const { words, trimmed } = await scripts.release(shard, releases)
-        noteTrimmed(deps, shard, trimmed)
+        recordTrimmed(deps, shard, trimmed)
         for (const word of words) {
           if (word !== 'lost') metrics.failed('pull', word === 'dead' ? 'dead' : 'retried')
         }
         const lost = held.filter((_, i) => words[i] === 'lost').map(({ id }) => id)
-        noteLost(lost.length)
+        recordLost(lost.length)
         return lost
       }),
 
     extend: (refs, lockMs, onlyOf) =>
       forEachShard(refs, onlyOf, async (shard, held) => {
         const lost = await scripts.extend(shard, { held, lockMs })
-        noteLost(lost.length)
+        recordLost(lost.length)
         return lost
       }),
   }
 
-  function noteLost(count: number): void {
+  function recordLost(count: number): void {
     if (count > 0) metrics.locksLost(count)
   }
 }

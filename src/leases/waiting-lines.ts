@@ -1,16 +1,16 @@
-import { failedAtOnce } from '../domain/errors.ts'
+import { failedImmediately } from '../domain/errors.ts'
 import { LONGEST_TIMER_MS } from '../runtime/sleep.ts'
-import type { ShardBook } from '../shards/shard-map.ts'
+import type { ShardMap } from '../shards/shard-map.ts'
 
 /** One claim in one shard on behalf of a worker. */
 type ClaimIn<T> = (
   shard: number,
   lane: string,
   order: { limit: number; lockMs: number },
-) => Promise<{ claimed: readonly T[] } & Seen>
+) => Promise<{ claimed: readonly T[] } & ShardPeek>
 
 /** What a claim tells of its shard. */
-interface Seen {
+interface ShardPeek {
   /** ms until the next message of the lanes asked about is due; null for none */
   readonly nextDueInMs: number | null
   /** ms until the first lock ends, whoever holds it and whatever for; null for none */
@@ -18,12 +18,12 @@ interface Seen {
 }
 
 export interface WaitingLinesDeps<T> {
-  readonly shardBook: Pick<ShardBook, 'all' | 'onGrow'>
+  readonly shardMap: Pick<ShardMap, 'all' | 'onGrow'>
   readonly claimIn: ClaimIn<T>
   /** Takes back what was claimed for a worker who has gone meanwhile. */
-  readonly putBack: (claimed: readonly T[]) => void
+  readonly restorePayload: (claimed: readonly T[]) => void
   /** Asks once in one shard for the next message of any of these lanes. */
-  readonly look: (shard: number, lanes: readonly string[]) => Promise<Seen>
+  readonly peek: (shard: number, lanes: readonly string[]) => Promise<ShardPeek>
 }
 
 /**
@@ -72,15 +72,15 @@ interface Line<T> {
 }
 
 export function createWaitingLines<T>({
-  shardBook,
+  shardMap,
   claimIn,
-  putBack,
-  look,
+  restorePayload,
+  peek,
 }: WaitingLinesDeps<T>): WaitingLines<T> {
   const lines = new Map<string, Line<T>>()
-  let looking: NodeJS.Timeout | undefined
-  let nextLook = 0
-  let looks = 0
+  let peekTimer: NodeJS.Timeout | undefined
+  let nextPeek = 0
+  let peeks = 0
   /** for each shard when its first lock ends, as last heard of, monotonic ms */
   const lockEndsAt = new Map<number, number>()
   let joined = 0
@@ -105,12 +105,12 @@ export function createWaitingLines<T>({
         if (nextDueInMs !== null) soon(line, shard, nextDueInMs)
         if (claimed.length === 0) continue
         if (line.waiters.has(waiter)) waiter.resolve(claimed)
-        else putBack(claimed)
+        else restorePayload(claimed)
       } catch (error) {
         soon(line, shard, LOOK_MS)
-        if (failedAtOnce(error)) line.refusing.add(shard)
+        if (failedImmediately(error)) line.refusing.add(shard)
         // One lost master of a cluster turns nobody away from what the other shards may bring.
-        if (failedAtOnce(error) && line.refusing.size < shardBook.all) continue
+        if (failedImmediately(error) && line.refusing.size < shardMap.all) continue
         waiter.reject(error)
       }
       line.waiters.delete(waiter)
@@ -134,8 +134,8 @@ export function createWaitingLines<T>({
     clearTimeout(line.timer)
     if (lines.get(line.lane) === line) lines.delete(line.lane)
     if (lines.size > 0) return
-    clearInterval(looking)
-    looking = undefined
+    clearInterval(peekTimer)
+    peekTimer = undefined
   }
 
   function noteLocks(shard: number, expiryInMs: number | null): void {
@@ -148,18 +148,18 @@ export function createWaitingLines<T>({
    * look goes where one has ended as far as is known, the longest ago first.
    */
   function shardToLookInto(): number {
-    looks += 1
+    peeks += 1
     const ended = [...lockEndsAt].filter(([, at]) => at <= performance.now()).sort(([, a], [, b]) => a - b)
     const [first] = ended
-    if (first !== undefined && looks % 2 === 0) return first[0]
-    const shard = nextLook
-    nextLook = (nextLook + 1) % shardBook.all
+    if (first !== undefined && peeks % 2 === 0) return first[0]
+    const shard = nextPeek
+    nextPeek = (nextPeek + 1) % shardMap.all
     return shard
   }
 
-  async function lookOnce(): Promise<void> {
+  async function checkNext(): Promise<void> {
     const shard = shardToLookInto()
-    const seen = await look(shard, [...lines.keys()]).catch(() => null)
+    const seen = await peek(shard, [...lines.keys()]).catch(() => null)
     if (seen === null) return
     noteLocks(shard, seen.expiryInMs)
     const inMs = seen.nextDueInMs
@@ -178,19 +178,19 @@ export function createWaitingLines<T>({
     let line = lines.get(lane)
     if (line === undefined) {
       // Due at once in every shard, each time in another one first.
-      const shards = shardBook.all
+      const shards = shardMap.all
       const dueAt = Array.from({ length: shards }, (_, shard) => ((shard + joined) % shards) - shards)
       joined += 1
       line = { lane, waiters: new Set(), dueAt, refusing: new Set(), claimingIn: null }
       lines.set(lane, line)
-      looking ??= setInterval(() => void lookOnce(), LOOK_MS)
+      peekTimer ??= setInterval(() => void checkNext(), LOOK_MS)
     }
     return line
   }
 
-  shardBook.onGrow(() => {
+  shardMap.onGrow(() => {
     for (const line of lines.values()) {
-      while (line.dueAt.length < shardBook.all) line.dueAt.push(0)
+      while (line.dueAt.length < shardMap.all) line.dueAt.push(0)
       if (line.claimingIn === null) arm(line)
     }
   })

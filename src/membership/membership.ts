@@ -1,12 +1,12 @@
 import type { RedisClock } from '../store/redis-clock.ts'
 import { type ClusterScripts, SERVER_GONE_AFTER_MS } from '../store/scripts/cluster.ts'
 
-const BEAT_MS = SERVER_GONE_AFTER_MS / 3
+const HEARTBEAT_MS = SERVER_GONE_AFTER_MS / 3
 /**
  * So many servers may look at the others at every beat. Where there are more each looks less often, so that what Redis
  * does for all their looks together grows with their number and not with its square.
  */
-const LOOK_AT_EVERY_BEAT = 50
+const READS_PER_HEARTBEAT = 50
 
 export interface ServerInfo {
   readonly id: string
@@ -21,7 +21,7 @@ export interface ServerInfo {
 }
 
 /** The servers that are alive: each says so again and again, and says when it leaves. */
-export interface Roster {
+export interface Membership {
   start(): void
   /** Leaves at once. Safe before start and twice; never throws. */
   stop(): Promise<void>
@@ -29,7 +29,7 @@ export interface Roster {
   servers(): Promise<ServerInfo[]>
 }
 
-export interface RosterDeps {
+export interface MembershipDeps {
   readonly scripts: Pick<ClusterScripts, 'heartbeat'>
   readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version'>
   /** how it does, asked at every beat */
@@ -37,36 +37,36 @@ export interface RosterDeps {
   /** told of Redis's at every beat, so that it does not drift while nothing else is going on */
   readonly clock: RedisClock
   /** told now and then who is alive, this server included */
-  readonly onLook: (servers: readonly ServerInfo[]) => void
+  readonly onMembers: (servers: readonly ServerInfo[]) => void
 }
 
-export function createRoster({ scripts, self, state, clock, onLook }: RosterDeps): Roster {
+export function createMembership({ scripts, self, state, clock, onMembers }: MembershipDeps): Membership {
   let timer: NodeJS.Timeout | undefined
   let startedAt = 0
   let known = 1
-  let beatsSinceLook = Number.POSITIVE_INFINITY
+  let heartbeatsSinceRead = Number.POSITIVE_INFINITY
   const { id, ...description } = self
 
-  async function beat(): Promise<void> {
-    beatsSinceLook += 1
-    const look = beatsSinceLook * LOOK_AT_EVERY_BEAT >= known
+  async function heartbeat(): Promise<void> {
+    heartbeatsSinceRead += 1
+    const readsMembers = heartbeatsSinceRead * READS_PER_HEARTBEAT >= known
     const text = JSON.stringify({ ...description, startedAt, ...state() })
-    const { now, alive } = await scripts.heartbeat({ id, description: text }, look)
+    const { now, alive } = await scripts.heartbeat({ id, description: text }, readsMembers)
     clock.observe(now)
-    if (!look || timer === undefined) return
-    beatsSinceLook = 0
+    if (!readsMembers || timer === undefined) return
+    heartbeatsSinceRead = 0
     known = alive.size
-    onLook(toServers(alive))
+    onMembers(toServers(alive))
   }
   // A beat that fails is made good by the next; that Redis is away others have logged.
-  const beatSafely = () => void beat().catch(() => undefined)
+  const heartbeatSafely = () => void heartbeat().catch(() => undefined)
 
   return {
     start() {
       if (timer !== undefined) return
       startedAt = clock.now()
-      timer = setInterval(beatSafely, BEAT_MS)
-      beatSafely()
+      timer = setInterval(heartbeatSafely, HEARTBEAT_MS)
+      heartbeatSafely()
     },
     async stop() {
       if (timer === undefined) return

@@ -4,7 +4,7 @@ import { fnv1a } from '../domain/fnv1a.ts'
  * What all others together, be they many or few, look into a shard that is not theirs: about once in so long, and half as
  * often where there are many shards.
  */
-const LOOK_FOR_OTHERS_MS = 150
+const STANDBY_CHECK_MS = 150
 const MANY_SHARDS = 16
 /** Messages that are found to have waited so long are too many for the one on duty, or it is no more. */
 const LATE_MS = 50
@@ -12,9 +12,9 @@ const LATE_MS = 50
 const FIRST_HELP_MS = 5_000
 const LONGEST_HELP_MS = 300_000
 /** Those who are called come one after the other, so far apart. */
-const COME_APART_MS = 0.2
+const HELP_STAGGER_MS = 0.2
 /** Fewer messages a claim would cost more than they help. */
-const FEWEST = 100
+const SMALLEST_SHARE = 100
 
 /**
  * Which server claims a shard's messages at the moment they are due. If all that deliver woke for each message, it would
@@ -27,75 +27,79 @@ const FEWEST = 100
  * one comes or goes only its own shards change hands. While they do not agree, a shard has two on duty, or none and is
  * looked into late.
  */
-export interface Duty {
+export interface ShardOwnership {
   /**
    * Takes over who is alive and delivers, by id; one whose own console takes nothing is not among them, though it may be
    * this server. Until then it is on duty everywhere.
    */
   record(workers: readonly string[]): void
   /** @returns for how long to leave what is due in a shard to others, ms: 0 on duty and while helping, else random */
-  asideMs(shard: number): number
+  standbyDelayMs(shard: number): number
   /**
    * Where many claim, each takes fewer at a time: Redis does one call after the other, and what else is asked of it waits
    * behind a call of each.
    *
    * @param most messages a claim of this server alone would take @returns how many to claim
    */
-  share(most: number): number
+  batchShare(most: number): number
   /** Takes note of by how many ms the latest message that was just claimed in a shard was late. */
-  found(shard: number, lateMs: number): void
+  observeLateness(shard: number, lateMs: number): void
   /** Helps in a shard in which more is due than one claim takes. @returns how soon to come, ms; null when it is there */
-  called(shard: number): number | null
+  requestHelp(shard: number): number | null
 }
 
 /** @param shards how many there are */
-export function createDuty(self: string, shards: () => number, random: () => number = Math.random): Duty {
+export function createShardOwnership(
+  self: string,
+  shards: () => number,
+  random: () => number = Math.random,
+): ShardOwnership {
   let others: readonly string[] = []
-  let isOneOfThem = true
-  const mine = new Map<number, boolean>()
+  let isMember = true
+  const owned = new Map<number, boolean>()
   const helping = new Map<number, { until: number; ms: number }>()
 
-  function isMine(shard: number): boolean {
-    let answer = mine.get(shard)
+  function isOwner(shard: number): boolean {
+    let answer = owned.get(shard)
     if (answer === undefined) {
       const own = weightOf(self, shard)
-      answer = others.length === 0 || (isOneOfThem && others.every((other) => weightOf(other, shard) < own))
-      mine.set(shard, answer)
+      answer = others.length === 0 || (isMember && others.every((other) => weightOf(other, shard) < own))
+      owned.set(shard, answer)
     }
     return answer
   }
 
-  const helps = (shard: number) => (helping.get(shard)?.until ?? 0) > performance.now()
-  const isThere = (shard: number) => isMine(shard) || helps(shard)
+  const isHelping = (shard: number) => (helping.get(shard)?.until ?? 0) > performance.now()
+  const isClaiming = (shard: number) => isOwner(shard) || isHelping(shard)
 
   function help(shard: number): void {
     const before = helping.get(shard)?.ms ?? FIRST_HELP_MS / 2
-    const ms = helps(shard) ? before : Math.min(before * 2, LONGEST_HELP_MS)
+    const ms = isHelping(shard) ? before : Math.min(before * 2, LONGEST_HELP_MS)
     helping.set(shard, { until: performance.now() + ms, ms })
   }
 
   return {
     record(workers) {
       const same = others.length === workers.length - 1 && others.every((id) => workers.includes(id))
-      if (same && isOneOfThem) return
+      if (same && isMember) return
       others = workers.filter((id) => id !== self)
-      isOneOfThem = others.length < workers.length
-      mine.clear()
+      isMember = others.length < workers.length
+      owned.clear()
       helping.clear()
     },
-    asideMs(shard) {
-      if (isThere(shard)) return 0
-      const apartMs = shards() < MANY_SHARDS ? LOOK_FOR_OTHERS_MS : 2 * LOOK_FOR_OTHERS_MS
+    standbyDelayMs(shard) {
+      if (isClaiming(shard)) return 0
+      const apartMs = shards() < MANY_SHARDS ? STANDBY_CHECK_MS : 2 * STANDBY_CHECK_MS
       return 2 * apartMs * others.length * random()
     },
-    share: (most) => Math.min(most, Math.max(FEWEST, Math.ceil(most / (others.length + 1)))),
-    found(shard, lateMs) {
-      if (lateMs > LATE_MS && !isMine(shard)) help(shard)
+    batchShare: (most) => Math.min(most, Math.max(SMALLEST_SHARE, Math.ceil(most / (others.length + 1)))),
+    observeLateness(shard, lateMs) {
+      if (lateMs > LATE_MS && !isOwner(shard)) help(shard)
     },
-    called(shard) {
-      if (isThere(shard)) return null
+    requestHelp(shard) {
+      if (isClaiming(shard)) return null
       help(shard)
-      return COME_APART_MS * others.length * random()
+      return HELP_STAGGER_MS * others.length * random()
     },
   }
 }

@@ -29,12 +29,12 @@ export interface Bulk {
 export interface BulkDeps {
   readonly scripts: Pick<ChangeScripts, 'cancel' | 'shift'>
   readonly selector: Selector
-  readonly onHead: (shard: number, inMs: number) => void
+  readonly onNextDue: (shard: number, inMs: number) => void
 }
 
 const LIVE: ReadonlySet<State> = new Set(['scheduled', 'claimed'])
 
-export function createBulk({ scripts, selector, onHead }: BulkDeps): Bulk {
+export function createBulk({ scripts, selector, onNextDue }: BulkDeps): Bulk {
   async function forEach(selection: Selection, direction: Direction, act: Act): Promise<void> {
     if ('tag' in selection) {
       const { tag } = selection
@@ -62,10 +62,10 @@ export function createBulk({ scripts, selector, onHead }: BulkDeps): Bulk {
       let total = 0
       // Later ones first when moving to later, so that what was moved lies behind and is not met again.
       await forEach(selection, byMs > 0 ? 'down' : 'up', async (shard, ids) => {
-        const { lookedAt, shifted, headInMs } = await scripts.shift(shard, { ids, byMs, latest: LAST_MS })
-        if (headInMs !== null) onHead(shard, headInMs)
+        const { processed, shifted, nextDueInMs } = await scripts.shift(shard, { ids, byMs, latest: LAST_MS })
+        if (nextDueInMs !== null) onNextDue(shard, nextDueInMs)
         total += shifted
-        return lookedAt
+        return processed
       })
       return total
     },

@@ -28,19 +28,19 @@ export interface DeadLetters {
 export interface DeadLettersDeps {
   readonly scripts: Pick<ChangeScripts, 'cancel' | 'redrive'>
   readonly selector: Selector
-  readonly onHead: (shard: number, inMs: number) => void
+  readonly onNextDue: (shard: number, inMs: number) => void
 }
 
 const DEAD: ReadonlySet<State> = new Set(['dead'])
 
 /** @see lua/schedule/redrive.lua and lua/schedule/cancel.lua */
-export function createDeadLetters({ scripts, selector, onHead }: DeadLettersDeps): DeadLetters {
+export function createDeadLetters({ scripts, selector, onNextDue }: DeadLettersDeps): DeadLetters {
   /** Shard by shard, so that what `perSecond` spreads comes in one row. @returns the ids that are in no shard */
   async function forEach(selection: DeadSelection, act: Act): Promise<string[]> {
     if ('ids' in selection) {
-      const { sorted, nowhere } = await selector.byShard(selection.ids, DEAD)
+      const { sorted, notFound } = await selector.byShard(selection.ids, DEAD)
       for (const [shard, ids] of sorted) await selector.actOnAll(shard, ids, act)
-      return nowhere
+      return notFound
     }
     for (const shard of selector.everyShard) {
       if ('tag' in selection) await selector.walkDeadWithTag(shard, selection.tag, act)
@@ -56,16 +56,16 @@ export function createDeadLetters({ scripts, selector, onHead }: DeadLettersDeps
       let redriven = 0
       let unreadable = 0
       let from: number | null = null
-      const nowhere = await forEach(selection, async (shard, ids) => {
+      const notFound = await forEach(selection, async (shard, ids) => {
         const reply = await scripts.redrive(shard, { ids, from, everyMs, before: redriven })
         from = reply.from
-        redriven += reply.lookedAt - reply.unknown.length - reply.unreadable
+        redriven += reply.processed - reply.unknown.length - reply.unreadable
         unreadable += reply.unreadable
         unknown.push(...reply.unknown)
-        if (reply.headInMs !== null) onHead(shard, reply.headInMs)
-        return reply.lookedAt
+        if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs)
+        return reply.processed
       })
-      return { redriven, unreadable, unknown: 'ids' in selection ? [...unknown, ...nowhere] : [] }
+      return { redriven, unreadable, unknown: 'ids' in selection ? [...unknown, ...notFound] : [] }
     },
 
     async remove(selection) {

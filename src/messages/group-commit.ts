@@ -2,19 +2,19 @@ import { SchedulerError } from '../domain/errors.ts'
 import type { Due } from '../domain/message.ts'
 import { createIdMaker } from '../domain/message-id.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import type { Place } from '../shards/shard-map.ts'
-import { createShardTurns } from '../shards/shard-rotation.ts'
+import type { Placement } from '../shards/shard-map.ts'
+import { createShardRotation } from '../shards/shard-rotation.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { ScheduleEntry, ScheduleScripts, ScheduleWord } from '../store/scripts/schedule.ts'
 import { inCalls } from './call-budget.ts'
 import { createScheduleCalls } from './schedule-calls.ts'
 
 /** Of the calls of one turn to one shard so many are on their way together: Redis never waits, others hardly do. */
-const CALLS_ON_THEIR_WAY = 2
+const CALLS_IN_FLIGHT = 2
 
 export interface Draft {
   /** the client's id and where it goes; without it, one is made */
-  readonly own?: { readonly id: string } & Pick<Place, 'shard' | 'closesAt'>
+  readonly own?: { readonly id: string } & Pick<Placement, 'shard' | 'validUntil'>
   readonly due: Due
   /** whether it has to be due in the future */
   readonly future: boolean
@@ -53,7 +53,7 @@ export interface GroupCommit {
    *
    * @returns once Redis has confirmed it
    * @throws SchedulerError DUE_TIME_PASSED, NOT_AFTER_TOO_SOON, ID_CONFLICT, STORE_FULL: not stored;
-   *   STORE_UNAVAILABLE: not stored, or `perhapsDone` and, if it was, under `id`
+   *   STORE_UNAVAILABLE: not stored, or `outcomeUnknown` and, if it was, under `id`
    */
   add(draft: Draft): Promise<Committed>
 }
@@ -69,22 +69,22 @@ export interface GroupCommitDeps {
   /** @returns what no call of any server had before */
   readonly nextToken: () => string
   /** told when a message of ours became the next one of its shard */
-  readonly onHead: (shard: number, inMs: number) => void
+  readonly onNextDue: (shard: number, inMs: number) => void
 }
 
 export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
   const { clock, shards, probe } = deps
   const ids = createIdMaker()
-  let turn: Pending[] = []
-  const turns = createShardTurns(shards, probe)
-  const calls = createScheduleCalls({ ...deps, turns })
+  let collected: Pending[] = []
+  const rotation = createShardRotation(shards, probe)
+  const calls = createScheduleCalls({ ...deps, rotation })
 
   /** Messages whose id is made here go to one shard together; those of clients to the shard of their id. */
   function flush(): void {
-    const all = turn
-    turn = []
+    const all = collected
+    collected = []
     // Taken also by a turn of nothing but clients' ids, which costs nothing.
-    const shared = turns.next()
+    const shared = rotation.next()
     const byShard = new Map<number, Pending[]>()
     for (const pending of all) {
       const shard = pending.draft.own?.shard ?? shared
@@ -98,15 +98,16 @@ export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
   /** One call at least; of several, the next is sent when one is answered. */
   function commitInCalls(shard: number, all: Pending[]): void {
     const batches = inCalls(all, ({ draft }) => draft)
-    let failure: unknown
-    const goOn = async () => {
+    let lastError: unknown
+    const sendNext = async () => {
       for (const batch of batches) {
-        if (!turns.isWell(shard) && turns.hasOther(shard) && batch.some(isFree)) leave(shard, batch)
-        else if (failure === undefined) failure = await commit(shard, batch)
-        else reject(batch, notSent(failure))
+        if (!rotation.isHealthy(shard) && rotation.hasOther(shard) && batch.some(hasServerMadeId))
+          moveToOtherShard(shard, batch)
+        else if (lastError === undefined) lastError = await commit(shard, batch)
+        else reject(batch, notSent(lastError))
       }
     }
-    for (let i = 0; i < CALLS_ON_THEIR_WAY; i += 1) void goOn()
+    for (let i = 0; i < CALLS_IN_FLIGHT; i += 1) void sendNext()
   }
 
   /**
@@ -120,14 +121,14 @@ export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
   ): Promise<unknown> {
     const madeAt = clock.now()
     const entries = batch.map(({ draft: { own, due, future, body } }): ScheduleEntry => {
-      if (own !== undefined) return { id: own.id, closesAt: own.closesAt, due, rule: 'client', body }
+      if (own !== undefined) return { id: own.id, validUntil: own.validUntil, due, rule: 'client', body }
       return { id: ids.next(shard, madeAt), due, rule: future ? 'future' : 'any', body }
     })
-    const canLeave = () => turns.hasOther(shard) && batch.some(isFree)
+    const canMove = () => rotation.hasOther(shard) && batch.some(hasServerMadeId)
     try {
-      const answer = await calls.make(shard, entries, since, canLeave)
+      const answer = await calls.make(shard, entries, since, canMove)
       if (answer === 'leave') {
-        leave(shard, batch, since)
+        moveToOtherShard(shard, batch, since)
         return undefined
       }
       const { words, ranAt } = answer
@@ -140,21 +141,21 @@ export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
       }
       return undefined
     } catch (error) {
-      const isAway = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
+      const isUnavailable = error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE'
       for (const [i, pending] of batch.entries()) {
-        const isNamed = isAway && error.perhapsDone && isFree(pending)
-        pending.reject(isNamed ? namedUnknown(error, entries[i]?.id) : (error as Error))
+        const isUnknown = isUnavailable && error.outcomeUnknown && hasServerMadeId(pending)
+        pending.reject(isUnknown ? unknownWithId(error, entries[i]?.id) : (error as Error))
       }
-      return isAway ? error : undefined
+      return isUnavailable ? error : undefined
     }
   }
 
   /** The shard does not work: who may goes to another, the others wait for it. */
-  function leave(shard: number, batch: readonly Pending[], since?: number): void {
-    const bound = batch.filter((pending) => !isFree(pending))
-    if (bound.length > 0) void commit(shard, bound, since)
-    const free = batch.filter(isFree)
-    if (free.length > 0) void commit(turns.next(), free, since)
+  function moveToOtherShard(shard: number, batch: readonly Pending[], since?: number): void {
+    const withClientId = batch.filter((pending) => !hasServerMadeId(pending))
+    if (withClientId.length > 0) void commit(shard, withClientId, since)
+    const withServerMadeId = batch.filter(hasServerMadeId)
+    if (withServerMadeId.length > 0) void commit(rotation.next(), withServerMadeId, since)
   }
 
   function settle({ draft, resolve, reject }: Pending, stored: Committed, word: ScheduleWord): void {
@@ -176,10 +177,10 @@ export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
         reject(new SchedulerError('DUE_TIME_PASSED', 'the due time has passed'))
         break
       case 'conflict':
-        reject(new SchedulerError('ID_CONFLICT', 'the id is in use with different content'))
+        reject(new SchedulerError('ID_CONFLICT', 'the id is known, with other content'))
         break
       case 'expired':
-        reject(new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter is before the due time'))
+        reject(new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter lies before the due time'))
         break
       default:
         word satisfies never
@@ -188,22 +189,22 @@ export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
 
   function add(draft: Draft): Promise<Committed> {
     return new Promise((resolve, reject) => {
-      if (turn.length === 0) setImmediate(flush)
-      turn.push({ draft, resolve, reject })
+      if (collected.length === 0) setImmediate(flush)
+      collected.push({ draft, resolve, reject })
     })
   }
   return { add }
 }
 
-const isFree = ({ draft: { own } }: Pending) => own === undefined
+const hasServerMadeId = ({ draft: { own } }: Pending) => own === undefined
 
 /** What a message without an id of the client's is told when nobody knows whether it is stored. */
-const namedUnknown = (cause: SchedulerError, id: string | undefined) =>
-  new SchedulerError('STORE_UNAVAILABLE', cause.message, { cause, perhapsDone: true, id })
+const unknownWithId = (cause: SchedulerError, id: string | undefined) =>
+  new SchedulerError('STORE_UNAVAILABLE', cause.message, { cause, outcomeUnknown: true, id })
 
 /** What those are told that waited behind a call which Redis did not answer. */
 const notSent = (cause: unknown) =>
-  new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer the previous call', { cause })
+  new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer the call before', { cause })
 
 function reject(batch: readonly Pending[], error: Error): void {
   for (const pending of batch) pending.reject(error)

@@ -5,7 +5,7 @@ import {
   decodeHistoryEntry,
   decodeRecord,
   type OnLate,
-  parseAttempts,
+  parseAttemptCounts,
   type RetryPolicy,
   type StoredMessage,
   UnreadableError,
@@ -72,20 +72,20 @@ export function toMessage(found: FoundMessage): KnownMessage {
 /** Undefined for a record that cannot be read. */
 function toReadable(found: FoundMessage, score: number): Message | undefined {
   try {
-    return toWhole(found, score)
+    return toMessageOrThrow(found, score)
   } catch (error) {
     if (error instanceof UnreadableError) return undefined
     throw error
   }
 }
 
-function toWhole(found: FoundMessage, score: number): Message {
+function toMessageOrThrow(found: FoundMessage, score: number): Message {
   const { id, state } = found
   if (state === 'delivered' || state === 'dropped') {
-    const { finishedAt, lateMs, attempts, record, failures } = decodeHistoryEntry(found.record)
-    const stored = decodeRecord(record, 'perhaps')
+    const { finishedAt, lateMs, attemptCounts, record, failures } = decodeHistoryEntry(found.record)
+    const stored = decodeRecord(record, 'optional')
     return {
-      ...view(id, state, stored, attempts),
+      ...view(id, state, stored, attemptCounts),
       ...decodeFailures(failures),
       payload: stored.payload === '' ? null : stored.payload,
       finishedAt,
@@ -93,16 +93,16 @@ function toWhole(found: FoundMessage, score: number): Message {
     }
   }
   const stored = decodeRecord(found.record)
-  const message = { ...view(id, state, stored, found.attempts), ...decodeFailures(found.failures) }
+  const message = { ...view(id, state, stored, found.attemptCounts), ...decodeFailures(found.failures) }
   if (state === 'scheduled' && score !== stored.dueAt) return { ...message, nextAttemptAt: score }
   return state === 'dead' ? { ...message, finishedAt: score } : message
 }
 
-function view(id: string, status: State, stored: StoredMessage, attempts: string): Message {
+function view(id: string, status: State, stored: StoredMessage, attemptCounts: string): Message {
   const { createdAt, fingerprint: _, hostOrigin: __, destination, tags, ...rest } = stored
   return {
     ...rest,
-    ...parseAttempts(attempts),
+    ...parseAttemptCounts(attemptCounts),
     id,
     status,
     destination: destination ?? { type: 'console' },

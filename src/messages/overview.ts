@@ -1,5 +1,5 @@
 import type { Totals } from '../observability/metrics.ts'
-import { answersOf, withinTime } from '../runtime/time-limit.ts'
+import { fulfilledValues, withTimeout } from '../runtime/time-limit.ts'
 import type { QueryScripts } from '../store/scripts/query.ts'
 
 /** A shard that says nothing must not keep those who ask waiting for what the others say. */
@@ -57,9 +57,9 @@ export async function oldestLateMs(
   fullLanes: readonly string[],
 ): Promise<number> {
   const calls = Array.from({ length: shards }, (_, shard) =>
-    withinTime(scripts.count(shard, fullLanes), EACH_SHARD_WITHIN_MS),
+    withTimeout(scripts.count(shard, fullLanes), EACH_SHARD_WITHIN_MS),
   )
-  return Math.max(...(await answersOf(calls)).map(({ lateMs }) => lateMs))
+  return Math.max(...(await fulfilledValues(calls)).map(({ lateMs }) => lateMs))
 }
 
 /** The streams there are, with the keys that a consumer reads: one for each shard. */

@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { SchedulerError } from '../domain/errors.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import { ANSWER_WITHIN_MS, withinTime } from '../runtime/time-limit.ts'
-import { type ShardTurns, SLOW_MS } from '../shards/shard-rotation.ts'
+import { ANSWER_TIMEOUT_MS, withTimeout } from '../runtime/time-limit.ts'
+import { PROBE_TIMEOUT_MS, type ShardRotation } from '../shards/shard-rotation.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { ScheduleCall, ScheduleEntry, ScheduleScripts, ScheduleWord } from '../store/scripts/schedule.ts'
 
 const FIRST_RETRY_MS = 25
 /** By Redis's clock, no copy of a call is run later than this after the first was sent: for so long Redis remembers it. */
-const CALL_LIFE_MS = 5_000
+const CALL_LIFETIME_MS = 5_000
 
 interface Answered {
   /** one per entry, in order */
@@ -24,37 +24,37 @@ export interface ScheduleCalls {
    * alike. Gives up once 1.2 s have gone by since `since` in which the shard has answered nothing, and after 5 s.
    *
    * @param since when those who wait for it began to, by `performance.now()`
-   * @param canLeave whether somebody would rather go to another shard than send it again
-   * @returns 'leave' when it certainly did not run, and `canLeave` says so
-   * @throws SchedulerError STORE_FULL: not stored; STORE_UNAVAILABLE: not stored, or `perhapsDone`
+   * @param canMove whether somebody would rather go to another shard than send it again
+   * @returns 'leave' when it certainly did not run, and `canMove` says so
+   * @throws SchedulerError STORE_FULL: not stored; STORE_UNAVAILABLE: not stored, or `outcomeUnknown`
    */
   make(
     shard: number,
     entries: readonly ScheduleEntry[],
     since: number,
-    canLeave: () => boolean,
+    canMove: () => boolean,
   ): Promise<Answered | 'leave'>
 }
 
 export interface ScheduleCallsDeps {
   readonly scripts: Pick<ScheduleScripts, 'schedule'>
   readonly clock: RedisClock
-  readonly turns: Pick<ShardTurns, 'failed' | 'works'>
+  readonly rotation: Pick<ShardRotation, 'markFailed' | 'markHealthy'>
   readonly metrics: Pick<Metrics, 'scheduled'>
   /** @returns what no call of any server had before */
   readonly nextToken: () => string
   /** told when a message of ours became the next one of its shard */
-  readonly onHead: (shard: number, inMs: number) => void
+  readonly onNextDue: (shard: number, inMs: number) => void
 }
 
 export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
-  const { scripts, clock, turns, metrics, nextToken, onHead } = deps
+  const { scripts, clock, rotation, metrics, nextToken, onNextDue } = deps
   /** by shard, when it last answered a call */
   const answeredAt = new Map<number, number>()
 
   const newCall = (): ScheduleCall => ({
     token: nextToken(),
-    runBy: clock.now() + CALL_LIFE_MS,
+    runBy: clock.now() + CALL_LIFETIME_MS,
     firstSentAt: null,
   })
 
@@ -65,12 +65,12 @@ export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
     leftMs: () => number,
   ) {
     const sentAt = performance.now()
-    const slow = setTimeout(() => turns.failed(shard), SLOW_MS)
+    const slow = setTimeout(() => rotation.markFailed(shard), PROBE_TIMEOUT_MS)
     try {
-      const reply = await withinTime(scripts.schedule(shard, entries, call), leftMs)
+      const reply = await withTimeout(scripts.schedule(shard, entries, call), leftMs)
       answeredAt.set(shard, performance.now())
       clock.observe(reply.now)
-      turns.works(shard)
+      rotation.markHealthy(shard)
       if (reply.ranAt !== null) {
         const stored = reply.words.filter((word) => word === 'scheduled').length
         metrics.scheduled(stored, performance.now() - sentAt)
@@ -82,34 +82,34 @@ export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
   }
 
   return {
-    async make(shard, entries, since, canLeave) {
-      const endsAt = performance.now() + CALL_LIFE_MS
+    async make(shard, entries, since, canMove) {
+      const endsAt = performance.now() + CALL_LIFETIME_MS
       const leftMs = () =>
-        Math.min(Math.max(since, answeredAt.get(shard) ?? 0) + ANSWER_WITHIN_MS, endsAt) - performance.now()
+        Math.min(Math.max(since, answeredAt.get(shard) ?? 0) + ANSWER_TIMEOUT_MS, endsAt) - performance.now()
       let call = newCall()
       let isUnanswered = false
       for (let wait = FIRST_RETRY_MS; ; wait *= 2) {
-        let failure: unknown
+        let lastError: unknown
         try {
-          const { words, headInMs, gone, ranAt } = await send(shard, entries, call, leftMs)
+          const { words, nextDueInMs, subMs, ranAt } = await send(shard, entries, call, leftMs)
           if (ranAt !== null) {
-            if (headInMs !== null) onHead(shard, Math.max(0, headInMs - gone))
+            if (nextDueInMs !== null) onNextDue(shard, Math.max(0, nextDueInMs - subMs))
             return { words, ranAt }
           }
           // Redis's clock is another one than was known here.
-          failure = new SchedulerError('STORE_UNAVAILABLE', 'the call reached Redis after its deadline')
+          lastError = new SchedulerError('STORE_UNAVAILABLE', 'the call came too late to be run')
         } catch (error) {
           if (!(error instanceof SchedulerError) || error.code !== 'STORE_UNAVAILABLE') {
             throw isUnanswered ? unknown(error) : error
           }
-          failure = error
-          isUnanswered ||= error.perhapsDone
-          turns.failed(shard)
-          if (!isUnanswered && leftMs() > wait && canLeave()) return 'leave'
+          lastError = error
+          isUnanswered ||= error.outcomeUnknown
+          rotation.markFailed(shard)
+          if (!isUnanswered && leftMs() > wait && canMove()) return 'leave'
         }
-        if (leftMs() <= wait) throw isUnanswered ? unknown(failure) : failure
+        if (leftMs() <= wait) throw isUnanswered ? unknown(lastError) : lastError
         // Where none of its copies has run or will, it is another call, as it may be run for longer.
-        call = isUnanswered ? { ...call, firstSentAt: call.runBy - CALL_LIFE_MS } : newCall()
+        call = isUnanswered ? { ...call, firstSentAt: call.runBy - CALL_LIFETIME_MS } : newCall()
         await delay(wait)
       }
     },
@@ -117,10 +117,6 @@ export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
 }
 
 const unknown = (cause: unknown) =>
-  new SchedulerError(
-    'STORE_UNAVAILABLE',
-    'Redis did not answer; it may or may not have stored the messages',
-    {
-      ...{ cause, perhapsDone: true },
-    },
-  )
+  new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer, and may have stored it', {
+    ...{ cause, outcomeUnknown: true },
+  })

@@ -10,8 +10,8 @@ import {
   type MessageOptions,
   UnreadableError,
 } from '../domain/message.ts'
-import { ANSWER_WITHIN_MS } from '../runtime/time-limit.ts'
-import type { ShardBook } from '../shards/shard-map.ts'
+import { ANSWER_TIMEOUT_MS } from '../runtime/time-limit.ts'
+import type { ShardMap } from '../shards/shard-map.ts'
 import type { FoundMessage } from '../store/scripts/query.ts'
 import type { Scripts } from '../store/scripts/scripts.ts'
 import type { GroupCommit } from './group-commit.ts'
@@ -87,8 +87,8 @@ export interface Scheduler {
 export interface SchedulerDeps {
   readonly groupCommit: GroupCommit
   readonly scripts: Pick<Scripts, 'find' | 'cancel' | 'reschedule' | 'forget'>
-  readonly shardBook: ShardBook
-  readonly onHead: (shard: number, inMs: number) => void
+  readonly shardMap: ShardMap
+  readonly onNextDue: (shard: number, inMs: number) => void
   /** how long finished client-made ids stay known */
   readonly dedupWindowMs: number
   /** Redis's clock as last heard of, epoch ms */
@@ -96,11 +96,11 @@ export interface SchedulerDeps {
 }
 
 export function createScheduler(deps: SchedulerDeps): Scheduler {
-  const { groupCommit, scripts, shardBook, onHead, dedupWindowMs, now } = deps
+  const { groupCommit, scripts, shardMap, onNextDue, dedupWindowMs, now } = deps
 
   /** Where it is, and in which shard; undefined when nowhere. */
   async function locate(id: string): Promise<{ shard: number; found: FoundMessage } | undefined> {
-    for (const shard of shardBook.shardsOf(id)) {
+    for (const shard of shardMap.shardsOf(id)) {
       const [found] = await scripts.find(shard, [id])
       if (found !== undefined) return { shard, found }
     }
@@ -116,8 +116,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       const [found] = await scripts.find(shard, [id])
       const seen = found === undefined ? undefined : fingerprintIn(found)
       if (seen === undefined) continue
-      if (seen !== fingerprint)
-        throw new SchedulerError('ID_CONFLICT', 'the id is in use with different content')
+      if (seen !== fingerprint) throw new SchedulerError('ID_CONFLICT', 'the id is known, with other content')
       return true
     }
     return false
@@ -130,7 +129,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     if (isFinished && score + dedupWindowMs <= now()) return undefined
     try {
       const fingerprint = isFinished
-        ? decodeRecord(decodeHistoryEntry(record).record, 'perhaps').fingerprint
+        ? decodeRecord(decodeHistoryEntry(record).record, 'optional').fingerprint
         : decodeRecord(record).fingerprint
       return fingerprint ?? undefined
     } catch (error) {
@@ -149,7 +148,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
 
   /** The shard to act in: where the message is, or the first, which will answer that it is nowhere. */
   async function shardFor(id: string): Promise<number> {
-    const shards = shardBook.shardsOf(id)
+    const shards = shardMap.shardsOf(id)
     if (shards.length > 1) return (await locate(id))?.shard ?? shards[0] ?? 0
     return shards[0] ?? 0
   }
@@ -159,21 +158,21 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     const { due, payload, options = {}, future = false } = message
     const fingerprint = fingerprintOf(due, payload, options)
     const body = encodeRecordBody(payload, options, fingerprint)
-    const giveUpAt = performance.now() + ANSWER_WITHIN_MS
+    const giveUpAt = performance.now() + ANSWER_TIMEOUT_MS
     for (let wait = FIRST_ASK_MS; ; wait *= 2) {
-      const place = shardBook.placeFor(id)
+      const place = shardMap.placementOf(id)
       if (place !== undefined) {
-        const { shard, others, closesAt } = place
+        const { shard, others, validUntil } = place
         if (await isKnownIn(others, id, fingerprint)) {
           return { id, dueAt: 0, createdAt: 0, duplicate: true }
         }
         const stored = await groupCommit.add({
-          ...{ own: { id, shard, closesAt }, due, future, body, indexes: indexesOf(options) },
+          ...{ own: { id, shard, validUntil }, due, future, body, indexes: indexesOf(options) },
         })
         if (!stored.moved) return stored
       }
       if (performance.now() + wait >= giveUpAt) {
-        throw new SchedulerError('STORE_UNAVAILABLE', 'the number of shards is not known at the moment')
+        throw new SchedulerError('STORE_UNAVAILABLE', 'how many shards there are is not known just now')
       }
       await delay(wait)
     }
@@ -203,12 +202,12 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       const reply = await scripts.reschedule(shard, { id, ifMatch, changes })
       switch (reply.word) {
         case 'rescheduled':
-          if (reply.headInMs !== null) onHead(shard, reply.headInMs)
+          if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs)
           return toMessage(reply.found) as Message | UnreadableMessage // never a forgotten one: it was found to be scheduled or dead
         case 'expired':
-          throw new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter would be before the due time')
-        case 'pointless':
-          throw new SchedulerError('ON_LATE_WITHOUT_NOT_AFTER', 'onLate requires notAfter')
+          throw new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter would lie before the due time')
+        case 'no-not-after':
+          throw new SchedulerError('ON_LATE_WITHOUT_NOT_AFTER', 'onLate says nothing without notAfter')
         default:
           throw refusal(reply.word)
       }

@@ -1,4 +1,4 @@
-import type { ShardBook } from '../shards/shard-map.ts'
+import type { ShardMap } from '../shards/shard-map.ts'
 import type { Position, QueryScripts, State } from '../store/scripts/query.ts'
 import { precedes } from './listing.ts'
 
@@ -28,12 +28,12 @@ export interface Selector {
   byShard(
     ids: readonly string[],
     states: ReadonlySet<State>,
-  ): Promise<{ sorted: Map<number, string[]>; nowhere: string[] }>
+  ): Promise<{ sorted: Map<number, string[]>; notFound: string[] }>
 }
 
 export function createSelector(
   scripts: Pick<QueryScripts, 'range' | 'list' | 'find'>,
-  shardBook: ShardBook,
+  shardMap: ShardMap,
 ): Selector {
   async function actOnAll(shard: number, ids: readonly string[], act: Act): Promise<void> {
     for (let rest = ids; rest.length > 0; ) rest = rest.slice(await act(shard, rest.slice(0, CALL_MESSAGES)))
@@ -41,7 +41,7 @@ export function createSelector(
 
   return {
     get everyShard() {
-      return Array.from({ length: shardBook.all }, (_, shard) => shard)
+      return Array.from({ length: shardMap.all }, (_, shard) => shard)
     },
     actOnAll,
 
@@ -88,8 +88,8 @@ export function createSelector(
 
     async byShard(ids, states) {
       const sorted = new Map<number, string[]>()
-      const nowhere: string[] = []
-      const put = (into: Map<number, string[]>, shard: number, id: string) => {
+      const notFound: string[] = []
+      const add = (into: Map<number, string[]>, shard: number, id: string) => {
         const others = into.get(shard)
         if (others === undefined) into.set(shard, [id])
         else others.push(id)
@@ -97,12 +97,12 @@ export function createSelector(
       const searched = new Map<number, string[]>()
       const live = new Map<string, Set<number>>()
       for (const id of new Set(ids)) {
-        const [first, ...older] = shardBook.shardsOf(id)
-        if (first === undefined) nowhere.push(id)
-        else if (older.length === 0) put(sorted, first, id)
+        const [first, ...older] = shardMap.shardsOf(id)
+        if (first === undefined) notFound.push(id)
+        else if (older.length === 0) add(sorted, first, id)
         else {
           live.set(id, new Set())
-          for (const shard of [first, ...older]) put(searched, shard, id)
+          for (const shard of [first, ...older]) add(searched, shard, id)
         }
       }
       for (const [shard, candidates] of searched) {
@@ -113,11 +113,11 @@ export function createSelector(
         }
       }
       for (const [id, shards] of live) {
-        const newest = shardBook.shardsOf(id).find((shard) => shards.has(shard))
-        if (newest === undefined) nowhere.push(id)
-        else put(sorted, newest, id)
+        const newest = shardMap.shardsOf(id).find((shard) => shards.has(shard))
+        if (newest === undefined) notFound.push(id)
+        else add(sorted, newest, id)
       }
-      return { sorted, nowhere }
+      return { sorted, notFound }
     },
   }
 }

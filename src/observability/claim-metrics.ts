@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Metrics } from './metrics.ts'
 
-export interface NoteDeps {
+export interface ClaimMetricsDeps {
   readonly logger: Logger
   readonly metrics: Metrics
 }
@@ -18,7 +18,11 @@ export interface ClaimEffects {
 }
 
 /** Reports what a claim call did besides claiming. */
-export function noteClaim({ logger, metrics }: NoteDeps, shard: number, reply: ClaimEffects): void {
+export function recordClaimMetrics(
+  { logger, metrics }: ClaimMetricsDeps,
+  shard: number,
+  reply: ClaimEffects,
+): void {
   const { claims, recovered, dropped, died, trimmed, moved } = reply
   if (claims.length > 0) metrics.claimed(claims.length)
   for (const lateMs of moved) metrics.deliveryStarted('stream', lateMs)
@@ -32,11 +36,11 @@ export function noteClaim({ logger, metrics }: NoteDeps, shard: number, reply: C
     metrics.died(died)
     logger.warn({ shard, count: died }, 'messages became dead letters before they could be delivered')
   }
-  noteTrimmed({ logger, metrics }, shard, trimmed)
+  recordTrimmed({ logger, metrics }, shard, trimmed)
 }
 
 /** Says that Redis was kept from filling with dead letters, at their cost. */
-export function noteTrimmed(
+export function recordTrimmed(
   { logger, metrics }: { logger: Logger; metrics: Pick<Metrics, 'deadTrimmed'> },
   shard: number,
   count: number,

@@ -7,7 +7,7 @@ import {
   type MetricValue,
   Registry,
 } from 'prom-client'
-import { withinTime } from '../runtime/time-limit.ts'
+import { withTimeout } from '../runtime/time-limit.ts'
 import type { DestinationType, Metrics, Totals } from './metrics.ts'
 import { processMetrics } from './process-metrics.ts'
 
@@ -65,7 +65,7 @@ export function createMetrics({ totals, withinMs = TOTALS_WITHIN_MS, gather }: P
     metrics,
     async expose() {
       const [counted, measured] = await Promise.all([
-        withinTime(totals(), withinMs).then(gaugesOf, () => new Registry()),
+        withTimeout(totals(), withinMs).then(gaugesOf, () => new Registry()),
         ofAll(),
       ])
       const all = Registry.merge([measured, counted])
@@ -99,7 +99,7 @@ function recordInto(registry: Registry): Metrics {
   }
   const lateness = new Histogram({
     name: 'carillon_lateness_seconds',
-    help: 'Time from due to the start of the delivery',
+    help: 'How late deliveries started after they were due',
     labelNames: ['destination'],
     buckets: LATENESS_BUCKETS,
     registers,
@@ -109,29 +109,35 @@ function recordInto(registry: Registry): Metrics {
     return lateness.labels({ destination })
   })
   const delivered = counterByDestination('carillon_delivered_total', 'Messages delivered')
-  const failed = counterByDestination('carillon_failed_total', 'Failed deliveries')
-  const retried = counterByDestination('carillon_retried_total', 'Failed deliveries that are retried')
+  const failed = counterByDestination('carillon_failed_total', 'Deliveries that failed')
+  const retried = counterByDestination(
+    'carillon_retried_total',
+    'Failed deliveries whose message is due again',
+  )
   const dead = counter('carillon_dead_total', 'Messages that became dead letters')
   const deadTrimmed = counter(
     'carillon_dead_trimmed_total',
-    'Dead letters deleted because of DEAD_MAX or DEAD_TTL_MS',
+    'Dead letters deleted, as they were beyond DEAD_MAX or DEAD_TTL_MS',
   )
-  const dataLost = counter('carillon_redis_data_lost_total', 'Times that Redis had lost its data')
-  const recovered = counter('carillon_recovered_total', 'Expired claims that were recovered')
-  const locksLost = counter(
-    'carillon_locks_lost_total',
-    'Claims whose lock was lost before they were settled',
+  const dataLost = counter(
+    'carillon_redis_data_lost_total',
+    'How often Redis was found without the data that it had held before',
   )
+  const recovered = counter(
+    'carillon_recovered_total',
+    'Messages taken back from servers and workers that did not finish them',
+  )
+  const locksLost = counter('carillon_locks_lost_total', 'Claims whose lock was gone before they were done')
   const claimBatch = new Histogram({
     name: 'carillon_claim_batch_size',
-    help: 'Messages per non-empty claim',
+    help: 'Messages per claim that found any',
     buckets: BATCH_BUCKETS,
     registers,
   })
   const scheduled = counter('carillon_scheduled_total', 'Messages stored')
   const schedule = new Histogram({
     name: 'carillon_schedule_seconds',
-    help: 'Duration of the calls that store new messages',
+    help: 'How long calls took that store new messages',
     buckets: SCHEDULE_BUCKETS,
     registers,
   })
@@ -163,14 +169,14 @@ function gaugesOf(totals: Totals): Registry {
   const registers = [registry]
   const messages = new Gauge({
     name: 'carillon_messages',
-    help: 'Messages by state',
+    help: 'Messages in each state',
     labelNames: ['state'],
     registers,
   })
   for (const state of ['scheduled', 'claimed', 'dead'] as const) messages.set({ state }, totals[state])
   const overdue = new Gauge({
     name: 'carillon_oldest_overdue_seconds',
-    help: 'Lateness of the longest overdue message that is not claimed; 0 if there is none',
+    help: 'How late the oldest message is that is due and not claimed, by whoever is to claim it; 0 when there is none',
     registers,
   })
   overdue.set(totals.oldestOverdueMs / 1_000)

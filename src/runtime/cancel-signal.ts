@@ -1,5 +1,5 @@
 /** What a delivery hears of being broken off by; an AbortSignal is one too. */
-export interface BreakOffSignal {
+export interface CancelSignal {
   readonly aborted: boolean
   addEventListener(type: 'abort', listener: () => void): void
   removeEventListener(type: 'abort', listener: () => void): void
@@ -9,7 +9,7 @@ export interface BreakOffSignal {
  * What an AbortController is for, with one listener at a time. Every delivery needs one, and AbortControllers, which the
  * garbage collector has to watch, cost as much as sending the request.
  */
-export class BreakOff implements BreakOffSignal {
+export class Cancellation implements CancelSignal {
   aborted = false
   #listener: (() => void) | undefined
 

@@ -1,7 +1,7 @@
 import { SchedulerError } from '../domain/errors.ts'
 
 /** A client hears no later than this what became of its request, or that nobody knows. */
-export const ANSWER_WITHIN_MS = 1_200
+export const ANSWER_TIMEOUT_MS = 1_200
 
 /**
  * Waits for Redis, but not for ever: a connection that has gone silent takes longer to be noticed.
@@ -11,32 +11,32 @@ export const ANSWER_WITHIN_MS = 1_200
  * @param time ms from now on, or a function of the ms that are left, which may grow while the call goes on
  * @throws SchedulerError STORE_UNAVAILABLE when `call` has not settled in time; perhaps it has been done
  */
-export function withinTime<T>(
+export function withTimeout<T>(
   call: Promise<T>,
-  time: number | (() => number) = ANSWER_WITHIN_MS,
+  time: number | (() => number) = ANSWER_TIMEOUT_MS,
 ): Promise<T> {
   const endsAt = typeof time === 'number' ? performance.now() + time : 0
   const left = typeof time === 'number' ? () => endsAt - performance.now() : time
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout
     let settled = false
-    const look = () => {
+    const check = () => {
       const ms = left()
-      if (ms > 0) timer = setTimeout(look, Math.ceil(ms))
+      if (ms > 0) timer = setTimeout(check, Math.ceil(ms))
       // Timers come before what has arrived is read: that goes first.
-      else setImmediate(giveUp)
+      else setImmediate(timeOut)
     }
-    const giveUp = () => {
+    const timeOut = () => {
       if (settled) return
-      if (left() > 0) return look()
+      if (left() > 0) return check()
       reject(
         new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer in time', {
-          perhapsDone: true,
+          outcomeUnknown: true,
           timedOut: true,
         }),
       )
     }
-    look()
+    check()
     call.then(resolve, reject).finally(() => {
       settled = true
       clearTimeout(timer)
@@ -49,7 +49,7 @@ export function withinTime<T>(
  *
  * @throws the first reason when none did
  */
-export async function answersOf<T>(calls: readonly Promise<T>[]): Promise<T[]> {
+export async function fulfilledValues<T>(calls: readonly Promise<T>[]): Promise<T[]> {
   const settled = await Promise.allSettled(calls)
   const answers = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
   const failed = settled.find((each) => each.status === 'rejected')

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
-import type { Destination as BatchDestination } from '../destinations/delivery.ts'
+import type { BatchSender as BatchDestination } from '../destinations/delivery.ts'
 import { parseAllowList } from '../destinations/webhook/addresses.ts'
 import { parseWebhookSecrets } from '../destinations/webhook/secrets.ts'
 import { createWebhookSender } from '../destinations/webhook/sender.ts'
-import { webhookTargetProblems } from '../destinations/webhook/target.ts'
+import { webhookDestinationProblems } from '../destinations/webhook/target.ts'
 import type { Destination } from '../domain/message.ts'
 import { buildApp } from '../http/app.ts'
 import type { HealthCheck } from '../http/original/health.ts'
@@ -13,8 +13,8 @@ import { parseApiKeys } from '../http/plugins/api-keys.ts'
 import { parseAllowedHosts, parseCorsOrigins } from '../http/plugins/hosts.ts'
 import { parseTrustedProxies } from '../http/plugins/trusted-proxies.ts'
 import { createLeases } from '../leases/leases.ts'
-import { createRoster } from '../membership/membership.ts'
-import { createDuty } from '../membership/ownership.ts'
+import { createMembership } from '../membership/membership.ts'
+import { createShardOwnership } from '../membership/ownership.ts'
 import { createBulk } from '../messages/bulk.ts'
 import { createDeadLetters } from '../messages/dead-letters.ts'
 import { createGroupCommit } from '../messages/group-commit.ts'
@@ -23,13 +23,13 @@ import { forecast, oldestLateMs, streams, totals } from '../messages/overview.ts
 import { createScheduler } from '../messages/scheduler.ts'
 import { createSelector } from '../messages/selector.ts'
 import { createMetrics, type Gather } from '../observability/prometheus.ts'
-import { withinTime } from '../runtime/time-limit.ts'
+import { withTimeout } from '../runtime/time-limit.ts'
 import { VERSION } from '../runtime/version.ts'
-import type { ShardBook } from '../shards/shard-map.ts'
-import { createShardWatch } from '../shards/shard-sync.ts'
+import type { ShardMap } from '../shards/shard-map.ts'
+import { createShardSync } from '../shards/shard-sync.ts'
 import type { RedisConnection } from '../store/connect.ts'
 import { keysOf } from '../store/keys.ts'
-import { createRights } from '../store/permissions.ts'
+import { createPermissions } from '../store/permissions.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import { readRedisFacts } from '../store/requirements.ts'
 import type { ScriptsOptions } from '../store/script-values.ts'
@@ -42,7 +42,7 @@ import { createLockKeeper } from '../worker/lock-keeper.ts'
 import { SettleQueue } from '../worker/settle-queue.ts'
 import type { Config } from './config.ts'
 import { connectionsWithin, descriptorLimit } from './file-descriptors.ts'
-import { createRightsWatch } from './permissions-monitor.ts'
+import { createPermissionsMonitor } from './permissions-monitor.ts'
 import { createReadiness } from './readiness.ts'
 
 const ROSTER_WITHIN_MS = 300
@@ -55,7 +55,7 @@ export interface Foundations {
   readonly connection: RedisConnection
   readonly redisUser: { readonly db: number; readonly username: string | undefined }
   readonly clock: RedisClock
-  readonly shardBook: ShardBook
+  readonly shardMap: ShardMap
   readonly checkHealth: HealthCheck
   /** where several processes are one service: what all of them have measured */
   readonly gatherMeasured?: Gather | undefined
@@ -63,13 +63,13 @@ export interface Foundations {
 
 /** Puts one server together from its parts; starts none of them. */
 export async function compose(foundations: Foundations) {
-  const { config, logger, console, connection, clock, shardBook, checkHealth, redisUser } = foundations
+  const { config, logger, console, connection, clock, shardMap, checkHealth, redisUser } = foundations
   const { client } = connection
   const { NAMESPACE: namespace, LOCK_TTL_MS: lockMs } = config
   const scriptsOptions = scriptsOptionsOf(foundations)
   const scripts = createScripts(client, scriptsOptions)
   const { metrics, expose, measured } = createMetrics({
-    totals: () => totals(scripts, shardBook.all),
+    totals: () => totals(scripts, shardMap.all),
     gather: foundations.gatherMeasured,
   })
   const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
@@ -86,7 +86,7 @@ export async function compose(foundations: Foundations) {
   const settleQueue = new SettleQueue({ scripts, logger, metrics }, ending.signal)
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
-  const duty = createDuty(serverId, () => shardBook.all)
+  const ownership = createShardOwnership(serverId, () => shardMap.all)
   let claims = 0
   const claimLoop = createClaimLoop({
     ...{
@@ -96,69 +96,69 @@ export async function compose(foundations: Foundations) {
       dispatcher,
       settleQueue,
       slots,
-      duty,
+      ownership,
       logger,
       metrics,
-      shardBook,
+      shardMap,
       lockMs,
       ending,
     },
     limit: config.CLAIM_BATCH,
     nextToken: () => `${serverId}:${++claims}`,
   })
-  const leases = createLeases({ scripts, clock, shardBook, logger, metrics })
+  const leases = createLeases({ scripts, clock, shardMap, logger, metrics })
   const self = { id: serverId, roles: config.ROLES, version: VERSION }
-  const roster = createRoster({
+  const membership = createMembership({
     ...{ scripts, self, clock },
-    state: () => ({ fullHosts: slots.wereFull(), stuck: claimLoop.isStuck() }),
-    onLook(servers) {
+    state: () => ({ fullHosts: slots.takeSaturated(), stuck: claimLoop.isStuck() }),
+    onMembers(servers) {
       const workers = servers.filter(({ roles, stuck }) => roles.includes('worker') && !stuck)
-      duty.record(workers.map(({ id }) => id))
+      ownership.record(workers.map(({ id }) => id))
     },
   })
   const raise = createRaiseShards(client, scriptsOptions)
-  const rights = createRights(client, { namespace, ...redisUser })
-  const rightsWatch = createRightsWatch({ rights, shards: () => shardBook.all, logger })
-  const shardWatch = createShardWatch({
-    ...{ raise, shardBook, clock },
-    onOtherData() {
+  const permissions = createPermissions(client, { namespace, ...redisUser })
+  const permissionsMonitor = createPermissionsMonitor({ permissions, shards: () => shardMap.all, logger })
+  const shardSync = createShardSync({
+    ...{ raise, shardMap, clock },
+    onDataReplaced() {
       metrics.dataLost()
       logger.error(
-        'Redis has lost its data: it was emptied or replaced by another Redis; messages scheduled before are lost ' +
-          'unless the data is restored; new messages are served',
+        'the data in Redis are gone: it was emptied, or another Redis is in its place; messages scheduled before are lost ' +
+          'unless their data are brought back, and new ones are served',
       )
     },
   })
-  shardBook.onGrow(() => logger.info({ shards: shardBook.all }, 'the number of shards was raised'))
+  shardMap.onGrow(() => logger.info({ shards: shardMap.all }, 'the number of shards was raised'))
 
-  const onHead = claimLoop.wake
+  const onNextDue = claimLoop.wake
   let scheduleCalls = 0
   const groupCommit = createGroupCommit({
-    ...{ scripts, clock, shards: () => shardBook.writable, onHead, metrics, probe: scripts.streams },
+    ...{ scripts, clock, shards: () => shardMap.writable, onNextDue, metrics, probe: scripts.streams },
     nextToken: () => `${serverId}:${++scheduleCalls}`,
   })
-  const selector = createSelector(scripts, shardBook)
+  const selector = createSelector(scripts, shardMap)
   const api = {
     scheduler: createScheduler({
       groupCommit,
       scripts,
-      shardBook,
-      onHead,
+      shardMap,
+      onNextDue,
       dedupWindowMs: config.DEDUP_WINDOW_MS,
       now: clock.now,
     }),
-    bulk: createBulk({ scripts, selector, onHead }),
-    deadLetters: createDeadLetters({ scripts, selector, onHead }),
+    bulk: createBulk({ scripts, selector, onNextDue }),
+    deadLetters: createDeadLetters({ scripts, selector, onNextDue }),
     leases,
     checkDestination: (destination: Destination) =>
-      destination.type === 'webhook' ? webhookTargetProblems(destination, allow) : [],
-    listPage: (query: Parameters<typeof listPage>[2]) => listPage(scripts, shardBook.all, query),
-    forecast: (args: Parameters<typeof forecast>[2]) => forecast(scripts, shardBook.all, args),
-    totals: () => totals(scripts, shardBook.all),
-    servers: roster.servers,
+      destination.type === 'webhook' ? webhookDestinationProblems(destination, allow) : [],
+    listPage: (query: Parameters<typeof listPage>[2]) => listPage(scripts, shardMap.all, query),
+    forecast: (args: Parameters<typeof forecast>[2]) => forecast(scripts, shardMap.all, args),
+    totals: () => totals(scripts, shardMap.all),
+    servers: membership.servers,
     streams: () =>
-      streams(scripts, shardBook.all, (shard, name) => keysOf(shard, namespace).streamPrefix + name),
-    shards: () => shardBook.all,
+      streams(scripts, shardMap.all, (shard, name) => keysOf(shard, namespace).streamPrefix + name),
+    shards: () => shardMap.all,
     redisFacts: () => readRedisFacts(client),
     now: clock.now,
     lockMs,
@@ -170,9 +170,9 @@ export async function compose(foundations: Foundations) {
     facts: api.redisFacts,
     async oldestOverdueMs() {
       // Who is there lies on one master of a cluster; without it, what waits for a slot may count as late.
-      const servers = await withinTime(roster.servers(), ROSTER_WITHIN_MS).catch(() => [])
+      const servers = await withTimeout(membership.servers(), ROSTER_WITHIN_MS).catch(() => [])
       const full = servers.flatMap(({ fullHosts }) => fullHosts)
-      return oldestLateMs(scripts, shardBook.all, [...new Set(full)])
+      return oldestLateMs(scripts, shardMap.all, [...new Set(full)])
     },
     maxLateMs: config.READY_MAX_LATE_MS,
   })
@@ -199,13 +199,23 @@ export async function compose(foundations: Foundations) {
     claimLoop.wakeAll()
     leases.wakeAll()
   }
-  return { app, claimLoop, roster, sender, shardWatch, rightsWatch, wake, wakeAll, measured }
+  return {
+    app,
+    claimLoop,
+    roster: membership,
+    sender,
+    shardSync,
+    permissionsMonitor,
+    wake,
+    wakeAll,
+    measured,
+  }
 }
 
-function scriptsOptionsOf({ config, shardBook }: Foundations): ScriptsOptions {
+function scriptsOptionsOf({ config, shardMap }: Foundations): ScriptsOptions {
   return {
     namespace: config.NAMESPACE,
-    shards: () => shardBook.writable,
+    shards: () => shardMap.writable,
     retention: {
       historyMax: config.HISTORY_MAX,
       historyTtlMs: config.HISTORY_TTL_MS,
@@ -232,6 +242,6 @@ function mostConnections({ DELIVERY_CONCURRENCY }: Config): number | undefined {
 /** Without a secret nobody who is sent a webhook can tell that it comes from here, which has to be known. */
 function secretsOf({ config, logger }: Foundations): readonly Buffer[] {
   if (config.WEBHOOK_SECRETS !== undefined) return parseWebhookSecrets(config.WEBHOOK_SECRETS)
-  if (config.ROLES.includes('worker')) logger.warn('WEBHOOK_SECRETS is not set: webhooks are not signed')
+  if (config.ROLES.includes('worker')) logger.warn('no WEBHOOK_SECRETS are set: webhooks go unsigned')
   return []
 }

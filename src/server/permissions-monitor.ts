@@ -1,20 +1,20 @@
 import type { Logger } from 'pino'
-import { answersOf } from '../runtime/time-limit.ts'
-import type { LackingRights, Rights } from '../store/permissions.ts'
+import { fulfilledValues } from '../runtime/time-limit.ts'
+import type { MissingPermissions, Permissions } from '../store/permissions.ts'
 
-const LOOK_EVERY_MS = 2_500
+const CHECK_EVERY_MS = 2_500
 /** Where all is there, so many are left out between two: an idle server costs Redis next to nothing. */
-const LEFT_OUT = 3
+const SKIPPED_CHECKS = 3
 
 /** Knows which rights the user lacks with which this server works, for as long as it lacks them. */
-export interface RightsWatch {
+export interface PermissionsMonitor {
   /**
    * Checks them in every shard, and logs what has changed.
    * @throws Error when Redis does not answer
    */
-  look(): Promise<void>
+  checkAll(): Promise<void>
   /** What is lacking and how to grant it, in one line; undefined for nothing that the service needs. */
-  lacking(): string | undefined
+  missing(): string | undefined
   /**
    * Looks again and again: every 10 s in one shard after the other, or every 2.5 s in all while something is lacking.
    * Idempotent.
@@ -24,58 +24,64 @@ export interface RightsWatch {
   stop(): void
 }
 
-export interface RightsWatchDeps {
-  readonly rights: Rights
+export interface PermissionsMonitorDeps {
+  readonly permissions: Permissions
   readonly shards: () => number
   readonly logger: Pick<Logger, 'error' | 'warn' | 'info'>
 }
 
-export function createRightsWatch({ rights, shards, logger }: RightsWatchDeps): RightsWatch {
+export function createPermissionsMonitor({
+  permissions,
+  shards,
+  logger,
+}: PermissionsMonitorDeps): PermissionsMonitor {
   let timer: NodeJS.Timeout | undefined
-  let lacking: LackingRights = { required: [], optional: [] }
+  let missing: MissingPermissions = { required: [], optional: [] }
   let nextShard = 0
-  let leftOut = 0
+  let skipped = 0
 
   const sentence = (names: readonly string[]) =>
-    `the Redis user lacks required permissions: ${names.join(' ')}; grant all with: ${rights.rule}`
+    `Redis's user lacks rights that this service needs: ${names.join(' ')}; all are granted by: ${permissions.rule}`
 
-  function record(found: LackingRights): void {
-    const changed = (kind: keyof LackingRights) => found[kind].join(' ') !== lacking[kind].join(' ')
+  function record(found: MissingPermissions): void {
+    const changed = (kind: keyof MissingPermissions) => found[kind].join(' ') !== missing[kind].join(' ')
     const requiredChanged = changed('required')
     const optionalChanged = changed('optional')
-    lacking = found
+    missing = found
     if (requiredChanged && found.required.length > 0) logger.error(sentence(found.required))
     if (requiredChanged && found.required.length === 0)
-      logger.info('the Redis user has all required permissions')
+      logger.info("Redis's user has all rights that are needed")
     if (optionalChanged && found.optional.length > 0)
       logger.warn(
-        `the Redis user lacks ${found.optional.join(' ')}: without +info there are fewer checks and statistics, ` +
-          `without the others messages for streams are not delivered; grant all with: ${rights.rule}`,
+        `Redis's user lacks ${found.optional.join(' ')}: without +info less is checked and told, without the others ` +
+          `streams get nothing; all permissions are granted by: ${permissions.rule}`,
       )
   }
 
-  async function look(): Promise<void> {
-    const found = await answersOf(Array.from({ length: shards() }, (_, shard) => rights.check(shard)))
-    const union = (kind: keyof LackingRights) => [...new Set(found.flatMap((each) => each[kind]))].sort()
+  async function checkAll(): Promise<void> {
+    const found = await fulfilledValues(
+      Array.from({ length: shards() }, (_, shard) => permissions.check(shard)),
+    )
+    const union = (kind: keyof MissingPermissions) => [...new Set(found.flatMap((each) => each[kind]))].sort()
     record({ required: union('required'), optional: union('optional') })
   }
 
-  async function lookOnce(): Promise<void> {
-    if (lacking.required.length + lacking.optional.length > 0) return look()
-    leftOut = (leftOut + 1) % (LEFT_OUT + 1)
-    if (leftOut > 0) return
+  async function checkNext(): Promise<void> {
+    if (missing.required.length + missing.optional.length > 0) return checkAll()
+    skipped = (skipped + 1) % (SKIPPED_CHECKS + 1)
+    if (skipped > 0) return
     nextShard = (nextShard + 1) % shards()
-    const found = await rights.check(nextShard)
+    const found = await permissions.check(nextShard)
     // What one shard shows may be so in others, too.
-    if (found.required.length + found.optional.length > 0) await look()
+    if (found.required.length + found.optional.length > 0) await checkAll()
   }
 
   return {
-    look,
-    lacking: () => (lacking.required.length === 0 ? undefined : sentence(lacking.required)),
+    checkAll,
+    missing: () => (missing.required.length === 0 ? undefined : sentence(missing.required)),
     start() {
       // One that fails is made good by the next; that Redis is away others have logged.
-      timer ??= setInterval(() => void lookOnce().catch(() => undefined), LOOK_EVERY_MS)
+      timer ??= setInterval(() => void checkNext().catch(() => undefined), CHECK_EVERY_MS)
     },
     stop() {
       clearInterval(timer)

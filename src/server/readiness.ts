@@ -1,4 +1,4 @@
-import { withinTime } from '../runtime/time-limit.ts'
+import { withTimeout } from '../runtime/time-limit.ts'
 import type { RedisFacts } from '../store/requirements.ts'
 
 export interface ReadinessOptions {
@@ -23,26 +23,26 @@ const FULL_FROM = 0.9
  *   a look is under way share it, as nobody needs a key to ask, and nobody is turned away for asking often.
  */
 export function createReadiness(options: ReadinessOptions): () => Promise<void> {
-  let underWay: Promise<void> | undefined
+  let inFlight: Promise<void> | undefined
   return () => {
-    underWay ??= look(options).finally(() => {
-      underWay = undefined
+    inFlight ??= check(options).finally(() => {
+      inFlight = undefined
     })
-    return underWay
+    return inFlight
   }
 }
 
-async function look(options: ReadinessOptions): Promise<void> {
+async function check(options: ReadinessOptions): Promise<void> {
   const { ping, facts, oldestOverdueMs, maxLateMs, withinMs = READY_WITHIN_MS } = options
   const [answered, memory, overdue] = await Promise.allSettled([
-    withinTime(ping(), withinMs),
-    withinTime(facts(), withinMs),
-    withinTime(oldestOverdueMs(), withinMs),
+    withTimeout(ping(), withinMs),
+    withTimeout(facts(), withinMs),
+    withTimeout(oldestOverdueMs(), withinMs),
   ])
   const reasons: string[] = []
   if (answered.status === 'rejected') reasons.push(wordsOf(answered.reason))
   // While Redis is away, that the other looks failed too says nothing new.
-  const isAway = answered.status === 'rejected'
+  const isUnavailable = answered.status === 'rejected'
 
   if (memory.status === 'fulfilled') {
     const { usedMemoryBytes, maxMemoryBytes } = memory.value
@@ -53,16 +53,16 @@ async function look(options: ReadinessOptions): Promise<void> {
       maxMemoryBytes > 0 &&
       usedMemoryBytes > maxMemoryBytes * FULL_FROM
     )
-      reasons.push(`Redis uses more than ${FULL_FROM * 100} % of its maxmemory`)
-  } else if (!isAway) {
-    reasons.push(`the memory of Redis is unknown: ${wordsOf(memory.reason)}`)
+      reasons.push(`Redis has used more than ${FULL_FROM * 100} % of its maxmemory`)
+  } else if (!isUnavailable) {
+    reasons.push(`Redis did not say how full it is: ${wordsOf(memory.reason)}`)
   }
 
   if (overdue.status === 'fulfilled') {
     if (overdue.value > maxLateMs)
       reasons.push(`the oldest overdue message is ${overdue.value} ms late, more than ${maxLateMs} ms`)
-  } else if (!isAway) {
-    reasons.push(`the lateness of messages is unknown: ${wordsOf(overdue.reason)}`)
+  } else if (!isUnavailable) {
+    reasons.push(`Redis did not say how late messages are: ${wordsOf(overdue.reason)}`)
   }
   if (reasons.length > 0) throw new Error(reasons.join('; '))
 }

@@ -1,30 +1,30 @@
 import type { Logger } from 'pino'
 import { sleep } from '../runtime/sleep.ts'
 import type { RedisConnection } from '../store/connect.ts'
-import { UnfitRedisError } from '../store/requirements.ts'
+import { UnsupportedRedisError } from '../store/requirements.ts'
 
 const FIRST_RETRY_MS = 100
 const LONGEST_RETRY_MS = 2_500
 
-export interface RedisWatch {
-  /** Settles with the first look that came to an end. @throws UnfitRedisError when Redis must not be used */
-  readonly firstLook: Promise<void>
+export interface RedisMonitor {
+  /** Settles with the first look that came to an end. @throws UnsupportedRedisError when Redis must not be used */
+  readonly firstCheck: Promise<void>
   /** Why this server does not work with Redis for now, in one phrase; undefined when it does. */
-  whyNot(): string | undefined
+  unavailableReason(): string | undefined
   /** The same, where the reason is that there is no connection. */
-  whyAway(): string | undefined
+  disconnectReason(): string | undefined
   stop(): void
 }
 
-export interface RedisWatchOptions {
+export interface RedisMonitorOptions {
   readonly connection: RedisConnection
   /** Looks whether Redis can be used and sets to work with it. */
-  readonly look: () => Promise<void>
+  readonly check: () => Promise<void>
   /** Why a look that failed could not succeed, where that is in the log already. */
-  readonly whyToldOf: () => string | undefined
+  readonly loggedReason: () => string | undefined
   readonly logger: Logger
   /** told when Redis went away */
-  readonly onAway: () => void
+  readonly onDisconnected: () => void
 }
 
 /**
@@ -34,33 +34,39 @@ export interface RedisWatchOptions {
  * A Redis found unfit at the start is not used. One that becomes so later is reported and used all the same: ending
  * every server that runs would harm more than what it warns of.
  */
-export function watchRedis({ connection, look, whyToldOf, logger, onAway }: RedisWatchOptions): RedisWatch {
+export function monitorRedis({
+  connection,
+  check,
+  loggedReason,
+  logger,
+  onDisconnected,
+}: RedisMonitorOptions): RedisMonitor {
   const stopping = new AbortController()
-  let arrivals = 0
+  let connections = 0
   let isFirst = true
-  let whyNot: string | undefined
-  let away = true
+  let reasonNow: string | undefined
+  let isDisconnected = true
 
-  const firstLook = new Promise<void>((resolve, reject) => {
-    const arrive = async () => {
-      arrivals += 1
-      const arrival = arrivals
-      away = false
-      whyNot = 'Redis has not been looked at yet'
+  const firstCheck = new Promise<void>((resolve, reject) => {
+    const connected = async () => {
+      connections += 1
+      const connectionNumber = connections
+      isDisconnected = false
+      reasonNow = 'Redis has not been looked at yet'
       for (
         let wait = FIRST_RETRY_MS;
-        arrival === arrivals && !away;
+        connectionNumber === connections && !isDisconnected;
         wait = Math.min(wait * 2, LONGEST_RETRY_MS)
       ) {
         try {
-          await look()
+          await check()
         } catch (error) {
-          if (!(error instanceof UnfitRedisError)) {
-            const told = whyToldOf()
-            const reason = told ?? (error instanceof Error ? error.message : String(error))
-            if (wait === FIRST_RETRY_MS && told === undefined)
-              logger.error(`Redis cannot be used yet: ${reason}; retrying`)
-            whyNot = `Redis cannot be used: ${reason}`
+          if (!(error instanceof UnsupportedRedisError)) {
+            const logged = loggedReason()
+            const reason = logged ?? (error instanceof Error ? error.message : String(error))
+            if (wait === FIRST_RETRY_MS && logged === undefined)
+              logger.error(`Redis cannot be used yet: ${reason}; trying until it can`)
+            reasonNow = `Redis cannot be used: ${reason}`
             await sleep(wait, stopping.signal)
             if (stopping.signal.aborted) return
             continue
@@ -70,25 +76,25 @@ export function watchRedis({ connection, look, whyToldOf, logger, onAway }: Redi
         }
         if (!isFirst) logger.info('Redis is back')
         isFirst = false
-        whyNot = undefined
+        reasonNow = undefined
         return resolve()
       }
     }
     connection.onStateChange((state) => {
-      if (state === 'ready') return void arrive()
-      away = true
-      logger.error(connection.whyAway())
-      onAway()
+      if (state === 'ready') return void connected()
+      isDisconnected = true
+      logger.error(connection.unavailableReason())
+      onDisconnected()
     })
-    if (connection.isReady()) void arrive()
+    if (connection.isReady()) void connected()
   })
   // Whoever waits for it hears of it; nobody need.
-  firstLook.catch(() => undefined)
+  firstCheck.catch(() => undefined)
 
   return {
-    firstLook,
-    whyNot: () => (away ? connection.whyAway() : whyNot),
-    whyAway: () => (away ? connection.whyAway() : undefined),
+    firstCheck,
+    unavailableReason: () => (isDisconnected ? connection.unavailableReason() : reasonNow),
+    disconnectReason: () => (isDisconnected ? connection.unavailableReason() : undefined),
     stop: () => stopping.abort(),
   }
 }

@@ -1,16 +1,16 @@
 import type { Logger } from 'pino'
-import type { Destination } from '../destinations/delivery.ts'
+import type { BatchSender } from '../destinations/delivery.ts'
 import type { Gather, Measured } from '../observability/prometheus.ts'
 import { sleep } from '../runtime/sleep.ts'
-import { createShardBook } from '../shards/shard-map.ts'
+import { createShardMap } from '../shards/shard-map.ts'
 import { connect, connectToHear } from '../store/connect.ts'
 import { createRedisClock } from '../store/redis-clock.ts'
 import { describeTarget, type RedisTarget } from '../store/redis-url.ts'
-import { checkRequirements, pingRedis, UnfitRedisError } from '../store/requirements.ts'
+import { checkRequirements, pingRedis, UnsupportedRedisError } from '../store/requirements.ts'
 import { listenForWakes } from '../store/wake-listener.ts'
 import { compose } from './compose.ts'
 import { type Config, isLoopback } from './config.ts'
-import { type RedisWatch, watchRedis } from './redis-monitor.ts'
+import { monitorRedis, type RedisMonitor } from './redis-monitor.ts'
 
 /** A start waits this long for Redis before it answers requests without it. */
 const WAIT_FOR_REDIS_MS = 1_500
@@ -21,12 +21,12 @@ const REFUSED = /WRONGPASS|NOAUTH|invalid password/
 export interface ServerOptions {
   readonly config: Config
   readonly target: RedisTarget
-  readonly console: Destination
+  readonly console: BatchSender
   readonly logger: Logger
   /** told when Redis, once there, turns out not to be fit for messages; the process has to end */
-  readonly onUnfit: (error: UnfitRedisError) => void
+  readonly onUnsupported: (error: UnsupportedRedisError) => void
   /** told when Redis went away */
-  readonly onAway?: () => void
+  readonly onDisconnected?: () => void
   /** where several processes are one service: what all of them have measured */
   readonly gatherMeasured?: Gather
 }
@@ -48,25 +48,35 @@ export interface Server {
  *
  * It also starts while Redis is away: requests are answered 503 until Redis is there.
  *
- * @throws UnfitRedisError when Redis must not be trusted with messages
+ * @throws UnsupportedRedisError when Redis must not be trusted with messages
  * @throws Error when the address cannot be listened on
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { config, target, logger, onAway = () => undefined } = options
+  const { config, target, logger, onDisconnected = () => undefined } = options
   const connection = connect(target)
   const wakeConnection = connectToHear(target)
   const clock = createRedisClock()
-  const shardBook = createShardBook(config.SHARDS, clock.now)
+  const shardMap = createShardMap(config.SHARDS, clock.now)
   const checkHealth = async () => {
-    const lacking = rightsWatch.lacking()
-    if (lacking !== undefined) throw new Error(watch.whyAway() ?? lacking)
-    await pingRedis(connection.client, watch.whyNot)
-    const whyNot = watch.whyNot()
-    if (whyNot !== undefined) throw new Error(whyNot)
+    const missing = permissionsMonitor.missing()
+    if (missing !== undefined) throw new Error(monitor.disconnectReason() ?? missing)
+    await pingRedis(connection.client, monitor.unavailableReason)
+    const unavailableReason = monitor.unavailableReason()
+    if (unavailableReason !== undefined) throw new Error(unavailableReason)
   }
   const redisUser = { db: 'db' in target ? target.db : 0, username: target.username }
-  const { app, claimLoop, roster, sender, shardWatch, rightsWatch, wake, wakeAll, measured } = await compose({
-    ...{ ...options, connection, redisUser, clock, shardBook, checkHealth },
+  const {
+    app,
+    claimLoop,
+    roster: membership,
+    sender,
+    shardSync,
+    permissionsMonitor,
+    wake,
+    wakeAll,
+    measured,
+  } = await compose({
+    ...{ ...options, connection, redisUser, clock, shardMap, checkHealth },
   })
   listenForWakes(wakeConnection, config.NAMESPACE, { onWake: wake, onHelp: claimLoop.help, onGap: wakeAll })
 
@@ -74,109 +84,104 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await Promise.all([connection.close(), wakeConnection.close(), sender.close()])
   }
   let warned: readonly string[] = []
-  const lookAtRedis = async () => {
+  const checkRedis = async () => {
     const facts = { allowEviction: config.ALLOW_EVICTION }
     const warnings = await checkRequirements(connection.client, facts)
     // A look that fails is made again and again.
     for (const warning of warnings) if (!warned.includes(warning)) logger.warn(warning)
     warned = warnings
-    await rightsWatch.look()
-    rightsWatch.start()
-    await shardWatch.look()
-    shardWatch.start()
-    roster.start()
+    await permissionsMonitor.checkAll()
+    permissionsMonitor.start()
+    await shardSync.sync()
+    shardSync.start()
+    membership.start()
     if (config.ROLES.includes('worker')) claimLoop.start()
     wakeAll()
   }
-  const watch = watchRedis({
-    ...{ connection, look: lookAtRedis, logger },
-    whyToldOf: rightsWatch.lacking,
-    onAway() {
+  const monitor = monitorRedis({
+    ...{ connection, check: checkRedis, logger },
+    loggedReason: permissionsMonitor.missing,
+    onDisconnected() {
       warned = []
-      onAway()
+      onDisconnected()
     },
   })
   try {
-    await untilLookedAt(watch, options, rightsWatch.lacking)
+    await waitForFirstCheck(monitor, options, permissionsMonitor.missing)
     const url = await app.listen({
       host: config.HOST,
       port: config.PORT,
       listenTextResolver: (address) => `listening on ${address}`,
     })
-    sayWhoMayComeIn(options)
+    warnIfUnauthenticated(options)
     return {
       url,
       measured,
       async stop({ graceMs }) {
-        const left = roster.stop()
-        shardWatch.stop()
-        rightsWatch.stop()
+        const deregistered = membership.stop()
+        shardSync.stop()
+        permissionsMonitor.stop()
         const closed = new AbortController()
-        const hurry = sleep(graceMs, closed.signal).then(() => app.server.closeAllConnections())
+        const forceClose = sleep(graceMs, closed.signal).then(() => app.server.closeAllConnections())
         await Promise.all([app.close().then(() => closed.abort()), claimLoop.stop({ graceMs })])
-        await hurry
-        watch.stop()
-        await left
+        await forceClose
+        monitor.stop()
+        await deregistered
         await closeRedis()
       },
     }
   } catch (error) {
-    watch.stop()
+    monitor.stop()
     await claimLoop.stop({ graceMs: 0 })
-    shardWatch.stop()
-    rightsWatch.stop()
-    await roster.stop()
+    shardSync.stop()
+    permissionsMonitor.stop()
+    await membership.stop()
     await closeRedis()
     throw error
   }
 }
 
 /** Without keys everyone who reaches the address may do everything, which has to be meant. */
-function sayWhoMayComeIn({ config, logger }: ServerOptions): void {
+function warnIfUnauthenticated({ config, logger }: ServerOptions): void {
   if (config.API_KEYS !== undefined) return
-  if (isLoopback(config.HOST))
-    logger.info('API_KEYS is not set: authentication is disabled for local clients')
+  if (isLoopback(config.HOST)) logger.info('no API_KEYS are set: every program on this machine may come in')
   else
-    logger.warn(
-      'ALLOW_OPEN is true and API_KEYS is not set: authentication is disabled for everyone who can reach ' +
-        `${config.HOST}`,
-    )
+    logger.warn(`ALLOW_OPEN is true and no API_KEYS are set: everyone who reaches ${config.HOST} may come in`)
 }
 
 /**
  * Waits a while for Redis. Without it the server starts all the same.
- * @throws UnfitRedisError when Redis is there and not fit, or refuses the credentials
+ * @throws UnsupportedRedisError when Redis is there and not fit, or refuses the credentials
  */
-async function untilLookedAt(
-  watch: RedisWatch,
-  { target, logger, onUnfit }: ServerOptions,
-  whyToldOf: () => string | undefined,
+async function waitForFirstCheck(
+  monitor: RedisMonitor,
+  { target, logger, onUnsupported }: ServerOptions,
+  loggedReason: () => string | undefined,
 ): Promise<void> {
-  const giveUp = new AbortController()
-  const looked = await Promise.race([
-    watch.firstLook.then(() => true),
-    sleep(WAIT_FOR_REDIS_MS, giveUp.signal).then(() => false),
+  const timeLimit = new AbortController()
+  const isChecked = await Promise.race([
+    monitor.firstCheck.then(() => true),
+    sleep(WAIT_FOR_REDIS_MS, timeLimit.signal).then(() => false),
   ])
-  giveUp.abort()
-  if (looked) return
-  const why = watch.whyNot() ?? ''
+  timeLimit.abort()
+  if (isChecked) return
+  const why = monitor.unavailableReason() ?? ''
   if (why.includes('sentinels are unreachable') && REFUSED.test(why)) {
     const hasOwn = target.kind === 'sentinel' && target.sentinelCredentials !== undefined
-    throw new UnfitRedisError(
+    throw new UnsupportedRedisError(
       hasOwn
         ? `the sentinels refused SENTINEL_USERNAME and SENTINEL_PASSWORD: ${why}`
-        : 'the sentinels need other credentials than those in REDIS_URL; set SENTINEL_USERNAME and ' +
-            `SENTINEL_PASSWORD: ${why}`,
+        : `the sentinels want credentials other than those in REDIS_URL; set SENTINEL_USERNAME and SENTINEL_PASSWORD: ${why}`,
     )
   }
   if (REFUSED.test(why)) {
-    throw new UnfitRedisError(`Redis refused the credentials in REDIS_URL: ${why}`)
+    throw new UnsupportedRedisError(`Redis refused the credentials in REDIS_URL: ${why}`)
   }
   if (why.includes('DB index is out of range')) {
     const db = 'db' in target ? target.db : 0
-    throw new UnfitRedisError(`REDIS_URL names database ${db}, which this Redis does not have: ${why}`)
+    throw new UnsupportedRedisError(`REDIS_URL names database ${db}, which this Redis does not have: ${why}`)
   }
-  if (whyToldOf() === undefined)
-    logger.error(`${why}; answering 503 until Redis is usable (${describeTarget(target)})`)
-  watch.firstLook.catch(onUnfit)
+  if (loggedReason() === undefined)
+    logger.error(`${why}; answering 503 until it can be used (${describeTarget(target)})`)
+  monitor.firstCheck.catch(onUnsupported)
 }

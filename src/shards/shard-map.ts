@@ -1,23 +1,23 @@
 import { parseServerMadeId, shardOfClientId } from '../domain/message-id.ts'
-import { RAISED_AFTER_MS, type ShardCount, type ShardCounts } from '../store/scripts/shard-counts.ts'
+import { RAISE_DELAY_MS, type ShardCount, type ShardCounts } from '../store/scripts/shard-counts.ts'
 
 /**
  * An old number ends when the new one begins, by the clock of the Redis that stores; the new one is used so much later,
  * as the masters of a cluster have a clock each.
  */
-const CLOCKS_APART_MS = 500
+const CLOCK_TOLERANCE_MS = 500
 
 /** Where a new message goes whose id a client made. */
-export interface Place {
+export interface Placement {
   readonly shard: number
   /** the other shards in which it may lie, as there were fewer once */
   readonly others: readonly number[]
   /** by Redis's clock, epoch ms: from then on it must not be stored there, as it may belong elsewhere */
-  readonly closesAt: number
+  readonly validUntil: number
 }
 
 /** Knows how many shards there are, and in which of them a message may lie. */
-export interface ShardBook {
+export interface ShardMap {
   /** how many shards may hold messages: whoever looks for some looks into all of them */
   readonly all: number
   /** how many shards new messages go to; fewer than all, for a while, after they were raised */
@@ -32,7 +32,7 @@ export interface ShardBook {
    */
   shardsOf(id: string): readonly number[]
   /** @returns where to store a client-made id; undefined for nowhere just now, while the number changes: ask again soon */
-  placeFor(id: string): Place | undefined
+  placementOf(id: string): Placement | undefined
   /** @param listener called whenever `all` has grown */
   onGrow(listener: () => void): void
 }
@@ -41,7 +41,7 @@ export interface ShardBook {
  * @param shards what this server was started with: so many are looked into until Redis has told of more
  * @param now Redis's clock as last heard of, epoch ms; it may be behind
  */
-export function createShardBook(shards: number, now: () => number): ShardBook {
+export function createShardMap(shards: number, now: () => number): ShardMap {
   const listeners: (() => void)[] = []
   let all = shards
   let newestFirst: readonly number[] = [shards]
@@ -51,11 +51,11 @@ export function createShardBook(shards: number, now: () => number): ShardBook {
   let knownUntil = 0
 
   const countAt = (at: number) =>
-    counts.findLast(({ from }) => from === 0 || from + CLOCKS_APART_MS <= at)?.count ?? 1
+    counts.findLast(({ from }) => from === 0 || from + CLOCK_TOLERANCE_MS <= at)?.count ?? 1
 
   function shardsOf(id: string): readonly number[] {
-    const made = parseServerMadeId(id)
-    if (made !== undefined) return made.shard < all ? [made.shard] : []
+    const serverMade = parseServerMadeId(id)
+    if (serverMade !== undefined) return serverMade.shard < all ? [serverMade.shard] : []
     return [...new Set(newestFirst.map((count) => shardOfClientId(id, count)))]
   }
 
@@ -72,7 +72,7 @@ export function createShardBook(shards: number, now: () => number): ShardBook {
     record(recorded) {
       isRecorded = true
       counts = recorded.counts
-      knownUntil = recorded.now + RAISED_AFTER_MS
+      knownUntil = recorded.now + RAISE_DELAY_MS
       // What was known before stays: a Redis that has forgotten it may still hold the messages.
       const known = new Set([...newestFirst, ...counts.map(({ count }) => count)])
       newestFirst = [...known].sort((a, b) => b - a)
@@ -81,18 +81,18 @@ export function createShardBook(shards: number, now: () => number): ShardBook {
       if (all > before) for (const listener of listeners) listener()
     },
     shardsOf,
-    placeFor(id) {
+    placementOf(id) {
       const at = now()
       const used = countAt(at)
       const shard = shardOfClientId(id, used)
-      let closesAt = knownUntil
+      let validUntil = knownUntil
       for (const { count, from } of counts) {
         if (count <= used || shardOfClientId(id, count) === shard) continue
         if (from <= at) return undefined
-        closesAt = Math.min(closesAt, from)
+        validUntil = Math.min(validUntil, from)
       }
       const others = newestFirst.length === 1 ? [] : shardsOf(id).filter((other) => other !== shard)
-      return { shard, others, closesAt }
+      return { shard, others, validUntil }
     },
     onGrow: (listener) => void listeners.push(listener),
   }

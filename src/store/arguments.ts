@@ -7,14 +7,14 @@ export interface Signature<Name extends string, Item> {
   readonly args?: readonly Name[]
   /** the values of one item, by name */
   readonly each?: Readonly<Record<string, (item: Item) => Argument>>
-  /** whether a call fails when it is not answered within ANSWER_WITHIN_MS */
+  /** whether a call fails when it is not answered within ANSWER_TIMEOUT_MS */
   readonly timed?: boolean
   /**
    * whether the script undoes what it wrote when Redis refuses it half-way. Its preflight, which tells the same before the
    * first write, then comes in the first call of a shard, after a failure, and every 100 ms: in each call it would take a
    * fifth of a call for one message.
    */
-  readonly undoes?: boolean
+  readonly rollsBack?: boolean
 }
 
 /** @returns the list that Redis is called with: keys, arguments, and the values of each item */
@@ -71,8 +71,7 @@ function checkNames(
   { asked, given, known }: { asked: readonly string[]; given: readonly string[]; known: object },
 ): void {
   for (const name of given) {
-    if (!asked.includes(name))
-      throw new Error(`${script}.lua is given ${name} that its header does not declare`)
+    if (!asked.includes(name)) throw new Error(`${script}.lua is given ${name}, absent from its header`)
     if (name in known) throw new Error(`${script}.lua is given ${name}, which all scripts are given`)
   }
   for (const name of asked) {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
-import { lackingRight, NOT_SENT } from './redis-errors.ts'
+import { missingPermission, NOT_SENT } from './redis-errors.ts'
 import type { RedisTarget } from './redis-url.ts'
 import { sentinelsThatMayWant } from './sentinel-credentials.ts'
 
@@ -18,7 +18,7 @@ export interface RedisConnection {
   onStateChange(listener: (state: 'ready' | 'away') => void): void
   isReady(): boolean
   /** In one phrase, for people. */
-  whyAway(): string
+  unavailableReason(): string
   /** Resolves once ready; rejects with the last connection error after `timeoutMs`. */
   waitUntilReady(timeoutMs: number): Promise<void>
   /** Waits for what was sent, then closes; never throws. */
@@ -152,7 +152,7 @@ function reasonOf(error: Error | undefined): string {
   const { lastNodeError } = error as { lastNodeError?: Error } // what ioredis adds to cluster failures
   if (lastNodeError !== undefined) return `${error.message} ${reasonOf(lastNodeError)}`
   if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join(', ')
-  const right = error.name === 'ReplyError' ? lackingRight(error.message) : undefined
+  const right = error.name === 'ReplyError' ? missingPermission(error.message) : undefined
   return right === undefined ? error.message : `its user lacks ${right}`
 }
 
@@ -198,7 +198,7 @@ function watch(client: Redis | Cluster): RedisConnection {
   return {
     client,
     isReady: () => state === 'ready',
-    whyAway: () => `Redis is away: ${reasonOf(lastError)}`,
+    unavailableReason: () => `Redis is away: ${reasonOf(lastError)}`,
     onStateChange: (listener) => void listeners.push(listener),
     waitUntilReady(timeoutMs) {
       if (state === 'ready') return Promise.resolve()
@@ -216,12 +216,12 @@ function watch(client: Redis | Cluster): RedisConnection {
     },
     async close() {
       closing = true
-      const giveUp = new AbortController()
+      const timeLimit = new AbortController()
       await Promise.race([
         client.quit().catch(() => undefined),
-        delay(1_000, undefined, { signal: giveUp.signal }).catch(() => undefined),
+        delay(1_000, undefined, { signal: timeLimit.signal }).catch(() => undefined),
       ])
-      giveUp.abort()
+      timeLimit.abort()
       client.disconnect()
     },
   }

@@ -1,12 +1,12 @@
 import { Cluster, type Redis } from 'ioredis'
-import { withinTime } from '../runtime/time-limit.ts'
+import { withTimeout } from '../runtime/time-limit.ts'
 import { argumentsOf, type Signature } from './arguments.ts'
 import { guardKeyOf, type ShardKeys } from './keys.ts'
 import { loadScript } from './lua.ts'
 import { NOT_READY, toSchedulerError } from './redis-errors.ts'
 import {
   type Argument,
-  keyBook,
+  keyCache,
   namespaceValues,
   type ScriptsOptions,
   type ScriptValues,
@@ -43,7 +43,7 @@ export function scriptContext(
   client: Redis | Cluster,
   options: Pick<ScriptsOptions, 'namespace'> & Partial<ScriptsOptions>,
 ): ScriptContext {
-  const keys = keyBook(options.namespace)
+  const keys = keyCache(options.namespace)
   return { keys, define: definerOf(client, shardValues(options, keys)) }
 }
 
@@ -74,9 +74,9 @@ const definerOf =
       // What defineCommand adds to the client, the client's type does not have.
       return (client as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[command]
     }
-    const { undoes = false, timed = false } = signature
+    const { rollsBack = false, timed = false } = signature
     const withPreflight = commandOf(`carillon:${name}`, preflighted)
-    const alone = undoes ? commandOf(`carillon:${name}:alone`, lua) : withPreflight
+    const alone = rollsBack ? commandOf(`carillon:${name}:alone`, lua) : withPreflight
     const preflights = new Map<number, number>()
     return async (shard, given, items) => {
       const args = argsOf(shard, given, items)
@@ -84,14 +84,14 @@ const definerOf =
         if (client.status !== 'ready') throw toSchedulerError(`${name}.lua`, new Error(NOT_READY))
         args[numberOfKeys] = guardKeyOf(String(args[0]))
       }
-      const sentAt = undoes ? performance.now() : 0
+      const sentAt = rollsBack ? performance.now() : 0
       const isPreflighted =
-        undoes && sentAt - (preflights.get(shard) ?? -PREFLIGHT_EVERY_MS) >= PREFLIGHT_EVERY_MS
+        rollsBack && sentAt - (preflights.get(shard) ?? -PREFLIGHT_EVERY_MS) >= PREFLIGHT_EVERY_MS
       const sent = (isPreflighted ? withPreflight : alone)?.apply(client, args).catch((error: unknown) => {
         preflights.delete(shard)
         throw toSchedulerError(`${name}.lua`, error)
       })
-      const reply = await (timed && sent !== undefined ? withinTime(sent) : sent)
+      const reply = await (timed && sent !== undefined ? withTimeout(sent) : sent)
       if (isPreflighted) preflights.set(shard, sentAt)
       if (!Array.isArray(reply)) throw new TypeError(`${name}.lua answered ${JSON.stringify(reply)}`)
       return reply

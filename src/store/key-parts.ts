@@ -40,12 +40,12 @@ export type KeyPart =
       readonly type: KeyType
     }
 
-interface Book {
+interface KeyTable {
   readonly fixed: ReadonlyMap<string, readonly [part: string, KeyType]>
   readonly prefixes: readonly (readonly [prefix: string, part: string, KeyType])[]
 }
 
-function bookOf(shard: number, namespace: string): Book {
+function keyTableOf(shard: number, namespace: string): KeyTable {
   const keys = keysOf(shard, namespace)
   const names = Object.keys(TYPES) as (keyof ShardKeys)[]
   const [prefixed, fixed] = [true, false].map((wanted) =>
@@ -63,7 +63,7 @@ function bookOf(shard: number, namespace: string): Book {
 /** @returns a function that tells what a key of the namespace is for */
 export function keyReader(namespace: string): (key: string) => KeyPart {
   const ofNamespace = new Set([shardCountsKeyOf(namespace), dataIdKeyOf(namespace), serversKeyOf(namespace)])
-  const books = new Map<number, Book>()
+  const keyTables = new Map<number, KeyTable>()
   const shardOf = (key: string): number | undefined => {
     const [, digits] = /^\{[^{}:]*:(0|[1-9]\d{0,8})\}:/.exec(key) ?? []
     return digits === undefined ? undefined : Number(digits)
@@ -72,14 +72,14 @@ export function keyReader(namespace: string): (key: string) => KeyPart {
     if (ofNamespace.has(key)) return { of: 'namespace' }
     const shard = shardOf(key)
     if (shard === undefined) return { of: 'nothing known' }
-    let book = books.get(shard)
-    if (book === undefined) {
-      book = bookOf(shard, namespace)
-      books.set(shard, book)
+    let keyTable = keyTables.get(shard)
+    if (keyTable === undefined) {
+      keyTable = keyTableOf(shard, namespace)
+      keyTables.set(shard, keyTable)
     }
-    const fixed = book.fixed.get(key)
+    const fixed = keyTable.fixed.get(key)
     if (fixed !== undefined) return { of: 'shard', shard, part: fixed[0], name: '', type: fixed[1] }
-    const found = book.prefixes.find(([prefix]) => key.startsWith(prefix))
+    const found = keyTable.prefixes.find(([prefix]) => key.startsWith(prefix))
     if (found === undefined) return { of: 'nothing known' }
     const [prefix, part, type] = found
     return { of: 'shard', shard, part, name: key.slice(prefix.length), type }

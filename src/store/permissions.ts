@@ -1,11 +1,11 @@
 import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../domain/errors.ts'
-import { withinTime } from '../runtime/time-limit.ts'
+import { withTimeout } from '../runtime/time-limit.ts'
 import { scriptContext } from './define-script.ts'
 import { dataIdKeyOf, keysOf, serversKeyOf, shardCountsKeyOf, wakeChannelOf } from './keys.ts'
 import { loadScript, SCRIPT_PATHS } from './lua.ts'
 import { SHORTEST } from './preflight.ts'
-import { LACKS_KEYS, lackingRight } from './redis-errors.ts'
+import { MISSING_KEYS, missingPermission } from './redis-errors.ts'
 
 type Call = readonly string[]
 
@@ -25,7 +25,7 @@ const AUDIT_FOLDER = 'audit/'
 const FOR_STREAMS = 'XADD'
 const OPTIONAL_RULES = ['+info', '+xadd']
 
-export interface RightsOptions {
+export interface PermissionsOptions {
   readonly namespace: string
   readonly db: number
   /** whose rights they are; undefined for `default` */
@@ -33,19 +33,19 @@ export interface RightsOptions {
 }
 
 /** What the user of a connection may not do, each in the form of an ACL rule, such as `+zadd`. */
-export interface LackingRights {
+export interface MissingPermissions {
   /** without which the service cannot do all it should */
   readonly required: readonly string[]
   /** without which only streams do not work, or less is told */
   readonly optional: readonly string[]
 }
 
-export interface Rights {
+export interface Permissions {
   /**
    * A dry run of all that the service does in a shard and with Redis.
    * @throws Error when Redis does not answer
    */
-  check(shard: number): Promise<LackingRights>
+  check(shard: number): Promise<MissingPermissions>
   /** the command of an ACL that grants all of them, and nothing else */
   readonly rule: string
 }
@@ -57,10 +57,10 @@ export function commandsOfScripts(): string[] {
   return [...new Set([...all, FOR_STREAMS])].sort()
 }
 
-export function createRights(
+export function createPermissions(
   client: Redis | Cluster,
-  { namespace, db, username = 'default' }: RightsOptions,
-): Rights {
+  { namespace, db, username = 'default' }: PermissionsOptions,
+): Permissions {
   const script = scriptContext(client, { namespace }).define('permissions', { args: ['calls'], timed: true })
   const isCluster = client instanceof Cluster
   const channel = wakeChannelOf(namespace)
@@ -70,7 +70,7 @@ export function createRights(
   const streamRule = `~{${namespace}:*}:stream:*`
   const isOptional = (rule: string) => [...OPTIONAL_RULES, streamRule].includes(rule)
 
-  async function refusedOf(shard: number): Promise<string[]> {
+  async function deniedOf(shard: number): Promise<string[]> {
     const ofShard = keysOf(shard, namespace)
     const keys = [
       ...Object.values({ ...ofShard }),
@@ -88,52 +88,52 @@ export function createRights(
       ['SUBSCRIBE', channel],
     ]
     const calls = [...onKeys, ...plain, ...commands.map(onKey), ...onChannel]
-    const places = (await script(shard, { calls: JSON.stringify(calls) })).map(Number)
-    const isOnKey = (place: number) => place <= onKeys.length
+    const positions = (await script(shard, { calls: JSON.stringify(calls) })).map(Number)
+    const isOnKey = (position: number) => position <= onKeys.length
     const callAt = (place: number) => calls[place - 1] ?? []
-    const refusedKeys = places.filter(isOnKey).map(callAt)
-    const refused = places.filter((place) => !isOnKey(place)).map(callAt)
+    const refusedKeys = positions.filter(isOnKey).map(callAt)
+    const refused = positions.filter((place) => !isOnKey(place)).map(callAt)
     const rules = refused.map(ruleOf)
     // Of two commands for one channel, both are refused when it is the channel that is lacking.
     const ofChannel = onChannel.map(ruleOf)
-    const lacksChannel = ofChannel.every((rule) => rules.includes(rule))
+    const isChannelMissing = ofChannel.every((rule) => rules.includes(rule))
     return [
       ...refusedKeys.map(([, , , key = '']) => (key === ofShard.streamPrefix ? streamRule : keyRule(key))),
-      ...(lacksChannel ? [`&${channel}`, ...rules.filter((rule) => !ofChannel.includes(rule))] : rules),
+      ...(isChannelMissing ? [`&${channel}`, ...rules.filter((rule) => !ofChannel.includes(rule))] : rules),
     ]
   }
 
   /** Which of the two commands that call scripts are refused: no script can then be asked. */
-  async function refusedToCall(): Promise<string[]> {
+  async function deniedCalls(): Promise<string[]> {
     const calls = [client.eval('return 1', 0), client.evalsha('0'.repeat(40), 0)]
-    const replies = await withinTime(
+    const replies = await withTimeout(
       Promise.all(
         calls.map((call) =>
           call.catch((error: Error) => {
             if (error.name !== 'ReplyError') throw error
-            return lackingRight(error.message)
+            return missingPermission(error.message)
           }),
         ),
       ),
     )
-    return replies.filter((right): right is string => typeof right === 'string')
+    return replies.filter((permission): permission is string => typeof permission === 'string')
   }
 
   return {
     rule: aclRule({ namespace, username, isCluster, hasDatabase: db !== 0 }),
     async check(shard) {
-      const refused = await refusedOf(shard).catch(async (error: unknown) => {
+      const refused = await deniedOf(shard).catch(async (error: unknown) => {
         // To be called at all takes rights, too.
-        const right = error instanceof SchedulerError && lackingRight((error.cause as Error).message)
+        const right = error instanceof SchedulerError && missingPermission((error.cause as Error).message)
         if (!right) throw error
-        return right === LACKS_KEYS ? [keyRule('{'), keyRule('')] : [right, ...(await refusedToCall())]
+        return right === MISSING_KEYS ? [keyRule('{'), keyRule('')] : [right, ...(await deniedCalls())]
       })
-      const lacking = [...new Set(refused)]
+      const missing = [...new Set(refused)]
       return {
-        required: lacking.filter((rule) => !isOptional(rule)),
+        required: missing.filter((rule) => !isOptional(rule)),
         // Who gets the right to all keys has that to those of streams.
-        optional: lacking.filter(
-          (rule) => isOptional(rule) && !(rule === streamRule && lacking.includes(keyRule('{'))),
+        optional: missing.filter(
+          (rule) => isOptional(rule) && !(rule === streamRule && missing.includes(keyRule('{'))),
         ),
       }
     },

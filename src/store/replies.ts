@@ -1,5 +1,5 @@
 /** Takes one of a closed set of words from a reply. @throws TypeError naming the script for any other */
-export const oneOf =
+export const expectWord =
   <T extends string>(script: string, words: readonly T[]) =>
   (reply: unknown): T => {
     const found = words.find((word) => word === reply)
@@ -15,11 +15,11 @@ export interface ExactTime {
   /** epoch ms */
   readonly now: number
   /** the part of the millisecond that had already elapsed; with it a wait is not up to 1 ms too long */
-  readonly gone: number
+  readonly subMs: number
 }
 
 /** @param exact epoch ms with a fraction, as text: as one number its fraction would not be exact */
 export function exactTime(exact: unknown): ExactTime {
   const [whole, thousandths = 0] = String(exact).split('.')
-  return { now: Number(whole), gone: Number(thousandths) / 1_000 }
+  return { now: Number(whole), subMs: Number(thousandths) / 1_000 }
 }

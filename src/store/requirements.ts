@@ -1,12 +1,12 @@
 import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../domain/errors.ts'
-import { answersOf, withinTime } from '../runtime/time-limit.ts'
+import { fulfilledValues, withTimeout } from '../runtime/time-limit.ts'
 import { NOT_READY, NOT_SENT, toSchedulerError } from './redis-errors.ts'
 import type { ShardCount } from './scripts/shard-counts.ts'
 
 /** Redis as it is cannot be trusted with messages. The message is one line that says what to change. */
-export class UnfitRedisError extends Error {
-  override readonly name = 'UnfitRedisError'
+export class UnsupportedRedisError extends Error {
+  override readonly name = 'UnsupportedRedisError'
 }
 
 const OLDEST = { redis: [7, 0], valkey: [7, 2] } as const
@@ -15,7 +15,7 @@ const OLDEST = { redis: [7, 0], valkey: [7, 2] } as const
  * Looks whether Redis, on a cluster every master of it, can be trusted with messages.
  *
  * @returns warnings, one line each, about what works but may surprise
- * @throws UnfitRedisError for a version too old, or an eviction policy that could throw locks and messages away while
+ * @throws UnsupportedRedisError for a version too old, or an eviction policy that could throw locks and messages away while
  *   `allowEviction` is false
  */
 export async function checkRequirements(
@@ -38,33 +38,30 @@ async function checkNode(node: Redis, allowEviction: boolean): Promise<string[]>
   const policy = info.get('maxmemory_policy')
   if (policy === undefined) {
     warnings.push(
-      'Redis does not report its maxmemory-policy: with any policy but noeviction, it may evict locks and ' +
-        'messages when memory runs out',
+      'Redis does not tell its maxmemory-policy: with another than noeviction it may throw away locks and messages when memory runs out',
     )
   } else warnings.push(...checkPolicy(policy, allowEviction))
   const persistence = info.get('aof_enabled')
   if (persistence === undefined) {
     warnings.push(
-      'Redis does not report whether its append-only file is on: without one, a crash of Redis loses ' +
-        'messages accepted since its last snapshot',
+      'Redis does not tell whether its append-only file is on: without one a crash of Redis loses messages accepted since its last snapshot',
     )
   } else if (persistence !== '1') {
     warnings.push(
-      "Redis's append-only file is off: a crash of Redis loses messages accepted since its last snapshot; " +
-        'set appendonly yes',
+      "Redis's append-only file is off: a crash of Redis loses messages accepted since its last snapshot; set appendonly yes",
     )
   }
   return warnings
 }
 
 function checkPolicy(policy: string, allowEviction: boolean): string[] {
-  const evicts = `maxmemory-policy is ${policy}, so Redis may evict locks and messages when memory runs out`
+  const evicts = `maxmemory-policy is ${policy}, with which Redis may throw away locks and messages when memory runs out`
   if (policy !== 'noeviction' && !allowEviction) {
-    throw new UnfitRedisError(
-      `Redis's ${evicts}: set it to noeviction, or ALLOW_EVICTION=true to accept the risk`,
+    throw new UnsupportedRedisError(
+      `Redis's ${evicts}: set it to noeviction, or ALLOW_EVICTION=true to take the risk`,
     )
   }
-  return policy === 'noeviction' ? [] : [`Redis's ${evicts}; ALLOW_EVICTION=true accepts this`]
+  return policy === 'noeviction' ? [] : [`Redis's ${evicts}; ALLOW_EVICTION=true accepts that`]
 }
 
 function checkVersion(info: ReadonlyMap<string, string>): string[] {
@@ -75,15 +72,14 @@ function checkVersion(info: ReadonlyMap<string, string>): string[] {
       : (['Valkey', 'valkey', valkey] as const)
   if (version === undefined) {
     return [
-      `Redis does not report its version: ${OLDEST.redis.join('.')} or newer is required, or Valkey ` +
-        `${OLDEST.valkey.join('.')}`,
+      `Redis does not tell its version: ${OLDEST.redis.join('.')} or newer is needed, or Valkey ${OLDEST.valkey.join('.')}`,
     ]
   }
   const [major = 0, minor = 0] = version.split('.').map(Number)
   const [oldestMajor, oldestMinor] = OLDEST[kind]
   if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
-    throw new UnfitRedisError(
-      `${name} ${version} is too old: ${oldestMajor}.${oldestMinor} or newer is required`,
+    throw new UnsupportedRedisError(
+      `${name} ${version} is too old: ${oldestMajor}.${oldestMinor} or newer is needed`,
     )
   }
   return []
@@ -103,14 +99,13 @@ function splitAtColon(line: string): [string, string] {
 
 /**
  * @param counts every number of shards there has been, rising
- * @throws UnfitRedisError when `shards` is lower, as messages in the shards left out would never be delivered
+ * @throws UnsupportedRedisError when `shards` is lower, as messages in the shards left out would never be delivered
  */
-export function refuseFewerShards(counts: readonly ShardCount[], shards: number): void {
+export function requireAllShards(counts: readonly ShardCount[], shards: number): void {
   const newest = counts.at(-1)?.count ?? 0
   if (shards >= newest) return
-  throw new UnfitRedisError(
-    `SHARDS is ${shards}, but this Redis has messages in ${newest} shards: those in the other shards ` +
-      `would never be delivered; set SHARDS=${newest}`,
+  throw new UnsupportedRedisError(
+    `SHARDS is ${shards} but this Redis holds messages in ${newest} shards, and the rest would never be delivered: set SHARDS=${newest}`,
   )
 }
 
@@ -123,8 +118,8 @@ export interface RedisFacts {
 }
 
 /** A command for a caller that acts on failures. @throws SchedulerError as toSchedulerError says */
-const asking = <T>(command: string, answer: Promise<T>, withinMs?: number): Promise<T> =>
-  withinTime(answer, withinMs).catch((error: unknown) => {
+const askRedis = <T>(command: string, answer: Promise<T>, withinMs?: number): Promise<T> =>
+  withTimeout(answer, withinMs).catch((error: unknown) => {
     if (error instanceof SchedulerError) throw error
     throw toSchedulerError(command, error)
   })
@@ -139,7 +134,7 @@ const EACH_MASTER_WITHIN_MS = 700
 export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFacts> {
   const nodes = client instanceof Cluster ? client.nodes('master') : [client]
   const withinMs = client instanceof Cluster ? EACH_MASTER_WITHIN_MS : undefined
-  const infos = await answersOf(nodes.map((node) => infoOf(node, withinMs)))
+  const infos = await fulfilledValues(nodes.map((node) => infoOf(node, withinMs)))
   const sum = (name: string) =>
     infos.reduce<number | null>((total, info) => {
       const value = Number(info.get(name) ?? Number.NaN)
@@ -158,7 +153,7 @@ const REFUSED: Info = new Map()
 
 /** REFUSED where the user lacks the right to ask, or whoever runs Redis has taken the command away. */
 const infoOf = (node: Redis, withinMs?: number): Promise<Info> =>
-  asking('INFO', node.info(), withinMs).then(parseInfo, (error: SchedulerError) => {
+  askRedis('INFO', node.info(), withinMs).then(parseInfo, (error: SchedulerError) => {
     if (error.code === 'STORE_REFUSED') return REFUSED
     throw error
   })
@@ -176,10 +171,13 @@ async function pingAny(client: Redis | Cluster): Promise<unknown> {
 /**
  * Asks Redis for a sign of life; on a cluster any master's will do, as messages go where there is one.
  *
- * @param whyAway why there is no connection, where that is known
+ * @param disconnectReason why there is no connection, where that is known
  * @throws Error with the reason when Redis has not answered within a second
  */
-export async function pingRedis(client: Redis | Cluster, whyAway: () => string | undefined): Promise<void> {
+export async function pingRedis(
+  client: Redis | Cluster,
+  disconnectReason: () => string | undefined,
+): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const silence = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error('Redis did not answer within a second')), HEALTHY_WITHIN_MS)
@@ -190,7 +188,7 @@ export async function pingRedis(client: Redis | Cluster, whyAway: () => string |
     // Whoever watches the connection knows better why a command was not sent, but may not know it yet.
     // So does it of a command that the connection was lost under.
     if (NOT_SENT.test((error as Error).message) || (error as Error).name === 'MaxRetriesPerRequestError')
-      throw new Error(whyAway() ?? 'the connection to Redis was closed')
+      throw new Error(disconnectReason() ?? 'the connection to Redis was closed')
     throw error
   } finally {
     clearTimeout(timer)

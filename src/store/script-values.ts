@@ -48,8 +48,8 @@ export function shardValues(
     ...(maxRecoveries === undefined ? {} : { maxRecoveries }),
   }
   const parts = {
-    historyMax: (shard: number) => partOf(historyMax, shards(), shard),
-    deadMax: (shard: number) => partOf(deadMax, shards(), shard),
+    historyMax: (shard: number) => shareOf(historyMax, shards(), shard),
+    deadMax: (shard: number) => shareOf(deadMax, shards(), shard),
   }
   return {
     ofShard: (shard) => ({ ...keys(shard), ...settings, shard, wakeChannel: wakeChannelOf(namespace) }),
@@ -71,11 +71,11 @@ export function namespaceValues({
 }
 
 /** @returns a shard's part of a number for all of them; the parts add up to it */
-const partOf = (whole: number, shards: number, shard: number): number =>
+const shareOf = (whole: number, shards: number, shard: number): number =>
   Math.floor(whole / shards) + (shard < whole % shards ? 1 : 0)
 
 /** @returns a shard's keys, each made once */
-export function keyBook(namespace: string): (shard: number) => ShardKeys {
+export function keyCache(namespace: string): (shard: number) => ShardKeys {
   const shards = new Map<number, ShardKeys>()
   return (shard) => {
     let found = shards.get(shard)

@@ -1,23 +1,23 @@
 import cluster from 'node:cluster'
 import type { Stdout } from '../destinations/console/stdout.ts'
 import { type FromServer, type Start, type ToServer, toError } from './ipc-messages.ts'
-import type { Gathering } from './metrics-aggregator.ts'
+import type { MetricsAggregator } from './metrics-aggregator.ts'
 import { createRelay } from './relay.ts'
 
 export interface ForkOptions {
   readonly start: Start
   readonly stdout: Stdout
-  readonly gathering: Gathering
+  readonly aggregator: MetricsAggregator
   readonly onListening: (url: string) => void
-  readonly onGiveUp: (error: Error) => void
-  readonly onAway: () => void
+  readonly onFatal: (error: Error) => void
+  readonly onDisconnected: () => void
 }
 
 /** One server in a process of its own, as the primary sees it. */
 export interface ForkedServer {
   readonly pid: number | undefined
   /** @returns how it ended, in words, and why it could not start where that is so */
-  readonly ended: Promise<{ readonly how: string; readonly unable: Error | undefined }>
+  readonly ended: Promise<{ readonly endedWith: string; readonly startError: Error | undefined }>
   /** Asks it to stop in order. Safe at any time. */
   stop(graceMs: number): void
   kill(): void
@@ -25,9 +25,9 @@ export interface ForkedServer {
 
 /** Forks a server, starts it, and answers what it asks until it ends. */
 export function forkServer(options: ForkOptions): ForkedServer {
-  const { start, stdout, gathering, onListening, onGiveUp, onAway } = options
+  const { start, stdout, aggregator, onListening, onFatal, onDisconnected } = options
   const worker = cluster.fork()
-  let unable: Error | undefined
+  let startError: Error | undefined
   let stopWithin: number | undefined
 
   const send = (message: ToServer) => {
@@ -42,17 +42,17 @@ export function forkServer(options: ForkOptions): ForkedServer {
         send(stopWithin === undefined ? start : { type: 'stop', graceMs: stopWithin })
         break
       case 'listening':
-        gathering.join(worker.id, (id) => send({ type: 'measure', id }))
+        aggregator.join(worker.id, (id) => send({ type: 'measure', id }))
         onListening(message.url)
         break
-      case 'unable':
-        unable = toError(message.reason)
+      case 'start failed':
+        startError = toError(message.reason)
         break
-      case 'give up':
-        onGiveUp(toError(message.reason))
+      case 'fatal':
+        onFatal(toError(message.reason))
         break
-      case 'redis away':
-        onAway()
+      case 'redis disconnected':
+        onDisconnected()
         break
       case 'write':
         relay.write(message)
@@ -61,10 +61,10 @@ export function forkServer(options: ForkOptions): ForkedServer {
         relay.withdraw(message.id)
         break
       case 'measured':
-        gathering.answer(worker.id, message.id, message.measured)
+        aggregator.answer(worker.id, message.id, message.measured)
         break
       case 'gather':
-        void gathering.gather().then((measured) => send({ type: 'gathered', id: message.id, measured }))
+        void aggregator.gather().then((measured) => send({ type: 'gathered', id: message.id, measured }))
         break
       default:
         message satisfies never
@@ -74,7 +74,7 @@ export function forkServer(options: ForkOptions): ForkedServer {
 
   worker.process.once('exit', () => {
     relay.end()
-    gathering.leave(worker.id)
+    aggregator.leave(worker.id)
   })
   const ended = new Promise<string>((resolve) => {
     // After its exit, and after the last of what it said has been read.
@@ -83,7 +83,7 @@ export function forkServer(options: ForkOptions): ForkedServer {
     worker.on('error', (error: unknown) => {
       if (worker.process.pid === undefined) resolve(String(error))
     })
-  }).then((how) => ({ how, unable }))
+  }).then((endedWith) => ({ endedWith, startError }))
 
   return {
     pid: worker.process.pid,

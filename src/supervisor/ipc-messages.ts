@@ -34,10 +34,10 @@ export type FromServer =
   | { readonly type: 'hello' }
   | { readonly type: 'listening'; readonly url: string }
   /** it cannot start; it ends by itself */
-  | { readonly type: 'unable'; readonly reason: Reason }
+  | { readonly type: 'start failed'; readonly reason: Reason }
   /** there is no going on for any server */
-  | { readonly type: 'give up'; readonly reason: Reason }
-  | { readonly type: 'redis away' }
+  | { readonly type: 'fatal'; readonly reason: Reason }
+  | { readonly type: 'redis disconnected' }
   | {
       readonly type: 'write'
       readonly id: number

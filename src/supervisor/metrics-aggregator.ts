@@ -5,7 +5,7 @@ import { sleep } from '../runtime/sleep.ts'
 const MEASURED_WITHIN_MS = 500
 
 /** Brings together what all servers have measured, those that have died included, so that no total ever shrinks. */
-export interface Gathering {
+export interface MetricsAggregator {
   /** A server that can be asked. @param ask asks it for what it has measured, under a number */
   join(server: number, ask: (id: number) => void): void
   /** A server's answer. */
@@ -22,7 +22,7 @@ interface Member {
   last: Measured
 }
 
-export function createGathering(withinMs = MEASURED_WITHIN_MS): Gathering {
+export function createMetricsAggregator(withinMs = MEASURED_WITHIN_MS): MetricsAggregator {
   const members = new Map<number, Member>()
   const waiting = new Map<number, (server: number) => void>()
   let departed: Measured = []

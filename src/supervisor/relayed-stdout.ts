@@ -12,7 +12,7 @@ export interface RelayedStdout extends Stdout {
 
 /** @param send hands a message to the primary, in order */
 export function createRelayedStdout(send: (message: FromServer) => void): RelayedStdout {
-  const underWay = new Map<number, (result: WriteResult) => void>()
+  const inFlight = new Map<number, (result: WriteResult) => void>()
   let waiters: (() => void)[] = []
   let lastId = 0
 
@@ -24,7 +24,7 @@ export function createRelayedStdout(send: (message: FromServer) => void): Relaye
       return new Promise((resolve) => {
         const withdraw = () => send({ type: 'withdraw', id })
         signal?.addEventListener('abort', withdraw)
-        underWay.set(id, (result) => {
+        inFlight.set(id, (result) => {
           signal?.removeEventListener('abort', withdraw)
           resolve(result)
         })
@@ -32,14 +32,14 @@ export function createRelayedStdout(send: (message: FromServer) => void): Relaye
       })
     },
     settled({ id, result }) {
-      underWay.get(id)?.(typeof result === 'string' ? result : toError(result))
-      underWay.delete(id)
-      if (underWay.size > 0) return
+      inFlight.get(id)?.(typeof result === 'string' ? result : toError(result))
+      inFlight.delete(id)
+      if (inFlight.size > 0) return
       for (const resolve of waiters) resolve()
       waiters = []
     },
     async drain() {
-      if (underWay.size > 0) await new Promise<void>((resolve) => waiters.push(resolve))
+      if (inFlight.size > 0) await new Promise<void>((resolve) => waiters.push(resolve))
     },
   }
 }

@@ -1,4 +1,4 @@
-import { createConsole } from '../destinations/console/console.ts'
+import { createConsoleSender } from '../destinations/console/console.ts'
 import type { Measured } from '../observability/prometheus.ts'
 import { sleep } from '../runtime/sleep.ts'
 import { logLibraryWarnings } from '../server/library-warnings.ts'
@@ -35,14 +35,14 @@ export function runServerProcess(): void {
     logLibraryWarnings(logger)
     const { SHUTDOWN_GRACE_MS: graceMs } = config
     stopOnUnexpectedErrors({ logger, graceMs, stop: () => stop(graceMs) })
-    const giveUp = (error: Error) => send({ type: 'give up', reason: toReason(error) })
+    const fail = (error: Error) => send({ type: 'fatal', reason: toReason(error) })
     server = await startServer({
       config,
       target,
-      console: createConsole(stdout, { format, onBroken: giveUp }),
+      console: createConsoleSender(stdout, { format, onBroken: fail }),
       logger,
-      onUnfit: giveUp,
-      onAway: () => send({ type: 'redis away' }),
+      onUnsupported: fail,
+      onDisconnected: () => send({ type: 'redis disconnected' }),
       gatherMeasured: () =>
         new Promise((resolve) => {
           lastGather += 1
@@ -56,7 +56,7 @@ export function runServerProcess(): void {
 
   /** A start that fails while it is to be stopped is no failure. */
   function end(error: unknown): void {
-    if (stopped === undefined) send({ type: 'unable', reason: toReason(error) }, () => process.exit(1))
+    if (stopped === undefined) send({ type: 'start failed', reason: toReason(error) }, () => process.exit(1))
   }
 
   function stop(graceMs: number): Promise<void> {

@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
-import { createConsole } from '../destinations/console/console.ts'
+import { createConsoleSender } from '../destinations/console/console.ts'
 import { createStdout } from '../destinations/console/stdout.ts'
 import { type EmbeddedRedis, startEmbeddedRedis } from '../dev/embedded-redis.ts'
 import { sleep } from '../runtime/sleep.ts'
@@ -12,7 +12,7 @@ import { trapSignals } from '../server/signals.ts'
 import { stopOnUnexpectedErrors } from '../server/unexpected-errors.ts'
 import type { RedisTarget } from '../store/redis-url.ts'
 import { runServerProcess } from './server-process.ts'
-import { startProcesses } from './supervisor.ts'
+import { startSupervisor } from './supervisor.ts'
 
 /** How long a stop waits for a start that is still under way, and for the reader of the last lines. */
 const START_ENDS_WITHIN_MS = 3_000
@@ -38,7 +38,7 @@ async function run(config: Config): Promise<void> {
   logLibraryWarnings(logger)
   const stopping = new AbortController()
   let embedded: EmbeddedRedis | undefined
-  let lastFailure: unknown
+  let lastError: unknown
   let server: Pick<Server, 'stop'> | undefined
 
   const start = async () => {
@@ -54,16 +54,16 @@ async function run(config: Config): Promise<void> {
       embedded === undefined
         ? redisTargetOf(config)
         : { kind: 'socket', path: embedded.socketPath, db: 0, tls: false }
-    const shared = { config, target, logger, onAway: () => void bringRedisBack() }
+    const shared = { config, target, logger, onDisconnected: () => void bringRedisBack() }
     if (config.PROCESSES > 1) {
       const forTerminal = format !== undefined
       const { signal } = stopping
-      const processes = startProcesses({ ...shared, stdout, forTerminal, onGiveUp: giveUp, stopping: signal })
+      const processes = startSupervisor({ ...shared, stdout, forTerminal, onFatal: fail, stopping: signal })
       server = processes
       return processes.listening
     }
-    const console = createConsole(stdout, { format, onBroken: giveUp })
-    server = await startServer({ ...shared, console, onUnfit: giveUp })
+    const console = createConsoleSender(stdout, { format, onBroken: fail })
+    server = await startServer({ ...shared, console, onUnsupported: fail })
   }
 
   let stopped: Promise<void> | undefined
@@ -80,7 +80,7 @@ async function run(config: Config): Promise<void> {
   }
 
   /** What cannot go on ends in order, as others can. */
-  function giveUp(error: Error): void {
+  function fail(error: Error): void {
     if (stopping.signal.aborted) return
     stop(config.SHUTDOWN_GRACE_MS).then(() => refuse(explain(error, config)), refuse)
   }
@@ -92,8 +92,8 @@ async function run(config: Config): Promise<void> {
         return await embedded.ensureRunning()
       } catch (error) {
         // Several servers may have missed it, and then share the attempt.
-        if (error !== lastFailure) logger.error(error instanceof Error ? error.message : String(error))
-        lastFailure = error
+        if (error !== lastError) logger.error(error instanceof Error ? error.message : String(error))
+        lastError = error
         await sleep(RESTART_REDIS_EVERY_MS, stopping.signal)
       }
     }
@@ -131,7 +131,7 @@ function explain(error: unknown, { HOST, PORT }: Config): unknown {
     return new Error(`PORT is ${PORT}, which this user may not listen on; set one above 1023`)
   }
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
-    return new Error(`HOST is "${HOST}", which is not an address of this machine`)
+    return new Error(`HOST is "${HOST}", which is no address of this machine`)
   }
   return error
 }

@@ -1,7 +1,7 @@
 // The process that leads: it forks the servers, owns standard output and the embedded Redis, and takes the signals.
 //
 //   fork ──▶ hello ──▶ start ──▶ listening ──▶ stop ──▶ exit        in order
-//              │         └─▶ unable ──▶ exit                        what a person has to mend
+//              │         └─▶ start failed ──▶ exit                  what a person has to mend
 //              └── dies at any time: another is forked in its place
 //
 // The first server starts alone. What would hinder every one (a Redis that is not fit, a port that is taken) is then
@@ -15,27 +15,27 @@ import type { Config } from '../server/config.ts'
 import type { Server } from '../server/server.ts'
 import type { RedisTarget } from '../store/redis-url.ts'
 import { type ForkedServer, forkServer } from './forked-server.ts'
-import { createGathering } from './metrics-aggregator.ts'
-import { createPatience } from './restart-backoff.ts'
+import { createMetricsAggregator } from './metrics-aggregator.ts'
+import { createRestartBackoff } from './restart-backoff.ts'
 
 /** Beyond its grace a server hands back what it holds and says good-bye to Redis. */
 const ENDS_WITHIN_MS = 5_000
 
-export interface ProcessesOptions {
+export interface SupervisorOptions {
   readonly config: Config
   readonly target: RedisTarget
   readonly stdout: Stdout
   readonly forTerminal: boolean
   readonly logger: Logger
   /** told when no server can go on; the service has to end */
-  readonly onGiveUp: (error: Error) => void
+  readonly onFatal: (error: Error) => void
   /** told when Redis went away from a server */
-  readonly onAway: () => void
+  readonly onDisconnected: () => void
   /** aborted when the service is to stop, perhaps before it listens */
   readonly stopping: AbortSignal
 }
 
-export interface Processes extends Pick<Server, 'stop'> {
+export interface Supervisor extends Pick<Server, 'stop'> {
   /**
    * Resolves once the first server listens.
    * @throws Error (with its `code`) when a server cannot start for a reason that would stop every other, or when
@@ -45,33 +45,33 @@ export interface Processes extends Pick<Server, 'stop'> {
 }
 
 /** Starts `PROCESSES` servers behind one port and keeps that many running. */
-export function startProcesses(options: ProcessesOptions): Processes {
-  const { config, target, forTerminal, logger, onGiveUp, stopping } = options
+export function startSupervisor(options: SupervisorOptions): Supervisor {
+  const { config, target, forTerminal, logger, onFatal, stopping } = options
   // Each server accepts for itself: what node's own distribution has handed to one that dies just then would hang, open here.
   cluster.schedulingPolicy = cluster.SCHED_NONE
   // A log line of node's own would otherwise tear one of ours.
   cluster.setupPrimary({ serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-  const gathering = createGathering()
+  const aggregator = createMetricsAggregator()
   const running = new Set<ForkedServer>()
   const serving = new Set<ForkedServer>()
   let port = config.PORT
   /** the port on which the first server listened */
-  let picked: number | undefined
+  let chosenPort: number | undefined
 
   function fork(onListening: () => void): ForkedServer {
     const server = forkServer({
       ...options,
-      gathering,
+      aggregator,
       start: {
-        ...{ type: 'start', target, forTerminal, quietly: picked !== undefined },
+        ...{ type: 'start', target, forTerminal, quietly: chosenPort !== undefined },
         config: { ...config, PORT: port },
       },
       onListening(listensOn) {
         const listensAt = Number(new URL(listensOn).port)
-        picked ??= listensAt
-        if (listensAt !== picked) {
+        chosenPort ??= listensAt
+        if (listensAt !== chosenPort) {
           // Port 0 was picked anew, as no server was left to share the first; nobody knows of this one.
-          port = picked
+          port = chosenPort
           return server.stop(config.SHUTDOWN_GRACE_MS)
         }
         serving.add(server)
@@ -83,39 +83,40 @@ export function startProcesses(options: ProcessesOptions): Processes {
   }
 
   /** Fills one place, and fills it anew whenever the server in it dies. */
-  function occupyPlace(onListening: () => void, onUnable: (error: Error) => void): void {
-    const patience = createPatience()
-    const fill = async () => {
+  function keepServerRunning(onListening: () => void, onStartFailed: (error: Error) => void): void {
+    const backoff = createRestartBackoff()
+    const run = async () => {
       while (!stopping.aborted) {
-        const bornAt = performance.now()
+        const startedAt = performance.now()
         const server = fork(onListening)
-        const { how, unable } = await server.ended
+        const { endedWith, startError } = await server.ended
         running.delete(server)
         serving.delete(server)
         if (stopping.aborted) return
-        if (unable !== undefined && serving.size === 0) return onUnable(unable)
-        const waitMs = patience.afterLifeOf(performance.now() - bornAt)
-        const what = unable === undefined ? `ended (${how})` : `could not start (${unable.message})`
+        if (startError !== undefined && serving.size === 0) return onStartFailed(startError)
+        const waitMs = backoff.delayAfter(performance.now() - startedAt)
+        const what =
+          startError === undefined ? `ended (${endedWith})` : `could not start (${startError.message})`
         const next = `starting another${waitMs > 0 ? ` in ${waitMs} ms` : ''}`
         logger.error(`server process ${server.pid} ${what}; ${next}`)
         await sleep(waitMs, stopping)
       }
     }
-    void fill()
+    void run()
   }
 
   const listening = new Promise<void>((resolve, reject) => {
-    let places = 1
+    let started = 1
     const onListening = () => {
       resolve()
-      for (; places < config.PROCESSES; places += 1) occupyPlace(onListening, onUnable)
+      for (; started < config.PROCESSES; started += 1) keepServerRunning(onListening, onStartFailed)
     }
-    const onUnable = (error: Error) => {
-      if (picked !== undefined) return onGiveUp(error)
+    const onStartFailed = (error: Error) => {
+      if (chosenPort !== undefined) return onFatal(error)
       return reject(error)
     }
     stopping.addEventListener('abort', () => reject(new Error('stopped before it listened')))
-    occupyPlace(onListening, onUnable)
+    keepServerRunning(onListening, onStartFailed)
   })
 
   return {
@@ -126,7 +127,7 @@ export function startProcesses(options: ProcessesOptions): Processes {
       const ended = Promise.all([...running].map((server) => server.ended)).then(() => allEnded.abort())
       await sleep(graceMs + ENDS_WITHIN_MS, allEnded.signal)
       for (const server of running) {
-        logger.error(`server process ${server.pid} did not stop in time; killing it`)
+        logger.error(`server process ${server.pid} has not stopped and is killed`)
         server.kill()
       }
       await ended

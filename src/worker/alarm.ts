@@ -1,12 +1,12 @@
 import { LONGEST_TIMER_MS } from '../runtime/sleep.ts'
 
 /** So little is waited for without a timer, which would take up to a whole ms more. */
-const TURNING_MS = 0.3
+const SPIN_MS = 0.3
 
 /** A wait that can be cut short: the earliest time anybody asked for wins. */
 export interface Alarm {
   /** Ends the current wait, or the next one if none is running, in `ms` at the latest. */
-  ringIn(ms: number): void
+  wakeWithin(ms: number): void
   /** Forgets what was asked for so far; what is asked for from here on counts for the next wait. */
   reset(): void
   /** Resolves after `ms` (at most LONGEST_TIMER_MS) or when the alarm rings, whichever comes first. */
@@ -14,13 +14,13 @@ export interface Alarm {
 }
 
 export function createAlarm(): Alarm {
-  let ringAt = Number.POSITIVE_INFINITY
+  let wakeAt = Number.POSITIVE_INFINITY
   let timer: NodeJS.Timeout | undefined
   let immediate: NodeJS.Immediate | undefined
   let finish: (() => void) | undefined
 
-  function ring(): void {
-    if (performance.now() < ringAt) arm()
+  function checkTime(): void {
+    if (performance.now() < wakeAt) arm()
     else finish?.()
   }
 
@@ -31,27 +31,27 @@ export function createAlarm(): Alarm {
   function arm(): void {
     clearTimeout(timer)
     clearImmediate(immediate)
-    const left = ringAt - performance.now()
-    if (left <= TURNING_MS) {
-      immediate = setImmediate(ring)
+    const left = wakeAt - performance.now()
+    if (left <= SPIN_MS) {
+      immediate = setImmediate(checkTime)
       return
     }
-    const ms = left % 1 <= TURNING_MS ? Math.floor(left) : Math.ceil(left)
-    timer = setTimeout(ring, Math.min(ms, LONGEST_TIMER_MS))
+    const ms = left % 1 <= SPIN_MS ? Math.floor(left) : Math.ceil(left)
+    timer = setTimeout(checkTime, Math.min(ms, LONGEST_TIMER_MS))
   }
 
   return {
-    ringIn(ms) {
+    wakeWithin(ms) {
       const at = performance.now() + ms
-      if (at >= ringAt) return
-      ringAt = at
+      if (at >= wakeAt) return
+      wakeAt = at
       if (finish !== undefined) arm()
     },
     reset() {
-      ringAt = Number.POSITIVE_INFINITY
+      wakeAt = Number.POSITIVE_INFINITY
     },
     wait(ms) {
-      ringAt = Math.min(ringAt, performance.now() + ms)
+      wakeAt = Math.min(wakeAt, performance.now() + ms)
       return new Promise((resolve) => {
         finish = () => {
           clearTimeout(timer)

@@ -1,44 +1,45 @@
 import type { Logger } from 'pino'
 
 /** Shards on one lost master fail within this of each other, and are told of in one line. */
-const TOGETHER_MS = 250
+const COLLECT_MS = 250
 
 /** Tells of shards that cannot be claimed from, and of those that can again: once each, not at every try. */
-export interface Trouble {
+export interface ClaimErrorLog {
   failed(shard: number, error: unknown): void
-  works(shard: number): void
+  recovered(shard: number): void
 }
 
-export function createTrouble(logger: Logger): Trouble {
+export function createClaimErrorLog(logger: Logger): ClaimErrorLog {
   const failing = new Set<number>()
-  let broken: number[] = []
-  let mended: number[] = []
+  let newlyFailing: number[] = []
+  let newlyRecovered: number[] = []
   let lastError: unknown
   let timer: NodeJS.Timeout | undefined
 
-  const tell = () => {
+  const log = () => {
     timer = undefined
-    if (broken.length > 0) logger.error({ shards: broken, err: lastError }, 'claims fail; retrying')
-    if (mended.length > 0) logger.info({ shards: mended }, 'claims succeed again')
-    broken = []
-    mended = []
+    if (newlyFailing.length > 0)
+      logger.error({ shards: newlyFailing, err: lastError }, 'claiming failed; trying again until it works')
+    if (newlyRecovered.length > 0) logger.info({ shards: newlyRecovered }, 'claiming works again')
+    newlyFailing = []
+    newlyRecovered = []
   }
-  const tellSoon = () => {
-    if (timer === undefined) timer = setTimeout(tell, TOGETHER_MS).unref()
+  const logSoon = () => {
+    if (timer === undefined) timer = setTimeout(log, COLLECT_MS).unref()
   }
 
   return {
     failed(shard, error) {
       if (failing.has(shard)) return
       failing.add(shard)
-      broken.push(shard)
+      newlyFailing.push(shard)
       lastError = error
-      tellSoon()
+      logSoon()
     },
-    works(shard) {
+    recovered(shard) {
       if (!failing.delete(shard)) return
-      mended.push(shard)
-      tellSoon()
+      newlyRecovered.push(shard)
+      logSoon()
     },
   }
 }

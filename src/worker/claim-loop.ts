@@ -1,9 +1,9 @@
-import type { Duty } from '../membership/ownership.ts'
+import type { ShardOwnership } from '../membership/ownership.ts'
 import { sleep } from '../runtime/sleep.ts'
-import type { ShardBook } from '../shards/shard-map.ts'
+import type { ShardMap } from '../shards/shard-map.ts'
 import { laneOfQueue } from '../store/keys.ts'
 import { type Alarm, createAlarm } from './alarm.ts'
-import { createTrouble } from './claim-error-log.ts'
+import { createClaimErrorLog } from './claim-error-log.ts'
 import { type ClaimDeps, claimOnce, type Pass } from './claim-once.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { HostSlots } from './host-slots.ts'
@@ -18,7 +18,7 @@ const POLL_JITTER = 0.1
 /** Batches being delivered and settled while the next is claimed; more would only queue at the console. */
 const BATCHES_IN_FLIGHT = 3
 /** After the grace, what cannot be broken off (a write that hangs) is left behind to be recovered. */
-const HAND_BACK_MS = 2_000
+const RELEASE_MS = 2_000
 const FIRST_BACKOFF_MS = 50
 const LONGEST_BACKOFF_MS = 1_000
 
@@ -45,8 +45,8 @@ export interface ClaimLoop {
 export interface ClaimLoopDeps extends ClaimDeps {
   readonly dispatcher: Dispatcher
   readonly slots: HostSlots
-  readonly duty: Duty
-  readonly shardBook: Pick<ShardBook, 'all' | 'onGrow'>
+  readonly ownership: ShardOwnership
+  readonly shardMap: Pick<ShardMap, 'all' | 'onGrow'>
   /** messages for the console per claim, and for streams */
   readonly limit: number
   /** aborted here when the service ends now */
@@ -65,76 +65,76 @@ export interface ClaimLoopDeps extends ClaimDeps {
  * of a batch, only messages for others are claimed.
  */
 export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
-  const { shardBook, logger, slots, duty, dispatcher, ending } = deps
+  const { shardMap, logger, slots, ownership, dispatcher, ending } = deps
   const alarms: Alarm[] = []
   /** for each shard, how long what is due there is left to the server on duty; another time after each pass */
-  const asides: number[] = []
-  const turns = createSlotTurns(slots, (shard) => alarms[shard]?.ringIn(0))
+  const standbyDelays: number[] = []
+  const turns = createSlotTurns(slots, (shard) => alarms[shard]?.wakeWithin(0))
   /** shards of whose last batch the console took nothing */
   const stuck = new Set<number>()
-  const trouble = createTrouble(logger)
+  const errorLog = createClaimErrorLog(logger)
   const stopping = new AbortController()
   const loops: Promise<void>[] = []
   let started = false
 
   /** Brings the loops to one a shard. */
-  function keepUp(): void {
-    while (alarms.length < shardBook.all) alarms.push(createAlarm())
+  function matchShardCount(): void {
+    while (alarms.length < shardMap.all) alarms.push(createAlarm())
     if (!started || stopping.signal.aborted) return
     while (loops.length < alarms.length) loops.push(run(loops.length))
   }
-  shardBook.onGrow(keepUp)
-  keepUp()
+  shardMap.onGrow(matchShardCount)
+  matchShardCount()
 
   async function run(shard: number): Promise<void> {
     const alarm = alarms[shard] ?? createAlarm()
     const inFlight = new Set<Promise<boolean>>()
-    let failures = 0
-    let refusals = 0
-    let consoleFrom = 0
+    let claimErrors = 0
+    let consoleStalls = 0
+    let consolePausedUntil = 0
 
-    const follow = (settled: Promise<boolean>) => {
+    const track = (settled: Promise<boolean>) => {
       inFlight.add(settled)
       void settled.then((taken) => {
         inFlight.delete(settled)
-        refusals = taken ? 0 : refusals + 1
+        consoleStalls = taken ? 0 : consoleStalls + 1
         if (taken) stuck.delete(shard)
         else stuck.add(shard)
-        const waitMs = taken ? 0 : backoffMs(refusals)
-        consoleFrom = performance.now() + waitMs
-        if (!taken || inFlight.size === BATCHES_IN_FLIGHT - 1) alarm.ringIn(waitMs)
+        const waitMs = taken ? 0 : backoffMs(consoleStalls)
+        consolePausedUntil = performance.now() + waitMs
+        if (!taken || inFlight.size === BATCHES_IN_FLIGHT - 1) alarm.wakeWithin(waitMs)
       })
     }
 
     while (!stopping.signal.aborted) {
       alarm.reset()
       // This wait may have been ended early, or have been forgotten at the reset.
-      if (performance.now() < consoleFrom) alarm.ringIn(consoleFrom - performance.now())
-      const forConsole = inFlight.size < BATCHES_IN_FLIGHT && performance.now() >= consoleFrom
+      if (performance.now() < consolePausedUntil) alarm.wakeWithin(consolePausedUntil - performance.now())
+      const forConsole = inFlight.size < BATCHES_IN_FLIGHT && performance.now() >= consolePausedUntil
       const turn = turns.open(shard)
       let pass: Pass
       try {
         // What the console then takes nothing of waits with it: one message is enough to try.
-        const limit = refusals > 0 ? 1 : duty.share(deps.limit)
+        const limit = consoleStalls > 0 ? 1 : ownership.batchShare(deps.limit)
         const room = { limit: forConsole ? limit : 0, streamLimit: limit, ...turn.room }
         pass = await claimOnce(deps, shard, room, ending.signal)
-        trouble.works(shard)
-        failures = 0
+        errorLog.recovered(shard)
+        claimErrors = 0
       } catch (error) {
         turn.failed()
-        trouble.failed(shard, error)
-        failures += 1
-        await alarm.wait(backoffMs(failures))
+        errorLog.failed(shard, error)
+        claimErrors += 1
+        await alarm.wait(backoffMs(claimErrors))
         continue
       }
       const isNext = turn.answered(pass)
-      if (pass.settled !== null) follow(pass.settled)
+      if (pass.settled !== null) track(pass.settled)
       if (isNext) continue
-      duty.found(shard, pass.lateMs)
-      const asideMs = duty.asideMs(shard)
-      asides[shard] = asideMs
+      ownership.observeLateness(shard, pass.lateMs)
+      const standbyDelayMs = ownership.standbyDelayMs(shard)
+      standbyDelays[shard] = standbyDelayMs
       if (pass.nextDueInMs === 0) continue
-      await alarm.wait(nextWaitMs(pass, { shards: shardBook.all, asideMs }))
+      await alarm.wait(nextWaitMs(pass, { shards: shardMap.all, standbyDelayMs }))
     }
     await Promise.all(inFlight)
   }
@@ -142,7 +142,7 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
   return {
     start() {
       started = true
-      keepUp()
+      matchShardCount()
     },
     wake(shard, inMs, lane = '') {
       // Those who wait for a queue's messages are told by others.
@@ -151,27 +151,27 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
       // A shard that this server does not know of yet.
       if (alarm === undefined) return
       if (slots.isFull(lane)) turns.holdBack(shard)
-      else alarm.ringIn(inMs + (asides[shard] ?? 0))
+      else alarm.wakeWithin(inMs + (standbyDelays[shard] ?? 0))
     },
     help(shard) {
-      const inMs = duty.called(shard)
-      if (inMs !== null) alarms[shard]?.ringIn(inMs)
+      const inMs = ownership.requestHelp(shard)
+      if (inMs !== null) alarms[shard]?.wakeWithin(inMs)
     },
     isStuck: () => stuck.size > 0,
     wakeAll() {
-      for (const alarm of alarms) alarm.ringIn(0)
+      for (const alarm of alarms) alarm.wakeWithin(0)
     },
     slotFreed: () => turns.freed(),
     async stop({ graceMs }) {
       stopping.abort()
-      for (const alarm of alarms) alarm.ringIn(0)
+      for (const alarm of alarms) alarm.wakeWithin(0)
       const finished = Promise.all(loops).then(() => dispatcher.idle())
       const graceOver = new AbortController()
       await Promise.race([finished, sleep(graceMs, graceOver.signal)])
       graceOver.abort()
       ending.abort()
       const over = new AbortController()
-      await Promise.race([finished, sleep(HAND_BACK_MS, over.signal)])
+      await Promise.race([finished, sleep(RELEASE_MS, over.signal)])
       over.abort()
     },
   }
@@ -180,12 +180,12 @@ export function createClaimLoop(deps: ClaimLoopDeps): ClaimLoop {
 const backoffMs = (failures: number): number =>
   Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 10), LONGEST_BACKOFF_MS) * (0.75 + Math.random() / 2)
 
-/** Sleep until the next message is due or the next claim expires, and `asideMs` more, but never longer than the poll. */
+/** Sleep until the next message is due or the next claim expires, and `standbyDelayMs` more, but never longer than the poll. */
 export function nextWaitMs(
   { nextDueInMs, expiryInMs }: Pick<Pass, 'nextDueInMs' | 'expiryInMs'>,
-  { shards, asideMs }: { shards: number; asideMs: number },
+  { shards, standbyDelayMs }: { shards: number; standbyDelayMs: number },
   random = Math.random(),
 ): number {
   const poll = POLL_MS * shards * (1 - POLL_JITTER + 2 * POLL_JITTER * random)
-  return Math.min((nextDueInMs ?? poll) + asideMs, (expiryInMs ?? poll) + asideMs, poll)
+  return Math.min((nextDueInMs ?? poll) + standbyDelayMs, (expiryInMs ?? poll) + standbyDelayMs, poll)
 }

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import type { Delivery, Destination, Outcome } from '../destinations/delivery.ts'
-import { noteClaim } from '../observability/claim-metrics.ts'
+import type { BatchSender, Delivery, Outcome } from '../destinations/delivery.ts'
+import { recordClaimMetrics } from '../observability/claim-metrics.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { Claim, ClaimRoom } from '../store/scripts/claim.ts'
@@ -11,13 +11,13 @@ import type { SettleQueue } from './settle-queue.ts'
 import { toDelivery, unreadable } from './to-delivery.ts'
 
 /** Deliveries must begin within this part of their lock's life; the rest is for carrying them out. */
-const START_WITHIN = 0.75
+const START_DEADLINE = 0.75
 
 export interface ClaimDeps {
   readonly scripts: Pick<Scripts, 'claim'>
   readonly clock: RedisClock
   /** where messages for the console go */
-  readonly console: Destination
+  readonly console: BatchSender
   /** where messages go one by one */
   readonly dispatcher: Pick<Dispatcher, 'dispatch'>
   readonly settleQueue: Pick<SettleQueue, 'add' | 'claimSent'>
@@ -65,34 +65,34 @@ export async function claimOnce(
   const claiming = scripts.claim(shard, { token, lockMs, room })
   settleQueue.claimSent(shard)
   const reply = await claiming
-  const { claims, now, gone, expiryInMs, heldBack } = reply
-  const nextDueInMs = reply.nextDueInMs === null ? null : Math.max(0, reply.nextDueInMs - gone)
+  const { claims, now, subMs, expiryInMs, heldBack } = reply
+  const nextDueInMs = reply.nextDueInMs === null ? null : Math.max(0, reply.nextDueInMs - subMs)
   clock.observe(now)
-  noteClaim(deps, shard, reply)
+  recordClaimMetrics(deps, shard, reply)
 
-  const startBy = sentAt + lockMs * START_WITHIN
+  const startBy = sentAt + lockMs * START_DEADLINE
   const batch: Delivery[] = []
-  const broken: Settlement[] = []
+  const corrupt: Settlement[] = []
   let dispatched = 0
   for (const claim of claims) {
     const delivery = toDelivery(claim, shard, token, now)
     if (delivery === null || !isOurs(delivery, claim)) {
       deps.logger.error({ id: claim.id }, 'the record of a message cannot be read')
-      broken.push({
+      corrupt.push({
         delivery: unreadable(claim, shard, token),
         outcome: unreadableOutcome(claim.number, now),
       })
-    } else if (claim.refusal !== undefined) {
-      broken.push({ delivery, outcome: refusedOutcome(claim.refusal, claim.number, now) })
-    } else if (delivery.target.type === 'webhook') {
+    } else if (claim.streamError !== undefined) {
+      corrupt.push({ delivery, outcome: streamErrorOutcome(claim.streamError, claim.number, now) })
+    } else if (delivery.destination.type === 'webhook') {
       dispatcher.dispatch(delivery, startBy, sentAt + lockMs)
       dispatched += 1
     } else batch.push(delivery)
   }
   const settled =
-    batch.length + broken.length === 0
+    batch.length + corrupt.length === 0
       ? null
-      : deliverAndSettle(deps, { batch, broken, now, startBy, lockEndsAt: sentAt + lockMs }, signal)
+      : deliverAndSettle(deps, { batch, corrupt, now, startBy, lockEndsAt: sentAt + lockMs }, signal)
   const lateMs = claims.reduce(
     (most, { attemptDueAt }) => Math.max(most, now - attemptDueAt),
     Math.max(0, ...reply.moved),
@@ -101,31 +101,31 @@ export async function claimOnce(
 }
 
 /** Streams and queues have lanes of their own, so of their messages only those come here that Redis refused to move. */
-const isOurs = ({ target }: Delivery, { refusal }: Claim): boolean =>
-  refusal !== undefined || target.type === 'console' || target.type === 'webhook'
+const isOurs = ({ destination }: Delivery, { streamError }: Claim): boolean =>
+  streamError !== undefined || destination.type === 'console' || destination.type === 'webhook'
 
 interface Work {
   readonly batch: readonly Delivery[]
-  readonly broken: readonly Settlement[]
+  readonly corrupt: readonly Settlement[]
   readonly now: number
   readonly startBy: number
   readonly lockEndsAt: number
 }
 
 async function deliverAndSettle(deps: ClaimDeps, work: Work, signal: AbortSignal): Promise<boolean> {
-  const { batch, broken, now, startBy, lockEndsAt } = work
+  const { batch, corrupt, now, startBy, lockEndsAt } = work
   for (const { attemptDueAt } of batch) deps.metrics.deliveryStarted('console', now - attemptDueAt)
   const outcomes = batch.length === 0 ? [] : await deps.console.deliver(batch, startBy, signal)
   const settlements = batch.map(
     (delivery, i): Settlement => ({ delivery, outcome: outcomes[i] ?? { kind: 'returned' } }),
   )
-  await deps.settleQueue.add([...settlements, ...broken], () => lockEndsAt)
+  await deps.settleQueue.add([...settlements, ...corrupt], () => lockEndsAt)
   return outcomes.length === 0 || outcomes.some(({ kind }) => kind !== 'returned')
 }
 
-const refusedOutcome = (reason: string, claim: number, now: number): Outcome => ({
+const streamErrorOutcome = (reason: string, claim: number, now: number): Outcome => ({
   ...{ kind: 'failed', reason },
-  report: { at: now, claim, durationMs: 0, error: 'Redis refused to add the message to its stream' },
+  report: { at: now, claim, durationMs: 0, error: 'Redis refused to add it to its stream' },
 })
 
 const unreadableOutcome = (claim: number, now: number): Outcome => ({

@@ -1,6 +1,6 @@
 import type { Delivery, Outcome, Sender } from '../destinations/delivery.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import { BreakOff } from '../runtime/cancel-signal.ts'
+import { Cancellation } from '../runtime/cancel-signal.ts'
 import type { HostSlots } from './host-slots.ts'
 import type { LockKeeper } from './lock-keeper.ts'
 import type { SettleQueue } from './settle-queue.ts'
@@ -29,40 +29,40 @@ export interface DispatcherDeps {
 /** @param signal aborted when the service ends now: what is under way is broken off and handed back */
 export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dispatcher {
   const { sender, slots, lockKeeper, settleQueue, metrics } = deps
-  const underWay = new Map<BreakOff, Promise<void>>()
+  const inFlight = new Map<Cancellation, Promise<void>>()
   signal.addEventListener('abort', () => {
-    for (const breakOff of underWay.keys()) breakOff.abort()
+    for (const cancellation of inFlight.keys()) cancellation.abort()
   })
 
   async function deliver(
     delivery: Delivery,
     startBy: number,
     lockEndsAt: number,
-    breakOff: BreakOff,
+    cancellation: Cancellation,
   ): Promise<void> {
     const { lane } = delivery
     const lock = lockKeeper.keep(delivery, lockEndsAt)
-    lock.lost.addEventListener('abort', () => breakOff.abort())
+    lock.lost.addEventListener('abort', () => cancellation.abort())
     slots.take(lane)
     let outcome: Outcome = { kind: 'returned' }
     if (performance.now() < startBy && !signal.aborted) {
       metrics.deliveryStarted('webhook', delivery.lateMs + delivery.dueAt - delivery.attemptDueAt)
       // A response that goes on after its outcome is known still has its connection, and so its slot.
-      outcome = await sender.send(delivery, breakOff, () => slots.free(lane))
+      outcome = await sender.send(delivery, cancellation, () => slots.free(lane))
     } else slots.free(lane)
     // Whose lock was lost may be another server's by now: it is that server's to settle.
     if (!lock.lost.aborted) await settleQueue.add([{ delivery, outcome }], lock.endsAt)
-    lock.letGo()
-    underWay.delete(breakOff)
+    lock.release()
+    inFlight.delete(cancellation)
   }
 
   return {
     dispatch(delivery, startBy, lockEndsAt) {
-      const breakOff = new BreakOff()
-      underWay.set(breakOff, deliver(delivery, startBy, lockEndsAt, breakOff))
+      const cancellation = new Cancellation()
+      inFlight.set(cancellation, deliver(delivery, startBy, lockEndsAt, cancellation))
     },
     async idle() {
-      await Promise.all(underWay.values())
+      await Promise.all(inFlight.values())
     },
   }
 }

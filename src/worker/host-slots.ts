@@ -18,11 +18,11 @@ export interface HostSlots {
   free(lane: string): void
   isFull(lane: string): boolean
   /** Whether there is a slot, for whichever host, that no claim under way has been told of. */
-  areToBeHad(): boolean
+  hasFreeSlot(): boolean
   /** How often a slot has become free: whether one has since can be told by it. */
   freed(): number
   /** @returns the lanes that were full at some time since this was last asked */
-  wereFull(): string[]
+  takeSaturated(): string[]
 }
 
 /** The part of all slots that hosts which have many of them already do not get first. */
@@ -71,9 +71,9 @@ export function createHostSlots({ total, perHost, onFree }: HostSlotsOptions): H
       onFree()
     },
     isFull,
-    areToBeHad: () => !isOpen && inUse < total,
+    hasFreeSlot: () => !isOpen && inUse < total,
     freed: () => freed,
-    wereFull() {
+    takeSaturated() {
       const found = [...full]
       full = new Set(found.filter(isFull))
       return found

@@ -1,21 +1,21 @@
 import type { Logger } from 'pino'
 import type { Delivery } from '../destinations/delivery.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import { BreakOff, type BreakOffSignal } from '../runtime/cancel-signal.ts'
+import { Cancellation, type CancelSignal } from '../runtime/cancel-signal.ts'
 import type { SettleScripts } from '../store/scripts/settle.ts'
 
 /** A lock is extended once a third of its life is gone; looked at often enough that a lost one is noticed in time. */
-const LOOKS_PER_LIFE = 12
+const CHECKS_PER_LOCK = 12
 const EXTEND_BELOW = 2 / 3
 const CALL_LOCKS = 500
 
 interface KeptLock {
   /** aborted when the lock is lost: the message may be another server's now */
-  readonly lost: BreakOffSignal
+  readonly lost: CancelSignal
   /** monotonic ms at which it ends unless it is extended once more */
   endsAt(): number
   /** Its claim is over. */
-  letGo(): void
+  release(): void
 }
 
 /** Extends the locks of deliveries under way, in batches, for as long as each takes. */
@@ -33,7 +33,7 @@ export interface LockKeeperDeps {
 
 interface Kept {
   readonly delivery: Delivery
-  readonly lost: BreakOff
+  readonly lost: Cancellation
   endsAt: number
   extending: boolean
 }
@@ -42,12 +42,12 @@ export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeepe
   const all = new Set<Kept>()
   let timer: NodeJS.Timeout | undefined
 
-  function lose(lost: readonly Kept[], why: string): void {
+  function markLost(lost: readonly Kept[], why: string): void {
     if (lost.length === 0) return
     metrics.locksLost(lost.length)
     logger.warn({ ids: lost.slice(0, 10).map(({ delivery }) => delivery.id), count: lost.length }, why)
     for (const kept of lost) {
-      drop(kept)
+      stopKeeping(kept)
       kept.lost.abort()
     }
   }
@@ -62,9 +62,9 @@ export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeepe
       // A claim that was settled just before is no loss: whoever holds it hears of that in this turn, and lets go.
       await new Promise((resolve) => setImmediate(resolve))
       for (const kept of batch) if (!lost.has(kept.delivery.id)) kept.endsAt = sentAt + lockMs
-      lose(
+      markLost(
         batch.filter((kept) => lost.has(kept.delivery.id) && all.has(kept)),
-        'locks were lost; cancelling the deliveries',
+        'locks of deliveries were lost; breaking them off',
       )
     } catch {
       // Redis is away: the next look tries again, as long as the locks last.
@@ -73,11 +73,11 @@ export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeepe
     }
   }
 
-  function look(): void {
+  function check(): void {
     const now = performance.now()
-    lose(
+    markLost(
       [...all].filter(({ endsAt }) => endsAt <= now),
-      'locks expired because Redis did not extend them; cancelling the deliveries',
+      'locks of deliveries ended, as Redis did not extend them; breaking them off',
     )
     const byShard = new Map<number, Kept[]>()
     for (const kept of all) {
@@ -92,7 +92,7 @@ export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeepe
     }
   }
 
-  function drop(kept: Kept): void {
+  function stopKeeping(kept: Kept): void {
     all.delete(kept)
     if (all.size > 0) return
     clearInterval(timer)
@@ -101,13 +101,13 @@ export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeepe
 
   return {
     keep(delivery, endsAt) {
-      const kept: Kept = { delivery, lost: new BreakOff(), endsAt, extending: false }
+      const kept: Kept = { delivery, lost: new Cancellation(), endsAt, extending: false }
       all.add(kept)
-      timer ??= setInterval(look, lockMs / LOOKS_PER_LIFE)
+      timer ??= setInterval(check, lockMs / CHECKS_PER_LOCK)
       return {
         lost: kept.lost,
         endsAt: () => kept.endsAt,
-        letGo: () => drop(kept),
+        release: () => stopKeeping(kept),
       }
     },
   }

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Delivery, Outcome } from '../destinations/delivery.ts'
 import { SchedulerError } from '../domain/errors.ts'
-import { noteTrimmed } from '../observability/claim-metrics.ts'
+import { recordTrimmed } from '../observability/claim-metrics.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { sleep } from '../runtime/sleep.ts'
 import type { Delivered, Release, SettleScripts } from '../store/scripts/settle.ts'
@@ -39,11 +39,11 @@ export async function settle(
   lockEndsAt: () => number,
   signal: AbortSignal,
 ): Promise<void> {
-  const done = settlements.filter(({ outcome }) => outcome.kind === 'delivered')
-  const undone = settlements.filter(({ outcome }) => outcome.kind !== 'delivered')
+  const deliveredOnes = settlements.filter(({ outcome }) => outcome.kind === 'delivered')
+  const undelivered = settlements.filter(({ outcome }) => outcome.kind !== 'delivered')
   await Promise.all([
-    acknowledge(deps, shard, done, lockEndsAt, signal),
-    release(deps, shard, undone, lockEndsAt, signal),
+    acknowledge(deps, shard, deliveredOnes, lockEndsAt, signal),
+    release(deps, shard, undelivered, lockEndsAt, signal),
   ])
 }
 
@@ -63,20 +63,20 @@ const acknowledge: Step = async (deps, shard, settlements, lockEndsAt, signal) =
   )
   try {
     const call = () => scripts.acknowledge(shard, delivered)
-    const { reply, repeated } = await untilAnswered(call, lockEndsAt, signal)
+    const { reply, repeated } = await retryUntilAnswered(call, lockEndsAt, signal)
     // After an unanswered call, a lock that is gone is most likely our own work.
     const lost = new Set(repeated ? [] : reply)
-    if (lost.size > 0) noteLost(deps, shard, 'acknowledge', [...lost])
-    const counts = new Map<Delivery['target']['type'], number>()
+    if (lost.size > 0) recordLost(deps, shard, 'acknowledge', [...lost])
+    const counts = new Map<Delivery['destination']['type'], number>()
     for (const { delivery } of settlements) {
-      const { type } = delivery.target
+      const { type } = delivery.destination
       if (!lost.has(delivery.id)) counts.set(type, (counts.get(type) ?? 0) + 1)
     }
     for (const [type, count] of counts) metrics.delivered(type, count)
   } catch (error) {
     logger.error(
       { shard, count: delivered.length, err: error },
-      'could not acknowledge; messages will be delivered again',
+      'could not acknowledge; to be delivered again',
     )
   }
 }
@@ -87,24 +87,21 @@ const release: Step = async (deps, shard, settlements, lockEndsAt, signal) => {
   const releases = settlements.map(toRelease)
   try {
     const call = () => scripts.release(shard, releases)
-    const { reply, repeated } = await untilAnswered(call, lockEndsAt, signal)
-    noteTrimmed(deps, shard, reply.trimmed)
+    const { reply, repeated } = await retryUntilAnswered(call, lockEndsAt, signal)
+    recordTrimmed(deps, shard, reply.trimmed)
     const lost: string[] = []
     for (const [i, { delivery, outcome }] of settlements.entries()) {
       const word = reply.words[i]
       if (word === 'lost') lost.push(delivery.id)
       if (word === 'lost' || outcome.kind === 'returned' || outcome.kind === 'delivered') continue
-      const { id, attempt, target } = delivery
-      metrics.failed(target.type, word === 'dead' ? 'dead' : 'retried')
-      const then = word === 'dead' ? 'the message is a dead letter' : 'it will be retried'
+      const { id, attempt, destination } = delivery
+      metrics.failed(destination.type, word === 'dead' ? 'dead' : 'retried')
+      const then = word === 'dead' ? 'it is a dead letter now' : 'to be tried again'
       logger.warn({ id, reason: outcome.reason, attempt }, `delivery failed; ${then}`)
     }
-    if (lost.length > 0 && !repeated) noteLost(deps, shard, 'release', lost)
+    if (lost.length > 0 && !repeated) recordLost(deps, shard, 'release', lost)
   } catch (error) {
-    logger.error(
-      { shard, count: releases.length, err: error },
-      'could not release; messages will be delivered again',
-    )
+    logger.error({ shard, count: releases.length, err: error }, 'could not release; to be delivered again')
   }
 }
 
@@ -125,28 +122,28 @@ function toRelease({ delivery, outcome }: Settlement): Release {
   }
 }
 
-function noteLost(
+function recordLost(
   { logger, metrics }: SettleDeps,
   shard: number,
   what: string,
   ids: readonly string[],
 ): void {
   metrics.locksLost(ids.length)
-  logger.warn({ shard, ids: ids.slice(0, 10), count: ids.length }, `${what}: the claim was lost`)
+  logger.warn({ shard, ids: ids.slice(0, 10), count: ids.length }, `${what} lost its claim`)
 }
 
-async function untilAnswered<T>(call: () => Promise<T>, until: () => number, signal: AbortSignal) {
+async function retryUntilAnswered<T>(call: () => Promise<T>, until: () => number, signal: AbortSignal) {
   let repeated = false
   for (let wait = FIRST_RETRY_MS; ; wait = Math.min(wait * 2, LONGEST_RETRY_MS)) {
     try {
       return { reply: await call(), repeated }
     } catch (error) {
       // A right that is lacking may be given while the locks last.
-      const passing =
+      const isTransient =
         error instanceof SchedulerError &&
         (error.code === 'STORE_UNAVAILABLE' || error.code === 'STORE_REFUSED')
-      if (!passing || signal.aborted || performance.now() + wait >= until()) throw error
-      if (error.perhapsDone) repeated = true
+      if (!isTransient || signal.aborted || performance.now() + wait >= until()) throw error
+      if (error.outcomeUnknown) repeated = true
     }
     await sleep(wait, signal)
   }

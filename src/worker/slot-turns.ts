@@ -40,7 +40,7 @@ export function createSlotTurns(slots: HostSlots, call: (shard: number) => void)
 
   /** @returns the shard whose turn it is, if it is any's */
   function next(): number | undefined {
-    if (!slots.areToBeHad()) return undefined
+    if (!slots.hasFreeSlot()) return undefined
     for (const shard of waiting) if (!claiming.has(shard)) return shard
     return undefined
   }

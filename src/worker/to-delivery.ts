@@ -17,7 +17,7 @@ export function toDelivery(claim: Claim, shard: number, token: string, now: numb
       dueAt,
       lateMs: now - dueAt,
       payload,
-      target: destination,
+      destination,
       lane: hostOrigin === undefined ? '' : laneOfHost(hostOrigin),
     }
   } catch {
@@ -28,7 +28,7 @@ export function toDelivery(claim: Claim, shard: number, token: string, now: numb
 /** What stands in for a message whose record makes no sense, so that its claim can be settled. */
 export const unreadable = (claim: Claim, shard: number, token: string): Delivery => ({
   ...headOf(claim, shard, token),
-  ...{ dueAt: claim.attemptDueAt, lateMs: 0, payload: 'null', target: CONSOLE, lane: '' },
+  ...{ dueAt: claim.attemptDueAt, lateMs: 0, payload: 'null', destination: CONSOLE, lane: '' },
 })
 
 const headOf = ({ id, number, attemptDueAt, failures, recoveries }: Claim, shard: number, token: string) => ({

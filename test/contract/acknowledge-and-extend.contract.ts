@@ -87,17 +87,17 @@ export function describeAcknowledgeAndExtend(kind: string, redisUrl: () => strin
         expect(await deliver(w, 4, workerRoom('q'))).toEqual(['b'])
         const entryOf = async (id: string) => decodeHistoryEntry((await find(w, id))?.record ?? '')
         expect(await entryOf('a')).toMatchObject({
-          ...{ attempts: '1 1', lateMs: 3, failures: `lock lost\n${JSON.stringify(report(1))}` },
+          ...{ attemptCounts: '1 1', lateMs: 3, failures: `lock lost\n${JSON.stringify(report(1))}` },
         })
         expect(await entryOf('b')).toMatchObject({
-          ...{ attempts: '1 0', failures: `status 503\n${JSON.stringify(report(1))}` },
+          ...{ attemptCounts: '1 0', failures: `status 503\n${JSON.stringify(report(1))}` },
         })
         expect(decodeFailures((await entryOf('b')).failures).lastAttempts).toEqual([report(1)])
-        expect(await entryOf('smooth')).toMatchObject({ attempts: '0 0', failures: '' })
+        expect(await entryOf('smooth')).toMatchObject({ attemptCounts: '0 0', failures: '' })
         const { rows } = await w.scripts.list(w.shard, {
           ...{ index: 'delivered', from: null, before: null, after: null, limit: 9, bytes: 1e9, keep: 'all' },
         })
-        expect(rows.map(({ record }) => decodeHistoryEntry(record).attempts).sort()).toEqual([
+        expect(rows.map(({ record }) => decodeHistoryEntry(record).attemptCounts).sort()).toEqual([
           '0 0',
           '1 0',
           '1 1',
@@ -117,8 +117,8 @@ export function describeAcknowledgeAndExtend(kind: string, redisUrl: () => strin
           ['dead', 'b', `status 404\n${JSON.stringify(report(1))}`],
         ] as const) {
           const { rows } = await w.scripts.list(w.shard, { ...page, index })
-          expect(rows).toMatchObject([{ id, attempts: '1 0', failures }])
-          expect(await find(w, id)).toMatchObject({ attempts: '1 0', failures })
+          expect(rows).toMatchObject([{ id, attemptCounts: '1 0', failures }])
+          expect(await find(w, id)).toMatchObject({ attemptCounts: '1 0', failures })
         }
       })
     })

@@ -104,9 +104,12 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         const w = world()
         await oneOfEach(w)
         const before = await w.snapshot()
-        const pointless = { due: { at: LAST }, options: { notAfter: undefined, onLate: 'drop' } } as const
+        const withoutNotAfter = {
+          due: { at: LAST },
+          options: { notAfter: undefined, onLate: 'drop' },
+        } as const
         const word = async (id: string, ifMatch: string) =>
-          (await reschedule(w, id, { ...pointless, ifMatch })).word
+          (await reschedule(w, id, { ...withoutNotAfter, ifMatch })).word
         for (const [id, expected] of [
           ['nowhere', 'unknown'],
           ['claimed', 'claimed'],
@@ -117,7 +120,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         ] as const) {
           expect([id, await word(id, '2,3')]).toEqual([id, expected])
         }
-        expect(await word('scheduled', '3,1')).toBe('pointless')
+        expect(await word('scheduled', '3,1')).toBe('no-not-after')
         expect(
           (await reschedule(w, 'scheduled', { due: { at: 10 }, options: { notAfter: 9 }, ifMatch: '*' }))
             .word,
@@ -155,7 +158,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
             id: 'a',
             state: 'scheduled',
             score: expected.dueAt,
-            attempts: '',
+            attemptCounts: '',
             failures: '',
           })
         }
@@ -167,7 +170,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
           due: { at: 100 },
           options: { retry: { attempts: 3 }, notAfter: 900, onLate: 'drop' },
         })
-        expect((await reschedule(w, '~a', { options: { notAfter: undefined } })).word).toBe('pointless')
+        expect((await reschedule(w, '~a', { options: { notAfter: undefined } })).word).toBe('no-not-after')
         expect((await reschedule(w, '~a', { due: { at: 901 } })).word).toBe('expired')
         expect((await reschedule(w, '~a', { options: { notAfter: 99 } })).word).toBe('expired')
         const gone = { notAfter: undefined, onLate: undefined, retry: undefined }
@@ -181,10 +184,10 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         await fail(w, 60_000)
         const retryAt = (await find(w, 'a'))?.score ?? 0
         const reply = await reschedule(w, 'a', { payload: 'y' })
-        expect(reply).toMatchObject({ found: { state: 'scheduled', score: retryAt, attempts: '1 0' } })
+        expect(reply).toMatchObject({ found: { state: 'scheduled', score: retryAt, attemptCounts: '1 0' } })
         expect((await recordOf(w, 'a')).dueAt).toBe(5)
         await reschedule(w, 'a', { due: { at: 6 } })
-        expect(await find(w, 'a')).toMatchObject({ score: 6, attempts: '1 0' })
+        expect(await find(w, 'a')).toMatchObject({ score: 6, attemptCounts: '1 0' })
         expect((await claim(w)).claims).toMatchObject([{ id: 'a', attemptDueAt: 6, failures: 1 }])
       })
 
@@ -193,7 +196,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         await put(w, 'a', { due: { at: 5 }, options: { notAfter: 5, onLate: 'dead-letter' } })
         const { now } = await claim(w)
         const reply = await reschedule(w, 'a', { due: { at: 6 }, payload: 'y', options: { notAfter: 7 } })
-        expect(reply).toMatchObject({ headInMs: null, found: { state: 'dead', score: now } })
+        expect(reply).toMatchObject({ nextDueInMs: null, found: { state: 'dead', score: now } })
         expect(await recordOf(w, 'a')).toMatchObject({ dueAt: 6, payload: '"y"', notAfter: 7, version: 2 })
         expect(await w.client.exists(w.keys.scheduled)).toBe(0)
         expect((await claim(w)).ids).toEqual([])
@@ -206,7 +209,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         await put(w, 'b', { due: { at: now + 90_000 } })
         const head = async (id: string, inMs: number) => {
           const reply = await reschedule(w, id, { due: { at: now + inMs } })
-          return reply.word === 'rescheduled' ? reply.headInMs : reply.word
+          return reply.word === 'rescheduled' ? reply.nextDueInMs : reply.word
         }
         expect(await head('b', 60_000)).toBeNull()
         expect(await head('b', 70_000)).toBeNull()
@@ -224,19 +227,19 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         await put(w, 'a', { due: { at: 100 }, options })
         await put(w, '~b', { due: { at: 200 } })
         const before = await recordOf(w, 'a')
-        expect(await shift(w, ['a', '~b'], 50)).toEqual({ lookedAt: 2, shifted: 2, headInMs: null })
+        expect(await shift(w, ['a', '~b'], 50)).toEqual({ processed: 2, shifted: 2, nextDueInMs: null })
         expect(await recordOf(w, 'a')).toEqual({ ...before, dueAt: 150, notAfter: 950, version: 2 })
         expect(await w.client.hget(w.keys.messages, '~b')).toBe('250{"v":2}\n"x"')
         expect(await w.client.zrange(w.keys.scheduled, '0', '-1', 'WITHSCORES')).toEqual([
           ...['a', '150', '~b', '250'],
         ])
-        expect(await shift(w, ['~b', 'a'], -120)).toEqual({ lookedAt: 2, shifted: 2, headInMs: 0 })
+        expect(await shift(w, ['~b', 'a'], -120)).toEqual({ processed: 2, shifted: 2, nextDueInMs: 0 })
         expect(await recordOf(w, 'a')).toMatchObject({ dueAt: 30, notAfter: 830, version: 3 })
         await reschedule(w, 'a', { options: { notAfter: undefined, onLate: undefined } })
         await fail(w, 60_000)
         const retryAt = (await find(w, 'a'))?.score ?? 0
         await shift(w, ['a'], 5_000)
-        expect(await find(w, 'a')).toMatchObject({ score: retryAt + 5_000, attempts: '1 0' })
+        expect(await find(w, 'a')).toMatchObject({ score: retryAt + 5_000, attemptCounts: '1 0' })
         expect((await recordOf(w, 'a')).dueAt).toBe(5_030)
       })
 
@@ -245,7 +248,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         await oneOfEach(w)
         const before = await w.snapshot()
         const answer = await shift(w, ['claimed', 'dead', 'delivered', 'dropped', 'nowhere'], 50)
-        expect(answer).toEqual({ lookedAt: 5, shifted: 0, headInMs: null })
+        expect(answer).toEqual({ processed: 5, shifted: 0, nextDueInMs: null })
         expect(await w.snapshot()).toBe(before)
       })
 
@@ -253,10 +256,10 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         const w = world()
         const ids = Array.from({ length: 12 }, (_, i) => `large${i}`)
         for (const id of ids) await put(w, id, { due: { inMs: HOUR_MS }, payload: 'x'.repeat(1_000_000) })
-        const { lookedAt, shifted } = await shift(w, ids, 50)
-        expect(lookedAt).toBe(shifted)
-        expect(lookedAt).toBeGreaterThan(3)
-        expect(lookedAt).toBeLessThan(8)
+        const { processed, shifted } = await shift(w, ids, 50)
+        expect(processed).toBe(shifted)
+        expect(processed).toBeGreaterThan(3)
+        expect(processed).toBeLessThan(8)
         const words = await w.scripts.cancel(w.shard, { ids, ifMatch: '', states: ['scheduled'] })
         expect(words.length).toBeGreaterThan(3)
         expect(words.length).toBeLessThan(8)

@@ -61,15 +61,19 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         await reject(w)
         await reject(w, 'released', workerRoom('q'))
         const all = ['queue', 'host', 'main']
-        for (const id of all) expect(await find(w, id)).toMatchObject({ state: 'dead', attempts: '2 0' })
+        for (const id of all) expect(await find(w, id)).toMatchObject({ state: 'dead', attemptCounts: '2 0' })
         expect(await tagged(w, 't')).toEqual([])
         const before = await w.now()
         const reply = await redrive(w, all)
-        expect(reply).toMatchObject({ lookedAt: 3, unknown: [], headInMs: 0 })
+        expect(reply).toMatchObject({ processed: 3, unknown: [], nextDueInMs: 0 })
         expect(reply.from).toBeGreaterThanOrEqual(before)
         expect(reply.from).toBeLessThanOrEqual(await w.now())
         for (const id of all) {
-          expect(await find(w, id)).toMatchObject({ state: 'scheduled', score: reply.from, attempts: '' })
+          expect(await find(w, id)).toMatchObject({
+            state: 'scheduled',
+            score: reply.from,
+            attemptCounts: '',
+          })
         }
         const from = String(reply.from)
         expect(await tagged(w, 't')).toEqual(['host', from, 'main', from, 'queue', from])
@@ -92,7 +96,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         const { from } = first
         expect([await scoreOf(w, 'a'), await scoreOf(w, 'b')]).toEqual([from, from + 333])
         const second = await redrive(w, ['c', 'nowhere', 'd'], { everyMs: 333.4, from, before: 2 })
-        expect(second).toMatchObject({ from, unknown: ['nowhere'], lookedAt: 3, headInMs: null })
+        expect(second).toMatchObject({ from, unknown: ['nowhere'], processed: 3, nextDueInMs: null })
         expect([await scoreOf(w, 'c'), await scoreOf(w, 'd')]).toEqual([from + 666, from + 1_000])
         const late = await redrive(w, ['e'], { from: LAST - 5, everyMs: 10, before: 3 })
         expect(late.from).toBe(LAST - 5)
@@ -105,9 +109,9 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         await bury(w, 'a', 'b')
         const later = (await w.now()) + HOUR_MS
         await reschedule(w, 'a', { due: { at: later } })
-        const { headInMs } = await redrive(w, ['a'])
+        const { nextDueInMs } = await redrive(w, ['a'])
         expect(await find(w, 'a')).toMatchObject({ state: 'scheduled', score: later })
-        expect(headInMs).toBeGreaterThan(HOUR_MS - 60_000)
+        expect(nextDueInMs).toBeGreaterThan(HOUR_MS - 60_000)
         await redrive(w, ['b'], { from: 5 })
         expect(await scoreOf(w, 'b')).toBe(5)
       })
@@ -123,9 +127,9 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         const asked = ['claimed', 'delivered', 'scheduled', 'nowhere']
         const { text } = await dump(w)
         const reply = await redrive(w, asked)
-        expect(reply).toMatchObject({ lookedAt: 4, unknown: asked, headInMs: null })
+        expect(reply).toMatchObject({ processed: 4, unknown: asked, nextDueInMs: null })
         expect((await dump(w)).text).toBe(text)
-        expect((await redrive(w, [])).lookedAt).toBe(0)
+        expect((await redrive(w, [])).processed).toBe(0)
       })
 
       it('looks at fewer than all once their records are large, and says at how many', async () => {
@@ -133,12 +137,12 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         const all = ids(12, 'large')
         for (const id of all) await put(w, id, { payload: 'x'.repeat(1_000_000) })
         while ((await reject(w)).ids.length > 0);
-        const { lookedAt, unknown, from } = await redrive(w, all, { everyMs: 5 })
+        const { processed, unknown, from } = await redrive(w, all, { everyMs: 5 })
         expect(unknown).toEqual([])
-        expect(lookedAt).toBeGreaterThan(3)
-        expect(lookedAt).toBeLessThan(8)
-        expect(await dead(w)).toEqual(all.slice(lookedAt))
-        expect(await scoreOf(w, all[lookedAt - 1] ?? '')).toBe(from + 5 * (lookedAt - 1))
+        expect(processed).toBeGreaterThan(3)
+        expect(processed).toBeLessThan(8)
+        expect(await dead(w)).toEqual(all.slice(processed))
+        expect(await scoreOf(w, all[processed - 1] ?? '')).toBe(from + 5 * (processed - 1))
       })
 
       it('does a part of what is much work, and says how much', async () => {
@@ -151,10 +155,10 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         )
         expect(await claim(w)).toMatchObject({ died: 5_000 })
         for (let rest = all; rest.length > 0; ) {
-          const { lookedAt } = await redrive(w, rest, { from: now })
-          expect(lookedAt).toBeGreaterThan(0)
-          expect(lookedAt).toBeLessThanOrEqual(500)
-          rest = rest.slice(lookedAt)
+          const { processed } = await redrive(w, rest, { from: now })
+          expect(processed).toBeGreaterThan(0)
+          expect(processed).toBeLessThanOrEqual(500)
+          rest = rest.slice(processed)
         }
         await checkKeys(w)
         expect(await w.client.zcard(w.keys.laned)).toBe(5_000)
@@ -169,12 +173,14 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         await reject(w)
         await reject(w, 'x', workerRoom('q'))
         await heard()
-        expect((await redrive(w, ['queue'])).headInMs).toBeNull()
+        expect((await redrive(w, ['queue'])).nextDueInMs).toBeNull()
         expect(await heard()).toEqual(['0 pull:q'])
         await put(w, 'sooner', { due: { at: 1 } })
         await heard()
         const now = await w.now()
-        expect((await redrive(w, ['main', 'host'], { from: now + 50_000 })).headInMs).toBeGreaterThan(40_000)
+        expect((await redrive(w, ['main', 'host'], { from: now + 50_000 })).nextDueInMs).toBeGreaterThan(
+          40_000,
+        )
         expect(await heard()).toEqual([
           expect.stringMatching(new RegExp(`^(4\\d{4}|50000) webhook:${HOST}$`)),
         ])
@@ -218,8 +224,8 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
         const before = await find(w, 'a')
         const reply = await reschedule(w, 'a', { options: { destination: webhook('http://right.test') } })
         expect(reply).toMatchObject({
-          headInMs: null,
-          found: { state: 'dead', score: before?.score, attempts: '1 0', failures: before?.failures },
+          nextDueInMs: null,
+          found: { state: 'dead', score: before?.score, attemptCounts: '1 0', failures: before?.failures },
         })
         await reschedule(w, 'a', { options: { tags: ['new'] } })
         await shift(w, ['a'], 5)

@@ -51,7 +51,7 @@ export function describeHistory(kind: string, redisUrl: () => string, shard: num
             state: 'delivered',
             score: null,
             record: fingerprint,
-            attempts: '',
+            attemptCounts: '',
             failures: '',
           })
           expect(await put(w, 'c')).toBe('duplicate')
@@ -72,9 +72,14 @@ export function describeHistory(kind: string, redisUrl: () => string, shard: num
         await deliver(w, 1_234)
         const after = await w.now()
         const found = await find(w, 'a')
-        expect(found).toMatchObject({ state: 'delivered', attempts: '' })
+        expect(found).toMatchObject({ state: 'delivered', attemptCounts: '' })
         const outcome = decodeHistoryEntry(found?.record ?? '')
-        expect(outcome).toMatchObject({ lateMs: 1_234, attempts: '1 0', record, finishedAt: found?.score })
+        expect(outcome).toMatchObject({
+          lateMs: 1_234,
+          attemptCounts: '1 0',
+          record,
+          finishedAt: found?.score,
+        })
         expect(outcome.finishedAt).toBeGreaterThanOrEqual(before)
         expect(outcome.finishedAt).toBeLessThanOrEqual(after)
         expect(await w.client.zscore(w.keys.delivered, 'a')).toBe(String(outcome.finishedAt))
@@ -89,7 +94,7 @@ export function describeHistory(kind: string, redisUrl: () => string, shard: num
         await put(w, 'wide', { payload: 'ü'.repeat(600), options: { tags: ['t'] } })
         await deliver(w)
         const kept = async (id: string) =>
-          decodeRecord(decodeHistoryEntry((await find(w, id))?.record ?? '').record, 'perhaps')
+          decodeRecord(decodeHistoryEntry((await find(w, id))?.record ?? '').record, 'optional')
         expect((await kept('fits')).payload).toHaveLength(1_024)
         expect(await kept('large')).toMatchObject({ payload: '', dueAt: 1 })
         expect(await kept('wide')).toMatchObject({ payload: '', tags: ['t'] })

@@ -31,8 +31,8 @@ export function describeIds(kind: string, redisUrl: () => string, shard: number)
       it("is reckoned from Redis's clock, and its time is what every answer shows", async () => {
         const w = world()
         w.pass(HOUR_MS)
-        const { now, headInMs } = await w.scripts.schedule(w.shard, [entry('a', { due: { inMs: 5_000 } })])
-        expect(headInMs).toBe(5_000)
+        const { now, nextDueInMs } = await w.scripts.schedule(w.shard, [entry('a', { due: { inMs: 5_000 } })])
+        expect(nextDueInMs).toBe(5_000)
         expect(await find(w, 'a')).toMatchObject({ state: 'scheduled', score: now + 5_000 })
         expect((await recordOf(w, 'a')).dueAt).toBe(now + 5_000)
         expect((await recordOf(w, 'a')).createdAt).toBe(now)
@@ -40,7 +40,7 @@ export function describeIds(kind: string, redisUrl: () => string, shard: number)
         const reply = await reschedule(w, 'a', { due: { inMs: 0 } })
         const after = await w.now()
         if (reply.word !== 'rescheduled') throw new Error(reply.word)
-        expect(reply.headInMs).toBe(0)
+        expect(reply.nextDueInMs).toBe(0)
         expect(reply.found.score).toBeGreaterThanOrEqual(before)
         expect(reply.found.score).toBeLessThanOrEqual(after)
         expect(decodeRecord(reply.found.record).dueAt).toBe(reply.found.score)
@@ -90,7 +90,7 @@ export function describeIds(kind: string, redisUrl: () => string, shard: number)
       it('is not stored from the time on from which it may belong in another shard', async () => {
         const w = world()
         const now = await w.now()
-        const closing = (id: string, inMs: number) => ({ ...entry(id, { due }), closesAt: now + inMs })
+        const closing = (id: string, inMs: number) => ({ ...entry(id, { due }), validUntil: now + inMs })
         const schedule = async (...entries: ScheduleEntry[]) =>
           (await w.scripts.schedule(w.shard, entries)).words
         expect(await schedule(closing('a', HOUR_MS), closing('b', 0), entry('c', { due }))).toEqual([

@@ -246,8 +246,8 @@ export function describeLaneClaims(kind: string, redisUrl: () => string, shard: 
             )
             await w.scripts.schedule(w.shard, entries)
           }
-          const underWay = [...lanes.values()].reduce((sum, left) => sum + 8 - left, 0)
-          const reply = await claim(w, room({ slots: 16 - underWay, hostSlots: 8, reserve: 4, lanes }))
+          const inFlight = [...lanes.values()].reduce((sum, left) => sum + 8 - left, 0)
+          const reply = await claim(w, room({ slots: 16 - inFlight, hostSlots: 8, reserve: 4, lanes }))
           const count = (i: number) => reply.ids.filter((id) => id.startsWith(`${i}-`)).length
           return { shares: hosts.map((_, i) => count(i)), reply }
         }
@@ -390,7 +390,7 @@ export function describeLaneClaims(kind: string, redisUrl: () => string, shard: 
           const reply = await claim(w, { limit: 0, slots: 0, hostSlots: 0 })
           expect(reply).toMatchObject({ ids: [], recovered: 1, died: 0 })
           expect(await lanesOf(w)).toEqual({ '': [], [lane]: ['a'] })
-          expect(await find(w, 'a')).toMatchObject({ attempts: '1 1', failures: 'lock lost', score: 5 })
+          expect(await find(w, 'a')).toMatchObject({ attemptCounts: '1 1', failures: 'lock lost', score: 5 })
           expect(await deliver(w, 0, room)).toEqual(['a'])
           await checkKeys(w)
           expect(await w.client.exists(w.keys.messages, w.keys.laned, w.keys.attempts, w.keys.failures)).toBe(

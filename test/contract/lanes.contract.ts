@@ -198,19 +198,19 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         await put(w, 'a', { due: { at: now + 15_000 } })
         const head = async (change: Parameters<typeof reschedule>[2]) => {
           const reply = await reschedule(w, 'a', change)
-          return reply.word === 'rescheduled' ? reply.headInMs : reply.word
+          return reply.word === 'rescheduled' ? reply.nextDueInMs : reply.word
         }
         expect(await head({ payload: 'y' })).toBeNull()
         expect(await head({ options: toHost() })).toBeGreaterThan(10_000)
         expect(await head({ options: toQueue() })).toBeNull()
         expect(await head({ options: { destination: undefined } })).toBeNull()
-        const { headInMs } = await w.scripts.schedule(w.shard, [
+        const { nextDueInMs } = await w.scripts.schedule(w.shard, [
           entry('q', { due: { at: 1 }, options: toQueue() }),
           entry('b', { due: { at: now + 18_000 }, options: toHost() }),
           entry('c', { due: { at: now + 19_000 }, options: toHost(TWO) }),
         ])
-        expect(headInMs).toBeGreaterThan(10_000)
-        expect(headInMs).toBeLessThanOrEqual(18_000)
+        expect(nextDueInMs).toBeGreaterThan(10_000)
+        expect(nextDueInMs).toBeLessThanOrEqual(18_000)
       })
 
       it('moves with shift, its index too', async () => {
@@ -223,13 +223,16 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         ] as const) {
           await put(w, id, { due, options: { ...options, tags: ['t'] } })
         }
-        expect(await shift(w, ['main', 'host', 'queue'], -40_000)).toMatchObject({ shifted: 3, headInMs: 0 })
+        expect(await shift(w, ['main', 'host', 'queue'], -40_000)).toMatchObject({
+          shifted: 3,
+          nextDueInMs: 0,
+        })
         const all = await checkKeys(w)
         expect([...all.map(w.keys.hosts).values(), ...all.map(w.keys.queues).values()]).toEqual([
           '60000',
           '60000',
         ])
-        expect(await shift(w, ['queue', 'host'], 5)).toMatchObject({ shifted: 2, headInMs: null })
+        expect(await shift(w, ['queue', 'host'], 5)).toMatchObject({ shifted: 2, nextDueInMs: null })
         expect(Object.fromEntries((await checkKeys(w)).map(w.keys.laned))).toEqual({
           host: '60005',
           queue: '60005',
@@ -279,15 +282,15 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         const { heard, stop } = await listen(w)
         const now = await w.now()
         const at = (inMs: number, options = {}) => ({ due: { at: now + inMs }, options })
-        const { headInMs } = await w.scripts.schedule(w.shard, [
+        const { nextDueInMs } = await w.scripts.schedule(w.shard, [
           entry('a', at(90_000, toHost())),
           entry('b', at(70_000, toHost())),
           entry('c', at(80_000, toHost())),
           entry('d', at(60_000, toQueue())),
           entry('e', at(50_000, toQueue())),
         ])
-        expect(headInMs).toBeGreaterThan(60_000)
-        expect(headInMs).toBeLessThanOrEqual(70_000)
+        expect(nextDueInMs).toBeGreaterThan(60_000)
+        expect(nextDueInMs).toBeLessThanOrEqual(70_000)
         expect((await heard()).sort()).toEqual([
           expect.stringMatching(/^(4\d{4}|50000) pull:q$/),
           expect.stringMatching(/^(6\d{4}|70000) webhook:/),

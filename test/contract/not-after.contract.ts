@@ -55,9 +55,13 @@ export function describeNotAfter(kind: string, redisUrl: () => string, shard: nu
         w.pass(LOCK_MS + 1)
         const reply = await claim(w)
         expect(reply).toMatchObject({ ids: [], recovered: 2, dropped: 1, died: 1 })
-        expect(await find(w, 'b')).toMatchObject({ state: 'dead', attempts: '1 1', score: reply.now })
+        expect(await find(w, 'b')).toMatchObject({ state: 'dead', attemptCounts: '1 1', score: reply.now })
         const dropped = decodeHistoryEntry((await find(w, 'a'))?.record ?? '')
-        expect(dropped).toMatchObject({ attempts: '1 1', finishedAt: reply.now, lateMs: reply.now - now })
+        expect(dropped).toMatchObject({
+          attemptCounts: '1 1',
+          finishedAt: reply.now,
+          lateMs: reply.now - now,
+        })
         expect(await w.client.hgetall(w.keys.attempts)).toEqual({ b: '1 1' })
         expect(await w.lockOf('a')).toBeNull()
       })

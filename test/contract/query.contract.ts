@@ -83,7 +83,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
         expect(end).toBeNull()
         await fail(w, HOUR_MS)
         const again = await w.scripts.list(w.shard, FIRST_PAGE)
-        expect(again.rows.map(({ attempts }) => attempts)).toEqual(['1 0', '1 0', '1 0', '1 0'])
+        expect(again.rows.map(({ attemptCounts }) => attemptCounts)).toEqual(['1 0', '1 0', '1 0', '1 0'])
       })
 
       it('lists every state by its own time', async () => {
@@ -95,7 +95,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
           expect(rows).toEqual([
             {
               ...{ id: state, score: String(found?.score), record: found?.record },
-              ...{ attempts: found?.attempts, failures: found?.failures },
+              ...{ attemptCounts: found?.attemptCounts, failures: found?.failures },
             },
           ])
         }

@@ -42,7 +42,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         const { token } = await claim(w)
         expect((await release(w, rejected(token, 'a', 'status 410'))).words).toEqual(['dead'])
         expect(await find(w, 'a')).toMatchObject({
-          ...{ state: 'dead', attempts: '1 0', failures: `status 410\n${JSON.stringify(report(1))}` },
+          ...{ state: 'dead', attemptCounts: '1 0', failures: `status 410\n${JSON.stringify(report(1))}` },
         })
         await checkKeys(w)
       })
@@ -58,7 +58,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         expect(await find(w, '~a')).toMatchObject({
           state: 'scheduled',
           score: 7,
-          attempts: '',
+          attemptCounts: '',
           failures: '',
         })
         expect(await keysIn(w)).toEqual(['messages', 'scheduled_messages', 'tag:t'])
@@ -72,7 +72,11 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         const retryAt = await scoreOf(w, 'a')
         const { token, claims } = await claim(w)
         await release(w, ...claims.map((one) => returned(token, one)))
-        expect(await find(w, 'a')).toMatchObject({ score: retryAt, attempts: '1 0', failures: 'timeout' })
+        expect(await find(w, 'a')).toMatchObject({
+          score: retryAt,
+          attemptCounts: '1 0',
+          failures: 'timeout',
+        })
       })
 
       it('keeps the last five reports, newest last, and the last reason', async () => {
@@ -227,7 +231,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
           const last = await claim(w, room)
           expect(last).toMatchObject({ ids: [], recovered: 0, died: 1, trimmed: 0 })
           expect(await find(w, 'a')).toMatchObject({
-            ...{ state: 'dead', score: last.now, attempts: '0 3', failures: 'recoveries' },
+            ...{ state: 'dead', score: last.now, attemptCounts: '0 3', failures: 'recoveries' },
           })
           expect(await w.lockOf('a')).toBeNull()
           await checkKeys(w)
@@ -248,7 +252,7 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         w.pass(LOCK_MS)
         expect(await claim(w)).toMatchObject({ ids: [], died: 1 })
         expect(await find(w, 'a')).toMatchObject({
-          ...{ attempts: '1 3', failures: `recoveries\n${JSON.stringify(report(1))}` },
+          ...{ attemptCounts: '1 3', failures: `recoveries\n${JSON.stringify(report(1))}` },
         })
       })
 

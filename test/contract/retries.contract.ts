@@ -119,7 +119,7 @@ export function describeRetries(kind: string, redisUrl: () => string, shard: num
         await put(w, 'a')
         for (const ms of [0, 1, 5_000, 10 * HOUR_MS])
           await waits(w, 'a', (token) => postponed(token, 'a', ms), ms)
-        expect((await find(w, 'a'))?.attempts).toBe('4 0')
+        expect((await find(w, 'a'))?.attemptCounts).toBe('4 0')
       })
 
       it('lies at a whole millisecond, no sooner than it should', async () => {
@@ -146,7 +146,7 @@ export function describeRetries(kind: string, redisUrl: () => string, shard: num
           const before = await w.now()
           expect(await release(w, make(token, 'a'))).toEqual({ words: ['dead'], trimmed: 0 })
           const found = await find(w, 'a')
-          expect(found).toMatchObject({ state: 'dead', attempts: '3 0' })
+          expect(found).toMatchObject({ state: 'dead', attemptCounts: '3 0' })
           expect(decodeFailures(found?.failures ?? '').reason).toBe(why === 'failed' ? 'timeout' : 'busy')
           expect(found?.score).toBeGreaterThanOrEqual(before)
           expect(found?.score).toBeLessThanOrEqual(await w.now())
@@ -181,7 +181,7 @@ export function describeRetries(kind: string, redisUrl: () => string, shard: num
         }
         const { token } = await claim(w)
         expect((await release(w, failed(token, 'a'))).words).toEqual(['released'])
-        expect((await find(w, 'a'))?.attempts).toBe('1 2')
+        expect((await find(w, 'a'))?.attemptCounts).toBe('1 2')
       })
     })
   })

@@ -21,10 +21,10 @@ export function describeSchedule(kind: string, redisUrl: () => string, shard: nu
       it('stores a message under its due time with its record', async () => {
         const w = world()
         const dueAt = (await w.now()) + 60_000
-        const { words, headInMs } = await w.scripts.schedule(w.shard, [w.entry('a', dueAt)])
+        const { words, nextDueInMs } = await w.scripts.schedule(w.shard, [w.entry('a', dueAt)])
         expect(words).toEqual(['scheduled'])
-        expect(headInMs).toBeGreaterThan(59_000)
-        expect(headInMs).toBeLessThanOrEqual(60_000)
+        expect(nextDueInMs).toBeGreaterThan(59_000)
+        expect(nextDueInMs).toBeLessThanOrEqual(60_000)
         expect(await w.client.zscore(w.keys.scheduled, 'a')).toBe(String(dueAt))
         expect(await w.client.hget(w.keys.messages, 'a')).toBe(`${dueAt}\n"text of a"`)
       })
@@ -65,7 +65,7 @@ export function describeSchedule(kind: string, redisUrl: () => string, shard: nu
         const w = world()
         const now = await w.now()
         const at = async (id: string, inMs: number) =>
-          (await w.scripts.schedule(w.shard, [w.entry(id, now + inMs)])).headInMs
+          (await w.scripts.schedule(w.shard, [w.entry(id, now + inMs)])).nextDueInMs
         expect(await at('a', 60_000)).not.toBeNull()
         expect(await at('b', 60_000)).toBeNull()
         expect(await at('c', 90_000)).toBeNull()
@@ -114,7 +114,7 @@ export function describeSchedule(kind: string, redisUrl: () => string, shard: nu
         const copy = await w.scripts.schedule(w.shard, entries, { ...call, firstSentAt: now })
         expect(copy).toMatchObject({ words: first.words, ranAt: first.ranAt })
         expect(copy.now).toBeGreaterThanOrEqual(first.now + 1_000)
-        expect((copy.headInMs ?? 0) + copy.now).toBe((first.headInMs ?? 0) + first.now)
+        expect((copy.nextDueInMs ?? 0) + copy.now).toBe((first.nextDueInMs ?? 0) + first.now)
         expect(await w.client.hkeys(w.keys.messages)).toEqual(['taken'])
       })
 
@@ -156,7 +156,7 @@ export function describeSchedule(kind: string, redisUrl: () => string, shard: nu
           body: encodeRecordBody('"x"', options, 'print' in own ? own.print : undefined),
         }))
         const call = { ...freshCall(now), token: 't' }
-        await expect(w.scripts.schedule(w.shard, entries, call)).rejects.toThrow('wrong type')
+        await expect(w.scripts.schedule(w.shard, entries, call)).rejects.toThrow('another type')
         expect(await keysIn(w)).toEqual(name === 'call:t' ? [] : [name])
         expect(await w.client.exists(w.keys.callPrefix + call.token)).toBe(name === 'call:t' ? 1 : 0)
       })

@@ -75,7 +75,7 @@ export function describeStreams(kind: string, redisUrl: () => string, shard: num
       expect(await w.client.xlen(`${w.keys.streamPrefix}s`)).toBe(1)
       const found = await find(w, 'a')
       expect(found).toMatchObject({ state: 'delivered', score: now })
-      expect(decodeHistoryEntry(found?.record ?? '')).toMatchObject({ lateMs: now - 7, attempts: '0 0' })
+      expect(decodeHistoryEntry(found?.record ?? '')).toMatchObject({ lateMs: now - 7, attemptCounts: '0 0' })
       expect(await put(w, 'a', { due: { at: 7 }, options: { ...toStream(), tags: ['t'] } })).toBe('duplicate')
       expect(await tagged(w, 't')).toEqual([])
       expect(await keysIn(w)).toEqual(['delivered_messages', 'history', 'seen:a', 'stream:s', 'streams'])
@@ -111,7 +111,7 @@ export function describeStreams(kind: string, redisUrl: () => string, shard: num
         lateMs: String(reply.now - dueAt),
       })
       const outcome = decodeHistoryEntry((await find(w, 'a'))?.record ?? '')
-      expect(outcome).toMatchObject({ attempts: '1 0', failures: 'busy', lateMs: reply.now - dueAt })
+      expect(outcome).toMatchObject({ attemptCounts: '1 0', failures: 'busy', lateMs: reply.now - dueAt })
       expect(await w.client.exists(w.keys.attempts, w.keys.failures)).toBe(0)
     })
 
@@ -168,7 +168,7 @@ export function describeStreams(kind: string, redisUrl: () => string, shard: num
       expect(reply).toMatchObject({ ids: ['c'], died: 2 })
       expect(reply.moved).toHaveLength(2)
       expect(await find(w, 'wrong')).toMatchObject({
-        ...{ state: 'dead', score: reply.now, attempts: '', failures: 'not a stream' },
+        ...{ state: 'dead', score: reply.now, attemptCounts: '', failures: 'not a stream' },
       })
       expect(await stateOf(w, 'wrong too')).toBe('dead')
       await checkKeys(w, w.shard, ['wrong-type'])

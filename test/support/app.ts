@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, inject } from 'vitest'
-import type { Destination } from '../../src/destinations/delivery.ts'
+import type { BatchSender } from '../../src/destinations/delivery.ts'
 import { compose } from '../../src/server/compose.ts'
 import { readConfig } from '../../src/server/config.ts'
-import { createShardBook } from '../../src/shards/shard-map.ts'
+import { createShardMap } from '../../src/shards/shard-map.ts'
 import { connect, type RedisConnection } from '../../src/store/connect.ts'
 import { keysOf, type ShardKeys } from '../../src/store/keys.ts'
 import { createRedisClock } from '../../src/store/redis-clock.ts'
@@ -44,32 +44,32 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
     const shards = Array.from({ length: config.SHARDS }, (_, shard) => keysOf(shard, namespace))
     const { client } = connection
     const delivered: string[] = []
-    const console: Destination = {
+    const console: BatchSender = {
       async deliver(batch) {
         delivered.push(...batch.map(({ id }) => id))
         return batch.map(() => ({ kind: 'delivered' }))
       },
     }
     const clock = createRedisClock()
-    const shardBook = createShardBook(config.SHARDS, clock.now)
-    const { app, claimLoop, roster, shardWatch } = await compose({
+    const shardMap = createShardMap(config.SHARDS, clock.now)
+    const { app, claimLoop, roster, shardSync } = await compose({
       config,
       console,
       logger: pino({ level: 'silent' }),
       connection,
       clock,
-      shardBook,
+      shardMap,
       redisUser: { db: 0, username: undefined },
-      checkHealth: () => pingRedis(connection.client, connection.whyAway),
+      checkHealth: () => pingRedis(connection.client, connection.unavailableReason),
     })
-    await shardWatch.look()
-    shardWatch.start()
+    await shardSync.sync()
+    shardSync.start()
     world = {
       app,
       client,
       namespace,
       shards,
-      keysFor: (id) => keysOf(shardBook.shardsOf(id)[0] ?? 0, namespace),
+      keysFor: (id) => keysOf(shardMap.shardsOf(id)[0] ?? 0, namespace),
       async stored() {
         const counts = await Promise.all(shards.map(({ messages }) => client.hlen(messages)))
         return counts.reduce((sum, count) => sum + count, 0)
@@ -83,7 +83,7 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
     return async () => {
       await app.close()
       await claimLoop.stop({ graceMs: 1_000 })
-      shardWatch.stop()
+      shardSync.stop()
       await roster.stop()
       await clearNamespace(connection.client, namespace)
     }

@@ -1,10 +1,10 @@
 import { pino } from 'pino'
 import { onTestFinished } from 'vitest'
-import type { Delivery, Destination, Outcome } from '../../src/destinations/delivery.ts'
+import type { BatchSender, Delivery, Outcome } from '../../src/destinations/delivery.ts'
 import { encodeRecordBody } from '../../src/domain/message.ts'
-import { createDuty } from '../../src/membership/ownership.ts'
-import type { BreakOffSignal } from '../../src/runtime/cancel-signal.ts'
-import type { ShardBook } from '../../src/shards/shard-map.ts'
+import { createShardOwnership } from '../../src/membership/ownership.ts'
+import type { CancelSignal } from '../../src/runtime/cancel-signal.ts'
+import type { ShardMap } from '../../src/shards/shard-map.ts'
 import { createRedisClock } from '../../src/store/redis-clock.ts'
 import type { ClaimRoom } from '../../src/store/scripts/claim.ts'
 import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
@@ -16,12 +16,12 @@ import { createLockKeeper } from '../../src/worker/lock-keeper.ts'
 import { SettleQueue } from '../../src/worker/settle-queue.ts'
 import { type NotedMetrics, noteMetrics } from './noted-metrics.ts'
 import type { ScriptWorld } from './script-world.ts'
-import { bookOf } from './shards.ts'
+import { shardMapOf } from './shards.ts'
 
 /** A delivery that a sender of the test's own has begun. */
 export interface Sent {
   readonly delivery: Delivery
-  readonly signal: BreakOffSignal
+  readonly signal: CancelSignal
   readonly end: (outcome: Outcome) => void
   hasEnded: boolean
 }
@@ -44,20 +44,20 @@ export interface Claiming {
   /** every delivery begun so far */
   readonly sent: readonly Sent[]
   /** those begun and not ended */
-  underWay(): readonly Sent[]
+  inFlight(): readonly Sent[]
   /** deliveries under way, at most at a time: to one host, and in all */
   readonly most: { toOne: number; inAll: number }
 }
 
 export interface ClaimingOptions {
-  readonly shardBook?: ShardBook
+  readonly shardMap?: ShardMap
   readonly shards?: number
   readonly lockMs?: number
   readonly total?: number
   readonly perHost?: number
   /** messages for the console per claim */
   readonly limit?: number
-  readonly console?: Destination
+  readonly console?: BatchSender
   /** answers what is sent; what it leaves alone hangs until the test ends it, or until it is broken off */
   readonly answer?: (sent: Sent) => void
   /** how a delivery ends that is broken off; "returned" unless given */
@@ -70,15 +70,15 @@ export const DELIVERED: Outcome = { kind: 'delivered' }
 
 const RETURNED: Outcome = { kind: 'returned' }
 
-export const consoleTaking = (got: string[] = []): Destination => ({
+export const consoleTaking = (got: string[] = []): BatchSender => ({
   async deliver(batch) {
     got.push(...batch.map(({ id }) => id))
     return batch.map(() => DELIVERED)
   },
 })
 
-export const hostOf = ({ target }: Delivery): string =>
-  target.type === 'webhook' ? new URL(target.url).host : ''
+export const hostOf = ({ destination }: Delivery): string =>
+  destination.type === 'webhook' ? new URL(destination.url).host : ''
 
 export const webhookEntry = (id: string, dueAt: number, host = 'one.test'): ScheduleEntry => ({
   id,
@@ -91,7 +91,7 @@ export const webhookEntry = (id: string, dueAt: number, host = 'one.test'): Sche
 export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claiming {
   const {
     shards = 1,
-    shardBook = bookOf(shards),
+    shardMap = shardMapOf(shards),
     lockMs = 60_000,
     total = 256,
     perHost = 32,
@@ -119,22 +119,22 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
   }
 
   const sent: Sent[] = []
-  const underWay = () => sent.filter(({ hasEnded }) => !hasEnded)
+  const inFlight = () => sent.filter(({ hasEnded }) => !hasEnded)
   const most = { toOne: 0, inAll: 0 }
   const sender = {
-    send: (delivery: Delivery, signal: BreakOffSignal, onOver = () => {}) =>
+    send: (delivery: Delivery, signal: CancelSignal, onReleased = () => {}) =>
       new Promise<Outcome>((resolve) => {
         const one: Sent = {
           ...{ delivery, signal, hasEnded: false },
           end(outcome) {
             if (one.hasEnded) return
             one.hasEnded = true
-            onOver()
+            onReleased()
             resolve(outcome)
           },
         }
         sent.push(one)
-        const now = underWay()
+        const now = inFlight()
         const toOne = now.filter((other) => hostOf(other.delivery) === hostOf(delivery)).length
         most.toOne = Math.max(most.toOne, toOne)
         most.inAll = Math.max(most.inAll, now.length)
@@ -157,10 +157,10 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
       dispatcher,
       settleQueue,
       slots,
-      duty: createDuty('test', () => shardBook.all),
+      ownership: createShardOwnership('test', () => shardMap.all),
       logger,
       metrics,
-      shardBook,
+      shardMap,
       lockMs,
       limit,
       ending,
@@ -169,5 +169,5 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
     nextToken: () => `test:${++claims}`,
   })
   onTestFinished(() => loop.stop({ graceMs: 0 }))
-  return { loop, slots, noted, calls, offersAtOnce: () => offersAtOnce, sent, underWay, most }
+  return { loop, slots, noted, calls, offersAtOnce: () => offersAtOnce, sent, inFlight, most }
 }

@@ -17,12 +17,12 @@ export const draft = (dueAt: number): Draft => ({
 
 export const commitTo = (
   scripts: Pick<Scripts, 'schedule'>,
-  onHead: (shard: number, inMs: number) => void = () => undefined,
+  onNextDue: (shard: number, inMs: number) => void = () => undefined,
   shards: number | (() => number) = 1,
   probe: (shard: number) => Promise<unknown> = (shard) => world().scripts.streams(shard),
 ) =>
   createGroupCommit({
-    ...{ scripts, clock: createRedisClock(), onHead, probe, nextToken: randomUUID },
+    ...{ scripts, clock: createRedisClock(), onNextDue, probe, nextToken: randomUUID },
     shards: typeof shards === 'number' ? () => shards : shards,
     metrics: noteMetrics().metrics,
   })

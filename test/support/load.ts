@@ -35,7 +35,7 @@ const AT_ONCE_MAX = 300
  */
 export function startLoad(servers: () => readonly Service[], dueInMs = 1_500): Load {
   const answers: Answer[] = []
-  const underWay = new Set<Promise<void>>()
+  const inFlight = new Set<Promise<void>>()
   let count = 0
 
   const post = async () => {
@@ -52,15 +52,15 @@ export function startLoad(servers: () => readonly Service[], dueInMs = 1_500): L
     answers.push({ id: reply.id, isOwnId: 'id' in body, status, dueAt, sentAt, answeredAt: Date.now() })
   }
   const timer = setInterval(() => {
-    for (let i = 0; i < 2 && underWay.size < AT_ONCE_MAX; i += 1) {
-      const posted = post().finally(() => underWay.delete(posted))
-      underWay.add(posted)
+    for (let i = 0; i < 2 && inFlight.size < AT_ONCE_MAX; i += 1) {
+      const posted = post().finally(() => inFlight.delete(posted))
+      inFlight.add(posted)
     }
   }, EVERY_MS)
 
   const stop = async () => {
     clearInterval(timer)
-    await Promise.all(underWay)
+    await Promise.all(inFlight)
   }
   onTestFinished(stop)
 

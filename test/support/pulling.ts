@@ -3,13 +3,13 @@ import { pino } from 'pino'
 import { onTestFinished } from 'vitest'
 import { encodeRecordBody, type MessageOptions } from '../../src/domain/message.ts'
 import { createLeases, type Lease } from '../../src/leases/leases.ts'
-import type { ShardBook } from '../../src/shards/shard-map.ts'
+import type { ShardMap } from '../../src/shards/shard-map.ts'
 import { createRedisClock } from '../../src/store/redis-clock.ts'
 import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
 import type { Scripts } from '../../src/store/scripts/scripts.ts'
 import { noteMetrics } from './noted-metrics.ts'
 import type { ScriptWorld } from './script-world.ts'
-import { bookOf } from './shards.ts'
+import { shardMapOf } from './shards.ts'
 
 export const pullEntry = (
   id: string,
@@ -28,14 +28,14 @@ export const pullEntry = (
 
 export interface PullingOptions {
   readonly shards?: number
-  readonly shardBook?: ShardBook
+  readonly shardMap?: ShardMap
   readonly scripts?: Scripts
 }
 
 /** Leases on a real Redis, and every claim that they made of it. */
 export function pullingOn(
   w: ScriptWorld,
-  { shards = 1, shardBook = bookOf(shards), scripts: real = w.scripts }: PullingOptions = {},
+  { shards = 1, shardMap = shardMapOf(shards), scripts: real = w.scripts }: PullingOptions = {},
 ) {
   const noted = noteMetrics()
   const claims: { shard: number; lanes: readonly string[]; isLook: boolean; at: number }[] = []
@@ -48,7 +48,7 @@ export function pullingOn(
     },
   }
   const leases = createLeases({
-    ...{ scripts, clock: createRedisClock(), shardBook, logger: pino({ level: 'silent' }) },
+    ...{ scripts, clock: createRedisClock(), shardMap, logger: pino({ level: 'silent' }) },
     metrics: noted.metrics,
   })
   const gone = new AbortController()

@@ -199,11 +199,11 @@ const BUS_ABOVE = 10_000
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = 12_000 + Math.floor(Math.random() * 10_000)
-    if ((await isFree(port)) && (await isFree(port + BUS_ABOVE))) return port
+    if ((await hasServerMadeId(port)) && (await hasServerMadeId(port + BUS_ABOVE))) return port
   }
 }
 
-const isFree = (port: number): Promise<boolean> =>
+const hasServerMadeId = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const server = createServer()
     server.once('error', () => resolve(false))

@@ -4,7 +4,7 @@ import { parseAllowList } from '../../src/destinations/webhook/addresses.ts'
 import type { LookupAll } from '../../src/destinations/webhook/guarded-lookup.ts'
 import { parseWebhookSecrets } from '../../src/destinations/webhook/secrets.ts'
 import { createWebhookSender } from '../../src/destinations/webhook/sender.ts'
-import type { WebhookTarget } from '../../src/domain/message.ts'
+import type { WebhookDestination } from '../../src/domain/message.ts'
 import { type Answer, openReceiver } from './receiver.ts'
 
 export const never = new AbortController().signal
@@ -33,7 +33,7 @@ export function openSender({
 
 export const delivery = (
   url: string,
-  target: Partial<WebhookTarget> = {},
+  target: Partial<WebhookDestination> = {},
   rest: Partial<Delivery> = {},
 ): Delivery => ({
   id: 'order-1',
@@ -45,13 +45,13 @@ export const delivery = (
   lateMs: 12,
   attempt: 3,
   payload: '{"text":"grüße 🔔"}',
-  target: { type: 'webhook', url, ...target },
+  destination: { type: 'webhook', url, ...target },
   lane: '',
   ...rest,
 })
 
 /** Sends one message to a receiver that answers so. */
-export async function sendTo(answer: Answer, target: Partial<WebhookTarget> = {}) {
+export async function sendTo(answer: Answer, target: Partial<WebhookDestination> = {}) {
   const receiver = await openReceiver(answer)
   const outcome = await openSender().send(delivery(receiver.url, target), never)
   return { outcome, receiver }

@@ -35,7 +35,7 @@ const PLACES: readonly Where[] = ['console', 'webhook', 'failing webhook', 'stre
 export function startTraffic(servers: () => readonly Service[], receiverUrl: string): Traffic {
   const accepted = new Map<string, { dueAt: number; to: Where }>()
   const pulls: Pull[] = []
-  const underWay = new Set<Promise<void>>()
+  const inFlight = new Set<Promise<void>>()
   let count = 0
 
   const destinationOf = (to: Where) => {
@@ -91,15 +91,15 @@ export function startTraffic(servers: () => readonly Service[], receiverUrl: str
   }
 
   const timer = setInterval(() => {
-    if (underWay.size >= AT_ONCE_MAX) return
+    if (inFlight.size >= AT_ONCE_MAX) return
     const done: Promise<void> = (count % 8 === 5 ? Promise.all([post(), pull()]) : post())
       .then(() => undefined)
-      .finally(() => underWay.delete(done))
-    underWay.add(done)
+      .finally(() => inFlight.delete(done))
+    inFlight.add(done)
   }, EVERY_MS)
   const stop = async () => {
     clearInterval(timer)
-    await Promise.all(underWay)
+    await Promise.all(inFlight)
   }
   onTestFinished(stop)
   return { accepted, pulls, pull, stop }

@@ -1,4 +1,4 @@
-import type { Delivery, Destination, Outcome } from '../delivery.ts'
+import type { BatchSender, Delivery, Outcome } from '../delivery.ts'
 import { READER_GONE, type Stdout } from './stdout.ts'
 
 const INFO_LEVEL = 30
@@ -27,7 +27,7 @@ export interface ConsoleOptions {
  * The console: a batch is one write, and delivered when that write is done. A write that fails is no failure of its
  * messages, which another server may well deliver: they are returned.
  */
-export function createConsole(stdout: Stdout, { format, onBroken }: ConsoleOptions): Destination {
+export function createConsoleSender(stdout: Stdout, { format, onBroken }: ConsoleOptions): BatchSender {
   let broken = false
   return {
     async deliver(batch, startBy, signal) {

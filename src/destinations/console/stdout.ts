@@ -46,24 +46,23 @@ export interface Stdout {
  * What cannot be written, as on a disk that is full, may leave a line half written: the next write ends it first.
  *
  * @param fd 1 for standard output; tests take another
- * @param tell told in one line when it can be written no more, and when it can be again
+ * @param report told in one line when it can be written no more, and when it can be again
  */
-export function createStdout(fd = 1, tell: (line: string) => void = tellOnStderr): Stdout {
+export function createStdout(fd = 1, report: (line: string) => void = reportOnStderr): Stdout {
   const queue: Chunk[] = []
-  const out = { fd, atOnce: openAtOnce(fd), isTorn: endsWithinLine(fd) }
+  const out = { fd, nonBlockingFd: openNonBlocking(fd), isTorn: endsWithinLine(fd) }
   let running: Promise<void> | undefined
   let isFailing = false
 
-  function note(result: WriteResult): void {
+  function trackErrors(result: WriteResult): void {
     if (result === 'not begun') return
     if (result === 'written') {
-      if (isFailing) tell('standard output is writable again')
+      if (isFailing) report('standard output can be written again')
       isFailing = false
     } else if (!isFailing && !READER_GONE.has((result as NodeJS.ErrnoException).code ?? '')) {
       isFailing = true
-      tell(
-        `standard output is not writable (${result.message}): console messages wait until it is, and log ` +
-          'lines are lost',
+      report(
+        `standard output cannot be written (${result.message}): until it can, messages for it are kept and delivered later, and lines of the log are lost`,
       )
     }
   }
@@ -72,28 +71,28 @@ export function createStdout(fd = 1, tell: (line: string) => void = tellOnStderr
     await undefined // never ends before its caller has put it into `running`
     for (let chunk = queue.shift(); chunk !== undefined; chunk = queue.shift()) {
       const result = isTooLate(chunk) ? 'not begun' : await writeWhole(out, chunk)
-      note(result)
+      trackErrors(result)
       chunk.settle(result)
     }
     running = undefined
   }
 
   /** A chunk that waits behind a write that hangs is told when it is too late for it. */
-  function giveUpInTime(chunk: Chunk): () => void {
-    const giveUp = () => {
-      const place = queue.indexOf(chunk)
-      if (place === -1) return
-      queue.splice(place, 1)
+  function withdrawWhenLate(chunk: Chunk): () => void {
+    const withdraw = () => {
+      const index = queue.indexOf(chunk)
+      if (index === -1) return
+      queue.splice(index, 1)
       chunk.settle('not begun')
     }
     const ms = chunk.startBy - performance.now()
     const timer = Number.isFinite(ms)
-      ? setTimeout(giveUp, Math.min(Math.max(0, ms), LONGEST_TIMER_MS))
+      ? setTimeout(withdraw, Math.min(Math.max(0, ms), LONGEST_TIMER_MS))
       : undefined
-    chunk.signal?.addEventListener('abort', giveUp)
+    chunk.signal?.addEventListener('abort', withdraw)
     return () => {
       clearTimeout(timer)
-      chunk.signal?.removeEventListener('abort', giveUp)
+      chunk.signal?.removeEventListener('abort', withdraw)
     }
   }
 
@@ -107,7 +106,7 @@ export function createStdout(fd = 1, tell: (line: string) => void = tellOnStderr
         }
         const chunk = { text, startBy, signal, settle }
         queue.push(chunk)
-        forget = giveUpInTime(chunk)
+        forget = withdrawWhenLate(chunk)
         running ??= run()
       })
     },
@@ -123,7 +122,7 @@ export function createStdout(fd = 1, tell: (line: string) => void = tellOnStderr
  *
  * @returns undefined where there is none, as on systems that cannot open what is open anew
  */
-function openAtOnce(fd: number): number | undefined {
+function openNonBlocking(fd: number): number | undefined {
   try {
     if (!fstatSync(fd).isFIFO()) return undefined
     return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK)
@@ -133,7 +132,7 @@ function openAtOnce(fd: number): number | undefined {
 }
 
 /** @returns how many bytes there was room for; undefined where it fails for another reason, which the patient way tells */
-function writeAtOnce(fd: number, bytes: Buffer): number | undefined {
+function writeNonBlocking(fd: number, bytes: Buffer): number | undefined {
   try {
     return writeSync(fd, bytes)
   } catch (error) {
@@ -141,7 +140,7 @@ function writeAtOnce(fd: number, bytes: Buffer): number | undefined {
   }
 }
 
-function tellOnStderr(line: string): void {
+function reportOnStderr(line: string): void {
   try {
     writeSync(2, `carillon: ${line}\n`)
   } catch {
@@ -166,8 +165,8 @@ function endsWithinLine(fd: number): boolean {
 
 interface Out {
   readonly fd: number
-  /** see openAtOnce */
-  readonly atOnce: number | undefined
+  /** see openNonBlocking */
+  readonly nonBlockingFd: number | undefined
   /** whether what was written last ends within a line */
   isTorn: boolean
 }
@@ -176,8 +175,8 @@ async function writeWhole(out: Out, chunk: Chunk): Promise<WriteResult> {
   const bytes = Buffer.from(out.isTorn ? `\n${chunk.text}` : chunk.text)
   let offset = 0
   // A write that waits in a thread has begun, and can be withdrawn no more: as long as there is no room, none does.
-  while (out.atOnce !== undefined && bytes.length > 0) {
-    const written = writeAtOnce(out.atOnce, bytes)
+  while (out.nonBlockingFd !== undefined && bytes.length > 0) {
+    const written = writeNonBlocking(out.nonBlockingFd, bytes)
     if (written !== 0) {
       offset = written ?? 0
       break
@@ -190,10 +189,10 @@ async function writeWhole(out: Out, chunk: Chunk): Promise<WriteResult> {
       const { bytesWritten } = await writeTo(out.fd, bytes, offset, bytes.length - offset)
       offset += bytesWritten
     } catch (error) {
-      const failure = error as NodeJS.ErrnoException // what fs.write rejects with
-      if (failure.code !== 'EAGAIN') {
+      const writeError = error as NodeJS.ErrnoException // what fs.write rejects with
+      if (writeError.code !== 'EAGAIN') {
         if (offset > 0) out.isTorn = bytes[offset - 1] !== LINE_FEED
-        return failure
+        return writeError
       }
       if (offset === 0 && isTooLate(chunk)) return 'not begun'
       await delay(FULL_PIPE_WAIT_MS)

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { Agent, Client, type Dispatcher, errors, Pool } from 'undici'
-import type { BreakOffSignal } from '../../runtime/cancel-signal.ts'
+import type { CancelSignal } from '../../runtime/cancel-signal.ts'
 import type { AllowList } from './addresses.ts'
 import { type Connect, createGuardedConnector } from './guarded-connector.ts'
 import type { LookupAll } from './guarded-lookup.ts'
@@ -27,7 +27,7 @@ export interface WebhookResponse {
 }
 
 /** How a request ended; once there is a response, nothing that happens to the rest of it matters any more. */
-export type Ending =
+export type RequestResult =
   | { readonly kind: 'response'; readonly response: WebhookResponse }
   | { readonly kind: 'timeout' }
   | { readonly kind: 'aborted' }
@@ -38,12 +38,12 @@ export interface WebhookClient {
    * Sends one request. Never rejects.
    *
    * @param timeoutMs from now to the end of all that is read
-   * @param onOver told once, when its connection is closed or free for the next
+   * @param onReleased told once, when its connection is closed or free for the next
    */
   send(
     request: WebhookRequest,
-    limits: { readonly timeoutMs: number; readonly signal: BreakOffSignal; readonly onOver: () => void },
-  ): Promise<Ending>
+    limits: { readonly timeoutMs: number; readonly signal: CancelSignal; readonly onReleased: () => void },
+  ): Promise<RequestResult>
   /** Breaks off what is still under way, and closes all connections. */
   close(): Promise<void>
 }
@@ -59,42 +59,42 @@ const IDLE_MS = 4_000
 /** Whatever a server promises: an idle connection to each of many hosts would use up what may be open at once. */
 const LONGEST_IDLE_MS = 10_000
 
-const GIVEN_UP = new Error('cancelled')
+const CANCELLED = new Error('given up')
 
 /**
  * The connection that a client of a pool has. undici tells it to nobody, but it has to be closed to give a request up:
  * undici's own abort does nothing before a request is connected, and after it connects once more.
  */
-interface Line {
+interface PooledConnection {
   socket?: Socket | undefined
   /** of the socket, once it is connected */
   head?: ResponseHead | undefined
 }
 
-interface LineOptions extends Dispatcher.DispatchOptions {
-  readonly exchange: Exchange
+interface InFlightOptions extends Dispatcher.DispatchOptions {
+  readonly inFlight: InFlightRequest
 }
 
-class LineClient extends Client {
-  readonly #line: Line
+class PooledClient extends Client {
+  readonly #line: PooledConnection
 
   constructor(origin: URL, options: Client.Options, connect: Connect) {
-    const line: Line = {}
+    const connection: PooledConnection = {}
     super(origin, {
       ...options,
       connect(to, callback) {
-        line.head = undefined
-        line.socket = connect(to, (...result) => {
-          if (result[1] !== null) line.head = watchResponses(result[1])
+        connection.head = undefined
+        connection.socket = connect(to, (...result) => {
+          if (result[1] !== null) connection.head = watchResponses(result[1])
           callback(...result)
         })
       },
     })
-    this.#line = line
+    this.#line = connection
   }
 
-  override dispatch(options: LineOptions, handler: Dispatcher.DispatchHandler): boolean {
-    options.exchange.line = this.#line
+  override dispatch(options: InFlightOptions, handler: Dispatcher.DispatchHandler): boolean {
+    options.inFlight.connection = this.#line
     return super.dispatch(options, handler)
   }
 }
@@ -110,7 +110,7 @@ export function createWebhookClient(allow: AllowList, lookup: LookupAll): Webhoo
     factory: (origin, options) =>
       new Pool(origin, {
         ...options,
-        factory: (clientOrigin, clientOptions) => new LineClient(clientOrigin, clientOptions, connect),
+        factory: (clientOrigin, clientOptions) => new PooledClient(clientOrigin, clientOptions, connect),
       }),
     pipelining: 1,
     // Each request has its own time-out, which may be longer than these.
@@ -121,37 +121,37 @@ export function createWebhookClient(allow: AllowList, lookup: LookupAll): Webhoo
     maxHeaderSize: HEADER_BYTES,
   })
 
-  function dispatch(options: LineOptions): void {
+  function dispatch(options: InFlightOptions): void {
     try {
-      agent.dispatch(options, options.exchange)
+      agent.dispatch(options, options.inFlight)
     } catch (error) {
-      options.exchange.onResponseError(null, error as Error) // of undici's checks
+      options.inFlight.onResponseError(null, error as Error) // of undici's checks
     }
   }
 
   return {
-    send: ({ origin, path, method, headers, body }, { timeoutMs, signal, onOver }) =>
+    send: ({ origin, path, method, headers, body }, { timeoutMs, signal, onReleased }) =>
       new Promise((resolve) => {
         if (signal.aborted) {
-          onOver()
+          onReleased()
           return resolve({ kind: 'aborted' })
         }
         const resend = () => dispatch(options)
-        const exchange = new Exchange({ timeoutMs, signal, settle: resolve, onOver, resend })
-        const options: LineOptions = { origin, path, method, headers, body, exchange }
+        const inFlight = new InFlightRequest({ timeoutMs, signal, settle: resolve, onReleased, resend })
+        const options: InFlightOptions = { origin, path, method, headers, body, inFlight }
         dispatch(options)
       }),
     close: () => agent.destroy(),
   }
 }
 
-interface ExchangeOptions {
+interface InFlightRequestOptions {
   readonly timeoutMs: number
-  readonly signal: BreakOffSignal
+  readonly signal: CancelSignal
   /** told once how it ended; its response may go on after that */
-  readonly settle: (ending: Ending) => void
+  readonly settle: (result: RequestResult) => void
   /** told once when it does no more */
-  readonly onOver: () => void
+  readonly onReleased: () => void
   /** sends the same request over another connection */
   readonly resend: () => void
 }
@@ -165,40 +165,40 @@ const isOfHeaders = (error: Error): boolean =>
   error instanceof errors.ResponseContentLengthMismatchError
 
 /** One request and its response, as undici tells of them. */
-class Exchange implements Dispatcher.DispatchHandler {
+class InFlightRequest implements Dispatcher.DispatchHandler {
   /** where the request goes */
-  line: Line | undefined
+  connection: PooledConnection | undefined
   #head: Omit<WebhookResponse, 'body'> | undefined
   #chunks: Buffer[] | undefined
   #bytes = 0
-  #isTold = false
-  #isOver = false
+  #isSettled = false
+  #isReleased = false
   #timer: NodeJS.Timeout
   readonly #endsAt: number
-  readonly #signal: BreakOffSignal
-  readonly #settle: (ending: Ending) => void
-  readonly #onOver: () => void
+  readonly #signal: CancelSignal
+  readonly #settle: (ending: RequestResult) => void
+  readonly #onReleased: () => void
   readonly #resend: () => void
-  readonly #abort = () => this.#giveUp({ kind: 'aborted' })
+  readonly #abort = () => this.#cancel({ kind: 'aborted' })
 
-  constructor({ timeoutMs, signal, settle, onOver, resend }: ExchangeOptions) {
+  constructor({ timeoutMs, signal, settle, onReleased, resend }: InFlightRequestOptions) {
     this.#endsAt = performance.now() + timeoutMs
     this.#signal = signal
     this.#settle = settle
-    this.#onOver = onOver
+    this.#onReleased = onReleased
     this.#resend = resend
     this.#timer = setTimeout(timeOut, timeoutMs, this)
     signal.addEventListener('abort', this.#abort)
   }
 
   timeOut(): void {
-    this.#giveUp({ kind: 'timeout' })
+    this.#cancel({ kind: 'timeout' })
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     // Given up while it waited for a connection.
-    if (this.#isOver) controller.abort(GIVEN_UP)
-    else this.line?.head?.begin()
+    if (this.#isReleased) controller.abort(CANCELLED)
+    else this.connection?.head?.begin()
   }
 
   onResponseStart(
@@ -210,9 +210,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { location, 'retry-after': retryAfter } = headers
     this.#head = { status, location: first(location), retryAfter: first(retryAfter), problem: undefined }
     if (status >= 300) return
-    this.#tell()
+    this.#settleOnce()
     // Most often the end came with the beginning, and there is nothing to wait for.
-    queueMicrotask(() => this.#hurry())
+    queueMicrotask(() => this.#shortenTimeout())
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -220,7 +220,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#chunks.push(chunk)
     this.#bytes += chunk.length
     // What came in the same read is let through, so that a body of some KiB does not cost its connection.
-    if (this.#bytes >= BODY_BYTES) queueMicrotask(() => this.#giveUp())
+    if (this.#bytes >= BODY_BYTES) queueMicrotask(() => this.#cancel())
   }
 
   onResponseEnd(): void {
@@ -234,7 +234,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     if (this.#head === undefined && this.#isStale(error)) {
-      queueMicrotask(() => this.#again()) // not before undici is done with the connection
+      queueMicrotask(() => this.#retryOnce()) // not before undici is done with the connection
       return
     }
     this.#head ??= this.#headDespite(error)
@@ -247,56 +247,56 @@ class Exchange implements Dispatcher.DispatchHandler {
    * requests that say by an id whether they are the same (RFC 9110, 9.2.2).
    */
   #isStale(error: Error): boolean {
-    const head = this.line?.head
+    const head = this.connection?.head
     return head !== undefined && head.requests > 1 && !head.hasBegun && CLOSED.has(codeOf(error))
   }
 
-  #again(): void {
-    if (!this.#isOver) this.#resend()
+  #retryOnce(): void {
+    if (!this.#isReleased) this.#resend()
   }
 
   /** What a receiver has decided counts, though the headers after it make no sense. */
   #headDespite(error: Error): Omit<WebhookResponse, 'body'> | undefined {
-    const status = this.line?.head?.status
+    const status = this.connection?.head?.status
     if (status === undefined || !isOfHeaders(error)) return undefined
     return { status, location: undefined, retryAfter: undefined, problem: error }
   }
 
   /** What is left of a response that is told of already has a little time only. */
-  #hurry(): void {
-    if (this.#isOver) return
+  #shortenTimeout(): void {
+    if (this.#isReleased) return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(timeOut, Math.min(DRAIN_MS, this.#endsAt - performance.now()), this)
   }
 
-  /** @param failure what to tell if there is no response to tell of */
-  #tell(failure?: Ending): void {
-    if (this.#isTold) return
-    this.#isTold = true
+  /** @param fallback what to tell if there is no response to tell of */
+  #settleOnce(fallback?: RequestResult): void {
+    if (this.#isSettled) return
+    this.#isSettled = true
     this.#signal.removeEventListener('abort', this.#abort)
     if (this.#head !== undefined) {
       const chunks = this.#chunks
       const body = chunks === undefined ? '' : Buffer.concat(chunks).subarray(0, BODY_BYTES).toString()
       this.#settle({ kind: 'response', response: { ...this.#head, body } })
-    } else if (failure !== undefined) this.#settle(failure)
+    } else if (fallback !== undefined) this.#settle(fallback)
   }
 
-  #finish(failure?: Ending): void {
-    if (this.#isOver) return
-    this.#isOver = true
+  #finish(fallback?: RequestResult): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
     clearTimeout(this.#timer)
-    this.#tell(failure)
-    this.#onOver()
+    this.#settleOnce(fallback)
+    this.#onReleased()
   }
 
-  #giveUp(failure?: Ending): void {
-    if (this.#isOver) return
-    this.#finish(failure)
-    this.line?.socket?.destroy(GIVEN_UP)
+  #cancel(fallback?: RequestResult): void {
+    if (this.#isReleased) return
+    this.#finish(fallback)
+    this.connection?.socket?.destroy(CANCELLED)
   }
 }
 
-const timeOut = (exchange: Exchange): void => exchange.timeOut()
+const timeOut = (inFlight: InFlightRequest): void => inFlight.timeOut()
 
 const codeOf = (error: Error): string => (error as NodeJS.ErrnoException).code ?? ''
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { WebhookTarget } from '../../domain/message.ts'
+import type { WebhookDestination } from '../../domain/message.ts'
 import { VERSION } from '../../runtime/version.ts'
 import type { Delivery } from '../delivery.ts'
 import { sign } from './secrets.ts'
@@ -27,7 +27,7 @@ export interface Signing {
  */
 export function webhookHeaders(
   { id, dueAt, attempt, claim, lateMs }: Delivery,
-  { headers }: WebhookTarget,
+  { headers }: WebhookDestination,
   body: string | null,
   { secrets, now }: Signing,
 ): string[] {

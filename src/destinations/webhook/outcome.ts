@@ -1,11 +1,11 @@
 import type { AttemptReport } from '../../domain/message.ts'
 import type { Outcome } from '../delivery.ts'
-import type { Ending, WebhookResponse } from './client.ts'
+import type { RequestResult, WebhookResponse } from './client.ts'
 import { AddressNotAllowedError } from './guarded-lookup.ts'
 import { parseRetryAfter } from './retry-after.ts'
 
 /** What one attempt was, as far as its report goes without the response. */
-export type Attempt = Pick<AttemptReport, 'at' | 'claim' | 'durationMs'>
+export type AttemptSummary = Pick<AttemptReport, 'at' | 'claim' | 'durationMs'>
 
 const LONGEST_REASON = 200
 const LONGEST_ERROR = 500
@@ -18,26 +18,26 @@ const RETRIED: ReadonlySet<number> = new Set([408, 425, 429])
  *
  * @param now epoch ms, when it ended
  */
-export function judge(ending: Ending, attempt: Attempt, now: number): Outcome {
-  switch (ending.kind) {
+export function classify(result: RequestResult, attempt: AttemptSummary, now: number): Outcome {
+  switch (result.kind) {
     case 'response':
-      return judgeResponse(ending.response, attempt, now)
+      return classifyResponse(result.response, attempt, now)
     case 'timeout': {
-      const error = `no response within ${attempt.durationMs} ms`
+      const error = `there was no response within ${attempt.durationMs} ms`
       return { kind: 'failed', reason: 'timeout', report: { ...attempt, error } }
     }
     case 'aborted':
       return { kind: 'returned' }
     case 'error':
-      return judgeError(ending.error, attempt)
+      return classifyError(result.error, attempt)
     default:
-      return ending satisfies never
+      return result satisfies never
   }
 }
 
-function judgeResponse(
+function classifyResponse(
   { status, location, retryAfter, body, problem }: WebhookResponse,
-  attempt: Attempt,
+  attempt: AttemptSummary,
   now: number,
 ): Outcome {
   if (status >= 200 && status < 300) return { kind: 'delivered' }
@@ -63,7 +63,7 @@ const UNSENDABLE: ReadonlySet<string> = new Set([
   'UND_ERR_NOT_SUPPORTED',
 ])
 
-function judgeError(error: Error, attempt: Attempt): Outcome {
+function classifyError(error: Error, attempt: AttemptSummary): Outcome {
   const report = { ...attempt, error: oneLine(describe(error), LONGEST_ERROR) }
   if (error instanceof AddressNotAllowedError) {
     return { kind: 'rejected', reason: 'address not allowed', report }

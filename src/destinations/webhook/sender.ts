@@ -1,11 +1,11 @@
-import { DEFAULT_WEBHOOK_TIMEOUT_MS, type WebhookTarget } from '../../domain/message.ts'
-import type { BreakOffSignal } from '../../runtime/cancel-signal.ts'
+import { DEFAULT_WEBHOOK_TIMEOUT_MS, type WebhookDestination } from '../../domain/message.ts'
+import type { CancelSignal } from '../../runtime/cancel-signal.ts'
 import type { Delivery, Sender } from '../delivery.ts'
 import type { AllowList } from './addresses.ts'
-import { createWebhookClient, type Ending, type WebhookClient, type WebhookRequest } from './client.ts'
+import { createWebhookClient, type RequestResult, type WebhookClient, type WebhookRequest } from './client.ts'
 import { type LookupAll, lookupAll } from './guarded-lookup.ts'
 import { type Signing, webhookHeaders } from './headers.ts'
-import { judge } from './outcome.ts'
+import { classify } from './outcome.ts'
 
 export interface WebhookSenderOptions {
   /** each of them signs; with none, webhooks go unsigned */
@@ -17,7 +17,7 @@ export interface WebhookSenderOptions {
   readonly lookup?: LookupAll
 }
 
-/** Sends each message to the HTTP endpoint it is meant for. @see webhook-outcome.ts for what a response means */
+/** Sends each message to the HTTP endpoint it is meant for. @see outcome.ts for what a response means */
 export function createWebhookSender({
   secrets,
   allow,
@@ -26,46 +26,51 @@ export function createWebhookSender({
 }: WebhookSenderOptions): Sender {
   const client = createWebhookClient(allow, lookup)
   return {
-    async send(delivery, signal, onOver = () => undefined) {
+    async send(delivery, signal, onReleased = () => undefined) {
       const at = now()
       const begunAt = performance.now()
-      const ending = await attempt(client, delivery, { secrets, now: at }, { signal, onOver })
+      const result = await sendRequest(client, delivery, { secrets, now: at }, { signal, onReleased })
       const durationMs = Math.round(performance.now() - begunAt)
-      return judge(ending, { at, claim: delivery.claim, durationMs }, now())
+      return classify(result, { at, claim: delivery.claim, durationMs }, now())
     },
     close: () => client.close(),
   }
 }
 
-async function attempt(
+async function sendRequest(
   client: WebhookClient,
   delivery: Delivery,
   signing: Signing,
-  limits: { readonly signal: BreakOffSignal; readonly onOver: () => void },
-): Promise<Ending> {
+  limits: { readonly signal: CancelSignal; readonly onReleased: () => void },
+): Promise<RequestResult> {
   // The lane of a webhook holds nothing else.
-  const target = delivery.target as WebhookTarget
-  const { method = 'POST', timeoutMs = DEFAULT_WEBHOOK_TIMEOUT_MS } = target
+  const destination = delivery.destination as WebhookDestination
+  const { method = 'POST', timeoutMs = DEFAULT_WEBHOOK_TIMEOUT_MS } = destination
   const body = method === 'GET' ? null : delivery.payload
   let request: WebhookRequest
   try {
-    request = { method, ...placeOf(target), headers: webhookHeaders(delivery, target, body, signing), body }
+    request = {
+      method,
+      ...endpointOf(destination),
+      headers: webhookHeaders(delivery, destination, body, signing),
+      body,
+    }
   } catch (error) {
-    limits.onOver()
+    limits.onReleased()
     return { kind: 'error', error: error as Error } // of the URL's parser, or of the time's
   }
   return client.send(request, { timeoutMs, ...limits })
 }
 
-const places = new WeakMap<WebhookTarget, Pick<WebhookRequest, 'origin' | 'path'>>()
+const endpoints = new WeakMap<WebhookDestination, Pick<WebhookRequest, 'origin' | 'path'>>()
 
 /** Where a target's URL leads, read once for each target. @throws TypeError when it cannot be read */
-function placeOf(target: WebhookTarget): Pick<WebhookRequest, 'origin' | 'path'> {
-  let place = places.get(target)
-  if (place === undefined) {
-    const { origin, pathname, search } = new URL(target.url)
-    place = { origin, path: pathname + search }
-    places.set(target, place)
+function endpointOf(destination: WebhookDestination): Pick<WebhookRequest, 'origin' | 'path'> {
+  let endpoint = endpoints.get(destination)
+  if (endpoint === undefined) {
+    const { origin, pathname, search } = new URL(destination.url)
+    endpoint = { origin, path: pathname + search }
+    endpoints.set(destination, endpoint)
   }
-  return place
+  return endpoint
 }

@@ -1,14 +1,14 @@
 import type { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import { type BodySource, onTooSlow } from '../connections/client-timeouts.ts'
-import { Refusal } from '../errors/http-error.ts'
+import { HttpError } from '../errors/http-error.ts'
 import { checkCharset, toText } from './charset.ts'
-import { decoded, toDecodingFailure } from './content-encoding.ts'
+import { decoded, toDecodingError } from './content-encoding.ts'
 
 export const TOO_LARGE = { status: 413, detail: 'body: is too large' }
-export const TOO_MUCH_IN_HAND = {
+export const TOO_MUCH_IN_FLIGHT = {
   status: 503,
-  detail: 'server overloaded: too many request bodies in memory; retry later',
+  detail: 'the server has more request bodies in hand than it can hold; try again',
   retryAfter: 1,
 }
 
@@ -21,19 +21,19 @@ type Done = (error: Error | null, text?: string) => void
  * its bytes checked to be UTF-8. A byte order mark is left where it is.
  *
  * @param limit bytes it may have, decoded or not
- * @param done told the text, or a Refusal (400, 408, 413, 415, 503)
+ * @param done told the text, or a HttpError (400, 408, 413, 415, 503)
  */
 export function readText(request: FastifyRequest, payload: Readable, limit: number, done: Done): void {
-  const { headers, inHand } = request
+  const { headers, inFlight } = request
   const promised = Number(headers['content-length'] ?? 0)
   let source: Readable
   try {
     checkCharset(headers)
-    if (promised > limit) throw new Refusal(TOO_LARGE)
-    if (inHand?.hasRoomFor(promised) === false) throw new Refusal(TOO_MUCH_IN_HAND)
+    if (promised > limit) throw new HttpError(TOO_LARGE)
+    if (inFlight?.hasRoomFor(promised) === false) throw new HttpError(TOO_MUCH_IN_FLIGHT)
     source = decoded(payload, headers)
   } catch (error) {
-    done(error as Refusal)
+    done(error as HttpError)
     return
   }
   const raw: BodySource = request.raw
@@ -42,8 +42,8 @@ export function readText(request: FastifyRequest, payload: Readable, limit: numb
 
   function onData(chunk: Buffer): void {
     bytes += chunk.length
-    if (bytes > limit) end(new Refusal(TOO_LARGE))
-    else if (inHand?.hold(chunk.length) === false) end(new Refusal(TOO_MUCH_IN_HAND))
+    if (bytes > limit) end(new HttpError(TOO_LARGE))
+    else if (inFlight?.holdBytes(chunk.length) === false) end(new HttpError(TOO_MUCH_IN_FLIGHT))
     else chunks.push(chunk)
   }
 
@@ -55,9 +55,9 @@ export function readText(request: FastifyRequest, payload: Readable, limit: numb
   }
 
   function onError(error: Error): void {
-    const failure = toDecodingFailure(error)
+    const decodingError = toDecodingError(error)
     // Else the connection broke, which is no fault of this server, and nobody is there to be told of it.
-    end(failure instanceof Refusal ? failure : new Refusal(CUT_OFF, { cause: error }))
+    end(decodingError instanceof HttpError ? decodingError : new HttpError(CUT_OFF, { cause: error }))
   }
 
   function end(error: Error | null, text?: string): void {

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
-import { Refusal } from '../errors/http-error.ts'
+import { HttpError } from '../errors/http-error.ts'
 
 const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]*)/i
 const UTF8: ReadonlySet<string> = new Set(['utf-8', 'utf8'])
@@ -8,22 +8,22 @@ const UTF8: ReadonlySet<string> = new Set(['utf-8', 'utf8'])
 const REPLACEMENT = '\uFFFD'
 const REPLACEMENT_BYTES = 3
 
-/** @throws Refusal (415) when the content type names another charset than UTF-8 */
+/** @throws HttpError (415) when the content type names another charset than UTF-8 */
 export function checkCharset({ 'content-type': contentType }: IncomingHttpHeaders): void {
   if (contentType === undefined || !contentType.includes(';')) return
   const charset = CHARSET.exec(contentType)?.[1]
   if (charset === undefined || UTF8.has(charset.toLowerCase())) return
-  throw new Refusal({
+  throw new HttpError({
     status: 415,
     detail: `content-type: charset ${charset} is not supported; it must be utf-8`,
   })
 }
 
-/** @returns a Refusal (400) when the bytes are not UTF-8 */
-export function toText(bytes: Buffer): string | Refusal {
+/** @returns a HttpError (400) when the bytes are not UTF-8 */
+export function toText(bytes: Buffer): string | HttpError {
   const text = bytes.toString('utf8')
   // Nearly all texts have none, which is seen faster than that bytes are UTF-8.
-  return text.includes(REPLACEMENT) && !isUtf8(bytes) ? new Refusal(notUtf8(bytes, text)) : text
+  return text.includes(REPLACEMENT) && !isUtf8(bytes) ? new HttpError(notUtf8(bytes, text)) : text
 }
 
 function notUtf8(bytes: Buffer, text: string) {

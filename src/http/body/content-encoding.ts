@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
-import { Refusal } from '../errors/http-error.ts'
+import { HttpError } from '../errors/http-error.ts'
 
 const GZIP: ReadonlySet<string> = new Set(['gzip', 'x-gzip'])
 const PLAIN: ReadonlySet<string> = new Set(['', 'identity'])
@@ -11,16 +11,16 @@ const NOT_GZIP = { status: 400, detail: 'body: is not valid gzip' }
 /**
  * Undoes the content coding of a body.
  *
- * @returns the decoded bytes, as a stream that fails with a Refusal where the body is not what its coding says; the
+ * @returns the decoded bytes, as a stream that fails with a HttpError where the body is not what its coding says; the
  *   payload itself where it has none
- * @throws Refusal (415) for a coding other than gzip
+ * @throws HttpError (415) for a coding other than gzip
  */
 export function decoded(payload: Readable, { 'content-encoding': coding }: IncomingHttpHeaders): Readable {
   if (coding === undefined) return payload
   const name = coding.trim().toLowerCase()
   if (PLAIN.has(name)) return payload
   if (!GZIP.has(name)) {
-    throw new Refusal({
+    throw new HttpError({
       status: 415,
       detail: `content-encoding: ${coding} is not supported; it must be gzip, or left out`,
       headers: { 'accept-encoding': 'gzip' },
@@ -35,5 +35,5 @@ export function decoded(payload: Readable, { 'content-encoding': coding }: Incom
 }
 
 /** What a client is told of an error of the stream that `decoded` returned. */
-export const toDecodingFailure = (error: NodeJS.ErrnoException) =>
-  error.code?.startsWith('Z_') ? new Refusal(NOT_GZIP, { cause: error }) : error
+export const toDecodingError = (error: NodeJS.ErrnoException) =>
+  error.code?.startsWith('Z_') ? new HttpError(NOT_GZIP, { cause: error }) : error

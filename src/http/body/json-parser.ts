@@ -3,7 +3,7 @@ import { readText } from './body-text.ts'
 
 /**
  * Makes something of a body's text; undefined stands for no body.
- * @throws Error with `statusCode` or a Refusal where the text is wrong
+ * @throws Error with `statusCode` or a HttpError where the text is wrong
  */
 export type ParseText = (text: string, request: FastifyRequest) => unknown
 

@@ -1,5 +1,5 @@
 import { endOfString, JsonError, MAX_DEPTH, scanValue, skipSpace } from '../../domain/json/scan.ts'
-import { Refusal } from '../errors/http-error.ts'
+import { HttpError } from '../errors/http-error.ts'
 import { type FieldError, InvalidRequestError } from '../validation/validation.ts'
 import { firstProblems } from './json-problems.ts'
 
@@ -18,7 +18,7 @@ const BYTE_ORDER_MARK = 0xfeff
 
 /** In place of a payload that is nested deeper than MAX_DEPTH. */
 export const TOO_DEEP = Symbol('a payload that is nested too deeply')
-export const DEEP = `nested too deeply: at most ${MAX_DEPTH} levels of arrays and objects are allowed`
+export const DEEP = `is nested too deeply; at most ${MAX_DEPTH} arrays and objects may be within each other`
 /** A payload as it is in a parsed request: its own text, without white space outside strings. */
 export type PayloadText = string | typeof TOO_DEEP
 
@@ -43,7 +43,7 @@ const NOWHERE = 0
  *
  * @param own where others are ignored, the names of the fields that matter, and what is said of a number there that cannot
  *   be kept
- * @throws Refusal for what is no JSON, InvalidRequestError for what JSON allows and a request may not have: a field that is given
+ * @throws HttpError for what is no JSON, InvalidRequestError for what JSON allows and a request may not have: a field that is given
  *   twice, a number that a double cannot hold, and more than MAX_DEPTH levels
  */
 export function parseFields(text: string, own?: ReadonlyMap<string, string>): unknown {
@@ -56,7 +56,7 @@ export function parseFields(text: string, own?: ReadonlyMap<string, string>): un
 export function parseMessage(text: string): unknown {
   const { value, payloads, problems } = read(text, IN_MESSAGE)
   for (const problem of problems.values()) throw new InvalidRequestError([problem])
-  putBack(value, payloads)
+  restorePayload(value, payloads)
   return value
 }
 
@@ -68,7 +68,7 @@ export function parseBatch(text: string): unknown {
     for (const problem of problems.values()) throw new InvalidRequestError([problem])
     return value
   }
-  for (const each of messages) putBack(each, payloads)
+  for (const each of messages) restorePayload(each, payloads)
   for (const [index, problem] of problems) {
     if (index === null) throw new InvalidRequestError([problem])
     messages[index] = new InvalidItem(messages[index], problem)
@@ -93,7 +93,7 @@ const NO_PROBLEMS: Read['problems'] = new Map()
  * on the way, and only where something may be wrong is it searched for.
  */
 function read(text: string, payloadDepth: number, own?: ReadonlyMap<string, string>): Read {
-  if (text === '') throw new Refusal({ status: 400, detail: 'body: is empty; it must be a JSON object' })
+  if (text === '') throw new HttpError({ status: 400, detail: 'body: is empty; it must be a JSON object' })
   try {
     const start = text.charCodeAt(0) === BYTE_ORDER_MARK ? 1 : 0
     const { rest, payloads, members, mayBeRounded } = takePayloads(text, start, payloadDepth)
@@ -102,7 +102,7 @@ function read(text: string, payloadDepth: number, own?: ReadonlyMap<string, stri
     return { value, payloads, problems: isSound ? NO_PROBLEMS : firstProblems(rest, own) }
   } catch (error) {
     if (error instanceof JsonError || error instanceof SyntaxError) {
-      throw new Refusal({ status: 400, detail: 'body: is not valid JSON' }, { cause: error })
+      throw new HttpError({ status: 400, detail: 'body: is not valid JSON' }, { cause: error })
     }
     throw error
   }
@@ -198,7 +198,7 @@ function countMembers(value: unknown): number {
 }
 
 /** Puts its own payload into a parsed message. */
-function putBack(message: unknown, payloads: readonly PayloadText[]): void {
+function restorePayload(message: unknown, payloads: readonly PayloadText[]): void {
   if (typeof message !== 'object' || message === null || !Object.hasOwn(message, 'payload')) return
   const holder = message as { payload: unknown }
   holder.payload = payloads[Number(holder.payload)]

@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises'
-import { Refusal } from '../errors/http-error.ts'
+import { HttpError } from '../errors/http-error.ts'
 
 /** How long clients may take. */
 export interface ClientTimes {
@@ -30,11 +30,11 @@ export const onTooSlow = Symbol('onTooSlow')
 
 /** A request whose body is being read. */
 export interface BodySource extends IncomingMessage {
-  [onTooSlow]?: ((refusal: Refusal) => void) | undefined
+  [onTooSlow]?: ((refusal: HttpError) => void) | undefined
 }
 
 /** A client that has not heard yet that a server closes may just have sent another request. */
-const ON_THEIR_WAY_MS = 50
+const IN_TRANSIT_MS = 50
 
 const TOO_SLOW = { status: 408, detail: 'the request took too long to arrive' }
 
@@ -47,7 +47,7 @@ interface Connection {
   bytesBefore: number
   /** of the connection at the last look */
   bytesRead: number
-  silentMs: number
+  unresponsiveMs: number
   bodyMs: number
   closedMs: number
 }
@@ -78,7 +78,7 @@ export function watchConnections(server: Server, times: ClientTimes): Connection
   server.on('connection', (socket: Socket) => {
     connections.set(socket, {
       ...{ socket, request: undefined, response: undefined },
-      ...{ bytesBefore: 0, bytesRead: 0, silentMs: 0, bodyMs: 0, closedMs: 0 },
+      ...{ bytesBefore: 0, bytesRead: 0, unresponsiveMs: 0, bodyMs: 0, closedMs: 0 },
     })
     socket.once('close', () => {
       connections.delete(socket)
@@ -86,7 +86,7 @@ export function watchConnections(server: Server, times: ClientTimes): Connection
       clearInterval(timer)
       timer = undefined
     })
-    timer ??= setInterval(look, everyMs).unref()
+    timer ??= setInterval(check, everyMs).unref()
   })
 
   // Before the request is handled, as it may be answered at once.
@@ -97,10 +97,10 @@ export function watchConnections(server: Server, times: ClientTimes): Connection
     connection.response = response
     connection.bytesBefore = request.socket.bytesRead
     connection.bodyMs = 0
-    connection.silentMs = 0
+    connection.unresponsiveMs = 0
   })
 
-  function look(): void {
+  function check(): void {
     for (const connection of connections.values()) {
       const { socket, request, response } = connection
       if (socket.writableFinished) {
@@ -124,14 +124,14 @@ export function watchConnections(server: Server, times: ClientTimes): Connection
       return request?.complete === false ? 'ended' : undefined
     },
     async close() {
-      let haveAsked = false
+      let connectionsWithRequests = false
       for (const { socket, response } of connections.values()) {
         if (socket.bytesRead === 0) socket.destroy()
-        else haveAsked = true
+        else connectionsWithRequests = true
         if (response?.headersSent === false) response.shouldKeepAlive = false
       }
-      if (!haveAsked) return
-      await delay(ON_THEIR_WAY_MS)
+      if (!connectionsWithRequests) return
+      await delay(IN_TRANSIT_MS)
       await immediate() // what has come is read before
     },
   }
@@ -146,8 +146,8 @@ function isTooSlow(
   // What has come and is not yet read is this server's own delay.
   const isSilent = socket.bytesRead === connection.bytesRead && request?.readableLength === 0
   connection.bytesRead = socket.bytesRead
-  connection.silentMs = isSilent ? connection.silentMs + everyMs : 0
-  if (connection.silentMs >= silenceMs) return true
+  connection.unresponsiveMs = isSilent ? connection.unresponsiveMs + everyMs : 0
+  if (connection.unresponsiveMs >= silenceMs) return true
   // An answer that goes out while the request comes in is a stream, which may take its time.
   if (response?.headersSent === true && !response.writableEnded) return false
   connection.bodyMs += everyMs
@@ -160,5 +160,5 @@ function end({ socket, request }: Connection): void {
   const tell = request?.[onTooSlow]
   if (request === undefined || tell === undefined) return void socket.destroy()
   request[onTooSlow] = undefined
-  tell(new Refusal(TOO_SLOW))
+  tell(new HttpError(TOO_SLOW))
 }

@@ -7,7 +7,7 @@ const TELL_EVERY_MS = 60_000
 /** How long an answer of how many there may be holds, ms. */
 const ASK_EVERY_MS = 1_000
 
-export interface ConnectionBounds {
+export interface ConnectionLimits {
   /** @returns how many there may be at a time; undefined where that cannot be told */
   readonly maxConnections: () => number | undefined
   readonly clientTimes: ClientTimes
@@ -17,9 +17,9 @@ export interface ConnectionBounds {
  * Bounds connections in number and in time, answers clients that close their side after the request, and, once the
  * server closes, has every answer say so.
  */
-export function boundConnections(
+export function limitConnections(
   app: FastifyInstance,
-  { maxConnections, clientTimes }: ConnectionBounds,
+  { maxConnections, clientTimes }: ConnectionLimits,
 ): Connections {
   const { server } = app
   // Known to Node's server, though not to its documentation: or it closes what was half closed before it answers.
@@ -39,8 +39,7 @@ export function boundConnections(
     if (performance.now() < tellFrom) return
     tellFrom = performance.now() + TELL_EVERY_MS
     app.log.warn(
-      `${server.maxConnections} connections are open, as many as file descriptors allow; new ones are ` +
-        'refused',
+      `${server.maxConnections} connections are open, as many as file descriptors allow; more are refused`,
     )
   })
   return connections

@@ -31,10 +31,10 @@ export function answerMalformed(error: Error, socket: Socket, answer?: 'begun' |
 /** Node answers an expectation other than 100-continue by itself, with nothing. */
 export function answerExpectations(server: Server): void {
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-    const failure = { status: 417, detail: `expect: ${request.headers.expect} is not supported` }
+    const errorReply = { status: 417, detail: `expect: ${request.headers.expect} cannot be met` }
     const [type, body] = isApiPath(request.url ?? '')
-      ? ['application/problem+json', toProblem(failure)]
-      : ['application/json', toPlainBody(failure)]
+      ? ['application/problem+json', toProblem(errorReply)]
+      : ['application/json', toPlainBody(errorReply)]
     response.writeHead(417, { 'content-type': `${type}; charset=utf-8`, connection: 'close' })
     response.end(JSON.stringify(body))
   })

@@ -6,7 +6,7 @@ import { isApiPath } from './error-reply.ts'
  *
  * @returns tells which methods there are for the path of a request; none where there is no such path
  */
-export function noteMethods(app: FastifyInstance): (url: string) => readonly string[] {
+export function trackMethods(app: FastifyInstance): (url: string) => readonly string[] {
   const byRoute = new Map<string, { readonly matches: RegExp; readonly methods: Set<string> }>()
   app.addHook('onRoute', ({ url, method }) => {
     if (!isApiPath(url)) return

@@ -1,10 +1,10 @@
 import { STATUS_CODES } from 'node:http'
 import { type ErrorCode, SchedulerError } from '../../domain/errors.ts'
 import { type FieldError, InvalidRequestError } from '../validation/validation.ts'
-import { Refusal } from './http-error.ts'
+import { HttpError } from './http-error.ts'
 
 /** What a client is told of a failure, in whichever form. */
-export interface Failure {
+export interface ErrorReply {
   readonly status: number
   /** in words; names the field if one is wrong */
   readonly detail: string
@@ -40,14 +40,14 @@ const WORDS = {
   STORE_UNAVAILABLE: 'Redis is not answering, so this may or may not have been done; try again',
   STORE_FULL: 'Redis is out of memory and takes no more messages for now; try again later',
   DUE_TIME_PASSED: 'time: must be in the future',
-  NOT_AFTER_TOO_SOON: 'notAfter: must not be before the due time',
-  ON_LATE_WITHOUT_NOT_AFTER: 'onLate: requires notAfter',
-  ID_CONFLICT: 'id: already in use with different content',
+  NOT_AFTER_TOO_SOON: 'notAfter: must not lie before the due time',
+  ON_LATE_WITHOUT_NOT_AFTER: 'onLate: says nothing without notAfter',
+  ID_CONFLICT: 'id: is known already, with other content',
   MESSAGE_NOT_FOUND: 'no message has this id',
   MESSAGE_CLAIMED: 'the message is being delivered',
-  MESSAGE_FINISHED: 'the message was already delivered or dropped',
-  MESSAGE_DAMAGED: 'the message is damaged in Redis; it can only be shown and deleted',
-  VERSION_MISMATCH: "the message's version is not one that If-Match lists",
+  MESSAGE_FINISHED: 'the message was delivered or dropped already',
+  MESSAGE_DAMAGED: 'what Redis holds of the message is damaged; it can only be looked at and deleted',
+  VERSION_MISMATCH: 'the message is not at a version that If-Match names',
 } as const satisfies Record<Exclude<ErrorCode, 'STORE_REFUSED'>, string>
 
 const FIELD: Partial<Record<ErrorCode, string>> = {
@@ -55,8 +55,8 @@ const FIELD: Partial<Record<ErrorCode, string>> = {
   ON_LATE_WITHOUT_NOT_AFTER: '/onLate',
 }
 
-/** The last part of a problem's URN where it is not the code: clients know it. */
-const URN: Partial<Record<ErrorCode, string>> = { ON_LATE_WITHOUT_NOT_AFTER: 'on-late-pointless' }
+/** Codes whose problem type is older than their name, and stays. */
+const PROBLEM_TYPE: Partial<Record<ErrorCode, string>> = { ON_LATE_WITHOUT_NOT_AFTER: 'on-late-pointless' }
 
 /** Fastify's own errors that deserve plainer words than theirs. */
 const PLAINER: Readonly<Record<string, string>> = {
@@ -65,13 +65,10 @@ const PLAINER: Readonly<Record<string, string>> = {
 }
 
 /** A new message without an id of the client's is not to be sent again blindly: that could double it. */
-function unavailable({ perhapsDone, id }: SchedulerError): string {
-  if (!perhapsDone) return 'Redis is not answering; the request was not executed; retry'
+function unavailable({ outcomeUnknown, id }: SchedulerError): string {
+  if (!outcomeUnknown) return 'Redis is not answering, and this was not done; try again'
   if (id === undefined) return WORDS.STORE_UNAVAILABLE
-  return (
-    `Redis is not answering; the message may or may not be stored; if it is, GET /v1/messages/${id} ` +
-    'finds it within 5 s'
-  )
+  return `Redis is not answering, so this may or may not have been done; if it was, GET /v1/messages/${id} finds it within 5 s`
 }
 
 function detailOf(error: SchedulerError): string {
@@ -82,7 +79,7 @@ function detailOf(error: SchedulerError): string {
 }
 
 /** The one table from what went wrong to what a client is told. Anything unknown is 500, without particulars. */
-export function toFailure(error: unknown): Failure {
+export function toErrorReply(error: unknown): ErrorReply {
   if (error instanceof SchedulerError) {
     const { code } = error
     const path = FIELD[code]
@@ -92,12 +89,12 @@ export function toFailure(error: unknown): Failure {
       detail,
       ...(code === 'STORE_UNAVAILABLE' ? { plainDetail: WORDS[code] } : {}),
       ...(error.id === undefined ? {} : { members: { id: error.id } }),
-      code: URN[code] ?? code.toLowerCase().replaceAll('_', '-'),
+      code: PROBLEM_TYPE[code] ?? code.toLowerCase().replaceAll('_', '-'),
       ...(path === undefined ? {} : { errors: [{ path, message: detail.slice(detail.indexOf(':') + 2) }] }),
       ...(STATUS[code] === 503 ? { retryAfter: 1 } : {}),
     }
   }
-  if (error instanceof Refusal) return error.failure
+  if (error instanceof HttpError) return error.reply
   if (error instanceof InvalidRequestError)
     return { status: 400, detail: error.message, errors: error.errors }
   const {
@@ -110,12 +107,12 @@ export function toFailure(error: unknown): Failure {
 }
 
 /** The form of the original service's routes, and of every path outside `/v1`. */
-export const toPlainBody = ({ detail, plainDetail = detail }: Failure) => ({
+export const toPlainBody = ({ detail, plainDetail = detail }: ErrorReply) => ({
   ...{ status: 'error' as const, message: plainDetail },
 })
 
 /** RFC 9457, the form of everything under `/v1`. */
-export function toProblem({ status, detail, code, errors, members }: Failure) {
+export function toProblem({ status, detail, code, errors, members }: ErrorReply) {
   return {
     type: code === undefined ? 'about:blank' : `urn:carillon:problem:${code}`,
     title: STATUS_CODES[status] ?? 'Error',

@@ -1,12 +1,12 @@
-import type { Failure } from './error-reply.ts'
+import type { ErrorReply } from './error-reply.ts'
 
 /** An error that says itself what the client is told. */
-export class Refusal extends Error {
-  override readonly name = 'Refusal'
-  readonly failure: Failure
+export class HttpError extends Error {
+  override readonly name = 'HttpError'
+  readonly reply: ErrorReply
 
-  constructor(failure: Failure, options?: ErrorOptions) {
-    super(failure.detail, options)
-    this.failure = failure
+  constructor(reply: ErrorReply, options?: ErrorOptions) {
+    super(reply.detail, options)
+    this.reply = reply
   }
 }

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { answer, route } from '../openapi/route.ts'
 import { Alive, Ready } from '../original/schemas.ts'
-import { sendFailure } from '../plugins/errors.ts'
+import { sendError } from '../plugins/errors.ts'
 
 /** @returns resolves when this server should get work, rejects with every reason why not */
 export type ReadyCheck = () => Promise<void>
@@ -45,7 +45,7 @@ export const readyRoutes: FastifyPluginAsyncTypebox<{ checkReady: ReadyCheck }> 
       await checkReady()
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      return sendFailure(request, reply, { status: 503, detail: `server is not ready: ${reason}` })
+      return sendError(request, reply, { status: 503, detail: `server is not ready: ${reason}` })
     }
     return { status: 'success' as const, message: 'server is ready' as const }
   })

@@ -1,7 +1,7 @@
 import type { TObject } from '@sinclair/typebox'
 import { type ErrorCode, SchedulerError } from '../../domain/errors.ts'
-import { type Failure, toFailure, toPlainBody, toProblem } from '../errors/error-reply.ts'
-import { Failure as PlainFailure } from '../original/schemas.ts'
+import { type ErrorReply, toErrorReply, toPlainBody, toProblem } from '../errors/error-reply.ts'
+import { ErrorBody as PlainFailure } from '../original/schemas.ts'
 import { Problem } from '../v1/problem.schemas.ts'
 import { headers } from './headers.ts'
 import type { Json } from './route.ts'
@@ -34,10 +34,10 @@ export const BAD_PATH = badRequest(
 
 /** The two forms of a failure, see errors/error-reply.ts. */
 const FORMS = {
-  Problem: (failure: Failure): Json => ({
+  Problem: (failure: ErrorReply): Json => ({
     'application/problem+json': { schema: Problem, example: toProblem(failure) },
   }),
-  Plain: (failure: Failure): Json => ({
+  Plain: (failure: ErrorReply): Json => ({
     'application/json': { schema: PlainFailure, example: toPlainBody(failure) },
   }),
 }
@@ -48,13 +48,13 @@ const COMMON: readonly [status: number, description: string, detail: string, hea
   [
     401,
     'no API key, or an unknown one',
-    'authorization: expected "Bearer <key>"',
+    'authorization: must be Bearer and a key',
     headers('WWW-Authenticate'),
   ],
   [
     403,
     'the key lacks the scope, the Host is not served, or a page of another site sent the request',
-    'authorization: the key shop lacks the scope write',
+    'authorization: the key shop has no scope write, which POST needs',
   ],
   [
     408,
@@ -71,7 +71,7 @@ const COMMON: readonly [status: number, description: string, detail: string, hea
   [
     429,
     'too many requests per minute with this key, or from this address',
-    'at most 600 requests per minute; retry in 21 seconds',
+    'at most 600 requests a minute; try again in 21 seconds',
     headers('Retry-After'),
   ],
   [500, 'internal error', 'something went wrong on our side'],
@@ -119,7 +119,7 @@ export function failureResponses(form: Form, own: readonly Failing[], common: re
 
 function responseOf(form: Form, failing: Failing) {
   if (typeof failing === 'string') {
-    const failure = toFailure(new SchedulerError(failing, ''))
+    const failure = toErrorReply(new SchedulerError(failing, ''))
     return { status: failure.status, description: failure.detail, content: FORMS[form](failure) }
   }
   const { status, description, detail = description, schema } = failing

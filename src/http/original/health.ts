@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { answer, route } from '../openapi/route.ts'
-import { sendFailure } from '../plugins/errors.ts'
+import { sendError } from '../plugins/errors.ts'
 import { Healthy } from './schemas.ts'
 
 /** @returns resolves when Redis answered, rejects with the reason when it did not in time */
@@ -31,7 +31,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ checkHealth: HealthCheck 
       await checkHealth()
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      return sendFailure(request, reply, { status: 503, detail: `server is not running due to: ${reason}` })
+      return sendError(request, reply, { status: 503, detail: `server is not running due to: ${reason}` })
     }
     return { status: 'success' as const, message: 'server is ok!' as const }
   })

@@ -18,7 +18,7 @@ export const Scheduled = Type.Object(
 )
 
 /** The original service's one form for every failure. */
-export const Failure = Type.Object(
+export const ErrorBody = Type.Object(
   {
     status: Type.Literal('error', { description: 'always error', examples: ['error'] }),
     message: Type.String({
@@ -32,7 +32,7 @@ export const Failure = Type.Object(
     examples: [{ status: 'error', message: 'time: must be in the future' }],
   },
 )
-export type Failure = Static<typeof Failure>
+export type ErrorBody = Static<typeof ErrorBody>
 
 export const Healthy = Type.Object(
   {

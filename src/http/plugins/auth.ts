@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { type ApiKey, findApiKey } from './api-keys.ts'
-import { sendFailure } from './errors.ts'
-import { isReading, pathOf, readsOpenPath } from './public-paths.ts'
+import { sendError } from './errors.ts'
+import { isReading, pathOf, readsPublicPath } from './public-paths.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -25,20 +25,21 @@ export const auth = fp<{ keys: readonly ApiKey[] }>(
     if (keys.length === 0) return
 
     app.addHook('onRequest', (request, reply, done) => {
-      if (readsOpenPath(request)) return done()
+      if (readsPublicPath(request)) return done()
       const presented = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
       const key = presented === undefined ? undefined : findApiKey(keys, presented)
       if (key === undefined) {
         reply.header('www-authenticate', 'Bearer')
-        const problem = presented === undefined ? 'expected "Bearer <key>"' : 'unknown API key'
-        sendFailure(request, reply, { status: 401, detail: `authorization: ${problem}` })
+        const problem =
+          presented === undefined ? 'must be Bearer and a key' : 'is not a key that is known here'
+        sendError(request, reply, { status: 401, detail: `authorization: ${problem}` })
         return
       }
       const queue = queueOf(request)
       const missing = queue === undefined ? missingScope(key, request.method) : missingPull(key, queue)
       if (missing !== undefined) {
-        const detail = `authorization: the key ${key.name} lacks the scope ${missing}`
-        sendFailure(request, reply, { status: 403, detail })
+        const detail = `authorization: the key ${key.name} has no scope ${missing} needs`
+        sendError(request, reply, { status: 403, detail })
         return
       }
       if (queue !== undefined && !key.scopes.includes('pull')) request.onlyQueue = queue
@@ -59,12 +60,12 @@ export function scopeFor(method: string, path: string): 'read' | 'write' | 'pull
 
 function missingScope({ scopes }: ApiKey, method: string): string | undefined {
   const needed = scopeFor(method, '')
-  return scopes.includes(needed) ? undefined : needed
+  return scopes.includes(needed) ? undefined : `${needed}, which ${method}`
 }
 
 function missingPull({ scopes }: ApiKey, queue: string): string | undefined {
   const isEnough = scopes.includes('pull') || scopes.includes(`pull:${queue}`)
-  return isEnough ? undefined : `pull or pull:${queue}`
+  return isEnough ? undefined : `pull, nor pull:${queue}, which this queue`
 }
 
 /** @returns the name as it was meant; undefined for what is about no queue */

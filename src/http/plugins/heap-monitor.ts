@@ -8,7 +8,7 @@ import { getHeapStatistics } from 'node:v8'
  * @param mostBytes bytes in use from which on it is full
  * @param everyMs how long a look holds, ms
  */
-export function createHeapWatch(mostBytes: number, everyMs: number): () => boolean {
+export function createHeapMonitor(mostBytes: number, everyMs: number): () => boolean {
   let lookAgainAt = 0
   let isFull = false
   return () => {

@@ -2,9 +2,9 @@ import { getHeapStatistics } from 'node:v8'
 import { normalizeIP, fastifyRateLimit as rateLimit } from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { sendFailure } from './errors.ts'
-import { createHeapWatch } from './heap-monitor.ts'
-import { createInHand, type Held } from './requests-in-flight.ts'
+import { sendError } from './errors.ts'
+import { createHeapMonitor } from './heap-monitor.ts'
+import { createRequestsInFlight, type RequestInFlight } from './requests-in-flight.ts'
 
 /** From where on new requests are turned away. */
 export interface PressureLimits {
@@ -52,7 +52,7 @@ export interface LimitsOptions {
 declare module 'fastify' {
   interface FastifyRequest {
     /** what it counts for while it is worked on; undefined for what is never limited */
-    inHand?: Held | undefined
+    inFlight?: RequestInFlight | undefined
   }
 }
 
@@ -64,7 +64,7 @@ const MINUTE_MS = 60_000
 /** A request in hand takes far less than a second. */
 const OVERLOADED = {
   status: 503,
-  detail: 'server overloaded; retry later',
+  detail: 'the server has more to do than it can; try again',
   retryAfter: 1,
 }
 
@@ -75,23 +75,23 @@ const OVERLOADED = {
  */
 export const limits = fp<LimitsOptions>(
   async (app, { perMinute, pressure = PRESSURE_LIMITS }) => {
-    const inHand = createInHand(pressure.bodyBytes)
-    const isHeapFull = createHeapWatch(pressure.heapBytes, pressure.everyMs)
+    const inFlight = createRequestsInFlight(pressure.bodyBytes)
+    const isHeapFull = createHeapMonitor(pressure.heapBytes, pressure.everyMs)
     // A request that comes alone is served whatever the heap looks like: turned away, nothing would ever make V8 collect
     // the garbage that fills it.
-    const isTooMuch = () => inHand.count >= pressure.requests || (inHand.count > 0 && isHeapFull())
-    app.decorateRequest('inHand', undefined)
+    const isTooMuch = () => inFlight.count >= pressure.requests || (inFlight.count > 0 && isHeapFull())
+    app.decorateRequest('inFlight', undefined)
     app.addHook('onRequest', (request, reply, done) => {
       if (isNeverLimited(request)) return done()
       if (isTooMuch()) {
-        sendFailure(request, reply, OVERLOADED)
+        sendError(request, reply, OVERLOADED)
         return
       }
-      request.inHand = inHand.take(request.raw.socket)
+      request.inFlight = inFlight.add(request.raw.socket)
       done()
     })
     app.addHook('onResponse', (request, _reply, done) => {
-      request.inHand?.leave()
+      request.inFlight?.remove()
       done()
     })
     if (perMinute === 0) return
@@ -104,7 +104,7 @@ export const limits = fp<LimitsOptions>(
       keyGenerator: ({ apiKey, ip }) => (apiKey === undefined ? `from ${normalizeIP(ip)}` : `key ${apiKey}`),
       allowList: isNeverLimited,
       errorResponseBuilder: (_request, { statusCode, max, after }) =>
-        Object.assign(new Error(`at most ${max} requests per minute; retry in ${after}`), { statusCode }),
+        Object.assign(new Error(`at most ${max} requests a minute; try again in ${after}`), { statusCode }),
     })
     // One hook for all rather than the plugin's one per route, which would leave out unknown paths.
     app.addHook('onRequest', app.rateLimit())

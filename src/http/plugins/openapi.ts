@@ -6,25 +6,26 @@ import { complete } from '../openapi/document.ts'
 
 const DESCRIPTION = `Hand over a message and a time; at that time it is delivered by whichever server is up.
 
-- **Kept.** A message that was answered with 2xx is in Redis, and no crash of a server loses it.
-- **Where to** is up to the message: the console, a webhook, a Redis Stream, or a queue that workers pull from.
-- **Never early.** Redis's clock decides what is due, so a server with a wrong clock delivers nothing early.
-- **Delivered at least once,** and normally exactly once: only a server or a worker that dies between delivering and
-  saying so, or a webhook whose answer got lost, leads to a second delivery.
-- **Cancelled is cancelled.** Once cancelling was answered, the message is never delivered, whatever raced it.
-- **Retries of a request are safe** with an \`id\` of your own: the same content again is answered with what is there.
+- **Durable.** After 2xx the message is stored in Redis, and no crash of a server loses it.
+- **Four destinations:** the console, a webhook, a Redis Stream, or a queue that workers pull from.
+- **Never early.** Redis's clock decides what is due. A server with a wrong clock delivers nothing early.
+- **At least once,** and normally exactly once. A second delivery follows only if a server or a worker dies between
+  delivery and acknowledgement, or if the response of a webhook is lost.
+- **Cancellation is final.** After a cancel was answered with 2xx, the message is never delivered.
+- **Idempotent.** With an \`id\` of your own a request is safe to repeat: the same content answers the stored message.
 
-Times in are RFC 3339 (ISO 8601 with an offset or Z), or epoch milliseconds; times out are ISO 8601 UTC with milliseconds.
-Failures under \`/v1\` are problems (RFC 9457, \`application/problem+json\`); everything else has the original service's
-plain form \`{"status":"error","message":"..."}\`. Where keys are set, send one as \`Authorization: Bearer\`: GET needs the
-scope \`read\`, what is about a queue \`pull\` or \`pull:<queue>\`, everything else \`write\`; without one or with the wrong one the answer is 401 or 403.`
+Times in requests are RFC 3339 (ISO 8601 with an offset or Z), or epoch milliseconds. Times in answers are ISO 8601 UTC
+with milliseconds. Errors under \`/v1\` are problems (RFC 9457, \`application/problem+json\`). Other paths answer
+\`{"status":"error","message":"..."}\`. If API keys are configured, send one as \`Authorization: Bearer\`. GET needs the
+scope \`read\`, queues need \`pull\` or \`pull:<queue>\`, everything else needs \`write\`. A missing or unknown key answers
+401, a missing scope 403.`
 
 const TAGS = [
-  { name: 'messages', description: 'the life of a message: schedule, look, change, cancel' },
-  { name: 'queues', description: 'for workers that pull: claim messages, and say what became of them' },
-  { name: 'dead letters', description: 'messages that were given up: schedule them again, or delete them' },
-  { name: 'overview', description: 'what there is, and the load ahead' },
-  { name: 'service', description: "the original service's routes, and whether the server is well" },
+  { name: 'messages', description: 'schedule, get, list, update and cancel messages' },
+  { name: 'queues', description: 'for pull workers: claim, acknowledge, release and extend messages' },
+  { name: 'dead letters', description: 'redrive or delete messages whose delivery was given up' },
+  { name: 'overview', description: 'statistics and the upcoming load' },
+  { name: 'service', description: 'the routes of the original service, health checks and metrics' },
 ]
 
 /** All from this server; styles in attributes are what the viewer works with. */
@@ -44,7 +45,7 @@ const CONTENT_SECURITY_POLICY = [
  * person can read it and try things out. What the document says of a route's input and of its answers when all went
  * well is the route's own schema; the rest is in OPERATIONS below.
  */
-export const docs = fp(
+export const openapi = fp(
   async (app) => {
     await app.register(swagger, {
       openapi: {
@@ -62,7 +63,7 @@ export const docs = fp(
             key: {
               type: 'http',
               scheme: 'bearer',
-              description: 'a key with this scope, where the service has keys',
+              description: 'an API key with this scope, if API keys are configured',
             },
           },
         },

@@ -1,8 +1,8 @@
 import { fastifyCors as cors } from '@fastify/cors'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Failure } from '../errors/error-reply.ts'
-import { sendFailure } from './errors.ts'
+import type { ErrorReply } from '../errors/error-reply.ts'
+import { sendError } from './errors.ts'
 import {
   type Authority,
   isEntryFor,
@@ -11,7 +11,7 @@ import {
   parseAuthority,
   parseOrigin,
 } from './hosts.ts'
-import { pathOf, readsOpenPath } from './public-paths.ts'
+import { pathOf, readsPublicPath } from './public-paths.ts'
 
 export interface OriginsOptions {
   /** whether only loopback names and `allowedHosts` are served: without keys a browser on this machine is all it takes */
@@ -50,7 +50,7 @@ export const origins = fp<OriginsOptions>(
     }
 
     let lastServed: string | undefined
-    const wrongHost = (request: FastifyRequest): Failure | undefined => {
+    const wrongHost = (request: FastifyRequest): ErrorReply | undefined => {
       for (const host of hostsOf(request)) {
         if (host === lastServed) continue
         if (!isServed(host)) return notServed(host)
@@ -58,9 +58,9 @@ export const origins = fp<OriginsOptions>(
       }
       return hasSeveralHosts(request) ? SEVERAL_HOSTS : undefined
     }
-    const ofHost = (request: FastifyRequest): Failure | undefined => {
-      const failure = wrongHost(request)
-      return failure === undefined || ANY_HOST.has(pathOf(request)) ? undefined : failure
+    const ofHost = (request: FastifyRequest): ErrorReply | undefined => {
+      const errorReply = wrongHost(request)
+      return errorReply === undefined || ANY_HOST.has(pathOf(request)) ? undefined : errorReply
     }
 
     const isOwn = (text: string, request: FastifyRequest) => {
@@ -69,22 +69,22 @@ export const origins = fp<OriginsOptions>(
       const hosts = hostsOf(request).map(parseAuthority)
       return [...hosts, ...allowedHosts].some((host) => host !== undefined && isOriginOf(origin, host))
     }
-    const ofOrigin = (request: FastifyRequest): Failure | undefined => {
+    const ofOrigin = (request: FastifyRequest): ErrorReply | undefined => {
       const { origin, 'sec-fetch-site': site } = request.headers
       if (origin === undefined && site !== 'cross-site') return undefined
-      if ((origin !== undefined && mayUse.has(origin)) || readsOpenPath(request)) return undefined
+      if ((origin !== undefined && mayUse.has(origin)) || readsPublicPath(request)) return undefined
       if (origin !== undefined && !isOwn(origin, request)) {
-        return refused(`origin: ${origin} is neither this server's nor in CORS_ORIGINS`)
+        return refused(`origin: ${origin} is not one of CORS_ORIGINS, and not this server's own`)
       }
       return site === 'cross-site'
-        ? refused('sec-fetch-site: cross-site requests need an origin in CORS_ORIGINS')
+        ? refused('sec-fetch-site: a page of another site is only let in if CORS_ORIGINS has its origin')
         : undefined
     }
 
     app.addHook('onRequest', (request, reply, done) => {
-      const failure = (checkHosts ? ofHost(request) : undefined) ?? ofOrigin(request)
-      if (failure === undefined) done()
-      else sendFailure(request, reply, failure)
+      const errorReply = (checkHosts ? ofHost(request) : undefined) ?? ofOrigin(request)
+      if (errorReply === undefined) done()
+      else sendError(request, reply, errorReply)
     })
     if (corsOrigins.length === 0) return
 
@@ -100,12 +100,12 @@ export const origins = fp<OriginsOptions>(
   { name: 'origins', dependencies: ['error-mapper'] },
 )
 
-const refused = (detail: string): Failure => ({ status: 403, detail })
-const notServed = (host: string): Failure =>
+const refused = (detail: string): ErrorReply => ({ status: 403, detail })
+const notServed = (host: string): ErrorReply =>
   parseAuthority(host) === undefined
-    ? refused('host: must be a host name or address, with an optional port')
-    : refused(`host: ${host} is not allowed: without API_KEYS, only loopback names and ALLOWED_HOSTS are`)
-const SEVERAL_HOSTS: Failure = { status: 400, detail: 'host: must be given once' }
+    ? refused('host: must be a host name or an address, and a port if needed')
+    : refused(`host: ${host} is not served here: without API_KEYS only loopback names and ALLOWED_HOSTS are`)
+const SEVERAL_HOSTS: ErrorReply = { status: 400, detail: 'host: must be given once' }
 
 /**
  * The hosts that a request says it is for: that of its target if it is a whole URL, else the Host header, and what a

@@ -1,23 +1,23 @@
 import type { Socket } from 'node:net'
 
 /** The requests of this process that are being worked on: begun, and neither answered nor left by their client. */
-export interface InHand {
+export interface RequestsInFlight {
   /** how many there are now */
   readonly count: number
   /** Counts one request more, which came over this socket. */
-  take(socket: Socket): Held
+  add(socket: Socket): RequestInFlight
 }
 
 /** One request in hand. */
-export interface Held {
+export interface RequestInFlight {
   /** Whether a body of so many bytes may come. One that comes while no other is held may always. */
   hasRoomFor(bytes: number): boolean
   /** Counts bytes of its body that have come. @returns false, and counts none, where there is no room for them */
-  hold(bytes: number): boolean
+  holdBytes(bytes: number): boolean
   /** The same for a body of which parts are let go: says how many bytes of it are held now. */
-  holdOnly(bytes: number): boolean
+  setHeldBytes(bytes: number): boolean
   /** Counts it out with all of its bytes: it is done, or only waits. Idempotent. */
-  leave(): void
+  remove(): void
 }
 
 /** What one connection has in hand, as pipelined requests may be several. */
@@ -33,7 +33,7 @@ interface Tally {
  *
  * @param mostBytes of bodies, from their first byte until their requests are answered, over all requests
  */
-export function createInHand(mostBytes: number): InHand {
+export function createRequestsInFlight(mostBytes: number): RequestsInFlight {
   const tallies = new WeakMap<Socket, Tally>()
   const all = { count: 0, bytes: 0 }
 
@@ -50,7 +50,7 @@ export function createInHand(mostBytes: number): InHand {
     return tally
   }
 
-  class OneHeld implements Held {
+  class CountedRequest implements RequestInFlight {
     readonly #tally: Tally
     #bytes = 0
     #hasLeft = false
@@ -65,11 +65,11 @@ export function createInHand(mostBytes: number): InHand {
       return all.bytes + bytes <= mostBytes || all.bytes === this.#bytes
     }
 
-    hold(bytes: number): boolean {
-      return this.holdOnly(this.#bytes + bytes)
+    holdBytes(bytes: number): boolean {
+      return this.setHeldBytes(this.#bytes + bytes)
     }
 
-    holdOnly(bytes: number): boolean {
+    setHeldBytes(bytes: number): boolean {
       if (this.#hasLeft) return true
       if (this.#tally.isClosed) return false // nobody waits for it
       const more = bytes - this.#bytes
@@ -80,7 +80,7 @@ export function createInHand(mostBytes: number): InHand {
       return true
     }
 
-    leave(): void {
+    remove(): void {
       if (this.#hasLeft) return
       this.#hasLeft = true
       if (this.#tally.isClosed) return // counted out with its connection
@@ -95,6 +95,6 @@ export function createInHand(mostBytes: number): InHand {
     get count() {
       return all.count
     },
-    take: (socket) => new OneHeld(tallyOf(socket)),
+    add: (socket) => new CountedRequest(tallyOf(socket)),
   }
 }

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Failure } from '../errors/error-reply.ts'
-import { sendFailure } from './errors.ts'
+import type { ErrorReply } from '../errors/error-reply.ts'
+import { sendError } from './errors.ts'
 
 /** What an address seldom has: an encoded byte, or one that should have been encoded. */
 const UNUSUAL = /[%\x80-\xFF]/
@@ -13,15 +13,15 @@ const UNUSUAL = /[%\x80-\xFF]/
 export const wellFormed = fp(
   async (app) => {
     app.addHook('onRequest', (request, reply, done) => {
-      const failure = whatIsWrong(request)
-      if (failure === undefined) return done()
-      sendFailure(request, reply, failure)
+      const errorReply = whatIsWrong(request)
+      if (errorReply === undefined) return done()
+      sendError(request, reply, errorReply)
     })
   },
   { name: 'well-formed', dependencies: ['error-mapper'] },
 )
 
-function whatIsWrong({ raw }: FastifyRequest): Failure | undefined {
+function whatIsWrong({ raw }: FastifyRequest): ErrorReply | undefined {
   const { 'transfer-encoding': coding } = raw.headers
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
     return { status: 501, detail: `transfer-encoding: ${coding} is not supported; it must be chunked` }

@@ -19,40 +19,43 @@ const EXAMPLE_RESULTS = [{ id: '~0VknCBoMfN7U', status: 503, detail: 'Redis is n
 export const Problem = Type.Object(
   {
     type: Type.String({
-      description: 'about:blank, or a URN for each kind of failure that programs may want to tell apart',
+      description: 'about:blank, or a URN that identifies the kind of error',
       examples: ['about:blank', 'urn:carillon:problem:message-not-found'],
     }),
-    title: Type.String({ description: "the status's name", examples: ['Bad Request'] }),
+    title: Type.String({ description: 'the name of the status', examples: ['Bad Request'] }),
     status: Type.Integer({ description: 'the HTTP status', examples: [400] }),
-    detail: Type.String({ description: 'what is wrong, in words', examples: [EXAMPLE_PROBLEM.detail] }),
+    detail: Type.String({ description: 'what is wrong', examples: [EXAMPLE_PROBLEM.detail] }),
     errors: Type.Optional(
       Type.Array(
         Type.Object(
           {
-            path: Type.String({ description: 'JSON pointer to the field, "" for all', examples: ['/at'] }),
+            path: Type.String({
+              description: 'JSON pointer to the field; "" for the whole body',
+              examples: ['/at'],
+            }),
             message: Type.String({
               description: 'what is wrong with it',
               examples: [EXAMPLE_FIELD_ERROR.message],
             }),
           },
-          { title: 'FieldError', description: 'a field that is wrong', examples: [EXAMPLE_FIELD_ERROR] },
+          { title: 'FieldError', description: 'an invalid field', examples: [EXAMPLE_FIELD_ERROR] },
         ),
-        { description: 'the fields that are wrong, 20 at most', examples: [EXAMPLE_PROBLEM.errors] },
+        { description: 'the invalid fields, 20 at most', examples: [EXAMPLE_PROBLEM.errors] },
       ),
     ),
     id: Type.Optional(
       Type.String({
         description:
-          'with 503, where nobody knows whether a new message was stored: the id that it has if it was',
+          'with 503, if it is unknown whether a new message was stored: the id that it has if it was',
         examples: ['~0VknCBoMfN7U'],
       }),
     ),
     results: Type.Optional(
       Type.Array(ItemReply, {
-        description: 'with 503 for a whole batch: what became of each message, in order',
+        description: 'with 503 for a whole batch: the result of each message, in order',
         examples: [EXAMPLE_RESULTS],
       }),
     ),
   },
-  { title: 'Problem', description: 'what went wrong (RFC 9457)', examples: [EXAMPLE_PROBLEM] },
+  { title: 'Problem', description: 'an error (RFC 9457)', examples: [EXAMPLE_PROBLEM] },
 )

@@ -5,7 +5,7 @@ import { LOOKS_LIKE } from './validation.ts'
 
 export const EXAMPLE_TIME = '2030-01-01T09:00:00.000Z'
 
-export const oneOf = <T extends string>(words: readonly T[], description: string, example: T) =>
+export const literals = <T extends string>(words: readonly T[], description: string, example: T) =>
   Type.Unsafe<T>({
     type: 'string',
     enum: [...words],
@@ -17,7 +17,7 @@ export const oneOf = <T extends string>(words: readonly T[], description: string
 export const words = <T extends string>(all: readonly [T, ...T[]], description: string) =>
   Type.Union(
     all.map((word) => Type.Literal(word)),
-    { description: `${description}: one of ${all.join(', ')}`, examples: [all[0]] },
+    { description: `one of ${all.join(', ')}: ${description}`, examples: [all[0]] },
   )
 
 export const nullable = <T extends TSchema>(schema: T, description: string, examples: readonly unknown[]) =>
@@ -36,8 +36,8 @@ const TimeIn = (more: string) =>
     description: `${AT_FORMS}${more}`,
     examples: [EXAMPLE_TIME, 1893488400000],
   })
-export const At = TimeIn('; a time that has come means now')
-export const NotAfter = TimeIn('; later than this it is too late to deliver, see onLate')
+export const At = TimeIn('; a time that has passed means now')
+export const NotAfter = TimeIn('; after it the message is too late, see onLate')
 
 /** A time on its way out. */
 export const TimeOut = (description: string) =>
@@ -60,7 +60,7 @@ export const DelayIn = (more: string) =>
     description: `${DELAY_FORMS}; ${more}`,
     examples: ['90s', 5000],
   })
-export const Delay = DelayIn('counted from when Redis stores it')
+export const Delay = DelayIn('it counts from the moment at which Redis stores the message')
 
 /** What may be a part of a path: clients and proxies take . and .. for steps in it, and leave them out. */
 export const CLIENT_ID = '^(?!\\.{1,2}$)[A-Za-z0-9._:-]{1,128}$'
@@ -90,7 +90,7 @@ export const Ids = Type.Array(MessageId, {
 
 export const Payload = Type.Unknown({ description: 'any JSON value', examples: [{ text: 'good morning' }] })
 
-/** Whole characters, whether a pattern is read with the u flag or not, and no halves of one. */
+/** Counts whole characters with and without the u flag, and refuses half a surrogate pair. */
 export const TAG = {
   pattern: '^(?:[\\uD800-\\uDBFF][\\uDC00-\\uDFFF]|[^\\uD800-\\uDFFF]){1,64}$',
 }

@@ -55,12 +55,13 @@ function withNumbers({ properties }: TSchema, query: unknown): unknown {
 /** One error per field, the most general one. */
 export function explain(errors: Iterable<ValueError>): FieldError[] {
   const byPath = new Map<string, string>()
-  for (const { path, type, value, schema, message } of ofVariantsMeant(errors)) {
+  for (const { path, type, value, schema, message } of errorsOfIntendedVariants(errors)) {
     if (byPath.has(path)) continue
     if (byPath.size === MOST_ERRORS) break
     const like = (schema as { [LOOKS_LIKE]?: LooksLike })[LOOKS_LIKE]?.(value)
     const expected = `must be ${schema.description ?? message}${like === undefined ? '' : `; this looks like ${like}`}`
-    if (type === ValueErrorType.ObjectAdditionalProperties) byPath.set(path, 'unknown field')
+    if (type === ValueErrorType.ObjectAdditionalProperties)
+      byPath.set(path, 'is not a field that is known here')
     else byPath.set(path, value === undefined ? `is missing; it ${expected}` : expected)
   }
   return [...byPath].map(([path, message]) => ({ path, message }))
@@ -72,7 +73,7 @@ type Explained = Pick<ValueError, 'path' | 'type' | 'value' | 'schema' | 'messag
  * Puts in place of the error of a union whose variants are told apart by one field (`discriminator`, as OpenAPI has it)
  * those of the variant that was meant.
  */
-function* ofVariantsMeant(errors: Iterable<ValueError>): Generator<Explained> {
+function* errorsOfIntendedVariants(errors: Iterable<ValueError>): Generator<Explained> {
   for (const error of errors) {
     const { path, type, value, schema } = error
     const name: unknown = schema.discriminator?.propertyName
@@ -82,7 +83,7 @@ function* ofVariantsMeant(errors: Iterable<ValueError>): Generator<Explained> {
     }
     const known: unknown[] = (schema.anyOf as TSchema[]).map((variant) => variant.properties[name].const)
     const meant = error.errors[known.indexOf(value[name])]
-    if (meant !== undefined) yield* ofVariantsMeant(meant)
+    if (meant !== undefined) yield* errorsOfIntendedVariants(meant)
     else {
       const words = { description: `one of ${known.join(', ')}` } as TSchema // all that is read of it
       yield {

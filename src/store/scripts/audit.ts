@@ -22,7 +22,7 @@ export interface RawFinding {
 interface AuditPage {
   /** where the next page begins; "0" at the end */
   readonly cursor: string
-  readonly lookedAt: number
+  readonly processed: number
   readonly bytes: number
   readonly findings: readonly RawFinding[]
 }
@@ -99,9 +99,9 @@ export function createAuditScripts(
     checkKeys: async (shard, found) => toFindings(await single(shard, {}, found)),
 
     async checkPage(shard, args) {
-      const [next, lookedAt, bytes, ...rest] = await page(shard, args)
+      const [next, processed, bytes, ...rest] = await page(shard, args)
       return {
-        ...{ cursor: String(next), lookedAt: Number(lookedAt), bytes: Number(bytes) },
+        ...{ cursor: String(next), processed: Number(processed), bytes: Number(bytes) },
         findings: toFindings(rest),
       }
     },

@@ -1,5 +1,5 @@
 import type { ScriptContext } from '../define-script.ts'
-import { numberOrNull, oneOf } from '../replies.ts'
+import { expectWord, numberOrNull } from '../replies.ts'
 import { type FoundMessage, STATES } from './query.ts'
 
 export interface Changes {
@@ -16,10 +16,10 @@ type CancelledState = 'scheduled' | 'dead' | 'stranded'
 export type CancelWord = (typeof CANCEL_WORDS)[number]
 
 const RESCHEDULE_REFUSALS = [
-  ...['unknown', 'claimed', 'finished', 'damaged', 'version', 'expired', 'pointless'],
+  ...['unknown', 'claimed', 'finished', 'damaged', 'version', 'expired', 'no-not-after'],
 ] as const
 type RescheduleReply =
-  | { readonly word: 'rescheduled'; readonly found: FoundMessage; readonly headInMs: number | null }
+  | { readonly word: 'rescheduled'; readonly found: FoundMessage; readonly nextDueInMs: number | null }
   | { readonly word: (typeof RESCHEDULE_REFUSALS)[number] }
 
 /** Each rejects with a SchedulerError as toSchedulerError says. */
@@ -40,7 +40,7 @@ export interface ChangeScripts {
   shift(
     shard: number,
     args: { ids: readonly string[]; byMs: number; latest: number },
-  ): Promise<{ lookedAt: number; shifted: number; headInMs: number | null }>
+  ): Promise<{ processed: number; shifted: number; nextDueInMs: number | null }>
   /**
    * Looks at one id at least, and at fewer than all if their records are large.
    *
@@ -53,12 +53,12 @@ export interface ChangeScripts {
     shard: number,
     args: { ids: readonly string[]; from: number | null; everyMs: number; before: number },
   ): Promise<{
-    lookedAt: number
+    processed: number
     from: number
     /** how many dead letters cannot be read, and so stay what they are */
     unreadable: number
     unknown: string[]
-    headInMs: number | null
+    nextDueInMs: number | null
   }>
 }
 
@@ -72,9 +72,9 @@ export function changeScripts({ define }: ScriptContext): ChangeScripts {
   })
   const shift = define('shift', { args: ['byMs', 'latest'], each: ofId, timed: true })
   const redrive = define('redrive', { args: ['from', 'everyMs', 'before'], each: ofId, timed: true })
-  const cancelWord = oneOf('cancel', CANCEL_WORDS)
-  const rescheduleWord = oneOf('reschedule', ['rescheduled', ...RESCHEDULE_REFUSALS])
-  const rescheduleState = oneOf('reschedule', STATES)
+  const cancelWord = expectWord('cancel', CANCEL_WORDS)
+  const rescheduleWord = expectWord('reschedule', ['rescheduled', ...RESCHEDULE_REFUSALS])
+  const rescheduleState = expectWord('reschedule', STATES)
   return {
     cancel: async (shard, { ids, ifMatch, states }) =>
       (await cancel(shard, { ifMatch, states: states.join(',') }, ids)).map(cancelWord),
@@ -82,7 +82,11 @@ export function changeScripts({ define }: ScriptContext): ChangeScripts {
     async reschedule(shard, { id, ifMatch, changes: { due, payload, options } }) {
       const dueText = due === null ? '' : 'at' in due ? due.at : `+${due.inMs}`
       const args = { id, ifMatch, due: dueText, payload: payload ?? '' }
-      const [answer, state, score, record, attempts, failures, head] = await reschedule(shard, args, options)
+      const [answer, state, score, record, attemptCounts, failures, head] = await reschedule(
+        shard,
+        args,
+        options,
+      )
       const word = rescheduleWord(answer)
       if (word !== 'rescheduled') return { word }
       const found = {
@@ -90,26 +94,26 @@ export function changeScripts({ define }: ScriptContext): ChangeScripts {
         state: rescheduleState(state),
         score: Number(score),
         record: String(record),
-        attempts: String(attempts),
+        attemptCounts: String(attemptCounts),
         failures: String(failures),
       }
-      return { word, found, headInMs: numberOrNull(head) }
+      return { word, found, nextDueInMs: numberOrNull(head) }
     },
 
     async shift(shard, { ids, ...args }) {
-      const [lookedAt, shifted, head] = await shift(shard, args, ids)
-      return { lookedAt: Number(lookedAt), shifted: Number(shifted), headInMs: numberOrNull(head) }
+      const [processed, shifted, head] = await shift(shard, args, ids)
+      return { processed: Number(processed), shifted: Number(shifted), nextDueInMs: numberOrNull(head) }
     },
 
     async redrive(shard, { ids, from, everyMs, before }) {
       const reply = await redrive(shard, { from: from ?? '', everyMs, before }, ids)
-      const [lookedAt, start, head, unreadable, ...unknown] = reply
+      const [processed, start, head, unreadable, ...unknown] = reply
       return {
-        lookedAt: Number(lookedAt),
+        processed: Number(processed),
         from: Number(start),
         unreadable: Number(unreadable),
         unknown: unknown.map(String),
-        headInMs: numberOrNull(head),
+        nextDueInMs: numberOrNull(head),
       }
     },
   }

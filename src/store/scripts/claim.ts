@@ -1,4 +1,4 @@
-import { parseAttempts } from '../../domain/message.ts'
+import { parseAttemptCounts } from '../../domain/message.ts'
 import type { ScriptContext } from '../define-script.ts'
 import { type ExactTime, exactTime, numberOrNull } from '../replies.ts'
 
@@ -13,8 +13,8 @@ export interface Claim {
   readonly failures: number
   /** claims so far that ended because their server did not settle them in time */
   readonly recoveries: number
-  /** why Redis refused to add the message to its stream, as a short code: its delivery has failed; absent for others */
-  readonly refusal?: string
+  /** why Redis refused to add it to its stream, as a short code: its delivery has failed; absent for others */
+  readonly streamError?: string
 }
 
 /** What a caller has room for. */
@@ -89,7 +89,7 @@ function toReply(reply: readonly unknown[]): ClaimReply {
       number: Number(firstClaim) + claims.length,
       attemptDueAt: Number(reply[i + 1]),
       record: String(reply[i + 2]),
-      ...countsAndRefusal(String(reply[i + 3])),
+      ...countsAndStreamError(String(reply[i + 3])),
     })
   }
   return {
@@ -107,7 +107,7 @@ function toReply(reply: readonly unknown[]): ClaimReply {
 }
 
 /** The refusal is behind the two counts, see lua/claim/claim.lua. */
-function countsAndRefusal(attempts: string): Pick<Claim, 'failures' | 'recoveries' | 'refusal'> {
-  const [, counts = attempts, refusal] = /^(\d+ \d+) (.+)$/.exec(attempts) ?? []
-  return { ...parseAttempts(counts), ...(refusal === undefined ? {} : { refusal }) }
+function countsAndStreamError(attempts: string): Pick<Claim, 'failures' | 'recoveries' | 'streamError'> {
+  const [, counts = attempts, streamError] = /^(\d+ \d+) (.+)$/.exec(attempts) ?? []
+  return { ...parseAttemptCounts(counts), ...(streamError === undefined ? {} : { streamError }) }
 }

@@ -8,14 +8,14 @@ export const SERVER_GONE_AFTER_MS = 7_500
 export interface ClusterScripts {
   /**
    * @param self this server, with a description to stay and null to leave; null only reads
-   * @param look whether to learn who is alive, which costs the more the more there are
+   * @param readsMembers whether to learn who is alive, which costs the more the more there are
    * @returns Redis's clock, and the servers alive, id to description; none without a look
    * @throws SchedulerError as toSchedulerError says
    * @see lua/cluster/heartbeat.lua
    */
   heartbeat(
     self: { id: string; description: string | null } | null,
-    look: boolean,
+    readsMembers: boolean,
   ): Promise<{ now: number; alive: Map<string, string> }>
 }
 

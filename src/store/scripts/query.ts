@@ -1,5 +1,5 @@
 import type { ScriptContext } from '../define-script.ts'
-import { numberOrNull, oneOf } from '../replies.ts'
+import { expectWord, numberOrNull } from '../replies.ts'
 
 const LISTED_STATES = ['scheduled', 'claimed', 'dead', 'delivered', 'dropped'] as const
 /** The states that have an index of their messages. */
@@ -18,7 +18,7 @@ export interface FoundMessage {
   /** its record, or the history's entry for delivered and dropped; its fingerprint where only its id is known */
   readonly record: string
   /** "<failures> <recoveries>", "" for neither */
-  readonly attempts: string
+  readonly attemptCounts: string
   /** what went wrong, see lua/lib/failures.lua; "" for nothing, and for what is finished */
   readonly failures: string
 }
@@ -46,7 +46,7 @@ export interface Row {
   readonly id: string
   readonly score: string
   readonly record: string
-  readonly attempts: string
+  readonly attemptCounts: string
   readonly failures: string
 }
 
@@ -161,9 +161,12 @@ export function queryScripts({ define, keys }: ScriptContext): QueryScripts {
   }
 }
 
-const findWord = oneOf('find', [...STATES, 'unknown'])
+const findWord = expectWord('find', [...STATES, 'unknown'])
 
-function toFound(id: string, [word, score, record, attempts, failures]: unknown[]): FoundMessage | undefined {
+function toFound(
+  id: string,
+  [word, score, record, attemptCounts, failures]: unknown[],
+): FoundMessage | undefined {
   const state = findWord(word)
   if (state === 'unknown') return undefined
   return {
@@ -171,7 +174,7 @@ function toFound(id: string, [word, score, record, attempts, failures]: unknown[
     state,
     score: numberOrNull(score),
     record: String(record),
-    attempts: String(attempts),
+    attemptCounts: String(attemptCounts),
     failures: String(failures),
   }
 }
@@ -179,8 +182,10 @@ function toFound(id: string, [word, score, record, attempts, failures]: unknown[
 function toRows(flat: readonly unknown[]): Row[] {
   const rows: Row[] = []
   for (let i = 0; i < flat.length; i += 5) {
-    const [id = '', score = '', record = '', attempts = '', failures = ''] = flat.slice(i, i + 5).map(String)
-    rows.push({ id, score, record, attempts, failures })
+    const [id = '', score = '', record = '', attemptCounts = '', failures = ''] = flat
+      .slice(i, i + 5)
+      .map(String)
+    rows.push({ id, score, record, attemptCounts, failures })
   }
   return rows
 }

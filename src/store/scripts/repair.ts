@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { scriptContext } from '../define-script.ts'
-import { oneOf } from '../replies.ts'
+import { expectWord } from '../replies.ts'
 import type { ScriptsOptions } from '../script-values.ts'
 
 /** What has been done about a finding, see lua/audit/repair.lua. */
@@ -28,7 +28,7 @@ export function createRepair(
     args: ['knownForMs', 'part', 'name'],
     each: { about: (name: string) => name },
   })
-  const word = oneOf('repair', REPAIR_WORDS)
+  const word = expectWord('repair', REPAIR_WORDS)
   return async (shard, { part, name, names }) =>
     (await repair(shard, { knownForMs, part, name }, names)).map(word)
 }

@@ -1,5 +1,5 @@
 import type { ScriptContext } from '../define-script.ts'
-import { type ExactTime, exactTime, numberOrNull, oneOf } from '../replies.ts'
+import { type ExactTime, exactTime, expectWord, numberOrNull } from '../replies.ts'
 
 export interface ScheduleEntry {
   readonly id: string
@@ -12,7 +12,7 @@ export interface ScheduleEntry {
    */
   readonly rule: 'future' | 'any' | 'client'
   /** by Redis's clock, epoch ms: from then on a client's id is not stored any more; never unless given */
-  readonly closesAt?: number
+  readonly validUntil?: number
   /** the record without its due time, see message.ts */
   readonly body: string
 }
@@ -35,7 +35,7 @@ export interface ScheduleReply extends ExactTime {
   /** one per entry, in order */
   readonly words: ScheduleWord[]
   /** ms until the next message if an entry became it, from `now` on */
-  readonly headInMs: number | null
+  readonly nextDueInMs: number | null
   /** when the call ran, epoch ms: before `now` if this is a further copy; null if it came too late, and stored nothing */
   readonly ranAt: number | null
 }
@@ -56,12 +56,12 @@ export function scheduleScripts({ define, keys }: ScriptContext): ScheduleScript
     each: {
       id: (entry: ScheduleEntry) => entry.id,
       due: ({ due }) => ('at' in due ? due.at : `+${due.inMs}`),
-      rule: ({ rule, closesAt }) => (closesAt === undefined ? rule : `${rule} ${closesAt}`),
+      rule: ({ rule, validUntil }) => (validUntil === undefined ? rule : `${rule} ${validUntil}`),
       body: ({ body }) => body,
     },
-    undoes: true,
+    rollsBack: true,
   })
-  const refusal = oneOf('schedule', REFUSALS)
+  const refusal = expectWord('schedule', REFUSALS)
   return {
     async schedule(shard, entries, { token, runBy, firstSentAt }) {
       const call = keys(shard).callPrefix + token
@@ -69,7 +69,7 @@ export function scheduleScripts({ define, keys }: ScriptContext): ScheduleScript
       const [now, ranAt, head, ...refused] = reply
       const words = new Array<ScheduleWord>(entries.length).fill('scheduled')
       for (let i = 0; i < refused.length; i += 2) words[Number(refused[i]) - 1] = refusal(refused[i + 1])
-      return { words, headInMs: numberOrNull(head), ranAt: numberOrNull(ranAt), ...exactTime(now) }
+      return { words, nextDueInMs: numberOrNull(head), ranAt: numberOrNull(ranAt), ...exactTime(now) }
     },
   }
 }

@@ -1,6 +1,6 @@
 import { SchedulerError } from '../../domain/errors.ts'
 import type { ScriptContext } from '../define-script.ts'
-import { oneOf } from '../replies.ts'
+import { expectWord } from '../replies.ts'
 
 /** A claim, and the token that proves it. */
 export interface Held {
@@ -67,12 +67,12 @@ export function settleScripts({ define }: ScriptContext): SettleScripts {
     },
   })
   const extend = define('extend', { args: ['lockMs'], each: ofHeld })
-  const word = oneOf('release', RELEASE_WORDS)
+  const word = expectWord('release', RELEASE_WORDS)
   return {
     acknowledge: (shard, delivered) =>
       inParts(delivered, async (part) => {
-        const [lookedAt, ...lost] = await acknowledge(shard, {}, part)
-        return { lookedAt: Number(lookedAt), answers: lost.map(String) }
+        const [processed, ...lost] = await acknowledge(shard, {}, part)
+        return { processed: Number(processed), answers: lost.map(String) }
       }),
 
     async release(shard, releases) {
@@ -80,7 +80,7 @@ export function settleScripts({ define }: ScriptContext): SettleScripts {
       const words = await inParts(releases, async (part) => {
         const [trimmedNow, ...all] = await release(shard, {}, part)
         trimmed += Number(trimmedNow)
-        return { lookedAt: all.length, answers: all.map(word) }
+        return { processed: all.length, answers: all.map(word) }
       })
       return { words, trimmed }
     },
@@ -93,22 +93,22 @@ export function settleScripts({ define }: ScriptContext): SettleScripts {
  * Makes calls until all is done, as one may do a part of what it is asked for.
  *
  * @param call does it with some; answers of how many from the first on, and what it answered
- * @throws what `call` throws; a SchedulerError is `perhapsDone` where the calls before it were made
+ * @throws what `call` throws; a SchedulerError is `outcomeUnknown` where the calls before it were made
  */
 async function inParts<T, A>(
   all: readonly T[],
-  call: (part: readonly T[]) => Promise<{ lookedAt: number; answers: A[] }>,
+  call: (part: readonly T[]) => Promise<{ processed: number; answers: A[] }>,
 ): Promise<A[]> {
-  const { lookedAt, answers } = await call(all)
-  if (lookedAt >= all.length) return answers
-  if (lookedAt === 0) throw new Error('a script processed none of its items')
+  const { processed, answers } = await call(all)
+  if (processed >= all.length) return answers
+  if (processed === 0) throw new Error('a script did nothing of what it was asked for')
   try {
-    return [...answers, ...(await inParts(all.slice(lookedAt), call))]
+    return [...answers, ...(await inParts(all.slice(processed), call))]
   } catch (cause) {
     if (!(cause instanceof SchedulerError) || cause.code !== 'STORE_UNAVAILABLE') throw cause
     throw new SchedulerError(cause.code, cause.message, {
       cause,
-      perhapsDone: true,
+      outcomeUnknown: true,
       timedOut: cause.timedOut,
     })
   }

@@ -11,7 +11,7 @@ import type { ScriptsOptions } from '../script-values.ts'
  * message whose id a client made: what it knows holds no longer than this. A failed master of a cluster is replaced in
  * less.
  */
-export const RAISED_AFTER_MS = 30_000
+export const RAISE_DELAY_MS = 30_000
 
 export const MOST_SHARDS = 1_024
 
@@ -30,7 +30,7 @@ export interface ShardCounts {
 
 interface RaisedShards extends ShardCounts {
   /** whether Redis holds other data than the last time, or none of them: it was emptied, or another one is in its place */
-  readonly areOthers: boolean
+  readonly dataReplaced: boolean
 }
 
 /**
@@ -53,7 +53,7 @@ export function createRaiseShards(
   let knownId = ''
   return async (count) => {
     const newId = randomBytes(12).toString('base64url')
-    const [now, text, dataId] = await raise(0, { count, afterMs: RAISED_AFTER_MS, knownId, newId })
+    const [now, text, dataId] = await raise(0, { count, afterMs: RAISE_DELAY_MS, knownId, newId })
     const counts = parseShardCounts(String(text))
     if (counts === undefined) {
       throw new SchedulerError(
@@ -61,9 +61,9 @@ export function createRaiseShards(
         `the key ${shardCountsKeyOf(options.namespace)} holds no shard counts: ${JSON.stringify(text)}`,
       )
     }
-    const areOthers = knownId !== '' && knownId !== dataId
+    const dataReplaced = knownId !== '' && knownId !== dataId
     knownId = String(dataId)
-    return { now: Number(now), counts, areOthers }
+    return { now: Number(now), counts, dataReplaced }
   }
 }
 

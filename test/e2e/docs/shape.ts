@@ -20,12 +20,12 @@ export function readAnswers(text: string): Shown[] {
   }
   for (skipBlank(); at < lines.length; skipBlank()) {
     const head = readHead()
-    if (head !== undefined && (head.status === 204 || isOver())) answers.push({ head, body: undefined })
+    if (head !== undefined && (head.status === 204 || isReleased())) answers.push({ head, body: undefined })
     else answers.push({ ...(head === undefined ? {} : { head }), body: readJson() })
   }
   return answers
 
-  function isOver(): boolean {
+  function isReleased(): boolean {
     skipBlank()
     return at >= lines.length
   }

@@ -7,7 +7,7 @@ import { startChild } from '../../support/children.ts'
 import { type Fleet, startFleet } from '../../support/fleet.ts'
 import { startRedis, type TestRedis } from '../../support/redis.ts'
 import type { Service } from '../../support/service.ts'
-import { machineMs } from '../../support/speed.ts'
+import { machineMs, startProbe } from '../../support/speed.ts'
 import { until } from '../../support/until.ts'
 
 const QUEUE = 'mails'
@@ -194,6 +194,10 @@ describe('a long poll', () => {
   it('is answered as soon as another server accepts a message, or one becomes due', async () => {
     const fleet = await startApi(2)
     const [polled, other] = fleet.servers as [Service, Service]
+    const probe = startProbe(
+      () => polled.get('/health'),
+      () => other.get('/health'),
+    )
     // Whoever only looks each second would be in time for all of these once in a million.
     const delays = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 137, 263, 389, 137, 263, 389, 137, 263, 389, 137]
     for (const delay of delays) {
@@ -202,8 +206,9 @@ describe('a long poll', () => {
       const dueAt = performance.now() + delay
       const { messages = [], at } = await answer
       expect(messages).toMatchObject([{ id, attempt: 1 }])
-      expect(at - dueAt).toBeLessThan(500)
-      expect(messages[0]?.lateMs).toBeLessThan(500)
+      const mostMs = 500 + 2 * probe.slowestMs()
+      expect(at - dueAt).toBeLessThan(mostMs)
+      expect(messages[0]?.lateMs).toBeLessThan(mostMs)
       await acknowledge(polled, messages)
     }
   })
@@ -257,8 +262,9 @@ describe('a long poll', () => {
     const from = performance.now()
     const ended = server.end('SIGTERM')
     for (const { answer } of polls) expect(await answer).toMatchObject({ status: 200, messages: [] })
-    expect(machineMs(from)).toBeLessThan(1_000)
+    // The polls would go on for 30 s, and the grace period for 10 s.
+    expect(machineMs(from)).toBeLessThan(5_000)
     expect(await ended).toBe(0)
-    expect(machineMs(from)).toBeLessThan(3_000)
+    expect(machineMs(from)).toBeLessThan(8_000)
   })
 })

@@ -86,10 +86,10 @@ it('a server holds only so much of the bodies that are under way, and takes othe
       client.socket.write(half, () => {
         isSent = true
       })
-      return { ...client, isOver: () => isSent || client.received() !== '' || client.socket.destroyed }
+      return { ...client, isReleased: () => isSent || client.received() !== '' || client.socket.destroyed }
     }),
   )
-  await until('each has sent its half, or was refused', () => clients.every((client) => client.isOver()))
+  await until('each has sent its half, or was refused', () => clients.every((client) => client.isReleased()))
   const refused = () => clients.filter((client) => client.received().startsWith('HTTP/1.1 503 ')).length
   await until('most were refused', () => refused() > COUNT / 2)
   expect(residentOf(service.pid) - before).toBeLessThan((COUNT * HALF) / 2)

@@ -3,7 +3,7 @@ import { startFleet } from '../../support/fleet.ts'
 import { hang, openReceiver } from '../../support/receiver.ts'
 import { startRedis } from '../../support/redis.ts'
 import type { Service } from '../../support/service.ts'
-import { machineMs } from '../../support/speed.ts'
+import { machineMs, startProbe } from '../../support/speed.ts'
 import { until } from '../../support/until.ts'
 
 const ALLOWED = { WEBHOOK_ALLOW: '127.0.0.1' }
@@ -34,10 +34,11 @@ describe('/ready', () => {
     await redis.start()
     await until('it is ready again', async () => (await ready(server))[0] === 200)
 
+    const probe = startProbe(() => server.get('/live'))
     redis.signal('SIGSTOP')
     const from = performance.now()
     expect((await ready(server))[0]).toBe(503)
-    expect(machineMs(from)).toBeLessThan(2_000)
+    expect(machineMs(from)).toBeLessThan(2_000 + 2 * probe.slowestMs())
     expect((await server.get('/live')).status).toBe(200)
     redis.signal('SIGCONT')
     await until('it is ready again', async () => (await ready(server))[0] === 200)
@@ -79,13 +80,15 @@ describe('/ready', () => {
     const [server] = fleet.servers as [Service]
     expect(await ready(server)).toEqual(READY)
     const ids = await fleet.schedule(3, Date.now())
-    await until('it is not ready', async () => (await ready(server))[0] === 503)
-    const [, words] = await ready(server)
-    const [, lateMs] =
-      /^server is not ready: the oldest overdue message is (\d+) ms late, more than 300 ms$/.exec(
-        String(words),
-      ) ?? ['', '']
-    expect(Number(lateMs)).toBeGreaterThan(300)
+    // On a busy machine Redis may not answer in time now and then, which is another reason.
+    const late = /^server is not ready: the oldest overdue message is (\d+) ms late, more than 300 ms$/
+    let lateMs = 0
+    await until('it is not ready, as they are late', async () => {
+      const [status, words] = await ready(server)
+      lateMs = Number(late.exec(String(words))?.[1] ?? 0)
+      return status === 503 && lateMs > 0
+    })
+    expect(lateMs).toBeGreaterThan(300)
     expect(await overdueMs(server)).toBeGreaterThan(300)
     await fleet.add({ env: { ROLES: 'worker' } })
     await fleet.untilDelivered(ids)

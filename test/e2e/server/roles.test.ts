@@ -1,12 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { startFleet } from '../../support/fleet.ts'
 import { refusedStart, type Service } from '../../support/service.ts'
-import { slowestOf } from '../../support/speed.ts'
+import { startProbe } from '../../support/speed.ts'
 import { until } from '../../support/until.ts'
 
 /** What a way over a server and Redis, and back, takes on this machine now, at the worst; ms. */
-const roundTripOf = (server: Service) => slowestOf(() => server.get('/health'), 10)
-
 const fleetOf = async (...roles: string[]) => {
   const fleet = await startFleet({ size: 0 })
   const servers = await Promise.all(roles.map((ROLES) => fleet.add({ env: { ROLES } })))
@@ -73,6 +71,10 @@ describe('a server that accepts and one that delivers', () => {
   it('are as fast together as one that does both: the one wakes the other', async () => {
     const { fleet, servers } = await fleetOf('api', 'worker')
     const [api, worker] = servers as [Service, Service]
+    const probe = startProbe(
+      () => api.get('/health'),
+      () => worker.get('/health'),
+    )
     const COUNT = 15
     // The worker sleeps before each, as nothing else is there, and would look for itself only once a second.
     for (let i = 0; i < COUNT; i += 1) {
@@ -82,8 +84,8 @@ describe('a server that accepts and one that delivers', () => {
     expect(worker.delivered.length).toBe(COUNT)
     expect(api.delivered).toEqual([])
     const late = worker.delivered.map(({ lateMs }) => lateMs).sort((a, b) => a - b)
-    // With the poll alone half of them would come later than half a second.
-    expect(late[Math.floor(COUNT / 2)]).toBeLessThan(100 + Math.min(300, await roundTripOf(api)))
+    // With the poll alone half of them would come half a second later than the machine takes.
+    expect(late[Math.floor(COUNT / 2)]).toBeLessThan(300 + 2 * probe.medianMs())
   })
 
   it('ROLES=api,worker does both', async () => {

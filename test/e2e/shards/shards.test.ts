@@ -6,7 +6,7 @@ import type { MessageReply } from '../../../src/http/v1/messages/schemas.ts'
 import { connect } from '../../../src/store/connect.ts'
 import { keysOf, shardCountsKeyOf } from '../../../src/store/keys.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
-import { RAISED_AFTER_MS } from '../../../src/store/scripts/shard-counts.ts'
+import { RAISE_DELAY_MS } from '../../../src/store/scripts/shard-counts.ts'
 import { repeated, startFleet } from '../../support/fleet.ts'
 import { refusedStart, type Service } from '../../support/service.ts'
 import { until } from '../../support/until.ts'
@@ -112,7 +112,7 @@ describe('raising the number of shards while servers run', () => {
       return heard.every((count) => count === MORE)
     })
     // Before it takes effect.
-    expect(Date.now() - raisedAt).toBeLessThan(RAISED_AFTER_MS)
+    expect(Date.now() - raisedAt).toBeLessThan(RAISE_DELAY_MS)
     const deliveredFromNew = async () => {
       const sizes = await Promise.all([1, 2, 3].map((n) => redis.hlen(keysOf(n, fleet.namespace).history)))
       return sizes.reduce((sum, size) => sum + size, 0)
@@ -123,7 +123,7 @@ describe('raising the number of shards while servers run', () => {
     const listed = await listAll(two, 'tag=old&limit=10', async () => {
       pages += 1
       if (pages === 1) expect(await deliveredFromNew()).toBe(0)
-      const wait = raisedAt + RAISED_AFTER_MS + (pages - 3) * 300 - Date.now()
+      const wait = raisedAt + RAISE_DELAY_MS + (pages - 3) * 300 - Date.now()
       if (wait > 0) await delay(wait)
     })
     expect(listed.sort()).toEqual([...old, ...made].sort())

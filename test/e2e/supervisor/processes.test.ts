@@ -20,7 +20,7 @@ const countOf = async (service: Service) =>
   (await service.call<Stats>('GET', '/v1/stats')).body.servers.length
 
 /** One service of several processes, all of which are at work. */
-async function startProcesses(count: number, env: Readonly<Record<string, string>> = {}) {
+async function startSupervisor(count: number, env: Readonly<Record<string, string>> = {}) {
   const fleet = await startFleet({ size: 1, env: { PROCESSES: String(count), LOCK_TTL_MS, ...env } })
   const [service] = fleet.servers as [Service]
   await until('all of them are there', async () => (await countOf(service)) === count)
@@ -87,13 +87,13 @@ describe('several processes behind one port', () => {
   })
 
   it('say what there is to say at a start once', async () => {
-    const { service } = await startProcesses(3)
-    for (const line of [/^listening on http:/, /^API_KEYS is not/, /^WEBHOOK_SECRETS is not/])
+    const { service } = await startSupervisor(3)
+    for (const line of [/^listening on http:/, /^no API_KEYS/, /^no WEBHOOK_SECRETS/])
       expect(said(service, line).length, String(line)).toBe(1)
   })
 
   it('deliver each message once, and tear no line, however long', async () => {
-    const { fleet, service } = await startProcesses(3)
+    const { fleet, service } = await startSupervisor(3)
     const ids = await scheduleLarge(fleet, 3_000, 2_000) // a torn line is no JSON, which ends the test
     await fleet.untilDelivered(ids)
     await until('nothing is left', async () => (await leftOf(fleet)) === 0)
@@ -102,7 +102,7 @@ describe('several processes behind one port', () => {
   })
 
   it('are measured together, and what Redis knows is counted once', async () => {
-    const { fleet, service } = await startProcesses(3, { LOCK_TTL_MS: '30000' })
+    const { fleet, service } = await startSupervisor(3, { LOCK_TTL_MS: '30000' })
     await fleet.schedule(5, Date.now() + 600_000, { prefix: 'later' })
     let accepted = 0
     // One that has more to do than it can turns some away, which may happen on a busy machine.
@@ -127,7 +127,7 @@ describe('several processes behind one port', () => {
 
 describe('one of several processes', () => {
   it('costs only a second attempt when it is killed while delivering, and is replaced', async () => {
-    const { fleet, service } = await startProcesses(3, { CLAIM_BATCH: '20' })
+    const { fleet, service } = await startSupervisor(3, { CLAIM_BATCH: '20' })
     const before = childrenOf(service.pid)
     const [victim = 0] = before
     const scheduling = scheduleLarge(fleet, 2_000, 3_000)
@@ -150,7 +150,7 @@ describe('one of several processes', () => {
   })
 
   it('leaves no request without an end when it is killed', async () => {
-    const { service } = await startProcesses(3)
+    const { service } = await startSupervisor(3)
     let asking = true
     const ends: string[] = []
     const client = async () => {
@@ -181,7 +181,7 @@ describe('one of several processes', () => {
   it('finishes its work and repeats nothing when it is told to stop, and is replaced', async () => {
     // With port 0, one that is slow to listen would find nobody to share the port with, and end by itself.
     const PORT = String(await freePort())
-    const { fleet, service } = await startProcesses(2, { LOCK_TTL_MS: '30000', PORT })
+    const { fleet, service } = await startSupervisor(2, { LOCK_TTL_MS: '30000', PORT })
     const [stopped = 0] = childrenOf(service.pid)
     const start = Date.now()
     const ids = await fleet.schedule(2_000, (i) => start + i)
@@ -195,7 +195,7 @@ describe('one of several processes', () => {
   })
 
   it('keeps the picked port though each is killed after the other', async () => {
-    const { fleet, service } = await startProcesses(2)
+    const { fleet, service } = await startSupervisor(2)
     for (let round = 0; round < 2; round += 1) {
       for (const pid of childrenOf(service.pid)) process.kill(pid, 'SIGKILL')
       await until('it answers again', () => askAnew(`${service.url}/health`).then(Boolean, () => false))
@@ -208,7 +208,7 @@ describe('one of several processes', () => {
 
 describe('the end of several processes', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)('%s stops all in order: 0, and nothing is lost', async (signal) => {
-    const { fleet, service } = await startProcesses(3, { LOCK_TTL_MS: '30000' })
+    const { fleet, service } = await startSupervisor(3, { LOCK_TTL_MS: '30000' })
     const children = childrenOf(service.pid)
     const start = Date.now()
     const ids = await fleet.schedule(3_000, (i) => start + i)
@@ -225,7 +225,10 @@ describe('the end of several processes', () => {
   })
 
   it('comes at once with a second signal: 1', async () => {
-    const { fleet, service } = await startProcesses(2, { SHUTDOWN_GRACE_MS: '600000', LOCK_TTL_MS: '600000' })
+    const { fleet, service } = await startSupervisor(2, {
+      SHUTDOWN_GRACE_MS: '600000',
+      LOCK_TTL_MS: '600000',
+    })
     const children = childrenOf(service.pid)
     service.stopReading()
     await scheduleLarge(fleet, 500, 0)
@@ -245,7 +248,7 @@ describe('the end of several processes', () => {
   })
 
   it('comes by itself when the first of them is killed', async () => {
-    const { fleet, service } = await startProcesses(3)
+    const { fleet, service } = await startSupervisor(3)
     const children = childrenOf(service.pid)
     await scheduleLarge(fleet, 1_000, 500)
     await until('they are delivering', () => service.delivered.length > 100)
@@ -254,7 +257,7 @@ describe('the end of several processes', () => {
   })
 
   it('comes with 1 and one line when standard output is closed', async () => {
-    const { fleet, service } = await startProcesses(2)
+    const { fleet, service } = await startSupervisor(2)
     service.closeConsole()
     await fleet.schedule(10, Date.now())
     await until('it has ended', service.hasEnded)
@@ -265,7 +268,7 @@ describe('the end of several processes', () => {
 
 describe('a refused start of several processes', () => {
   it('ends with 1 and one line for a port that another program holds', async () => {
-    const { fleet, service } = await startProcesses(2)
+    const { fleet, service } = await startSupervisor(2)
     const { port } = new URL(service.url)
     const env = { PORT: port, NAMESPACE: fleet.namespace, PROCESSES: '3' }
     expect(await refusedStart(env)).toEqual({

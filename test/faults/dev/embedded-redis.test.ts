@@ -308,7 +308,7 @@ it('waits for one that is just leaving to be gone before it starts the next', as
 
 it('tells the process to end when one keeps the data directory and never answers', async () => {
   const hung = keeper()
-  await expect(start({ patienceMs: 100 })).rejects.toThrow(
+  await expect(start({ timeoutMs: 100 })).rejects.toThrow(
     `redis-server (pid ${hung.pid}) on ${dataDir} has not answered`,
   )
 })

@@ -3,7 +3,7 @@ import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { encodeRecordBody, type MessageOptions } from '../../../src/domain/message.ts'
 import { createGroupCommit } from '../../../src/messages/group-commit.ts'
 import { createScheduler } from '../../../src/messages/scheduler.ts'
-import { createShardBook } from '../../../src/shards/shard-map.ts'
+import { createShardMap } from '../../../src/shards/shard-map.ts'
 import { connect } from '../../../src/store/connect.ts'
 import { createRedisClock } from '../../../src/store/redis-clock.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
@@ -32,14 +32,14 @@ async function start() {
   onTestFinished(() => connection.close())
   await connection.waitUntilReady(10_000)
   const scripts = createScripts(connection.client, { namespace: 'carillon', ...SETTINGS })
-  const onHead = () => undefined
+  const onNextDue = () => undefined
   const groupCommit = createGroupCommit({
-    ...{ scripts, clock: createRedisClock(), shards: () => 1, onHead, metrics: noteMetrics().metrics },
+    ...{ scripts, clock: createRedisClock(), shards: () => 1, onNextDue, metrics: noteMetrics().metrics },
     ...{ probe: scripts.streams, nextToken: randomUUID },
   })
   const scheduler = createScheduler({
-    ...{ groupCommit, scripts, onHead, dedupWindowMs: 1_000, now: Date.now },
-    shardBook: createShardBook(1, Date.now),
+    ...{ groupCommit, scripts, onNextDue, dedupWindowMs: 1_000, now: Date.now },
+    shardMap: createShardMap(1, Date.now),
   })
 
   /** Has `act` done. @returns how many commands its script calls ran, each on average */
@@ -83,9 +83,9 @@ describe.each(Object.entries(KINDS))('where each of many messages has %s', (_kin
         ).toBeLessThan(MOST_COMMANDS)
       }
     }
-    await inParts(async (rest) => (await scripts.shift(0, { ids: rest, byMs: 1, latest: 1e13 })).lookedAt)
+    await inParts(async (rest) => (await scripts.shift(0, { ids: rest, byMs: 1, latest: 1e13 })).processed)
     await inParts(
-      async (rest) => (await scripts.redrive(0, { ids: rest, from: null, everyMs: 0, before: 0 })).lookedAt,
+      async (rest) => (await scripts.redrive(0, { ids: rest, from: null, everyMs: 0, before: 0 })).processed,
     )
     await inParts(
       async (rest) => (await scripts.cancel(0, { ids: rest, ifMatch: '', states: ['scheduled'] })).length,

@@ -39,7 +39,7 @@ describe('a call of a script on a cluster', () => {
     await put('before')
     node.signal('SIGSTOP')
     const call = put('lost')
-    const rejected = expect(call).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE', perhapsDone: true })
+    const rejected = expect(call).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE', outcomeUnknown: true })
     // On its way, as the one before it has opened the connection.
     await new Promise((resolve) => setTimeout(resolve, 50))
     await node.kill()
@@ -75,7 +75,7 @@ describe('a call of a script on a cluster', () => {
   it('is not made while the cluster is away', async () => {
     const { connection, put } = await start()
     await connection.close()
-    await expect(put('never')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE', perhapsDone: false })
+    await expect(put('never')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE', outcomeUnknown: false })
   })
 
   it.each([keysOf(7, namespace).scheduled, serversKeyOf(namespace)])(

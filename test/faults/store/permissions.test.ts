@@ -3,7 +3,12 @@ import { encodeRecordBody } from '../../../src/domain/message.ts'
 import { connect, type RedisConnection } from '../../../src/store/connect.ts'
 import { keysOf, wakeChannelOf } from '../../../src/store/keys.ts'
 import { loadScript } from '../../../src/store/lua.ts'
-import { aclRule, commandsOfScripts, createRights, type Rights } from '../../../src/store/permissions.ts'
+import {
+  aclRule,
+  commandsOfScripts,
+  createPermissions,
+  type Permissions,
+} from '../../../src/store/permissions.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
 import type { ScheduleEntry } from '../../../src/store/scripts/schedule.ts'
 import { createScripts, type Scripts } from '../../../src/store/scripts/scripts.ts'
@@ -24,7 +29,7 @@ const ROOM = {
 
 let redis: TestRedis
 let connection: RedisConnection
-let rights: Rights
+let rights: Permissions
 let scripts: Scripts
 /** whose next call begins with a preflight */
 let fresh: () => Scripts
@@ -43,7 +48,7 @@ beforeAll(async () => {
   const options = { ...SETTINGS, namespace: NAMESPACE }
   fresh = () => createScripts(connection.client, options)
   scripts = fresh()
-  rights = createRights(connection.client, { namespace: NAMESPACE, db: 0, username: 'app' })
+  rights = createPermissions(connection.client, { namespace: NAMESPACE, db: 0, username: 'app' })
 })
 afterAll(async () => {
   await connection.close()
@@ -219,7 +224,7 @@ describe('a script that lacks a right half-way', () => {
       const before = await snapshot()
       await expect(calls.claim?.()).rejects.toMatchObject({
         code: 'STORE_REFUSED',
-        message: expect.stringContaining('wrong type'),
+        message: expect.stringContaining('another type'),
       })
       expect(await snapshot(), key).toBe(before)
     }

@@ -620,8 +620,9 @@ describe('the answers without Redis', () => {
     const { client } = world()
     client.disconnect()
     // A cluster's may be told of its nodes anew just then, and only ends with the last of them.
-    const isAway = () => (client instanceof Cluster ? client.status !== 'ready' : client.status === 'end')
-    await until('the connection is away', isAway)
+    const isUnavailable = () =>
+      client instanceof Cluster ? client.status !== 'ready' : client.status === 'end'
+    await until('the connection is away', isUnavailable)
     try {
       for (const [name] of withStatus(503)) {
         if (`${name} 503` in NOT_PROVOKED) continue

@@ -12,7 +12,7 @@ import { noteTimers } from '../../support/noted-timers.ts'
 import { pullEntry, pullingOn } from '../../support/pulling.ts'
 import { startRedis, type TestRedis } from '../../support/redis.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
-import { bookOf, raise } from '../../support/shards.ts'
+import { raise, shardMapOf } from '../../support/shards.ts'
 import { lostMs, machineMs } from '../../support/speed.ts'
 import { until } from '../../support/until.ts'
 
@@ -175,14 +175,14 @@ describe('a claim that waits', () => {
 
   it('gets a message from a shard that is added meanwhile', async () => {
     const w = world()
-    const shardBook = bookOf(1)
-    const { leases, claim, claims } = pullingOn(w, { shardBook })
+    const shardMap = shardMapOf(1)
+    const { leases, claim, claims } = pullingOn(w, { shardMap })
     const answer = claim('jobs', { waitMs: 10_000 })
     await until('it waits', () => claims.length > 0)
     await w.scripts.schedule(2, [pullEntry('a', await w.now())])
     // Heard before there is such a shard.
     leases.wake(2, 0, laneOfQueue('jobs'))
-    raise(shardBook, 1, 3)
+    raise(shardMap, 1, 3)
     expect(idsOf(await answer)).toEqual(['a'])
     await w.scripts.schedule(1, [pullEntry('b', await w.now())])
     expect(idsOf(await claim('jobs'))).toEqual(['b'])
@@ -190,8 +190,8 @@ describe('a claim that waits', () => {
 
   it("gets a message of one of many shards soon after another worker's lock on it has ended", async () => {
     const w = world()
-    const { claim } = pullingOn(w, { shardBook: bookOf(16) })
-    const theirs = pullingOn(w, { shardBook: bookOf(16) })
+    const { claim } = pullingOn(w, { shardMap: shardMapOf(16) })
+    const theirs = pullingOn(w, { shardMap: shardMapOf(16) })
     await w.scripts.schedule(15, [pullEntry('a', await w.now())])
     expect(idsOf(await theirs.claim('jobs', { lockMs: 1_000 }))).toEqual(['a'])
     const from = performance.now()
@@ -315,21 +315,21 @@ describe('claims that wait in one queue', () => {
 describe('while Redis is away', () => {
   it('a new claim is refused, and a waiting one gets what is due once Redis is back', async () => {
     const w = world()
-    let isAway = false
+    let isUnavailable = false
     const scripts: Scripts = {
       ...w.scripts,
       async claim(...args) {
-        if (isAway) throw new SchedulerError('STORE_UNAVAILABLE', 'away')
+        if (isUnavailable) throw new SchedulerError('STORE_UNAVAILABLE', 'away')
         return w.scripts.claim(...args)
       },
     }
     const { leases, claim, claims } = pullingOn(w, { scripts })
     const waits = claim('jobs', { waitMs: 10_000 })
     await until('it waits', () => claims.length === 1)
-    isAway = true
+    isUnavailable = true
     await expect(claim('elsewhere', { waitMs: 10_000 })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
     await w.scripts.schedule(0, [pullEntry('a', await w.now())])
-    isAway = false
+    isUnavailable = false
     const from = performance.now()
     leases.wakeAll()
     expect(idsOf(await waits)).toEqual(['a'])

@@ -7,7 +7,7 @@ import { keysOf } from '../../../src/store/keys.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
 import { delivered, mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
-import { bookOf } from '../../support/shards.ts'
+import { shardMapOf } from '../../support/shards.ts'
 
 const world = useScripts(() => inject('redisUrl'))
 
@@ -44,9 +44,9 @@ function deadLettersOn(
 ) {
   const heads: { shard: number; inMs: number }[] = []
   const scripts: Scripts = { ...w.scripts, redrive }
-  const selector = createSelector(scripts, bookOf(shards, before))
-  const onHead = (shard: number, inMs: number) => void heads.push({ shard, inMs })
-  return { deadLetters: createDeadLetters({ scripts, selector, onHead }), heads }
+  const selector = createSelector(scripts, shardMapOf(shards, before))
+  const onNextDue = (shard: number, inMs: number) => void heads.push({ shard, inMs })
+  return { deadLetters: createDeadLetters({ scripts, selector, onNextDue }), heads }
 }
 
 const dead = (w: ScriptWorld, shard: number) => w.client.zrange(keysOf(shard, w.namespace).dead, '0', '-1')
@@ -178,7 +178,7 @@ describe('redriving', () => {
     const redriven: string[] = []
     const { deadLetters } = deadLettersOn(w, 1, async (shard, args) => {
       const reply = await w.scripts.redrive(shard, args)
-      redriven.push(...args.ids.slice(0, reply.lookedAt))
+      redriven.push(...args.ids.slice(0, reply.processed))
       // Whatever it is meant for refuses it at once.
       w.pass(1)
       await reject(w, shard)

@@ -12,14 +12,15 @@ import { until } from '../../support/until.ts'
 const world = useScripts(() => inject('redisUrl'))
 
 /** The real script, which does not answer as it should in shard 1: the call never ran, or did without anybody knowing. */
-function failingInShard1(w: ScriptWorld, perhapsDone: boolean) {
+function failingInShard1(w: ScriptWorld, outcomeUnknown: boolean) {
   const calls: { shard: number; ids: string[] }[] = []
   const scripts: Pick<Scripts, 'schedule'> = {
     async schedule(shard, entries, call) {
       calls.push({ shard, ids: entries.map(({ id }) => id) })
-      const reply = shard === 1 && !perhapsDone ? undefined : await w.scripts.schedule(shard, entries, call)
+      const reply =
+        shard === 1 && !outcomeUnknown ? undefined : await w.scripts.schedule(shard, entries, call)
       if (shard !== 1 && reply !== undefined) return reply
-      throw new SchedulerError('STORE_UNAVAILABLE', 'shard 1 does not answer', { perhapsDone })
+      throw new SchedulerError('STORE_UNAVAILABLE', 'shard 1 does not answer', { outcomeUnknown })
     },
   }
   return { calls, scripts }
@@ -89,7 +90,7 @@ describe('group commit, where one of several shards fails', () => {
     down = ((calls[0]?.shard ?? 0) + 1) % SHARDS
     const id = [...'abcdefgh'].find((name) => shardOfClientId(name, SHARDS) === down) ?? ''
     const body = encodeRecordBody('"x"', {}, 'print')
-    const ofClient: Draft = { ...draft(dueAt), own: { id, shard: down, closesAt: dueAt }, body }
+    const ofClient: Draft = { ...draft(dueAt), own: { id, shard: down, validUntil: dueAt }, body }
     const [bound, free] = await Promise.allSettled([commit.add(ofClient), commit.add(draft(dueAt))])
     expect(bound).toMatchObject({ reason: { code: 'STORE_UNAVAILABLE' } })
     expect(free.status).toBe('fulfilled')

@@ -21,7 +21,7 @@ function losingReply(w: ScriptWorld, lostCall: number): Pick<Scripts, 'schedule'
       const isLost = lossy.calls === lostCall
       const reply = await w.scripts.schedule(...args)
       if (isLost)
-        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { outcomeUnknown: true })
       return reply
     },
   }
@@ -53,9 +53,9 @@ describe('group commit', () => {
     const dueAt = (await w.now()) + 60_000
     const own = (i: number): Draft => {
       const id = `client-${i}`
-      const closesAt = Number.MAX_SAFE_INTEGER
+      const validUntil = Number.MAX_SAFE_INTEGER
       const body = encodeRecordBody('"x"', {}, 'fingerprint')
-      return { ...draft(dueAt), own: { id, shard: shardOfClientId(id, SHARDS), closesAt }, body }
+      return { ...draft(dueAt), own: { id, shard: shardOfClientId(id, SHARDS), validUntil }, body }
     }
     const shards: (number | undefined)[] = []
     for (let turn = 0; turn < 2 * SHARDS; turn += 1) {
@@ -141,7 +141,7 @@ describe('group commit', () => {
           w.pass(2_000)
           const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 5_000, room: mainRoom(1) })
           await w.scripts.acknowledge(0, delivered('t', ...claims.map(({ id }) => id)))
-          throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+          throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { outcomeUnknown: true })
         },
       }
       const now = await w.now()
@@ -156,7 +156,7 @@ describe('group commit', () => {
 
   it("answers a message with a client's id as new, though the reply was lost and the call repeated", async () => {
     const w = world()
-    const own = { id: 'mine', shard: 0, closesAt: Number.MAX_SAFE_INTEGER }
+    const own = { id: 'mine', shard: 0, validUntil: Number.MAX_SAFE_INTEGER }
     const body = encodeRecordBody('"x"', {}, 'print')
     const added = { ...draft((await w.now()) + 60_000), own, body }
     expect(await commitTo(losingReply(w, 1)).add(added)).toMatchObject({ id: 'mine', duplicate: false })
@@ -171,7 +171,7 @@ describe('group commit', () => {
         calls += 1
         if (calls > 1) return w.scripts.schedule(...args)
         w.pass(500)
-        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { outcomeUnknown: true })
       },
     }
     const dueAt = (await w.now()) + 400
@@ -184,13 +184,13 @@ describe('group commit', () => {
     const scripts: Pick<Scripts, 'schedule'> = {
       async schedule(...args) {
         await w.scripts.schedule(...args)
-        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { outcomeUnknown: true })
       },
     }
     const error = await commitTo(scripts)
       .add(draft((await w.now()) + 60_000))
       .catch((reason: SchedulerError) => reason)
-    expect(error).toMatchObject({ code: 'STORE_UNAVAILABLE', perhapsDone: true, id: expect.any(String) })
+    expect(error).toMatchObject({ code: 'STORE_UNAVAILABLE', outcomeUnknown: true, id: expect.any(String) })
     expect(await w.client.hkeys(w.keys.messages)).toEqual([error.id])
   })
 
@@ -215,7 +215,7 @@ describe('group commit', () => {
             entries.map((entry) => ({ ...entry, body: '\n"theirs"' })),
           )
           if (which !== 'that never ran') await w.scripts.schedule(shard, entries, call)
-          throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+          throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { outcomeUnknown: true })
         },
       }
       const dueAt = (await w.now()) + 60_000
@@ -273,7 +273,7 @@ describe('group commit', () => {
   it('stores each message once, whatever copies of its call come when, and whichever answers are lost', async () => {
     const w = world()
     const lost = () =>
-      new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+      new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { outcomeUnknown: true })
     const late: Promise<unknown>[] = []
     const scripts: Pick<Scripts, 'schedule'> = {
       async schedule(...args) {

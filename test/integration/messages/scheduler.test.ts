@@ -4,17 +4,17 @@ import { createBulk } from '../../../src/messages/bulk.ts'
 import { createGroupCommit } from '../../../src/messages/group-commit.ts'
 import { createScheduler, type Scheduled } from '../../../src/messages/scheduler.ts'
 import { createSelector } from '../../../src/messages/selector.ts'
-import { createShardBook } from '../../../src/shards/shard-map.ts'
+import { createShardMap } from '../../../src/shards/shard-map.ts'
 import { keysOf } from '../../../src/store/keys.ts'
 import { createRedisClock } from '../../../src/store/redis-clock.ts'
-import { RAISED_AFTER_MS } from '../../../src/store/scripts/shard-counts.ts'
+import { RAISE_DELAY_MS } from '../../../src/store/scripts/shard-counts.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
 import { delivered, mainRoom, RETENTION } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
-import { bookOf } from '../../support/shards.ts'
+import { shardMapOf } from '../../support/shards.ts'
 
 const world = useScripts(() => inject('redisUrl'))
-const onHead = () => undefined
+const onNextDue = () => undefined
 const IDS = Array.from({ length: 40 }, (_, i) => `message-${i}`)
 
 /** A scheduler with so many shards, after others with fewer. */
@@ -23,22 +23,22 @@ function withShards(
   shards: number,
   before: readonly number[] = [],
   now: () => number = Date.now,
-  shardBook = bookOf(shards, before),
+  shardMap = shardMapOf(shards, before),
 ) {
   const { scripts } = w
   const { metrics } = noteMetrics()
   const groupCommit = createGroupCommit({
-    ...{ scripts, clock: createRedisClock(), shards: () => shardBook.writable, onHead, metrics },
+    ...{ scripts, clock: createRedisClock(), shards: () => shardMap.writable, onNextDue, metrics },
     ...{ probe: scripts.streams, nextToken: randomUUID },
   })
   const { dedupWindowMs } = RETENTION
-  const deps = { groupCommit, scripts, shardBook, onHead, dedupWindowMs, now }
+  const deps = { groupCommit, scripts, shardMap, onNextDue, dedupWindowMs, now }
   return {
     scheduler: createScheduler(deps),
     bulk: createBulk({
       scripts,
-      selector: createSelector(scripts, shardBook),
-      onHead,
+      selector: createSelector(scripts, shardMap),
+      onNextDue,
     }),
   }
 }
@@ -93,9 +93,9 @@ describe('adding shards', () => {
           { count: 6, from },
         ],
       },
-      { now: from - RAISED_AFTER_MS, counts: [{ count: 1, from: 0 }] },
+      { now: from - RAISE_DELAY_MS, counts: [{ count: 1, from: 0 }] },
     ].map((recorded) => {
-      const book = createShardBook(1, Date.now)
+      const book = createShardMap(1, Date.now)
       book.record(recorded)
       return book
     })

@@ -1,6 +1,6 @@
 import { describe, expect, inject, it } from 'vitest'
 import { serversKeyOf, shardCountsKeyOf } from '../../../src/store/keys.ts'
-import { createRaiseShards, RAISED_AFTER_MS } from '../../../src/store/scripts/shard-counts.ts'
+import { createRaiseShards, RAISE_DELAY_MS } from '../../../src/store/scripts/shard-counts.ts'
 import { claim, deliver, fail, HOUR_MS, put, reject, reschedule, webhook } from '../../support/acts.ts'
 import { checkKeys } from '../../support/invariants.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
@@ -165,9 +165,9 @@ describe('when the clock of Redis is set back', () => {
     const { now, counts } = await raise(2)
     expect(counts).toEqual([
       { count: 1, from: 0 },
-      { count: 2, from: now + RAISED_AFTER_MS },
+      { count: 2, from: now + RAISE_DELAY_MS },
     ])
     expect((await raise(2)).counts).toEqual(counts)
-    expect(await w.client.get(shardCountsKeyOf(w.namespace))).toBe(`1,2@${now + RAISED_AFTER_MS}`)
+    expect(await w.client.get(shardCountsKeyOf(w.namespace))).toBe(`1,2@${now + RAISE_DELAY_MS}`)
   })
 })

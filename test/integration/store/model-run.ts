@@ -100,7 +100,7 @@ export class Run {
         const args = { ids, byMs, latest: LATEST }
         const reply = await this.w.scripts.shift(this.shard, args)
         expect(reply.shifted).toBe(shifted.length)
-        await this.expectHead(reply.headInMs, headsBefore, shifted)
+        await this.expectHead(reply.nextDueInMs, headsBefore, shifted)
         if (shifted.length > 0) this.note('shifted')
         return
       }
@@ -143,9 +143,9 @@ export class Run {
         const reply = await this.w.scripts.redrive(this.shard, args)
         const start = from ?? (await this.learn(reply.from))
         const unknown = this.model.redrive(ids, args, start)
-        expect(reply).toMatchObject({ lookedAt: ids.length, from: start, unknown })
+        expect(reply).toMatchObject({ processed: ids.length, from: start, unknown })
         const redriven = ids.filter((id) => !unknown.includes(id))
-        await this.expectHead(reply.headInMs, headsBefore, redriven)
+        await this.expectHead(reply.nextDueInMs, headsBefore, redriven)
         if (redriven.length > 0) this.note('redriven')
         return
       }
@@ -184,14 +184,14 @@ export class Run {
       return { id, rule, due, body: encodeRecordBody(JSON.stringify(payload), options, fingerprint) }
     })
     const headsBefore = this.model.heads()
-    const { words, now, headInMs } = await this.w.scripts.schedule(this.shard, entries)
+    const { words, now, nextDueInMs } = await this.w.scripts.schedule(this.shard, entries)
     await this.learn(now)
     const expected = all.map(({ id, ...content }) => this.model.schedule(id, content, now))
     expect(words).toEqual(expected)
     const stored = all.filter((_, i) => words[i] === 'scheduled')
     for (const { id, ...content } of stored) this.lastContent.set(id, content)
     await this.expectHead(
-      headInMs,
+      nextDueInMs,
       headsBefore,
       stored.map(({ id }) => id),
       now,
@@ -231,7 +231,7 @@ export class Run {
     this.note(`reschedule ${word}`)
     if (reply.word !== 'rescheduled') return
     this.expectSame(id, reply.found)
-    await this.expectHead(reply.headInMs, headsBefore, reply.found.state === 'scheduled' ? [id] : [])
+    await this.expectHead(reply.nextDueInMs, headsBefore, reply.found.state === 'scheduled' ? [id] : [])
   }
 
   private async release(operation: Releasing): Promise<void> {
@@ -326,7 +326,7 @@ export class Run {
   private expectSame(id: string, found: FoundMessage | undefined): void {
     const message = this.model.messages.get(id)
     expect(found).toMatchObject({ id, state: message?.state, score: message?.score })
-    expect(found?.attempts).toBe(attempts(message))
+    expect(found?.attemptCounts).toBe(attempts(message))
     expect(found?.failures).toBe(failures(message))
     expect(toStored(found?.record ?? '')).toEqual(content(message))
   }
@@ -379,7 +379,7 @@ export class Run {
         const { record, ...outcome } = decodeHistoryEntry(entry)
         expect(entry.startsWith(`${state} `)).toBe(true)
         expect(outcome).toEqual({
-          ...{ finishedAt, lateMs, attempts: attempts(message) || '0 0', failures: failures(message) },
+          ...{ finishedAt, lateMs, attemptCounts: attempts(message) || '0 0', failures: failures(message) },
         })
         const kept = content(message)
         expect(toStored(record)).toEqual({
@@ -461,7 +461,7 @@ function toStored(record: string) {
     fingerprint,
     hostOrigin: _,
     ...options
-  } = decodeRecord(record, 'perhaps')
+  } = decodeRecord(record, 'optional')
   return { dueAt, payload, version, createdAt, options, fingerprint }
 }
 

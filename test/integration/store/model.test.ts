@@ -89,7 +89,7 @@ describe('the scripts, against a plain model in memory', () => {
         (word) => `schedule ${word}`,
       ),
       ...['cancelled', 'unknown', 'claimed', 'finished', 'other', 'version'].map((word) => `cancel ${word}`),
-      ...['rescheduled', 'unknown', 'claimed', 'finished', 'version', 'expired', 'pointless'].map(
+      ...['rescheduled', 'unknown', 'claimed', 'finished', 'version', 'expired', 'no-not-after'].map(
         (word) => `reschedule ${word}`,
       ),
       ...['shifted', 'claimed', 'recovered', 'dropped', 'died', 'moved', 'trimmed', 'heldBack', 'redriven'],

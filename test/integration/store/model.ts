@@ -143,7 +143,7 @@ export class Model {
       Object.entries({ ...message.options, ...change.options }).filter(([, value]) => value !== undefined),
     ) as MessageOptions
     if (options.notAfter !== undefined && options.notAfter < dueAt) return 'expired'
-    if (options.onLate !== undefined && options.notAfter === undefined) return 'pointless'
+    if (options.onLate !== undefined && options.notAfter === undefined) return 'no-not-after'
     Object.assign(message, { dueAt, options, version: message.version + 1 })
     if (change.payload !== undefined) message.payload = JSON.stringify(change.payload)
     if (change.due !== undefined && message.state === 'scheduled') message.score = dueAt

@@ -3,7 +3,7 @@ import { shardCountsKeyOf } from '../../../src/store/keys.ts'
 import {
   createRaiseShards,
   createReadShardCounts,
-  RAISED_AFTER_MS,
+  RAISE_DELAY_MS,
 } from '../../../src/store/scripts/shard-counts.ts'
 import { useScripts } from '../../support/script-world.ts'
 
@@ -29,8 +29,8 @@ it('a raised number is used later, by the clock of Redis', async () => {
   await raise(16)
   const { now, counts } = await raise(32)
   expect(counts.map(({ count }) => count)).toEqual([1, 16, 32])
-  expect(counts[2]?.from).toBe(now + RAISED_AFTER_MS)
-  expect(counts[1]?.from).toBeLessThanOrEqual(now + RAISED_AFTER_MS)
+  expect(counts[2]?.from).toBe(now + RAISE_DELAY_MS)
+  expect(counts[1]?.from).toBeLessThanOrEqual(now + RAISE_DELAY_MS)
   expect(counts[1]?.from).toBeGreaterThan(now)
   expect(await recorded()).toBe(`1,16@${counts[1]?.from},32@${counts[2]?.from}`)
 })

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, inject, it } from 'vitest'
-import type { Destination, Outcome } from '../../../src/destinations/delivery.ts'
+import type { BatchSender, Outcome } from '../../../src/destinations/delivery.ts'
 import { SchedulerError } from '../../../src/domain/errors.ts'
 import { originOf } from '../../../src/domain/webhook-origin.ts'
 import { keysOf, laneOfHost } from '../../../src/store/keys.ts'
@@ -16,7 +16,7 @@ import {
 import { noteTimers } from '../../support/noted-timers.ts'
 import { mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
-import { bookOf, raise } from '../../support/shards.ts'
+import { raise, shardMapOf } from '../../support/shards.ts'
 import { lostMs, machineMs } from '../../support/speed.ts'
 import { until } from '../../support/until.ts'
 
@@ -48,13 +48,13 @@ describe('slots', () => {
     c.loop.start()
     await until('all slots are taken', () => c.sent.length === 5)
     expect(await claimed(w)).toBe(5)
-    expect(c.underWay()).toHaveLength(5)
+    expect(c.inFlight()).toHaveLength(5)
     while (c.sent.length < 30) {
       const before = c.sent.length
-      for (const one of c.underWay()) one.end(DELIVERED)
+      for (const one of c.inFlight()) one.end(DELIVERED)
       await until('others have begun', () => c.sent.length > before)
     }
-    for (const one of c.underWay()) one.end(DELIVERED)
+    for (const one of c.inFlight()) one.end(DELIVERED)
     expect(c.most).toEqual({ toOne: 2, inAll: 5 })
     await until('all are acknowledged', async () => (await left(w)) === 0)
     expect(new Set(c.sent.map(({ delivery }) => delivery.id)).size).toBe(30)
@@ -234,20 +234,20 @@ describe('several shards', () => {
 
   it('are claimed from too when they are added while the loop runs', async () => {
     const w = world()
-    const shardBook = bookOf(1)
+    const shardMap = shardMapOf(1)
     const got: string[] = []
-    const c = claimingOn(w, { shardBook, console: consoleTaking(got) })
+    const c = claimingOn(w, { shardMap, console: consoleTaking(got) })
     await w.scripts.schedule(2, [w.entry('waits', (await w.now()) - 5)])
     c.loop.start()
     await until('it has looked', () => c.calls.length > 0)
-    raise(shardBook, 1, 3)
+    raise(shardMap, 1, 3)
     await until('it is delivered', () => got.includes('waits'))
     await w.scripts.schedule(1, [w.entry('comes', (await w.now()) + 10)])
     c.loop.wake(1, 10)
     await until('that is too', () => got.includes('comes'))
     await c.loop.stop({ graceMs: 1_000 })
     const calls = c.calls.length
-    raise(shardBook, 3, 5)
+    raise(shardMap, 3, 5)
     c.loop.wakeAll()
     await delay(50)
     expect(c.calls.length).toBe(calls)
@@ -364,7 +364,7 @@ describe('a console', () => {
     const stuck = new Promise<void>((resolve) => {
       writeOn = resolve
     })
-    const console: Destination = {
+    const console: BatchSender = {
       async deliver(batch) {
         got.push(...batch.map(({ id }) => id))
         await stuck
@@ -390,7 +390,7 @@ describe('a console', () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('m', (await w.now()) - 5)])
     const at: number[] = []
-    const console: Destination = {
+    const console: BatchSender = {
       async deliver(batch) {
         at.push(performance.now())
         const outcome: Outcome = at.length < 3 ? { kind: 'returned' } : DELIVERED
@@ -494,7 +494,7 @@ describe('a delivery that ends while its lock is being extended', () => {
         return reply
       },
       async extend(...args) {
-        for (const sent of c.underWay()) sent.end(DELIVERED)
+        for (const sent of c.inFlight()) sent.end(DELIVERED)
         // Sent after it, and answered in the same breath.
         await acknowledging
         extended += 1
@@ -577,7 +577,7 @@ describe('stopping', () => {
     expect(await claimed(w)).toBe(0)
     expect(await w.client.exists(w.keys.attempts, w.keys.failures)).toBe(0)
     expect(await w.lockOf('a.test:0:0')).toBeNull()
-    expect(c.underWay()).toEqual([])
+    expect(c.inFlight()).toEqual([])
   })
 
   it('lets what ends within the grace end, and begins nothing new', async () => {

@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import { describe, expect, inject, it } from 'vitest'
-import type { Delivery, Destination, Outcome } from '../../../src/destinations/delivery.ts'
+import type { BatchSender, Delivery, Outcome } from '../../../src/destinations/delivery.ts'
 import { encodeRecordBody } from '../../../src/domain/message.ts'
 import { createRedisClock } from '../../../src/store/redis-clock.ts'
 import { type ClaimDeps, claimOnce } from '../../../src/worker/claim-once.ts'
@@ -17,7 +17,7 @@ const logger = pino({ level: 'silent' })
 /** A destination of the test's own, which keeps what it got and answers as told. */
 function destination(answer: (delivery: Delivery) => Outcome = () => ({ kind: 'delivered' })) {
   const got: Delivery[] = []
-  const deliver: Destination['deliver'] = async (batch) => {
+  const deliver: BatchSender['deliver'] = async (batch) => {
     got.push(...batch)
     return batch.map(answer)
   }
@@ -33,7 +33,7 @@ interface Others {
 let tokens = 0
 const deps = (
   w: ScriptWorld,
-  to: Destination,
+  to: BatchSender,
   { noted = noteMetrics(), dispatch }: Others = {},
 ): ClaimDeps => ({
   scripts: w.scripts,
@@ -112,7 +112,7 @@ describe('one pass', () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
     let after = ''
-    const slow: Destination = {
+    const slow: BatchSender = {
       async deliver(batch) {
         w.pass(LOCK_MS + 1)
         await w.scripts.claim(0, { token: 'other', lockMs: LOCK_MS, room: mainRoom(1) })
@@ -191,7 +191,7 @@ describe('one pass', () => {
     expect(dispatched.map(([{ id }]) => id).sort()).toEqual(['x', 'y'])
     for (const [delivery, startBy, lockEndsAt] of dispatched) {
       const token = await w.lockOf(delivery.id)
-      expect(delivery).toMatchObject({ shard: 0, token, dueAt: due, attempt: 1, target: webhook })
+      expect(delivery).toMatchObject({ shard: 0, token, dueAt: due, attempt: 1, destination: webhook })
       expect(lockEndsAt).toBeGreaterThanOrEqual(from + LOCK_MS)
       expect(lockEndsAt).toBeLessThanOrEqual(sentBy + LOCK_MS)
       expect(lockEndsAt - startBy).toBeCloseTo(LOCK_MS / 4)
@@ -239,7 +239,7 @@ describe('one pass', () => {
   it('says when the destination took nothing, so that it can be left alone', async () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
-    const pass = async (to: Destination) => (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
+    const pass = async (to: BatchSender) => (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
     expect(await pass(destination(() => ({ kind: 'returned' })))).toBe(false)
     expect(await pass(destination())).toBe(true)
     // It was not asked.

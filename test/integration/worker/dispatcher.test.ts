@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { describe, expect, inject, it } from 'vitest'
 import type { Delivery, Outcome } from '../../../src/destinations/delivery.ts'
-import type { BreakOffSignal } from '../../../src/runtime/cancel-signal.ts'
+import type { CancelSignal } from '../../../src/runtime/cancel-signal.ts'
 import { createDispatcher } from '../../../src/worker/dispatcher.ts'
 import { createHostSlots } from '../../../src/worker/host-slots.ts'
 import { createLockKeeper } from '../../../src/worker/lock-keeper.ts'
@@ -26,16 +26,13 @@ async function claim(w: ScriptWorld, count: number): Promise<Delivery[]> {
     ({ id, number, attemptDueAt }): Delivery => ({
       ...{ id, shard: 0, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 50, attempt: 1 },
       payload: '1',
-      target: { type: 'webhook', url: 'https://one.test/hook' },
+      destination: { type: 'webhook', url: 'https://one.test/hook' },
       lane: 'webhook:https://one.test',
     }),
   )
 }
 
-function dispatcherOn(
-  w: ScriptWorld,
-  send: (delivery: Delivery, signal: BreakOffSignal) => Promise<Outcome>,
-) {
+function dispatcherOn(w: ScriptWorld, send: (delivery: Delivery, signal: CancelSignal) => Promise<Outcome>) {
   const logger = pino({ level: 'silent' })
   const noted = noteMetrics()
   const { metrics } = noted
@@ -45,9 +42,9 @@ function dispatcherOn(
   const dispatcher = createDispatcher(
     {
       sender: {
-        send(delivery, signal, onOver = () => {}) {
+        send(delivery, signal, onReleased = () => {}) {
           sent.push(delivery.id)
-          return send(delivery, signal).finally(onOver)
+          return send(delivery, signal).finally(onReleased)
         },
         close: async () => undefined,
       },
@@ -67,7 +64,7 @@ function dispatcherOn(
 }
 
 const inTime = () => [performance.now() + LOCK_MS / 2, performance.now() + LOCK_MS] as const
-const broken = (signal: BreakOffSignal) =>
+const broken = (signal: CancelSignal) =>
   new Promise<Outcome>((resolve) => {
     signal.addEventListener('abort', () => resolve({ kind: 'returned' }))
   })

@@ -29,7 +29,7 @@ async function claim(w: ScriptWorld, count: number, shard = 0): Promise<Delivery
     ({ id, number, attemptDueAt }): Delivery => ({
       ...{ id, shard, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 5, attempt: 1 },
       payload: '1',
-      target: { type: 'webhook', url: 'https://a.test' },
+      destination: { type: 'webhook', url: 'https://a.test' },
       lane: 'webhook:https://a.test',
     }),
   )
@@ -41,7 +41,7 @@ function keeperOn(w: ScriptWorld, away: () => boolean = () => false, lockMs = LO
   const calls: { shard: number; count: number; lockMs: number }[] = []
   const scripts: Pick<Scripts, 'extend'> = {
     async extend(shard, args) {
-      if (away()) throw new SchedulerError('STORE_UNAVAILABLE', 'away', { perhapsDone: true })
+      if (away()) throw new SchedulerError('STORE_UNAVAILABLE', 'away', { outcomeUnknown: true })
       calls.push({ shard, count: args.held.length, lockMs: args.lockMs })
       return w.scripts.extend(shard, args)
     },
@@ -71,7 +71,7 @@ describe('a lock that is kept', () => {
       expect(endsAt - performance.now()).toBeLessThanOrEqual(left + 20)
       await delay(10)
     }
-    for (const each of kept) each.letGo()
+    for (const each of kept) each.release()
     await until('it has ended', async () => (await lockOf('m0')) === -2, 2 * LOCK_MS)
     expect(kept.some(({ lost }) => lost.aborted)).toBe(false)
     expect(noted.of('locks lost')).toBe(0)
@@ -96,7 +96,7 @@ describe('a lock that is kept', () => {
     expect(calls.length).toBeLessThanOrEqual(12)
     const keys = keysOf(1, w.namespace)
     expect(await w.client.pttl(`${keys.lockPrefix}m0`)).toBeGreaterThan(LOCK_MS / 3)
-    for (const each of kept) each.letGo()
+    for (const each of kept) each.release()
   })
 
   it('is not asked for again while the answer is out', async () => {
@@ -120,7 +120,7 @@ describe('a lock that is kept', () => {
     expect(calls).toBe(1)
     await until('it is extended again', () => calls === 2)
     expect(kept.lost.aborted).toBe(false)
-    kept.letGo()
+    kept.release()
   })
 })
 
@@ -143,14 +143,14 @@ describe('a lock that is gone', () => {
     expect(calls.slice(0, 2).map(({ count }) => count)).toEqual([2, 1])
     await delay(LOCK_MS / 4)
     expect(noted.of('locks lost')).toBe(1)
-    a?.letGo()
-    b?.letGo()
+    a?.release()
+    b?.release()
   })
 
   it('is not counted when it was let go before that was heard', async () => {
     const w = world()
     const { keep, calls, noted } = keeperOn(w, () => {
-      queueMicrotask(() => kept?.letGo())
+      queueMicrotask(() => kept?.release())
       return false
     })
     const [kept] = (await claim(w, 1)).map((delivery) => keep(delivery))
@@ -185,7 +185,7 @@ describe('while Redis is away', () => {
     expect(kept?.lost.aborted).toBe(false)
     expect(await w.lockOf('m0')).toBe('t')
     expect(noted.of('locks lost')).toBe(0)
-    kept?.letGo()
+    kept?.release()
   })
 })
 
@@ -197,10 +197,10 @@ it('leaves no timer behind when nothing is held', async () => {
   for (let round = 0; round < 2; round += 1) {
     const [a, b] = deliveries.map((delivery) => keep(delivery))
     expect(timers()).toBe(1)
-    a?.letGo()
-    a?.letGo()
+    a?.release()
+    a?.release()
     expect(timers()).toBe(1)
-    b?.letGo()
+    b?.release()
     expect(timers()).toBe(0)
   }
 })

@@ -27,7 +27,7 @@ async function claim(w: ScriptWorld, count: number, shard = 0): Promise<Delivery
     ({ id, number, attemptDueAt }): Delivery => ({
       ...{ id, shard, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 5, attempt: 1 },
       payload: '1',
-      target: { type: 'webhook', url: 'https://a.test' },
+      destination: { type: 'webhook', url: 'https://a.test' },
       lane: 'webhook:https://a.test',
     }),
   )
@@ -201,7 +201,7 @@ describe('deliveries that end', () => {
 })
 
 describe('while calls fail', () => {
-  const away = () => new SchedulerError('STORE_UNAVAILABLE', 'away', { perhapsDone: true })
+  const away = () => new SchedulerError('STORE_UNAVAILABLE', 'away', { outcomeUnknown: true })
 
   it('nothing is lost, and all is settled once they work again', async () => {
     const w = world()

@@ -21,7 +21,7 @@ function failing(w: ScriptWorld, times: number, { done }: { done: boolean }) {
     if (left === 0) return call()
     left -= 1
     if (done) await call()
-    throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { perhapsDone: true })
+    throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { outcomeUnknown: true })
   }
   const scripts: Pick<Scripts, 'acknowledge' | 'release'> = {
     acknowledge: (...args) => through(() => w.scripts.acknowledge(...args)),
@@ -41,7 +41,7 @@ async function claimed(w: ScriptWorld, ids = ['a']): Promise<Delivery[]> {
     ({ id, number, attemptDueAt }): Delivery => ({
       ...{ id, shard: 0, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 5, attempt: 1 },
       payload: '1',
-      target: { type: 'console' },
+      destination: { type: 'console' },
       lane: '',
     }),
   )

@@ -7,7 +7,7 @@ import {
   encodeRecordBody,
   fingerprintOf,
   type MessageOptions,
-  parseAttempts,
+  parseAttemptCounts,
 } from '../../../src/domain/message.ts'
 import { createIdMaker } from '../../../src/domain/message-id.ts'
 
@@ -101,7 +101,7 @@ describe('what went wrong with a message', () => {
     expect(decodeHistoryEntry(`delivered 9 8 2 1\n7{"v":2}\n"x"\n${failures}`)).toEqual({
       finishedAt: 9,
       lateMs: 8,
-      attempts: '2 1',
+      attemptCounts: '2 1',
       record: '7{"v":2}\n"x"',
       failures,
     })
@@ -110,8 +110,8 @@ describe('what went wrong with a message', () => {
   })
 
   it('is counted by its kind', () => {
-    expect(parseAttempts('')).toEqual({ failures: 0, recoveries: 0 })
-    expect(parseAttempts('2 1')).toEqual({ failures: 2, recoveries: 1 })
+    expect(parseAttemptCounts('')).toEqual({ failures: 0, recoveries: 0 })
+    expect(parseAttemptCounts('2 1')).toEqual({ failures: 2, recoveries: 1 })
   })
 })
 

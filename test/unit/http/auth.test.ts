@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { makeApiKey, parseApiKeys } from '../../../src/http/plugins/api-keys.ts'
 import { auth } from '../../../src/http/plugins/auth.ts'
-import { errorMapper } from '../../../src/http/plugins/errors.ts'
+import { errors } from '../../../src/http/plugins/errors.ts'
 
 const reader = makeApiKey('reader', 'read')
 const writer = makeApiKey('writer', 'write')
@@ -23,7 +23,7 @@ async function build(entries: readonly string[]) {
   came = []
   queues = []
   app = Fastify()
-  await app.register(errorMapper)
+  await app.register(errors)
   await app.register(auth, { keys: parseApiKeys(entries.join(',')) })
   const handler = async ({ apiKey, onlyQueue }: FastifyRequest) => ({
     came: came.push(apiKey),
@@ -139,7 +139,7 @@ describe('with API_KEYS', () => {
       expect((await ask('GET', '/metrics', key)).statusCode).toBe(403)
     }
     expect((await ask('POST', '/v1/queues/other/claim', ordersOnly.key)).json().detail).toBe(
-      'authorization: the key orders lacks the scope pull or pull:other',
+      'authorization: the key orders has no scope pull, nor pull:other, which this queue needs',
     )
   })
 
@@ -175,7 +175,7 @@ describe('with API_KEYS', () => {
       type: 'about:blank',
       title: 'Unauthorized',
       status: 401,
-      detail: 'authorization: expected "Bearer <key>"',
+      detail: 'authorization: must be Bearer and a key',
     })
     const forbidden = await ask('POST', '/v1/messages', reader.key)
     expect(forbidden.headers['content-type']).toBe('application/problem+json; charset=utf-8')
@@ -183,7 +183,7 @@ describe('with API_KEYS', () => {
       type: 'about:blank',
       title: 'Forbidden',
       status: 403,
-      detail: 'authorization: the key reader lacks the scope write',
+      detail: 'authorization: the key reader has no scope write, which POST needs',
     })
     expect((await ask('GET', '/v1/nothing')).headers['content-type']).toMatch(/^application\/problem\+json/)
   })
@@ -193,11 +193,11 @@ describe('with API_KEYS', () => {
     expect(unknown.headers['content-type']).toBe('application/json; charset=utf-8')
     expect(unknown.json()).toEqual({
       status: 'error',
-      message: 'authorization: unknown API key',
+      message: 'authorization: is not a key that is known here',
     })
     expect((await ask('POST', '/echoAtTime', reader.key)).json()).toEqual({
       status: 'error',
-      message: 'authorization: the key reader lacks the scope write',
+      message: 'authorization: the key reader has no scope write, which POST needs',
     })
   })
 

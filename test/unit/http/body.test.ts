@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
-import { createInHand } from '../../../src/http/plugins/requests-in-flight.ts'
+import { createRequestsInFlight } from '../../../src/http/plugins/requests-in-flight.ts'
 import type { Scheduler } from '../../../src/messages/scheduler.ts'
 import { httpApp } from '../../support/http-app.ts'
 import { connectRaw, rawPost } from '../../support/raw-http.ts'
@@ -245,25 +245,35 @@ describe('all bodies under way', () => {
   it('are bounded together, and what is answered, fails or is left makes room', () => {
     const gone: (() => void)[] = []
     const socket = () => ({ once: (_event: string, told: () => void) => gone.push(told) }) as never
-    const inHand = createInHand(100)
-    const [a, b, c] = [inHand.take(socket()), inHand.take(socket()), inHand.take(socket())]
-    expect(a.hold(1_000)).toBe(true) // alone
+    const inFlight = createRequestsInFlight(100)
+    const [a, b, c] = [inFlight.add(socket()), inFlight.add(socket()), inFlight.add(socket())]
+    expect(a.holdBytes(1_000)).toBe(true) // alone
     expect(b.hasRoomFor(1)).toBe(false)
-    a.leave()
-    expect([b.hold(60), c.hold(50), c.hasRoomFor(41), c.hasRoomFor(40)]).toEqual([true, false, false, true])
+    a.remove()
+    expect([b.holdBytes(60), c.holdBytes(50), c.hasRoomFor(41), c.hasRoomFor(40)]).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ])
     gone[1]?.()
-    expect(b.hold(1)).toBe(false)
-    b.leave()
-    expect([c.hold(100), c.hold(1), inHand.count]).toEqual([true, true, 1])
-    c.leave()
-    c.leave()
-    expect(inHand.count).toBe(0)
-    expect(a.hold(5)).toBe(true)
-    const [e, f] = [inHand.take(socket()), inHand.take(socket())]
-    expect([e.holdOnly(90), f.hold(20), e.holdOnly(10), f.hold(20)]).toEqual([true, false, true, true])
-    expect([e.holdOnly(81), e.holdOnly(80)]).toEqual([false, true])
-    for (const each of [e, f]) each.leave()
-    const d = inHand.take(socket())
-    expect([d.hold(100), inHand.count]).toEqual([true, 1])
+    expect(b.holdBytes(1)).toBe(false)
+    b.remove()
+    expect([c.holdBytes(100), c.holdBytes(1), inFlight.count]).toEqual([true, true, 1])
+    c.remove()
+    c.remove()
+    expect(inFlight.count).toBe(0)
+    expect(a.holdBytes(5)).toBe(true)
+    const [e, f] = [inFlight.add(socket()), inFlight.add(socket())]
+    expect([e.setHeldBytes(90), f.holdBytes(20), e.setHeldBytes(10), f.holdBytes(20)]).toEqual([
+      true,
+      false,
+      true,
+      true,
+    ])
+    expect([e.setHeldBytes(81), e.setHeldBytes(80)]).toEqual([false, true])
+    for (const each of [e, f]) each.remove()
+    const d = inFlight.add(socket())
+    expect([d.holdBytes(100), inFlight.count]).toEqual([true, 1])
   })
 })

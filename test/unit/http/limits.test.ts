@@ -6,7 +6,7 @@ import Fastify, { type FastifyInstance, type InjectOptions } from 'fastify'
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { makeApiKey, parseApiKeys } from '../../../src/http/plugins/api-keys.ts'
 import { auth } from '../../../src/http/plugins/auth.ts'
-import { errorMapper } from '../../../src/http/plugins/errors.ts'
+import { errors } from '../../../src/http/plugins/errors.ts'
 import { type LimitsOptions, limits, PRESSURE_LIMITS } from '../../../src/http/plugins/limits.ts'
 import { until } from '../../support/until.ts'
 
@@ -28,11 +28,11 @@ async function build({ perMinute = 0, pressure = CALM }: Partial<LimitsOptions>,
   served = 0
   held = []
   app = Fastify()
-  await app.register(errorMapper)
+  await app.register(errors)
   await app.register(auth, { keys: parseApiKeys(entries.join(',')) })
   await app.register(limits, { perMinute, pressure })
-  app.get('/held', async ({ query, inHand }) => {
-    if ((query as { waits?: string }).waits !== undefined) inHand?.leave()
+  app.get('/held', async ({ query, inFlight }) => {
+    if ((query as { waits?: string }).waits !== undefined) inFlight?.remove()
     await new Promise<void>((resolve) => held.push(resolve))
     return { served: ++served }
   })
@@ -127,7 +127,7 @@ describe('RATE_LIMIT_PER_MINUTE', () => {
     expect(problem.statusCode).toBe(429)
     expect(problem.headers['content-type']).toBe('application/problem+json; charset=utf-8')
     expect(problem.headers['retry-after']).toBe('60')
-    const detail = 'at most 1 requests per minute; retry in 1 minute'
+    const detail = 'at most 1 requests a minute; try again in 1 minute'
     expect(problem.json()).toEqual({ type: 'about:blank', title: 'Too Many Requests', status: 429, detail })
     const plain = await ask('/echoAtTime')
     expect(plain.statusCode).toBe(429)
@@ -169,7 +169,7 @@ describe('a server under pressure', () => {
     expect(problem.statusCode).toBe(503)
     expect(problem.headers['content-type']).toBe('application/problem+json; charset=utf-8')
     expect(problem.headers['retry-after']).toBe('1')
-    const detail = 'server overloaded; retry later'
+    const detail = 'the server has more to do than it can; try again'
     expect(problem.json()).toEqual({ type: 'about:blank', title: 'Service Unavailable', status: 503, detail })
     const plain = await ask('/echoAtTime')
     expect(plain.statusCode).toBe(503)

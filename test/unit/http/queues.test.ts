@@ -129,7 +129,7 @@ describe('POST /v1/queues/:queue/claim', () => {
     [{ lockMs: 43_200_001 }, '/lockMs', /1000 to 43200000/],
     [{ waitMs: -1 }, '/waitMs', /0 to 30000/],
     [{ waitMs: 30_001 }, '/waitMs', /0 to 30000/],
-    [{ wait: 1 }, '/wait', /unknown field/],
+    [{ wait: 1 }, '/wait', /not a field/],
     [[], '', /a JSON object/],
     ['null', '', /a JSON object/],
   ])('refuses %j, and claims nothing', async (body, path, message) => {
@@ -197,9 +197,9 @@ describe('a long poll', () => {
   it('is answered with none when its server closes, which then waits for nothing more', async () => {
     const arrived: string[] = []
     app.addHook('onRequest', async ({ url }) => void arrived.push(url))
-    let letGo = () => {}
+    let release = () => {}
     leases.slowlyAnswers = new Promise((resolve) => {
-      letGo = resolve
+      release = resolve
     })
     const { port } = new URL(await app.listen({ port: 0 }))
     const socket = connect(Number(port), '127.0.0.1')
@@ -215,10 +215,10 @@ describe('a long poll', () => {
     socket.write(poll)
     await until('the other one has come', () => arrived.length === 2)
     const began = performance.now()
-    letGo()
+    release()
     await closed
     // A connection that is kept would be so for 72 seconds.
-    expect(machineMs(began)).toBeLessThan(3_000)
+    expect(machineMs(began)).toBeLessThan(30_000)
     expect(await answer).toMatch(/^HTTP\/1.1 200 OK\r\n.*\r\n\r\n\{"messages":\[\]\}$/s)
     expect(leases.asked).toHaveLength(1)
   })
@@ -273,8 +273,8 @@ describe.each([
     [{ messages: [{ token: 't' }] }, '/messages/0/id', /is missing/],
     [{ messages: [ref('a'.repeat(129))] }, '/messages/0/id', /id/],
     [{ messages: [ref('a', 't'.repeat(201))] }, '/messages/0/token', /token/],
-    [{ messages: [{ ...ref('a'), payload: 1 }] }, '/messages/0/payload', /unknown field/],
-    [{ messages: [ref('a')], reason: 'x' }, '/reason', /unknown field/],
+    [{ messages: [{ ...ref('a'), payload: 1 }] }, '/messages/0/payload', /not a field/],
+    [{ messages: [ref('a')], reason: 'x' }, '/reason', /not a field/],
   ])('refuses %j', async (body, path, message) => {
     expect(await post(`mails/${verb}`, body)).toMatchObject(refused(path, message))
     expect(leases.asked).toEqual([])

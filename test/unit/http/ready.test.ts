@@ -6,7 +6,7 @@ import { metricsRoutes } from '../../../src/http/monitoring/metrics.ts'
 import { readyRoutes } from '../../../src/http/monitoring/ready.ts'
 import { makeApiKey, parseApiKeys } from '../../../src/http/plugins/api-keys.ts'
 import { auth } from '../../../src/http/plugins/auth.ts'
-import { errorMapper } from '../../../src/http/plugins/errors.ts'
+import { errors } from '../../../src/http/plugins/errors.ts'
 import { limits } from '../../../src/http/plugins/limits.ts'
 
 const { entry } = makeApiKey('reader', 'read')
@@ -75,7 +75,7 @@ describe('what says whether a server is well', () => {
 
   it('is answered while the server has more to do than it can', async () => {
     app = Fastify()
-    await app.register(errorMapper)
+    await app.register(errors)
     await app.register(auth, { keys: [] })
     const pressure = { requests: 0, bodyBytes: 0, heapBytes: Number.MAX_SAFE_INTEGER, everyMs: 0 }
     await app.register(limits, { perMinute: 0, pressure })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { decodeLeaseToken, encodeLeaseToken, isOfLane, makeSecret } from '../../../src/leases/lease-token.ts'
+import { decodeLeaseToken, encodeLeaseToken, isForLane, makeSecret } from '../../../src/leases/lease-token.ts'
 
 const lease = {
   shard: 3,
@@ -60,8 +60,8 @@ describe('a secret', () => {
   it('tells the lane it was made for from others', () => {
     const token = encodeLeaseToken({ ...lease, secret: makeSecret('pull:jobs') })
     const proof = decodeLeaseToken(token) ?? lease
-    expect(isOfLane(proof, 'pull:jobs')).toBe(true)
+    expect(isForLane(proof, 'pull:jobs')).toBe(true)
     for (const other of ['pull:job', 'pull:Jobs', 'pull:', ''])
-      expect(isOfLane(proof, other), other).toBe(false)
+      expect(isForLane(proof, other), other).toBe(false)
   })
 })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createIdMaker, shardOfClientId } from '../../../src/domain/message-id.ts'
-import { createShardBook } from '../../../src/shards/shard-map.ts'
-import { RAISED_AFTER_MS } from '../../../src/store/scripts/shard-counts.ts'
+import { createShardMap } from '../../../src/shards/shard-map.ts'
+import { RAISE_DELAY_MS } from '../../../src/store/scripts/shard-counts.ts'
 
 const IDS = Array.from({ length: 200 }, (_, i) => `message-${i}`)
 const T = 1_795_487_896_890
@@ -9,13 +9,13 @@ const T = 1_795_487_896_890
 /** A book with a clock that a test sets. */
 function bookAt(shards: number, at = T) {
   const clock = { now: at }
-  return { clock, book: createShardBook(shards, () => clock.now) }
+  return { clock, book: createShardMap(shards, () => clock.now) }
 }
 
 /** From 2 to 6 shards at T + 30 s, read at T. */
 function raised() {
   const { clock, book } = bookAt(2)
-  const from = T + RAISED_AFTER_MS
+  const from = T + RAISE_DELAY_MS
   book.record({ now: T, counts: [{ count: 2, from: 0 }] })
   book.record({
     now: T,
@@ -41,7 +41,7 @@ describe('before anything is known', () => {
   it('looks into what it was started with, and stores nothing of a client', () => {
     const { book } = bookAt(5)
     expect(book).toMatchObject({ all: 5, writable: 1, isRecorded: false })
-    for (const id of IDS) expect(book.placeFor(id)?.closesAt).toBe(0)
+    for (const id of IDS) expect(book.placementOf(id)?.validUntil).toBe(0)
   })
 })
 
@@ -52,7 +52,7 @@ describe('a number that was always used', () => {
     expect(book).toMatchObject({ all: 5, writable: 5, isRecorded: true })
     for (const id of IDS) {
       const shard = shardOfClientId(id, 5)
-      expect(book.placeFor(id)).toEqual({ shard, others: [], closesAt: T + RAISED_AFTER_MS })
+      expect(book.placementOf(id)).toEqual({ shard, others: [], validUntil: T + RAISE_DELAY_MS })
       expect(book.shardsOf(id)).toEqual([shard])
     }
   })
@@ -66,7 +66,7 @@ describe('a raised number', () => {
     book.record({ now: T, counts: [{ count: 2, from: 0 }] })
     const counts = [
       { count: 2, from: 0 },
-      { count: 6, from: T + RAISED_AFTER_MS },
+      { count: 6, from: T + RAISE_DELAY_MS },
     ]
     book.record({ now: T, counts })
     clock.now += 60_000
@@ -79,19 +79,19 @@ describe('a raised number', () => {
 
   it('is not written to before its time, and then later than the old one ends', () => {
     const { clock, book, from, readAgain } = raised()
-    const places = () => IDS.map((id) => book.placeFor(id))
+    const places = () => IDS.map((id) => book.placementOf(id))
     clock.now = from - 1
     readAgain()
     expect(book.writable).toBe(2)
     for (const [i, place] of places().entries()) {
       const id = IDS[i] ?? ''
       expect(place?.shard).toBe(shardOfClientId(id, 2))
-      expect(place?.closesAt).toBe(moves(id) ? from : clock.now + RAISED_AFTER_MS)
+      expect(place?.validUntil).toBe(moves(id) ? from : clock.now + RAISE_DELAY_MS)
     }
     for (clock.now = from; clock.now < from + 500; clock.now += 499) {
       expect(book.writable).toBe(2)
-      expect(book.placeFor(mover)).toBeUndefined()
-      expect(book.placeFor(stayer)?.shard).toBe(shardOfClientId(stayer, 2))
+      expect(book.placementOf(mover)).toBeUndefined()
+      expect(book.placementOf(stayer)?.shard).toBe(shardOfClientId(stayer, 2))
     }
     clock.now = from + 500
     expect(book.writable).toBe(6)
@@ -118,8 +118,8 @@ describe('a raised number', () => {
     clock.now = T
     for (const id of IDS) {
       const [two, four, eight] = [2, 4, 8].map((count) => shardOfClientId(id, count))
-      const closesAt = two !== four ? T + 1_000 : two !== eight ? T + 2_000 : T + RAISED_AFTER_MS
-      expect(book.placeFor(id)?.closesAt).toBe(closesAt)
+      const validUntil = two !== four ? T + 1_000 : two !== eight ? T + 2_000 : T + RAISE_DELAY_MS
+      expect(book.placementOf(id)?.validUntil).toBe(validUntil)
     }
   })
 })
@@ -129,5 +129,5 @@ it('a Redis that has forgotten that there were more shards leaves none of them o
   book.record({ now: T, counts: [{ count: 2, from: 0 }] })
   expect(book).toMatchObject({ all: 6, writable: 2 })
   expect(book.shardsOf(mover)).toHaveLength(2)
-  expect(book.placeFor(mover)?.others).toEqual([shardOfClientId(mover, 6)])
+  expect(book.placementOf(mover)?.others).toEqual([shardOfClientId(mover, 6)])
 })

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import { expect, it } from 'vitest'
 import type { Measured } from '../../../src/observability/prometheus.ts'
-import { createGathering } from '../../../src/supervisor/metrics-aggregator.ts'
+import { createMetricsAggregator } from '../../../src/supervisor/metrics-aggregator.ts'
 
 async function measured(events: number, level: number): Promise<Measured> {
   const registry = new Registry()
@@ -19,7 +19,7 @@ const sumOf = (all: readonly Measured[], name: string) =>
     .reduce((sum, { value }) => sum + value, 0)
 
 it('asks everyone, and brings together what they answer', async () => {
-  const gathering = createGathering(10_000)
+  const gathering = createMetricsAggregator(10_000)
   for (const server of [1, 2])
     gathering.join(server, async (id) => gathering.answer(server, id, await measured(server, 10)))
   const all = await gathering.gather()
@@ -28,11 +28,11 @@ it('asks everyone, and brings together what they answer', async () => {
 })
 
 it('answers with nothing where nobody is', async () => {
-  expect((await createGathering(10_000).gather()).flat()).toEqual([])
+  expect((await createMetricsAggregator(10_000).gather()).flat()).toEqual([])
 })
 
 it('takes what one who does not answer in time said last', async () => {
-  const gathering = createGathering(50)
+  const gathering = createMetricsAggregator(50)
   let hangs = false
   gathering.join(1, async (id) => gathering.answer(1, id, await measured(1, 0)))
   gathering.join(2, async (id) => hangs || gathering.answer(2, id, await measured(5, 0)))
@@ -42,7 +42,7 @@ it('takes what one who does not answer in time said last', async () => {
 })
 
 it('keeps the totals of those who are gone, whatever is asked meanwhile, and nothing else of them', async () => {
-  const gathering = createGathering(10_000)
+  const gathering = createMetricsAggregator(10_000)
   for (const server of [1, 2, 3])
     gathering.join(server, async (id) => gathering.answer(server, id, await measured(10 ** server, 1)))
   expect(sumOf(await gathering.gather(), 'events_total')).toBe(1_110)
@@ -55,7 +55,7 @@ it('keeps the totals of those who are gone, whatever is asked meanwhile, and not
 })
 
 it('waits no longer for one who goes while it is asked', async () => {
-  const gathering = createGathering(60_000)
+  const gathering = createMetricsAggregator(60_000)
   gathering.join(1, () => undefined)
   const gathered = gathering.gather()
   gathering.leave(1)

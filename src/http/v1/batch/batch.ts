@@ -4,8 +4,8 @@ import { SchedulerError } from '../../../domain/errors.ts'
 import type { Scheduler } from '../../../messages/scheduler.ts'
 import { TOO_LARGE } from '../../body/body-text.ts'
 import { InvalidItem, parseMessage } from '../../body/request-json.ts'
-import { type Failure, toFailure } from '../../errors/error-reply.ts'
-import { logRefusal } from '../../errors/refused-write-log.ts'
+import { type ErrorReply, toErrorReply } from '../../errors/error-reply.ts'
+import { logRefusedWrite } from '../../errors/refused-write-log.ts'
 import { CLIENT_ID } from '../../validation/fields.schemas.ts'
 import { explain, InvalidRequestError } from '../../validation/validation.ts'
 import { NewMessageBody } from '../messages/schemas.ts'
@@ -13,9 +13,9 @@ import { type CheckDestination, toNewMessage } from '../messages/translate.ts'
 import type { ItemReply } from './schemas.ts'
 
 /** What became of one message of many; `id` where it is known. */
-export type Outcome =
+export type ItemResult =
   | { readonly id: string; readonly status: 200 | 201 }
-  | { readonly id?: string; readonly failure: Failure }
+  | { readonly id?: string; readonly error: ErrorReply }
 
 export interface IntakeDeps {
   readonly scheduler: Pick<Scheduler, 'schedule'>
@@ -32,43 +32,43 @@ export interface IntakeDeps {
  */
 export interface Intake {
   /** @param value a message of a parsed batch @param limit bytes that it may have as JSON text, where it may have more */
-  take(value: unknown, limit?: number): Promise<Outcome>
+  take(value: unknown, limit?: number): Promise<ItemResult>
   /** @param text a message as JSON text */
-  takeText(text: string): Promise<Outcome>
+  takeText(text: string): Promise<ItemResult>
 }
 
 const newMessage = TypeCompiler.Compile(NewMessageBody)
 const clientId = new RegExp(CLIENT_ID)
 
-const TOO_LARGE_OUTCOME: Outcome = { failure: TOO_LARGE }
+const TOO_LARGE_RESULT: ItemResult = { error: TOO_LARGE }
 
 export function createIntake({ scheduler, now, checkDestination, log }: IntakeDeps): Intake {
   let lastBug: unknown
 
-  function refused(value: unknown, error: unknown): Outcome {
+  function refusedItem(value: unknown, error: unknown): ItemResult {
     const id = idOf(value) ?? (error instanceof SchedulerError ? error.id : undefined)
-    return id === undefined ? { failure: failureOf(error) } : { id, failure: failureOf(error) }
+    return id === undefined ? { error: errorReplyOf(error) } : { id, error: errorReplyOf(error) }
   }
 
-  function failureOf(error: unknown): Failure {
-    const failure = toFailure(error)
-    if (failure.status === 500 && error !== lastBug) {
+  function errorReplyOf(error: unknown): ErrorReply {
+    const errorReply = toErrorReply(error)
+    if (errorReply.status === 500 && error !== lastBug) {
       lastBug = error // the same one for all messages of a call
-      log.error({ err: error }, 'message of a batch failed')
+      log.error({ err: error }, 'a message of a batch failed')
     }
-    logRefusal(error, log)
-    return failure
+    logRefusedWrite(error, log)
+    return errorReply
   }
 
-  async function take(value: unknown, limit?: number): Promise<Outcome> {
+  async function take(value: unknown, limit?: number): Promise<ItemResult> {
     try {
-      if (value instanceof InvalidItem) return refused(value.value, value.error)
-      if (limit !== undefined && !fits(value, limit)) return TOO_LARGE_OUTCOME
+      if (value instanceof InvalidItem) return refusedItem(value.value, value.error)
+      if (limit !== undefined && !fits(value, limit)) return TOO_LARGE_RESULT
       if (!newMessage.Check(value)) throw new InvalidRequestError(explain(newMessage.Errors(value)))
       const { id, duplicate } = await scheduler.schedule(toNewMessage(value, now(), checkDestination))
       return { id, status: duplicate ? 200 : 201 }
     } catch (error) {
-      return refused(value, error)
+      return refusedItem(value, error)
     }
   }
 
@@ -79,7 +79,7 @@ export function createIntake({ scheduler, now, checkDestination, log }: IntakeDe
       try {
         value = parseMessage(text)
       } catch (error) {
-        return Promise.resolve(refused(undefined, error))
+        return Promise.resolve(refusedItem(undefined, error))
       }
       return take(value)
     },
@@ -93,16 +93,16 @@ function idOf(value: unknown): string | undefined {
 }
 
 /** An outcome as it is answered. */
-export function toItemReply(outcome: Outcome): ItemReply {
-  if ('status' in outcome) return outcome
-  const { id, failure } = outcome
-  const { status, detail } = failure
+export function toItemReply(result: ItemResult): ItemReply {
+  if ('status' in result) return result
+  const { id, error } = result
+  const { status, detail } = error
   return id === undefined ? { status, detail } : { id, status, detail }
 }
 
 /** Why Redis did not confirm it; undefined for any other outcome. */
-export const unconfirmed = (outcome: Outcome): Failure | undefined =>
-  'failure' in outcome && outcome.failure.status === 503 ? outcome.failure : undefined
+export const unconfirmed = (result: ItemResult): ErrorReply | undefined =>
+  'error' in result && result.error.status === 503 ? result.error : undefined
 
 /**
  * Whether a parsed message has at most `limit` bytes as JSON text, white space left out. Only one that may be close to it

@@ -1,18 +1,18 @@
 import { TOO_LARGE } from '../../body/body-text.ts'
 import { toText } from '../../body/charset.ts'
-import { Refusal } from '../../errors/http-error.ts'
+import { HttpError } from '../../errors/http-error.ts'
 
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
 const BYTE_ORDER_MARK = '\uFEFF'
 const FIRST_ROOM = 4_096
-const LINE_TOO_LARGE = new Refusal(TOO_LARGE)
+const LINE_TOO_LARGE = new HttpError(TOO_LARGE)
 
 export interface Line {
   /** from 1; blank lines count */
   readonly number: number
   /** what is wrong with its bytes (too large, not UTF-8) where that keeps it from being text */
-  readonly text: string | Refusal
+  readonly text: string | HttpError
 }
 
 /** Finds the lines in a stream of bytes, in whatever pieces it comes. */
@@ -52,7 +52,7 @@ export function createLineSplitter(limit: number): LineSplitter {
     if (kept.length > FIRST_ROOM) kept = Buffer.alloc(0)
   }
 
-  function textOf(bytes: Buffer, from: number, to: number): string | Refusal {
+  function textOf(bytes: Buffer, from: number, to: number): string | HttpError {
     const end = to > from && bytes[to - 1] === CARRIAGE_RETURN ? to - 1 : to
     if (end - from > limit) return LINE_TOO_LARGE
     const text = toText(bytes.subarray(from, end))
@@ -94,5 +94,5 @@ export function createLineSplitter(limit: number): LineSplitter {
 }
 
 /** Most lines begin with a brace and are seen not to be blank at once. */
-const isBlank = (text: string | Refusal) =>
+const isBlank = (text: string | HttpError) =>
   typeof text === 'string' && text.charCodeAt(0) !== 0x7b && text.trim() === ''

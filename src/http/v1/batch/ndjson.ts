@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
-import { TOO_MUCH_IN_HAND } from '../../body/body-text.ts'
-import { Refusal } from '../../errors/http-error.ts'
-import { type Intake, type Outcome, toItemReply, unconfirmed } from './batch.ts'
+import { TOO_MUCH_IN_FLIGHT } from '../../body/body-text.ts'
+import { HttpError } from '../../errors/http-error.ts'
+import { type Intake, type ItemResult, toItemReply, unconfirmed } from './batch.ts'
 import { createLineSplitter, type Line } from './lines.ts'
 
 /** Handed in together, in one turn of the event loop; fewer where a piece of the stream has fewer. */
@@ -15,7 +15,7 @@ export interface AnswerOptions {
   readonly intake: Pick<Intake, 'takeText'>
   /** bytes a line may have */
   readonly bodyLimit: number
-  /** aborted, with a Refusal that the result of the line after the last one tells, when no more is to be read */
+  /** aborted, with a HttpError that the result of the line after the last one tells, when no more is to be read */
   readonly ending: AbortSignal
   /** told before the end of the results, when they end although there may be more lines, which are read and dropped */
   readonly onEarlyEnd: () => void
@@ -49,9 +49,9 @@ export async function* answerLines(source: Readable, options: AnswerOptions): As
   const holdAll = () => hold(kept + charactersOf(unanswered))
   const groups = groupsOf(source, bodyLimit, (bytes) => {
     kept = bytes
-    if (!holdAll()) throw new Refusal(TOO_MUCH_IN_HAND)
+    if (!holdAll()) throw new HttpError(TOO_MUCH_IN_FLIGHT)
   })
-  let why: Refusal | undefined
+  let why: HttpError | undefined
   let reading: Promise<Group | 'end' | 'stop'> | undefined
   let state: 'reading' | 'ended' | 'failed' | 'stopped' = 'reading'
   let lastLine = 0
@@ -64,8 +64,8 @@ export async function* answerLines(source: Readable, options: AnswerOptions): As
       groups.next().then(
         ({ value, done }) => resolve(done ? 'end' : value),
         (error) => {
-          if (error instanceof Refusal) why = error
-          resolve(error instanceof Refusal ? 'stop' : 'end')
+          if (error instanceof HttpError) why = error
+          resolve(error instanceof HttpError ? 'stop' : 'end')
         },
       )
     })
@@ -98,7 +98,7 @@ export async function* answerLines(source: Readable, options: AnswerOptions): As
     if (state === 'ended') return
     onEarlyEnd()
     void drop(groups).then(() => source.resume())
-    if (state === 'stopped') yield toText(lastLine + 1, toOutcome(why ?? ending.reason))
+    if (state === 'stopped') yield toText(lastLine + 1, toItemResult(why ?? ending.reason))
   } finally {
     ending.removeEventListener('abort', onEnding)
   }
@@ -155,17 +155,17 @@ function* grouped(all: Iterable<Line>): Generator<Group> {
 }
 
 async function answer(intake: Pick<Intake, 'takeText'>, { lines }: Group): Promise<Answer> {
-  const outcomes = await Promise.all(
-    lines.map(({ text }) => (typeof text === 'string' ? intake.takeText(text) : toOutcome(text))),
+  const itemResults = await Promise.all(
+    lines.map(({ text }) => (typeof text === 'string' ? intake.takeText(text) : toItemResult(text))),
   )
   let results = ''
   let failed = false
-  for (const [i, outcome] of outcomes.entries()) {
-    results += toText(lines[i]?.number ?? 0, outcome)
-    failed ||= unconfirmed(outcome) !== undefined
+  for (const [i, result] of itemResults.entries()) {
+    results += toText(lines[i]?.number ?? 0, result)
+    failed ||= unconfirmed(result) !== undefined
   }
   return { results, failed }
 }
 
-const toOutcome = ({ failure }: Refusal): Outcome => ({ failure })
-const toText = (line: number, outcome: Outcome) => `${JSON.stringify({ line, ...toItemReply(outcome) })}\n`
+const toItemResult = ({ reply: error }: HttpError): ItemResult => ({ error })
+const toText = (line: number, result: ItemResult) => `${JSON.stringify({ line, ...toItemReply(result) })}\n`

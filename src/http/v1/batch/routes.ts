@@ -3,13 +3,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { checkCharset } from '../../body/charset.ts'
-import { decoded, toDecodingFailure } from '../../body/content-encoding.ts'
+import { decoded, toDecodingError } from '../../body/content-encoding.ts'
 import { addJsonParser } from '../../body/json-parser.ts'
 import { parseBatch } from '../../body/request-json.ts'
 import { type BodySource, onTooSlow } from '../../connections/client-timeouts.ts'
-import { Refusal } from '../../errors/http-error.ts'
+import { HttpError } from '../../errors/http-error.ts'
 import { answer, route } from '../../openapi/route.ts'
-import { sendFailure } from '../../plugins/errors.ts'
+import { sendError } from '../../plugins/errors.ts'
 import type { ApiDeps } from '../deps.ts'
 import { createIntake, toItemReply, unconfirmed } from './batch.ts'
 import { answerLines } from './ndjson.ts'
@@ -26,7 +26,7 @@ const BAD_BATCH = {
 }
 const STOPPING = {
   status: 503,
-  detail: 'the server is shutting down; send this line and all later lines again',
+  detail: 'the server is stopping; send this line and those after it again',
 }
 
 const SCHEDULE_MANY = route({
@@ -51,7 +51,7 @@ export const batchRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options)
   const { scheduler, now, checkDestination, bodyLimit, batchBodyLimit } = options
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
-  app.addHook('preClose', async () => closing.abort(new Refusal(STOPPING)))
+  app.addHook('preClose', async () => closing.abort(new HttpError(STOPPING)))
 
   // The raw stream: no limit holds for all of it, only for each line.
   app.addContentTypeParser(LINES_TYPE, ({ headers }, stream, done) => {
@@ -76,22 +76,22 @@ export const batchRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options)
       const raw: BodySource = request.raw
       raw[onTooSlow] = (refusal) => broken.abort(refusal)
       body.once('error', (error) => {
-        const failure = toDecodingFailure(error)
-        if (failure instanceof Refusal) broken.abort(failure)
+        const decodingError = toDecodingError(error)
+        if (decodingError instanceof HttpError) broken.abort(decodingError)
       })
       const ending = AbortSignal.any([closing.signal, broken.signal])
-      const hold = (bytes: number) => request.inHand?.holdOnly(bytes) !== false
+      const hold = (bytes: number) => request.inFlight?.setHeldBytes(bytes) !== false
       const results = answerLines(body, { intake, bodyLimit, ending, onEarlyEnd: hangUp, hold })
       return reply.type(LINES_TYPE).send(Readable.from(results))
     }
     // No message is longer than all of them, which is told beforehand unless the body comes in chunks.
     const limit = Number(request.headers['content-length']) <= bodyLimit ? undefined : bodyLimit
-    const outcomes = await Promise.all(body.messages.map((item) => intake.take(item, limit)))
-    const failure = outcomes.map(unconfirmed).find((each) => each !== undefined)
-    const anyStored = outcomes.some((outcome) => 'status' in outcome)
-    const results = outcomes.map(toItemReply)
-    if (failure === undefined || anyStored) return { results }
-    return sendFailure(request, reply, { ...failure, members: { results } })
+    const itemResults = await Promise.all(body.messages.map((item) => intake.take(item, limit)))
+    const errorReply = itemResults.map(unconfirmed).find((each) => each !== undefined)
+    const anyStored = itemResults.some((result) => 'status' in result)
+    const results = itemResults.map(toItemReply)
+    if (errorReply === undefined || anyStored) return { results }
+    return sendError(request, reply, { ...errorReply, members: { results } })
   })
 }
 

@@ -2,23 +2,23 @@ import { type Static, Type } from '@sinclair/typebox'
 import { EXAMPLE_TIME } from '../../validation/fields.schemas.ts'
 import { NewMessageBody } from '../messages/schemas.ts'
 
-/** What became of one message of many. */
+/** The result of one message of many. */
 const ItemReplyFields = {
   id: Type.Optional(
     Type.String({
-      description: "the message's id; left out where a refused message has none that can be one",
+      description: "the message's id; omitted if a refused message has no valid id",
       examples: ['invoice-4711-reminder'],
     }),
   ),
   status: Type.Integer({
     description:
-      '201 stored; 200 known already, with the same content; 400 wrong; 409 known, with other content; 413 too large; ' +
-      '503 not confirmed by Redis, so it may or may not be stored',
+      '201 stored; 200 id in use with the same content; 400 invalid; 409 id in use with different content; ' +
+      '413 too large; 503 not confirmed by Redis: it may or may not be stored',
     examples: [201],
   }),
   detail: Type.Optional(
     Type.String({
-      description: 'what is wrong, in words; left out with 200 and 201',
+      description: 'what is wrong; omitted with 200 and 201',
       examples: ['payload: is missing; it must be any JSON value'],
     }),
   ),
@@ -31,7 +31,7 @@ const EXAMPLE_ITEMS = [
 
 export const ItemReply = Type.Object(ItemReplyFields, {
   title: 'BatchResult',
-  description: 'what became of one message',
+  description: 'the result of one message',
   examples: EXAMPLE_ITEMS,
 })
 export type ItemReply = Static<typeof ItemReply>
@@ -65,7 +65,7 @@ export const BatchReply = Type.Object(
   },
   {
     title: 'BatchResults',
-    description: 'what became of each message',
+    description: 'the result of each message',
     examples: [{ results: EXAMPLE_ITEMS }],
   },
 )
@@ -73,12 +73,12 @@ export const BatchReply = Type.Object(
 /** A stream, which no schema looks into. */
 export const BatchLines = Type.Unknown({
   type: 'string',
-  description: 'one message a line, as JSON; any number of lines; blank ones are skipped',
+  description: 'one message per line, as JSON; any number of lines; blank lines are skipped',
   examples: [`{"at":"${EXAMPLE_TIME}","payload":"good morning"}\n{"delay":"90s","payload":"tea"}\n`],
 })
 
 export const LineReplies = Type.Unknown({
   type: 'string',
-  description: 'one result a line, as JSON, in order and while the request is read: line, id, status, detail',
+  description: 'one result per line, as JSON, in order, while the request is read: line, id, status, detail',
   examples: ['{"line":1,"id":"~0VknCBoMfN7U","status":201}\n{"line":2,"id":"~0VknCBoMfN7V","status":201}\n'],
 })

@@ -12,10 +12,13 @@ export const CancelBody = Type.Object(Selection, {
 
 export const CancelReply = Type.Object(
   {
-    cancelled: Type.Integer({ description: 'messages that will not be delivered', examples: [3] }),
-    claimed: Type.Integer({ description: 'messages that were just being delivered, and are', examples: [0] }),
+    cancelled: Type.Integer({ description: 'messages that were cancelled', examples: [3] }),
+    claimed: Type.Integer({
+      description: 'messages that were not cancelled, as their delivery has begun',
+      examples: [0],
+    }),
   },
-  { title: 'Cancelled', description: 'how many', examples: [{ cancelled: 3, claimed: 0 }] },
+  { title: 'Cancelled', description: 'the number of messages', examples: [{ cancelled: 3, claimed: 0 }] },
 )
 
 export const ShiftBody = Type.Object(
@@ -24,7 +27,7 @@ export const ShiftBody = Type.Object(
     byMs: Type.Integer({
       minimum: -253_402_300_799_999,
       maximum: 253_402_300_799_999,
-      description: 'by how many ms to move them, negative for earlier',
+      description: 'milliseconds by which the due times move; negative for earlier',
       examples: [3_600_000],
     }),
   },
@@ -37,6 +40,6 @@ export const ShiftBody = Type.Object(
 )
 
 export const ShiftReply = Type.Object(
-  { shifted: Type.Integer({ description: 'messages that were moved', examples: [3] }) },
-  { title: 'Shifted', description: 'how many', examples: [{ shifted: 3 }] },
+  { shifted: Type.Integer({ description: 'messages that were shifted', examples: [3] }) },
+  { title: 'Shifted', description: 'the number of messages', examples: [{ shifted: 3 }] },
 )

@@ -14,7 +14,7 @@ export const RedriveBody = Type.Object(
       Type.Number({
         minimum: 0.000_001,
         maximum: 1_000_000,
-        description: 'messages that fall due in each second: 0.000001 to 1000000 (all at once unless given)',
+        description: '0.000001 to 1000000 messages per second (default: all at once)',
         examples: [50],
       }),
     ),
@@ -22,27 +22,26 @@ export const RedriveBody = Type.Object(
   {
     title: 'Redrive',
     additionalProperties: false,
-    description: 'a JSON object with exactly one of ids, tag and all, and perSecond if wanted',
+    description: 'a JSON object with exactly one of ids, tag and all, and optionally perSecond',
     examples: [{ tag: 'invoices', perSecond: 50 }, { all: true }],
   },
 )
 
 export const RedriveReply = Type.Object(
   {
-    redriven: Type.Integer({ description: 'messages that are scheduled again', examples: [3] }),
+    redriven: Type.Integer({ description: 'dead letters that are scheduled again', examples: [3] }),
     unreadable: Type.Optional(
       Type.Integer({
-        description:
-          'dead messages that cannot be read, and so stay what they are; left out where there are none',
+        description: 'unreadable dead letters, which stay dead; omitted if there are none',
         examples: [1],
       }),
     ),
     unknown: Type.Array(MessageId, {
-      description: 'those of the ids that no dead message has',
+      description: 'the ids that no dead letter has',
       examples: [['invoice-4711-reminder']],
     }),
   },
-  { title: 'Redriven', description: 'how many', examples: [{ redriven: 3, unknown: [] }] },
+  { title: 'Redriven', description: 'the number of messages', examples: [{ redriven: 3, unknown: [] }] },
 )
 
 export const DeleteDeadBody = Type.Object(Selection, {
@@ -53,6 +52,6 @@ export const DeleteDeadBody = Type.Object(Selection, {
 })
 
 export const DeleteDeadReply = Type.Object(
-  { deleted: Type.Integer({ description: 'dead messages that are no more', examples: [3] }) },
-  { title: 'DeletedDead', description: 'how many', examples: [{ deleted: 3 }] },
+  { deleted: Type.Integer({ description: 'dead letters that were deleted', examples: [3] }) },
+  { title: 'DeletedDead', description: 'the number of messages', examples: [{ deleted: 3 }] },
 )

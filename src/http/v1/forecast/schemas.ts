@@ -3,19 +3,19 @@ import { EXAMPLE_TIME, TimeOut, TimeQuery } from '../../validation/fields.schema
 
 export const ForecastQuery = Type.Object(
   {
-    from: Type.Optional(TimeQuery('where the first bucket begins (now unless given)')),
-    to: Type.Optional(TimeQuery('where the last bucket ends (an hour after from unless given)')),
+    from: Type.Optional(TimeQuery('start of the first bucket (default: now)')),
+    to: Type.Optional(TimeQuery('end of the last bucket (default: one hour after from)')),
     bucketMs: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 253_402_300_799_999,
         description:
-          'how long each bucket is, ms: 1 or more (60000 unless given), and at most 1000 buckets between from and to',
+          '1 or more milliseconds per bucket (default 60000), with at most 1000 buckets between from and to',
         examples: [60_000],
       }),
     ),
   },
-  { additionalProperties: false, description: 'from (now), to (an hour later) and bucketMs (60000)' },
+  { additionalProperties: false, description: 'from, to and bucketMs' },
 )
 
 export const ForecastReply = Type.Object(
@@ -23,23 +23,23 @@ export const ForecastReply = Type.Object(
     buckets: Type.Array(
       Type.Object(
         {
-          at: TimeOut('where the bucket begins'),
+          at: TimeOut('start of the bucket'),
           count: Type.Integer({
-            description: 'scheduled messages due from there to the next bucket',
+            description: 'scheduled messages that are due in this bucket',
             examples: [12],
           }),
         },
-        { title: 'Bucket', description: 'a span of time', examples: [{ at: EXAMPLE_TIME, count: 12 }] },
+        { title: 'Bucket', description: 'an interval of time', examples: [{ at: EXAMPLE_TIME, count: 12 }] },
       ),
       {
-        description: 'from first to last, empty ones included',
+        description: 'in order of time, including empty buckets',
         examples: [[{ at: EXAMPLE_TIME, count: 12 }]],
       },
     ),
   },
   {
     title: 'Forecast',
-    description: 'the load ahead',
+    description: 'the upcoming load',
     examples: [{ buckets: [{ at: EXAMPLE_TIME, count: 12 }] }],
   },
 )

@@ -28,7 +28,7 @@ const Headers = Type.Object(
   {
     additionalProperties: Type.String({ description: "a header's value, a string" }),
     description:
-      "headers to send along, an object of strings; not webhook-*, carillon-* or the connection's own",
+      'an object of strings: additional headers, except webhook-*, carillon-* and those of the connection',
     examples: [EXAMPLE_HEADERS],
   },
 ) as unknown as TUnsafe<Record<string, string>> // it is checked as that, and TypeBox has no type to say so
@@ -37,16 +37,16 @@ const Webhook = Type.Object(
   {
     type: only('webhook'),
     url: Type.String({
-      description: 'an http or https URL without credentials, of an address that may be reached',
+      description: 'an http or https URL without credentials, with an allowed address',
       examples: [EXAMPLE_URL],
     }),
-    method: Type.Optional(words(WEBHOOK_METHODS, 'the method (POST unless given; GET has no body)')),
+    method: Type.Optional(words(WEBHOOK_METHODS, 'the method (default POST; GET has no body)')),
     headers: Type.Optional(Headers),
     timeoutMs: Type.Optional(
       Type.Integer({
         minimum: 100,
         maximum: 3_600_000,
-        description: `how long a delivery may take, ms: 100 to 3600000 (${DEFAULT_WEBHOOK_TIMEOUT_MS} unless given)`,
+        description: `100 to 3600000 milliseconds for a delivery (default ${DEFAULT_WEBHOOK_TIMEOUT_MS})`,
         examples: [5_000],
       }),
     ),
@@ -54,7 +54,7 @@ const Webhook = Type.Object(
   {
     title: 'WebhookDestination',
     additionalProperties: false,
-    description: 'an HTTP endpoint; it is sent the payload as JSON, and 2xx acknowledges it',
+    description: 'an HTTP endpoint: it receives the payload as JSON and acknowledges it with 2xx',
     examples: [EXAMPLE_DESTINATIONS.webhook],
   },
 )
@@ -67,7 +67,7 @@ const Stream = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 1_000_000_000,
-        description: '1 to 1000000000 entries, which the stream keeps in each shard (all unless given)',
+        description: '1 to 1000000000 entries that the stream keeps per shard (default: all)',
         examples: [100_000],
       }),
     ),
@@ -75,7 +75,7 @@ const Stream = Type.Object(
   {
     title: 'StreamDestination',
     additionalProperties: false,
-    description: 'a Redis Stream, one key a shard, which GET /v1/stats lists',
+    description: 'a Redis Stream with one key per shard; GET /v1/stats lists the keys',
     examples: [EXAMPLE_DESTINATIONS.stream],
   },
 )
@@ -85,7 +85,7 @@ const Pull = Type.Object(
   {
     title: 'PullDestination',
     additionalProperties: false,
-    description: 'a queue, from which workers claim it over HTTP',
+    description: 'a queue from which workers claim messages over HTTP',
     examples: [EXAMPLE_DESTINATIONS.pull],
   },
 )
@@ -95,7 +95,7 @@ export const Destination = Type.Union([Console, Webhook, Stream, Pull], {
   title: 'Destination',
   discriminator: { propertyName: 'type' },
   description:
-    'an object that says where it goes: {"type":"console"}, {"type":"webhook","url":"https://..."}, ' +
+    'an object: {"type":"console"}, {"type":"webhook","url":"https://..."}, ' +
     '{"type":"stream","name":"..."} or {"type":"pull","queue":"..."}',
   examples: Object.values(EXAMPLE_DESTINATIONS),
 })

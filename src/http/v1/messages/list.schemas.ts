@@ -4,7 +4,7 @@ import { EXAMPLE_MESSAGE, MessageReply, UnreadableReply } from './schemas.ts'
 
 export const ListQuery = Type.Object(
   {
-    status: Type.Optional(words(STATUSES, 'which messages (scheduled unless given)')),
+    status: Type.Optional(words(STATUSES, 'the status (default scheduled)')),
     tag: Type.Optional(
       Type.String({
         ...TAG,
@@ -13,20 +13,22 @@ export const ListQuery = Type.Object(
       }),
     ),
     from: Type.Optional(
-      TimeQuery('only what is due (or, if claimed, locked until; if finished or dead, ended) at it or later'),
+      TimeQuery(
+        'from this time on: due time, lock end of claimed messages, or end of finished and dead messages',
+      ),
     ),
-    to: Type.Optional(TimeQuery('only what is before it, by the same time as from')),
+    to: Type.Optional(TimeQuery('before this time, compared like from')),
     limit: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 1_000,
-        description: 'messages a page: 1 to 1000 (100 unless given)',
+        description: '1 to 1000 messages per page (default 100)',
         examples: [100],
       }),
     ),
     cursor: Type.Optional(
       Type.String({
-        description: 'nextCursor of the page before, with the same status, tag, from and to',
+        description: 'nextCursor of the previous page, with the same status, tag, from and to',
         examples: ['WyIxODkzNDg4NDAwMDAwIl0'],
       }),
     ),
@@ -35,18 +37,19 @@ export const ListQuery = Type.Object(
 )
 
 const Listed = Type.Union([MessageReply, UnreadableReply], {
-  description: 'a message, or what there is of one that cannot be read',
+  description: 'a message, or an unreadable one',
   examples: [EXAMPLE_MESSAGE],
 })
 
 export const ListReply = Type.Object(
   {
     messages: Type.Array(Listed, {
-      description: 'in due order; claimed ones by lock end, finished and dead ones by when they ended',
+      description:
+        'ordered by due time; claimed messages by lock end, finished and dead messages by their end',
       examples: [[EXAMPLE_MESSAGE]],
     }),
     nextCursor: Type.Union([Type.String(), Type.Null()], {
-      description: 'for the next page; null when there is none',
+      description: 'cursor of the next page; null on the last page',
       examples: [null],
     }),
   },

@@ -4,9 +4,9 @@ import {
   Delay,
   EXAMPLE_TIME,
   Id,
+  literals,
   NotAfter,
   nullable,
-  oneOf,
   Payload,
   STATUSES,
   Tags,
@@ -21,7 +21,7 @@ const Retry = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 1_000,
-        description: 'deliveries at most, the first included: 1 to 1000',
+        description: '1 to 1000 deliveries at most, including the first',
         examples: [5],
       }),
     ),
@@ -29,7 +29,7 @@ const Retry = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 2_592_000_000,
-        description: 'the first wait, ms: 1 to 2592000000',
+        description: '1 to 2592000000 milliseconds: the first back-off',
         examples: [1_000],
       }),
     ),
@@ -37,7 +37,7 @@ const Retry = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 2_592_000_000,
-        description: 'the longest wait, ms: 1 to 2592000000',
+        description: '1 to 2592000000 milliseconds: the longest back-off',
         examples: [3_600_000],
       }),
     ),
@@ -45,22 +45,22 @@ const Retry = Type.Object(
       Type.Number({
         minimum: 1,
         maximum: 100,
-        description: 'by how much each wait is longer: 1 to 100',
+        description: '1 to 100: the factor between two back-offs',
         examples: [2],
       }),
     ),
-    jitter: Type.Optional(words(['full', 'none'], 'how waits are spread')),
+    jitter: Type.Optional(words(['full', 'none'], 'random part of the back-off')),
   },
   {
     title: 'Retry',
     additionalProperties: false,
-    description: 'how failed deliveries are tried again',
+    description: 'the retry policy',
     examples: [{ attempts: 5, minMs: 1_000, maxMs: 3_600_000, factor: 2, jitter: 'full' }],
   },
 )
 
 const ON_LATE = ['deliver', 'drop', 'dead-letter'] as const
-const OnLate = words(ON_LATE, 'what becomes of it if it could not be delivered by notAfter')
+const OnLate = words(ON_LATE, 'what happens after notAfter')
 
 export const NewMessageBody = Type.Object(
   {
@@ -97,10 +97,7 @@ export const PatchBody = Type.Object(
     destination: Type.Optional(Destination),
     tags: Type.Optional(Tags),
     retry: Type.Optional(
-      nullable(Retry, 'how failed deliveries are tried again, or null for the default', [
-        { attempts: 5 },
-        null,
-      ]),
+      nullable(Retry, 'the retry policy, or null for the default', [{ attempts: 5 }, null]),
     ),
     notAfter: Type.Optional(
       nullable(NotAfter, 'a time as in at, or null to remove it', [EXAMPLE_TIME, null]),
@@ -119,9 +116,9 @@ export const PatchBody = Type.Object(
 )
 export type PatchBody = Static<typeof PatchBody>
 
-const Status = oneOf(
+const Status = literals(
   [...STATUSES, 'stranded'],
-  'where it is in its life; stranded: somebody else has changed what Redis holds, and it will not be delivered',
+  'its status; stranded: another program has changed the data in Redis, and the message will not be delivered',
   'scheduled',
 )
 
@@ -158,24 +155,26 @@ const EXAMPLE_DEAD = {
 
 const Attempt = Type.Object(
   {
-    at: TimeOut('when it began'),
+    at: TimeOut('when the attempt began'),
     claim: Type.Integer({
-      description: 'its number, which only grows for a message; receivers see it as carillon-claim',
+      description:
+        'a fencing token that grows with each claim of the message; receivers get it as carillon-claim',
       examples: [EXAMPLE_ATTEMPT.claim],
     }),
     status: Type.Optional(
-      Type.Integer({ description: 'of the response, if there was one', examples: [EXAMPLE_ATTEMPT.status] }),
+      Type.Integer({
+        description: 'HTTP status of the response, if there was one',
+        examples: [EXAMPLE_ATTEMPT.status],
+      }),
     ),
     durationMs: Type.Integer({
-      description: 'how long it took, ms',
+      description: 'duration, ms',
       examples: [EXAMPLE_ATTEMPT.durationMs],
     }),
-    error: Type.Optional(
-      Type.String({ description: 'what went wrong, in words', examples: [EXAMPLE_ATTEMPT.error] }),
-    ),
+    error: Type.Optional(Type.String({ description: 'what went wrong', examples: [EXAMPLE_ATTEMPT.error] })),
     body: Type.Optional(
       Type.String({
-        description: "the beginning of the response's body, 1 KiB at most",
+        description: 'the first 1 KiB of the response body',
         examples: [EXAMPLE_ATTEMPT.body],
       }),
     ),
@@ -187,16 +186,13 @@ const Attempt = Type.Object(
 export const MessageReply = Type.Object(
   {
     id: Type.String({
-      description: "the client's id, or a server-made one, which begins with ~",
+      description: "the client's id, or one made by the server, which starts with ~",
       examples: ['~0VknCBoMfN7U'],
     }),
-    at: TimeOut('when it is or was due; a retry does not change it'),
+    at: TimeOut('the due time; a retry does not change it'),
     status: Status,
     payload: Type.Optional(
-      Type.Unknown({
-        description: 'any JSON value; left out where payloadOmitted',
-        examples: [{ text: 'good morning' }],
-      }),
+      Type.Unknown({ description: 'any JSON value; absent if payloadOmitted', examples: [{ text: 'hi' }] }),
     ),
     payloadOmitted: Type.Optional(
       Type.Literal(true, { description: 'the history keeps no payload over 1 KiB', examples: [true] }),
@@ -204,28 +200,31 @@ export const MessageReply = Type.Object(
     destination: Destination,
     tags: Tags,
     retry: Type.Optional(Retry),
-    notAfter: Type.Optional(TimeOut('when it is too late to deliver it')),
+    notAfter: Type.Optional(TimeOut('the time after which the message is too late')),
     onLate: Type.Optional(OnLate),
     attempts: Type.Integer({ description: 'failed deliveries', examples: [0] }),
-    recoveries: Type.Integer({ description: 'deliveries lost with their server', examples: [0] }),
-    version: Type.Integer({ description: 'from 1, one more for each change', examples: [1] }),
+    recoveries: Type.Integer({
+      description: 'claims that expired, because their server died',
+      examples: [0],
+    }),
+    version: Type.Integer({ description: '1, and one more for each change', examples: [1] }),
     createdAt: TimeOut('when it was accepted'),
-    nextAttemptAt: Type.Optional(TimeOut('when a failed delivery is tried again')),
-    finishedAt: Type.Optional(TimeOut('when it was delivered, dropped or given up')),
+    nextAttemptAt: Type.Optional(TimeOut('time of the next attempt after a failed delivery')),
+    finishedAt: Type.Optional(TimeOut('when it was delivered, dropped or dead-lettered')),
     lateMs: Type.Optional(
-      Type.Integer({ description: 'how late its delivery began, or it was dropped, ms', examples: [1] }),
+      Type.Integer({ description: 'how late it was delivered or dropped, ms', examples: [1] }),
     ),
     reason: Type.Optional(
       Type.String({
         description:
-          'why it is dead, or what its last failed delivery came to: status and a number, timeout, network, ' +
-          'lock lost, recoveries, expired, address not allowed or another short code',
+          'why it is dead, or why its last attempt failed: status and a number, timeout, network, lock lost, ' +
+          'recoveries, expired, address not allowed or another short code',
         examples: ['status 410'],
       }),
     ),
     lastAttempts: Type.Optional(
       Type.Array(Attempt, {
-        description: 'the last failed deliveries, newest last, 5 at most',
+        description: 'the last 5 failed attempts, newest last',
         examples: [[EXAMPLE_ATTEMPT]],
       }),
     ),
@@ -238,10 +237,10 @@ const ALWAYS = ['id', 'status'] as const
 
 const Unreadable = {
   unreadable: Type.Literal(true, {
-    description: 'somebody else has changed what Redis holds of it, and it is a message no more',
+    description: 'another program has changed the record in Redis, and it is unreadable',
     examples: [true],
   }),
-  raw: Type.String({ description: 'what Redis holds of it, as text', examples: ['garbage'] }),
+  raw: Type.String({ description: 'the record in Redis, as text', examples: ['garbage'] }),
 }
 
 const EXAMPLE_UNREADABLE = {
@@ -257,8 +256,7 @@ export const UnreadableReply = Type.Object(
   },
   {
     title: 'UnreadableMessage',
-    description:
-      'a message of which Redis holds something that is none; when it is due it becomes a dead letter',
+    description: 'a message whose record in Redis is unreadable; when it is due, it becomes a dead letter',
     examples: [EXAMPLE_UNREADABLE],
   },
 )
@@ -271,14 +269,17 @@ export const KnownReply = Type.Composite(
     Type.Partial(Type.Object(Unreadable)),
     Type.Object({
       duplicate: Type.Optional(
-        Type.Literal(true, { description: 'it was there already; nothing was stored', examples: [true] }),
+        Type.Literal(true, {
+          description: 'the id was in use with the same content; nothing was stored',
+          examples: [true],
+        }),
       ),
     }),
   ],
   {
     title: 'KnownMessage',
     description:
-      'a message; of a finished one that the history no longer holds only id and status, and of one that cannot be read its raw text',
+      'a message; only id and status if it is finished and no longer in the history; raw text if it is unreadable',
     examples: [EXAMPLE_MESSAGE, EXAMPLE_DEAD, EXAMPLE_UNREADABLE],
   },
 )
@@ -290,7 +291,7 @@ export const IdParams = Type.Object({
 export const IfMatchHeaders = Type.Object({
   'if-match': Type.Optional(
     Type.String({
-      description: 'ETags, comma-separated, or *: the message must be at one of these versions',
+      description: 'ETags, comma-separated, or *: the message must have one of these versions',
       examples: ['"1"'],
     }),
   ),

@@ -11,7 +11,7 @@ export interface ClientPresence {
   /** aborted once the client is gone for certain */
   readonly gone: AbortSignal
   /** Whether the client has closed its side: it may still read, or it may be gone, and no network tells which. */
-  isInDoubt(): boolean
+  mayBeGone(): boolean
   /** Stops looking. */
   end(): void
 }
@@ -32,7 +32,7 @@ export function watchPresence({ raw: { socket } }: FastifyRequest, { raw }: Fast
   return {
     waiting,
     gone: gone.signal,
-    isInDoubt: () => socket.readableEnded && !gone.signal.aborted,
+    mayBeGone: () => socket.readableEnded && !gone.signal.aborted,
     end: () => void socket.removeListener('end', onEnd),
   }
 }
@@ -44,7 +44,7 @@ export function watchPresence({ raw: { socket } }: FastifyRequest, { raw }: Fast
  * @param body JSON text
  * @returns whether the client has taken the answer
  */
-export async function sendInDoubt(reply: FastifyReply, body: string): Promise<boolean> {
+export async function sendTentatively(reply: FastifyReply, body: string): Promise<boolean> {
   const { raw } = reply
   reply.hijack()
   raw.writeHead(200, {

@@ -6,13 +6,13 @@ import type { Lease, LeaseRef } from '../../../leases/leases.ts'
 import { addJsonParser } from '../../body/json-parser.ts'
 import { parseFields } from '../../body/request-json.ts'
 import { answer, route } from '../../openapi/route.ts'
-import { sendFailure } from '../../plugins/errors.ts'
+import { sendError } from '../../plugins/errors.ts'
 import { parseDelay } from '../../validation/time.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
 import type { ApiDeps } from '../deps.ts'
 import { JSON_UTF8 } from '../messages/message-text.ts'
 import { toIso } from '../messages/translate.ts'
-import { sendInDoubt, watchPresence } from './client-presence.ts'
+import { sendTentatively, watchPresence } from './client-presence.ts'
 import {
   AcknowledgeBody,
   AcknowledgeLost,
@@ -123,18 +123,18 @@ export const queueRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options)
       const { waiting } = client
       if (closing) waiting.abort()
       allWaiting.add(waiting)
-      if (waitMs > 0) request.inHand?.leave()
+      if (waitMs > 0) request.inFlight?.remove()
       const claim = async (waitMs: number, signal: AbortSignal) =>
         signal.aborted ? [] : leases.claim(request.params.queue, { limit, lockMs, waitMs }, signal)
       try {
         let claimed = await claim(waitMs, waiting.signal)
-        if (claimed.length === 0 && client.isInDoubt() && !closing) claimed = await claim(0, client.gone)
+        if (claimed.length === 0 && client.mayBeGone() && !closing) claimed = await claim(0, client.gone)
         // Text, as the payloads in it are, and so past the response schema, which describes it.
         const answer = `{"messages":[${claimed.map(toText).join(',')}]}`
-        if (claimed.length === 0 || !client.isInDoubt()) {
+        if (claimed.length === 0 || !client.mayBeGone()) {
           return (reply as FastifyReply).type(JSON_UTF8).send(answer)
         }
-        if (!(await sendInDoubt(reply, answer))) leases.giveBack(claimed)
+        if (!(await sendTentatively(reply, answer))) leases.giveBack(claimed)
         return reply
       } finally {
         allWaiting.delete(waiting)
@@ -194,4 +194,4 @@ function delayOf(delay: number | string, now: number): number {
 }
 
 const allLost = (request: FastifyRequest, reply: FastifyReply, members: Record<string, unknown>) =>
-  sendFailure(request, reply, { ...ALL_LOST, members })
+  sendError(request, reply, { ...ALL_LOST, members })

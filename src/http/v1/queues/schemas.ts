@@ -7,7 +7,7 @@ export const QueueParams = Type.Object({ queue: Type.String({ ...NAME, examples:
 const LockMs = Type.Integer({
   minimum: 1_000,
   maximum: 43_200_000,
-  description: 'for how long they are leased from now, ms: 1000 to 43200000 (LOCK_TTL_MS unless given)',
+  description: '1000 to 43200000 milliseconds that the lease lasts from now (default LOCK_TTL_MS)',
   examples: [30_000],
 })
 
@@ -17,7 +17,7 @@ export const ClaimBody = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 1_000,
-        description: '1 to 1000 messages (1 unless given)',
+        description: '1 to 1000 messages (default 1)',
         examples: [10],
       }),
     ),
@@ -26,7 +26,7 @@ export const ClaimBody = Type.Object(
       Type.Integer({
         minimum: 0,
         maximum: 30_000,
-        description: 'how long to wait while there is none, ms: 0 to 30000 (0 unless given)',
+        description: '0 to 30000 milliseconds to wait for a message (default 0)',
         examples: [20_000],
       }),
     ),
@@ -34,7 +34,7 @@ export const ClaimBody = Type.Object(
   {
     title: 'Claim',
     additionalProperties: false,
-    description: 'a JSON object with any of limit, lockMs and waitMs, or nothing at all',
+    description: 'a JSON object with any of limit, lockMs and waitMs, or empty',
     examples: [{ limit: 10, lockMs: 30_000, waitMs: 20_000 }],
   },
 )
@@ -44,7 +44,7 @@ const EXAMPLE_LEASE = { id: 'invoice-4711-reminder', token: '0.1893488400012.12.
 const Token = Type.String({
   minLength: 1,
   maxLength: 200,
-  description: 'the token that came with the message when it was claimed',
+  description: 'the token of the lease, from the answer of claim',
   examples: [EXAMPLE_LEASE.token],
 })
 
@@ -62,16 +62,16 @@ const ClaimedMessage = Type.Object(
     id: MessageId,
     token: Token,
     payload: Type.Unknown({ description: 'any JSON value', examples: [{ text: 'good morning' }] }),
-    at: TimeOut('when it was due; a retry does not change it'),
+    at: TimeOut('the due time; a retry does not change it'),
     attempt: Type.Integer({
-      description: '1, and one more for each delivery before it that failed or was lost',
+      description: '1, and one more for each failed delivery and each expired claim before',
       examples: [1],
     }),
     claim: Type.Integer({
-      description: 'a number that only grows for a message, so that a late twin can be refused',
+      description: 'a fencing token that grows with each claim of the message',
       examples: [4712],
     }),
-    lateMs: Type.Integer({ description: 'how late this delivery begins, ms', examples: [3] }),
+    lateMs: Type.Integer({ description: 'how late this delivery is, ms', examples: [3] }),
   },
   { title: 'ClaimedMessage', description: 'a message that is leased', examples: [EXAMPLE_CLAIMED] },
 )
@@ -79,13 +79,13 @@ const ClaimedMessage = Type.Object(
 export const ClaimReply = Type.Object(
   {
     messages: Type.Array(ClaimedMessage, {
-      description: 'what was claimed, none if nothing came',
+      description: 'the claimed messages; empty if none became due',
       examples: [[EXAMPLE_CLAIMED]],
     }),
   },
   {
     title: 'ClaimedMessages',
-    description: 'what was claimed',
+    description: 'the claimed messages',
     examples: [{ messages: [EXAMPLE_CLAIMED] }],
   },
 )
@@ -97,7 +97,7 @@ const refs = {
       {
         title: 'Lease',
         additionalProperties: false,
-        description: 'an object with id and token, as they were claimed',
+        description: 'an object with id and token, from the answer of claim',
         examples: [EXAMPLE_LEASE],
       },
     ),
@@ -121,13 +121,13 @@ export const ReleaseBody = Type.Object(
   {
     ...refs,
     delay: Type.Optional(
-      DelayIn("until they may be claimed again (the wait of each message's retry unless given)"),
+      DelayIn("it counts from now (default: the back-off of each message's retry policy)"),
     ),
   },
   {
     title: 'Release',
     additionalProperties: false,
-    description: 'a JSON object with messages, and delay if wanted',
+    description: 'a JSON object with messages, and optionally delay',
     examples: [{ messages: [EXAMPLE_LEASE], delay: '90s' }],
   },
 )
@@ -137,34 +137,34 @@ export const ExtendBody = Type.Object(
   {
     title: 'Extend',
     additionalProperties: false,
-    description: 'a JSON object with messages, and lockMs if wanted',
+    description: 'a JSON object with messages, and optionally lockMs',
     examples: [{ messages: [EXAMPLE_LEASE], lockMs: 60_000 }],
   },
 )
 
 const Lost = Type.Array(MessageId, {
-  description: 'the ids of those that are not leased with their token any more; nothing was done with them',
+  description: 'the ids whose lease was lost; nothing was changed for them',
   examples: [[EXAMPLE_LEASE.id]],
 })
 const Count = (description: string) => Type.Integer({ minimum: 0, description, examples: [1] })
 
-const acknowledged = { acknowledged: Count('how many were acknowledged'), lost: Lost }
-const released = { released: Count('how many were released'), lost: Lost }
-const extended = { extended: Count('how many are leased for longer'), lost: Lost }
+const acknowledged = { acknowledged: Count('number of acknowledged messages'), lost: Lost }
+const released = { released: Count('number of released messages'), lost: Lost }
+const extended = { extended: Count('number of extended leases'), lost: Lost }
 
 export const AcknowledgeReply = Type.Object(acknowledged, {
   title: 'Acknowledged',
-  description: 'how many, and which were not',
+  description: 'the number of messages, and the lost leases',
   examples: [{ acknowledged: 2, lost: [EXAMPLE_LEASE.id] }],
 })
 export const ReleaseReply = Type.Object(released, {
   title: 'Released',
-  description: 'how many, and which were not',
+  description: 'the number of messages, and the lost leases',
   examples: [{ released: 2, lost: [EXAMPLE_LEASE.id] }],
 })
 export const ExtendReply = Type.Object(extended, {
   title: 'Extended',
-  description: 'how many, and which were not',
+  description: 'the number of messages, and the lost leases',
   examples: [{ extended: 2, lost: [EXAMPLE_LEASE.id] }],
 })
 
@@ -172,7 +172,7 @@ export const ExtendReply = Type.Object(extended, {
 export const ALL_LOST = {
   status: 409,
   code: 'leases-lost',
-  detail: 'messages: all leases were lost',
+  detail: 'messages: none of them is leased with its token any more',
 }
 const EXAMPLE_PROBLEM = {
   type: `urn:carillon:problem:${ALL_LOST.code}`,
@@ -186,7 +186,7 @@ const lostProblem = <T extends TProperties>(title: string, members: T, example: 
     { ...Problem.properties, ...members },
     {
       title,
-      description: 'every lease was lost (RFC 9457)',
+      description: 'all leases were lost (RFC 9457)',
       examples: [{ ...EXAMPLE_PROBLEM, ...example, lost: [EXAMPLE_LEASE.id] }],
     },
   )

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { SchedulerError } from '../../../../src/domain/errors.ts'
-import { errorMapper } from '../../../../src/http/plugins/errors.ts'
+import { errors } from '../../../../src/http/plugins/errors.ts'
 import { batchRoutes } from '../../../../src/http/v1/batch/routes.ts'
 import { validatorCompiler } from '../../../../src/http/validation/validation.ts'
 import type { Scheduled, Scheduler } from '../../../../src/messages/scheduler.ts'
@@ -103,7 +103,7 @@ describe('a JSON batch', () => {
     expect(results).toEqual([
       { id: 'a', status: 201 },
       { id: 'a', status: 200 },
-      { id: 'a', status: 409, detail: expect.stringMatching(/^id: already in use/) },
+      { id: 'a', status: 409, detail: expect.stringMatching(/^id: is known already/) },
     ])
     expect(await stored()).toBe(1)
   })
@@ -186,9 +186,10 @@ describe('when Redis leaves messages unconfirmed', () => {
     const app = Fastify()
     onTestFinished(() => app.close())
     app.setValidatorCompiler(validatorCompiler)
-    await app.register(errorMapper)
+    await app.register(errors)
     const schedule: Scheduler['schedule'] = async ({ payload }) => {
-      if (Number(payload) > last) throw new SchedulerError('STORE_UNAVAILABLE', 'away', { perhapsDone: true })
+      if (Number(payload) > last)
+        throw new SchedulerError('STORE_UNAVAILABLE', 'away', { outcomeUnknown: true })
       return { id: `~0${payload}`, dueAt: 0, createdAt: 0, duplicate: false } satisfies Scheduled
     }
     const scheduler = { schedule } as Scheduler

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { createConsole } from '../../../../src/destinations/console/console.ts'
+import { createConsoleSender } from '../../../../src/destinations/console/console.ts'
 import { createStdout } from '../../../../src/destinations/console/stdout.ts'
 import type { Delivery } from '../../../../src/destinations/delivery.ts'
 import { createTerminalFormat } from '../../../../src/server/logger.ts'
@@ -50,7 +50,7 @@ const delivery = (id: string, payload: unknown): Delivery => ({
   lateMs: 3,
   attempt: 2,
   payload: JSON.stringify(payload),
-  target: { type: 'console' },
+  destination: { type: 'console' },
   lane: '',
 })
 const never = new AbortController().signal
@@ -104,7 +104,9 @@ describe('standard output', () => {
     const full = createStdout(fd, (line) => told.push(line))
     for (let i = 0; i < 3; i += 1) expect(await full.write('x\n')).toMatchObject({ code: 'ENOSPC' })
     closeSync(fd)
-    expect(told).toEqual([expect.stringMatching(/^standard output is not writable \(ENOSPC: .*\): /)])
+    expect(told).toEqual([
+      expect.stringMatching(/^standard output cannot be written \(ENOSPC: .*\): until it can, /),
+    ])
     const { readEnd, writeEnd } = openPipe()
     closeSync(readEnd)
     const broken = createStdout(writeEnd, (line) => told.push(line))
@@ -136,7 +138,7 @@ describe('a terminal', () => {
     const path = join(dir, 'file')
     const fd = openSync(path, 'w')
     const format = await createTerminalFormat()
-    await createConsole(createStdout(fd), { format, onBroken: () => undefined }).deliver(
+    await createConsoleSender(createStdout(fd), { format, onBroken: () => undefined }).deliver(
       [delivery('a', payload)],
       whenever,
       never,
@@ -186,7 +188,7 @@ describe('the console', () => {
   it('writes a batch as one line of JSON each, in the order claimed', async () => {
     const path = join(dir, 'file')
     const fd = openSync(path, 'w')
-    const outcomes = await createConsole(createStdout(fd), { onBroken: () => undefined }).deliver(
+    const outcomes = await createConsoleSender(createStdout(fd), { onBroken: () => undefined }).deliver(
       [delivery('a', 'hi "you"'), delivery('b', { n: 1 })],
       whenever,
       never,
@@ -219,7 +221,7 @@ describe('the console', () => {
   it('keeps a message on one line for readers that break lines at U+2028 too', async () => {
     const path = join(dir, 'file')
     const fd = openSync(path, 'w')
-    await createConsole(createStdout(fd), { onBroken: () => undefined }).deliver(
+    await createConsoleSender(createStdout(fd), { onBroken: () => undefined }).deliver(
       [delivery('a', 'one\u2028two\u2029three\u0085')],
       whenever,
       never,
@@ -233,7 +235,7 @@ describe('the console', () => {
   it('returns what it did not begin or could not write, and says once that its reader is gone', async () => {
     const { readEnd, writeEnd } = openPipe()
     const broken: Error[] = []
-    const console = createConsole(createStdout(writeEnd), { onBroken: (error) => broken.push(error) })
+    const console = createConsoleSender(createStdout(writeEnd), { onBroken: (error) => broken.push(error) })
     const returned = [{ kind: 'returned' }]
     expect(await console.deliver([delivery('a', 'x')], performance.now() - 1, never)).toEqual(returned)
     expect(broken).toEqual([])

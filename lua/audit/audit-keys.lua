@@ -7,7 +7,7 @@
 -- KEYS[4]  messages   hash    message id -> record
 -- KEYS[5]  attempts   hash    message id -> "<failures> <recoveries>"
 -- KEYS[6]  failures   hash    message id -> reason and last attempts
--- KEYS[7]  history    hash    message id -> outcome
+-- KEYS[7]  history    hash    message id -> history entry
 -- KEYS[8]  delivered  zset    message id -> finished at (epoch ms)
 -- KEYS[9]  dropped    zset    message id -> finished at (epoch ms)
 -- KEYS[10] laned      zset    message id in a lane -> due time (epoch ms)

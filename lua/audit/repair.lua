@@ -8,7 +8,7 @@
 -- KEYS[4]  messages   hash    message id -> record
 -- KEYS[5]  attempts   hash    message id -> "<failures> <recoveries>"
 -- KEYS[6]  failures   hash    message id -> reason and last attempts
--- KEYS[7]  history    hash    message id -> outcome
+-- KEYS[7]  history    hash    message id -> history entry
 -- KEYS[8]  delivered  zset    message id -> finished at (epoch ms)
 -- KEYS[9]  dropped    zset    message id -> finished at (epoch ms)
 -- KEYS[10] laned      zset    message id in a lane -> due time (epoch ms)
@@ -120,7 +120,7 @@ local function mend_message(id, elsewhere)
     unindex_tags(shard.tag_prefix, id, options)
   else
     schedule_it(id, options, due_of(record))
-    count_attempt(shard.attempts, id, 0, 1)
+    add_to_counts(shard.attempts, id, 0, 1)
   end
   local stream = stream_of(options)
   if stream then redis.call("SADD", shard.streams, stream) end

@@ -4,7 +4,7 @@
 -- KEYS[1]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[2]  messages   hash  message id -> record
 -- KEYS[3]  attempts   hash  message id -> "<failures> <recoveries>"
--- KEYS[4]  history    hash  message id -> outcome
+-- KEYS[4]  history    hash  message id -> history entry
 -- KEYS[5]  delivered  zset  message id -> finished at (epoch ms)
 -- KEYS[6]  dropped    zset  message id -> finished at (epoch ms)
 -- KEYS[7]  failures   hash  message id -> reason and last attempts
@@ -12,7 +12,7 @@
 -- ARGV[2]  lock_prefix       string   lock key = lock_prefix .. id, in the shard's slot
 -- ARGV[3]  tag_prefix        string   tag index key = tag_prefix .. tag
 -- ARGV[4]  seen_prefix       string   key of a finished client-made id = seen_prefix .. id
--- ARGV[5]  history_max       integer  outcomes kept in this shard; 0 keeps none
+-- ARGV[5]  history_max       integer  history entries kept in this shard; 0 keeps none
 -- ARGV[6]  history_ttl_ms    integer  how long they are kept; 0 keeps none
 -- ARGV[7]  dedup_window_ms   integer  how long finished client-made ids stay known
 -- ARGV[8..]                  three per delivered message:
@@ -49,9 +49,9 @@ end
 local OF_INTEREST = { "t", "f" }
 -- Tags and client-made ids cost a write each, of which a call does a bounded number.
 local WRITES_AT_ONCE, LOOK_AT_ONCE = 1500, 100
-local places, lost = split_by_owner(lock_prefix, ids, tokens)
+local positions, lost = split_by_owner(lock_prefix, ids, tokens)
 local owned, tags, writes, done = {}, {}, 0, 0
-for i = 1, #places do owned[i] = ids[places[i]] end
+for i = 1, #positions do owned[i] = ids[positions[i]] end
 local any_attempts, any_failures = redis.call("EXISTS", attempts) == 1, redis.call("EXISTS", failures) == 1
 while done < #owned and writes < WRITES_AT_ONCE do
   local first, last = done + 1, math.min(done + LOOK_AT_ONCE, #owned)
@@ -63,13 +63,13 @@ while done < #owned and writes < WRITES_AT_ONCE do
     if record then
       local options = options_with(record, OF_INTEREST)
       if options then
-        gather_tags(tags, id, options)
+        collect_tags(tags, id, options)
         remember_id(seen_prefix, dedup_window_ms, id, "delivered", options)
         writes = writes + 1 + #(options.t or {})
       end
-      local late_ms = ARGV[3 * places[i] + 7]
+      local late_ms = ARGV[3 * positions[i] + 7]
       if late_ms == "" then late_ms = digits(math.max(0, now - tonumber(due_of(record)))) end
-      note_outcome(history, "delivered", id, record, now_digits, late_ms, counts[i - first + 1], notes[i - first + 1])
+      add_history_entry(history, "delivered", id, record, now_digits, late_ms, counts[i - first + 1], notes[i - first + 1])
     end
   end
   redis.call("ZREM", claimed, unpack(owned, first, last))
@@ -78,7 +78,7 @@ while done < #owned and writes < WRITES_AT_ONCE do
   if any_failures then redis.call("HDEL", failures, unpack(owned, first, last)) end
   done = last
 end
-local looked_at = done < #owned and places[done + 1] - 1 or #ids
+local looked_at = done < #owned and positions[done + 1] - 1 or #ids
 for i = #owned, done + 1, -1 do owned[i] = nil end
 unindex_all_tags(tag_prefix, tags)
 write_history(history)

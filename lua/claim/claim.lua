@@ -6,7 +6,7 @@
 -- KEYS[3]  messages   hash  message id -> record, which opens with the due time
 -- KEYS[4]  attempts   hash  message id -> "<failures> <recoveries>"
 -- KEYS[5]  dead       zset  message id -> given up at (epoch ms)
--- KEYS[6]  history    hash  message id -> outcome
+-- KEYS[6]  history    hash  message id -> history entry
 -- KEYS[7]  delivered  zset  message id -> finished at (epoch ms)
 -- KEYS[8]  dropped    zset  message id -> finished at (epoch ms)
 -- KEYS[9]  laned      zset  message id in a lane -> due time (epoch ms)
@@ -23,7 +23,7 @@
 -- ARGV[5]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[6]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
 -- ARGV[7]  stream_prefix    string   stream key = stream_prefix .. name
--- ARGV[8]  history_max      integer  outcomes kept in this shard; 0 keeps none
+-- ARGV[8]  history_max      integer  history entries kept in this shard; 0 keeps none
 -- ARGV[9]  history_ttl_ms   integer  how long they are kept; 0 keeps none
 -- ARGV[10] dedup_window_ms  integer  how long finished client-made ids stay known
 -- ARGV[11] dead_max         integer  dead letters kept in this shard
@@ -93,7 +93,7 @@ local lock_prefix, tag_prefix, seen_prefix = ARGV[4], ARGV[5], ARGV[6]
 local streams = { names = KEYS[14], prefix = ARGV[7] }
 history.max, history.ttl_ms = tonumber(ARGV[8]), tonumber(ARGV[9])
 local dedup_window_ms = tonumber(ARGV[10])
-local graves = { dead = KEYS[5], failures = failures, messages = messages, attempts = attempts,
+local dead_letters = { dead = KEYS[5], failures = failures, messages = messages, attempts = attempts,
   tag_prefix = tag_prefix, max = tonumber(ARGV[11]), ttl_ms = tonumber(ARGV[12]) }
 local max_recoveries, token, lock_ms = tonumber(ARGV[13]), ARGV[14], tonumber(ARGV[15])
 local limit, stream_limit = tonumber(ARGV[16]), tonumber(ARGV[17])
@@ -106,11 +106,11 @@ local lock_until = digits(now + lock_ms - tonumber(ARGV[1]))
 local REPLY_BYTES, LOOK_AT_ONCE, RECOVER_AT_ONCE, LANES_AT_ONCE = 4194304, 8, 500, 64
 local dropped, died = 0, 0
 local clock = { mark = KEYS[15], claimed = claimed, lock_prefix = lock_prefix }
-local marked, set_back_ms = heed_clock(clock, now)
+local marked, set_back_ms = check_clock(clock, now)
 if set_back_ms > 0 then
   local places = {}
-  set_ends_back({ graves.dead, history.delivered, history.dropped }, history.entries, now)
-  gather_retries_back(due, places, attempts, messages, tag_prefix, now, set_back_ms)
+  set_back_end_times({ dead_letters.dead, history.delivered, history.dropped }, history.entries, now)
+  set_back_retries(due, places, attempts, messages, tag_prefix, now, set_back_ms)
   place_all(due, places, wake_channel, shard, now, true)
   redis.call("SET", clock.mark, digits(now))
 end
@@ -131,12 +131,12 @@ local function recover()
       work = work + work_of(record or "", options)
       if record and select(2, counts_of(attempts, id)) >= max_recoveries then
         died = died + 1
-        bury(graves, id, options, "recoveries", "", now)
+        move_to_dead_letters(dead_letters, id, options, "recoveries", "", now)
       elseif record then
         recovered = recovered + 1
         gather(places, lane_of(options), id, due_of(record))
-        gather_tags(tags, id, options, due_of(record))
-        count_attempt(attempts, id, 0, 1)
+        collect_tags(tags, id, options, due_of(record))
+        add_to_counts(attempts, id, 0, 1)
         note_failure(failures, id, "lock lost", "")
       end
     end
@@ -192,7 +192,7 @@ local function take(lane, most)
 end
 
 local recovered = recover()
-local trimmed = trim_dead(graves, now)
+local trimmed = trim_dead(dead_letters, now)
 -- Most calls find neither streams nor hosts, and ask once whether there are any.
 if redis.call("EXISTS", due_set(due, "stream")) == 0 then stream_limit = 0 end
 local any_hosts = host_slots > 0 and redis.call("EXISTS", due.hosts) == 1
@@ -308,7 +308,7 @@ local now_digits, finished = digits(now), {}
 local function finish(status, id, record, options, counts, late_ms)
   remember_id(seen_prefix, dedup_window_ms, id, status, options)
   local notes = any_failures and redis.call("HGET", failures, id)
-  note_outcome(history, status, id, record, now_digits, late_ms, counts, notes)
+  add_history_entry(history, status, id, record, now_digits, late_ms, counts, notes)
   unindex_tags(tag_prefix, id, options)
   finished[#finished + 1] = id
 end
@@ -345,20 +345,20 @@ local function lock(id, due, record, counts)
   locked[at + 1], locked[at + 2] = ends, id
 end
 
--- let_go(id, record, options, counts): drops or buries a message that is too late. Returns whether it was.
-local function let_go(id, record, options, counts)
+-- expire(id, record, options, counts): drops a message that is too late, or makes it a dead letter. Returns whether it was.
+local function expire(id, record, options, counts)
   local word = too_late(options)
   if word == "drop" then
     dropped = dropped + 1
     finish("dropped", id, record, options, counts, late_ms_of(record))
   elseif word then
     died = died + 1
-    bury(graves, id, options, "expired", "", now)
+    move_to_dead_letters(dead_letters, id, options, "expired", "", now)
   end
   return word
 end
 
-local read, options_before, stream, max_len, for_nobody, refused = options_reader(), nil, nil, nil, {}, {}
+local read, options_before, stream, max_len, corrupt, refused = options_reader(), nil, nil, nil, {}, {}
 for i = 1, stream_count do
   local id, record, counts = taken[i], records[i], all_counts[i] or ""
   local options = record and read(record)
@@ -368,8 +368,8 @@ for i = 1, stream_count do
   end
   local payload = options and stream and payload_of(record)
   if not (payload and may_be_json(payload)) then
-    if record then for_nobody[#for_nobody + 1] = i end
-  elseif not let_go(id, record, options, counts) then
+    if record then corrupt[#corrupt + 1] = i end
+  elseif not expire(id, record, options, counts) then
     local late_ms = late_ms_of(record)
     local refusal = move_to_stream(streams, stream, max_len, id, record, payload, options, late_ms)
     if not refusal then
@@ -378,7 +378,7 @@ for i = 1, stream_count do
       finish("delivered", id, record, options, counts, late_ms)
     elseif refusal == "not a stream" then
       died = died + 1
-      bury(graves, id, options, refusal, "", now)
+      move_to_dead_letters(dead_letters, id, options, refusal, "", now)
     else
       -- A right may be given, and memory become free: the caller has it tried again as its policy says.
       refused[#refused + 1] = { i, (counts == "" and "0 0" or counts) .. " " .. refusal }
@@ -386,7 +386,7 @@ for i = 1, stream_count do
   end
 end
 -- A record that cannot be read is for the caller to report.
-for _, i in ipairs(for_nobody) do lock(taken[i], due_at[i], records[i], all_counts[i] or "") end
+for _, i in ipairs(corrupt) do lock(taken[i], due_at[i], records[i], all_counts[i] or "") end
 for _, each in ipairs(refused) do lock(taken[each[1]], due_at[each[1]], records[each[1]], each[2]) end
 
 -- Of the others only those with a not-after have options that matter here.
@@ -394,7 +394,7 @@ local OF_INTEREST = { "n" }
 for i = stream_count + 1, #taken do
   local id, record, counts = taken[i], records[i], all_counts[i] or ""
   local options = record and options_with(record, OF_INTEREST)
-  if record and not (options and let_go(id, record, options, counts)) then lock(id, due_at[i], record, counts) end
+  if record and not (options and expire(id, record, options, counts)) then lock(id, due_at[i], record, counts) end
 end
 
 -- next_claims(count): the first of so many new claim numbers. A counter that somebody else has damaged goes on from the

@@ -22,7 +22,7 @@ local claimed = KEYS[1]
 local now = redis_now(tonumber(ARGV[1]))
 local lock_prefix, lock_ms = ARGV[2], tonumber(ARGV[3])
 local clock = { mark = KEYS[2], claimed = claimed, lock_prefix = lock_prefix }
-local marked, set_back_ms = heed_clock(clock, now)
+local marked, set_back_ms = check_clock(clock, now)
 local ids, tokens = {}, {}
 for i = 4, #ARGV, 2 do
   ids[#ids + 1] = ARGV[i]

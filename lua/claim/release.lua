@@ -53,7 +53,7 @@ local due = { scheduled = KEYS[1], laned = KEYS[5], hosts = KEYS[6], queues = KE
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard = ARGV[2], ARGV[3]
 local lock_prefix, tag_prefix = ARGV[4], ARGV[5]
-local graves = { dead = KEYS[8], failures = failures, messages = messages, attempts = attempts,
+local dead_letters = { dead = KEYS[8], failures = failures, messages = messages, attempts = attempts,
   tag_prefix = tag_prefix, max = tonumber(ARGV[6]), ttl_ms = tonumber(ARGV[7]) }
 local default_retry = cjson.decode(ARGV[8])
 local FIRST, WIDTH = 9, 7
@@ -98,12 +98,12 @@ for i = 1, #owned do
     words[owned[i] + 1] = "released"
     gather(places, lane_of(options), id, digits(when))
   else
-    count_attempt(attempts, id, 1, 0)
+    add_to_counts(attempts, id, 1, 0)
     local failed = counts_of(attempts, id)
     local policy = policy_of(options)
     if why == "rejected" or failed >= policy.attempts then
       words[owned[i] + 1] = "dead"
-      bury(graves, id, options, reason, report, now)
+      move_to_dead_letters(dead_letters, id, options, reason, report, now)
     else
       words[owned[i] + 1] = "released"
       note_failure(failures, id, reason, report)
@@ -113,7 +113,7 @@ for i = 1, #owned do
       end
       local due_at = digits(now + math.ceil(wait))
       gather(places, lane_of(options), id, due_at)
-      gather_tags(tags, id, options, due_at)
+      collect_tags(tags, id, options, due_at)
     end
   end
 end
@@ -123,5 +123,5 @@ end
 unlock(lock_prefix, released)
 index_all_tags(tag_prefix, tags)
 place_all(due, places, wake_channel, shard, now)
-words[1] = trim_dead(graves, now)
+words[1] = trim_dead(dead_letters, now)
 return words

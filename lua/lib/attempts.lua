@@ -7,8 +7,8 @@ local function counts_of(attempts, id)
   return tonumber(failed or 0), tonumber(recovered or 0)
 end
 
--- count_attempt(attempts, id, failures, recoveries): adds to them.
-local function count_attempt(attempts, id, failures, recoveries)
+-- add_to_counts(attempts, id, failures, recoveries): adds to them.
+local function add_to_counts(attempts, id, failures, recoveries)
   local failed, recovered = counts_of(attempts, id)
   redis.call("HSET", attempts, id, (failed + failures) .. " " .. (recovered + recoveries))
 end

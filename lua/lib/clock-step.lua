@@ -21,9 +21,9 @@ local function set_claims_back(clock, now, by_ms)
   end)
 end
 
--- heed_clock(clock, now): sets right the claims that a clock that was ahead has written; called before any is written or
+-- check_clock(clock, now): sets right the claims that a clock that was ahead has written; called before any is written or
 -- looked at. Returns the time that is kept, 0 for none, and by how many ms the rest is to be set back, 0 for not at all.
-local function heed_clock(clock, now)
+local function check_clock(clock, now)
   local text = redis.call("GET", clock.mark)
   local marked, rest = tonumber(text or 0), 0
   if not marked then

@@ -5,9 +5,9 @@
 --
 -- history = { entries = hash key, delivered = zset key, dropped = zset key, max = n, ttl_ms = n }
 
--- note_outcome(history, status, id, record, now, late_ms, attempts, failures): notes one entry for write_history.
+-- add_history_entry(history, status, id, record, now, late_ms, attempts, failures): notes one entry for write_history.
 -- now and late_ms in digits.
-local function note_outcome(history, status, id, record, now, late_ms, attempts, failures)
+local function add_history_entry(history, status, id, record, now, late_ms, attempts, failures)
   if history.max == 0 or history.ttl_ms == 0 then return end
   if #record > 1024 then
     local line_break = string.find(record, "\n", 1, true) or #record
@@ -37,8 +37,8 @@ local function write_history(history)
   end
 end
 
--- outcomes_of(history, ids): those of the ids that the history has an outcome of. Needs lib/batch.lua.
-local function outcomes_of(history, ids)
+-- history_entries_of(history, ids): those of the ids that have a history entry. Needs lib/batch.lua.
+local function history_entries_of(history, ids)
   local found = {}
   if #ids == 0 or redis.call("EXISTS", history.entries) == 0 then return found end
   local entries = values_of(history.entries, ids)
@@ -48,8 +48,8 @@ local function outcomes_of(history, ids)
   return found
 end
 
--- forget_outcomes(history, ids): their ids are used again.
-local function forget_outcomes(history, ids)
+-- delete_history_entries(history, ids): their ids are used again.
+local function delete_history_entries(history, ids)
   in_slices(ids, 1, function(first, last)
     redis.call("HDEL", history.entries, unpack(ids, first, last))
     redis.call("ZREM", history.delivered, unpack(ids, first, last))
@@ -80,13 +80,13 @@ local function trim_history(history, now)
   if redis.call("EXISTS", history.dropped) == 0 then
     return drop(history.delivered, redis.call("ZRANGE", history.delivered, 0, excess - 1))
   end
-  local oldest, place, chosen = {}, { 1, 1 }, { {}, {} }
+  local oldest, next_at, chosen = {}, { 1, 1 }, { {}, {} }
   for i, key in ipairs(kinds) do oldest[i] = redis.call("ZRANGE", key, 0, excess - 1, "WITHSCORES") end
   for _ = 1, excess do
-    local delivered_at, dropped_at = tonumber(oldest[1][place[1] + 1]), tonumber(oldest[2][place[2] + 1])
+    local delivered_at, dropped_at = tonumber(oldest[1][next_at[1] + 1]), tonumber(oldest[2][next_at[2] + 1])
     local i = (not dropped_at or delivered_at and delivered_at <= dropped_at) and 1 or 2
-    chosen[i][#chosen[i] + 1] = oldest[i][place[i]]
-    place[i] = place[i] + 2
+    chosen[i][#chosen[i] + 1] = oldest[i][next_at[i]]
+    next_at[i] = next_at[i] + 2
   end
   for i, key in ipairs(kinds) do drop(key, chosen[i]) end
 end

@@ -17,19 +17,19 @@ local function is_text(value) return value == nil or type(value) == "string" end
 local function is_time(value) return value == nil or type(value) == "string" and string.find(value, "^%d+$") end
 local function is_text_like(value, pattern) return value == nil or type(value) == "string" and string.find(value, pattern) end
 
--- sound_options(record): the options of a record of which all but the payload can be read, {} where it has none, else nil.
-local function sound_options(record)
+-- valid_options(record): the options of a record of which all but the payload can be read, {} where it has none, else nil.
+local function valid_options(record)
   local LAST_DATE_MS = 8640000000000000
   local due, after = string.match(record, "^(%d+)([\n{])")
   if not due or tonumber(due) > LAST_DATE_MS then return nil end
   if after == "\n" then return {} end
   local readable, options = pcall(cjson.decode, options_text(record) or "")
   if not readable or type(options) ~= "table" then return nil end
-  local is_sound = is_text(options.u) and is_text(options.f) and is_text(options.l) and is_time(options.n) and is_time(options.c)
+  local is_valid = is_text(options.u) and is_text(options.f) and is_text(options.l) and is_time(options.n) and is_time(options.c)
     and is_text_like(options.d, '^{"type":"%a+".*}$') and is_text_like(options.r, "^{.*}$")
     and (options.v == nil or type(options.v) == "number" and options.v % 1 == 0)
     and (options.t == nil or type(options.t) == "table")
-  if not is_sound then return nil end
+  if not is_valid then return nil end
   for _, tag in ipairs(options.t or {}) do
     if type(tag) ~= "string" then return nil end
   end
@@ -38,5 +38,5 @@ end
 
 -- is_readable(record): whether all of it seems so.
 local function is_readable(record)
-  return sound_options(record) ~= nil and may_be_json(payload_of(record))
+  return valid_options(record) ~= nil and may_be_json(payload_of(record))
 end

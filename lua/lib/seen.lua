@@ -6,8 +6,8 @@ local function remember_id(seen_prefix, window_ms, id, status, options)
   end
 end
 
--- finished_prints(seen_prefix, ids): by id, the fingerprints of those of them that are still known. Needs lib/batch.lua.
-local function finished_prints(seen_prefix, ids)
+-- finished_fingerprints(seen_prefix, ids): by id, the fingerprints of those of them that are still known. Needs lib/batch.lua.
+local function finished_fingerprints(seen_prefix, ids)
   local prints, keys = {}, {}
   for i = 1, #ids do keys[i] = seen_prefix .. ids[i] end
   in_slices(keys, 1, function(first, last)

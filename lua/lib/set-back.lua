@@ -1,10 +1,10 @@
 -- What is left to set right in a shard once its claims have been, see lib/clock-step.lua. Needs lib/batch.lua,
 -- lib/lanes.lua, lib/record.lua and lib/tags.lua.
 
--- set_ends_back(sets, entries, now): what ended in a time to come has ended now. Otherwise whatever ends from now on would be
+-- set_back_end_times(sets, entries, now): what ended in a time to come has ended now. Otherwise whatever ends from now on would be
 -- taken for the oldest, and be the first to be deleted. sets: of the dead, the delivered and the dropped; entries: the
 -- hash of the history.
-local function set_ends_back(sets, entries, now)
+local function set_back_end_times(sets, entries, now)
   local later, now_digits = "(" .. digits(now), digits(now)
   for _, key in ipairs(sets) do
     local members = {}
@@ -19,9 +19,9 @@ local function set_ends_back(sets, entries, now)
   end
 end
 
--- gather_retries_back(due, places, attempts, messages, tag_prefix, now, by_ms): notes for place_all what waits for a retry,
+-- set_back_retries(due, places, attempts, messages, tag_prefix, now, by_ms): notes for place_all what waits for a retry,
 -- sooner by so much and never before its own time. Of more than so many none: Redis would be held up for too long.
-local function gather_retries_back(due, places, attempts, messages, tag_prefix, now, by_ms)
+local function set_back_retries(due, places, attempts, messages, tag_prefix, now, by_ms)
   local AT_MOST = 10000
   if redis.call("HLEN", attempts) > AT_MOST then return end
   for _, id in ipairs(redis.call("HKEYS", attempts)) do

@@ -7,8 +7,8 @@ local function stream_of(options)
   if name then return name, string.match(rest, '^,"maxLen":(%d+)') end
 end
 
--- know_stream(streams, name): lists a stream, so that its consumers find it before its first message does. Once a call.
-local function know_stream(streams, name)
+-- register_stream(streams, name): lists a stream, so that its consumers find it before its first message does. Once a call.
+local function register_stream(streams, name)
   streams.known = streams.known or {}
   if streams.known[name] then return end
   redis.call("SADD", streams.names, name)
@@ -63,5 +63,5 @@ local function move_to_stream(streams, name, max_len, id, record, payload, optio
     added = redis.pcall("XADD", key, "*", "id", id, "payload", payload, "at", at, "lateMs", late_ms, "tags", tags)
   end
   if type(added) == "table" and added.err then return refusal_of(added.err) end
-  know_stream(streams, name)
+  register_stream(streams, name)
 end

@@ -14,8 +14,8 @@ local function unindex_tags(tag_prefix, id, options)
   end
 end
 
--- gather_tags(tags, id, options, score): notes a message for index_all_tags or, without a score, for unindex_all_tags.
-local function gather_tags(tags, id, options, score)
+-- collect_tags(tags, id, options, score): notes a message for index_all_tags or, without a score, for unindex_all_tags.
+local function collect_tags(tags, id, options, score)
   for _, tag in ipairs(options and options.t or {}) do
     local members = tags[tag]
     if not members then

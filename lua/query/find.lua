@@ -6,12 +6,12 @@
 -- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
 -- KEYS[4]  messages   hash  message id -> record
 -- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
--- KEYS[6]  history    hash  message id -> outcome
+-- KEYS[6]  history    hash  message id -> history entry
 -- KEYS[7]  failures   hash  message id -> reason and last attempts
 -- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
--- ARGV[3]  history_ttl_ms   integer  how long outcomes are kept
+-- ARGV[3]  history_ttl_ms   integer  how long history entries are kept
 -- ARGV[4..] id              string
 --
 -- Returns  {state, score, record, attempts, failures, ...}, five per id:

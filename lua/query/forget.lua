@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- forget: delete an entry of the history that cannot be read, as somebody else has changed it.
 --
--- KEYS[1]  history    hash  message id -> outcome
+-- KEYS[1]  history    hash  message id -> history entry
 -- KEYS[2]  delivered  zset  message id -> finished at (epoch ms)
 -- KEYS[3]  dropped    zset  message id -> finished at (epoch ms)
 -- ARGV[1]  id
@@ -9,7 +9,7 @@
 --
 -- Returns  {word}: "forgotten", or "kept": something else is there by now
 -- Writes   only for "forgotten"
--- Cost     O(log n), n = outcomes
+-- Cost     O(log n), n = entries
 
 local history, id, entry = KEYS[1], ARGV[1], ARGV[2]
 if redis.call("HGET", history, id) ~= entry then return { "kept" } end

@@ -5,7 +5,7 @@
 -- KEYS[2]  scheduled  zset  message id -> due time (epoch ms)
 -- KEYS[3]  messages   hash  message id -> record
 -- KEYS[4]  attempts   hash  message id -> "<failures> <recoveries>"
--- KEYS[5]  history    hash  message id -> outcome
+-- KEYS[5]  history    hash  message id -> history entry
 -- KEYS[6]  failures   hash  message id -> reason and last attempts
 -- KEYS[7]  laned      zset  message id in a lane -> due time (epoch ms)
 -- ARGV[1]  from         epoch ms  lowest score, or "-inf"

@@ -6,7 +6,7 @@
 -- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
 -- KEYS[4]  messages   hash  message id -> record
 -- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
--- KEYS[6]  history    hash  message id -> outcome
+-- KEYS[6]  history    hash  message id -> history entry
 -- KEYS[7]  failures   hash  message id -> reason and last attempts
 -- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
 -- KEYS[9]  hosts      zset  lane of a webhook host -> due time of its first message
@@ -14,7 +14,7 @@
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[3]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
--- ARGV[4]  history_ttl_ms   integer  how long outcomes are kept
+-- ARGV[4]  history_ttl_ms   integer  how long history entries are kept
 -- ARGV[5]  if_match         string   versions accepted, comma-separated; "" or "*" for any
 -- ARGV[6]  states           string   "scheduled", "dead" or "stranded" (lib/find.lua), comma-separated
 -- ARGV[7..] id              string

@@ -47,7 +47,7 @@ for i = 8, #ARGV do
   looked_at = looked_at + 1
   work = work + 0.5
   local record = redis.call("ZSCORE", dead, id) and redis.call("HGET", messages, id)
-  local options = record and sound_options(record)
+  local options = record and valid_options(record)
   if options and may_be_json(payload_of(record)) then
     work = work + work_of(record, options)
     -- Its own time may have been put off meanwhile: never early.
@@ -56,7 +56,7 @@ for i = 8, #ARGV do
     redis.call("ZREM", dead, id)
     redis.call("HDEL", attempts, id)
     gather(places, lane_of(options), id, due_at)
-    gather_tags(tags, id, options, due_at)
+    collect_tags(tags, id, options, due_at)
   elseif record then
     unreadable = unreadable + 1
   else

@@ -6,7 +6,7 @@
 -- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
 -- KEYS[4]  messages   hash  message id -> record
 -- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
--- KEYS[6]  history    hash  message id -> outcome
+-- KEYS[6]  history    hash  message id -> history entry
 -- KEYS[7]  failures   hash  message id -> reason and last attempts
 -- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
 -- KEYS[9]  hosts      zset  lane of a webhook host -> due time of its first message
@@ -17,7 +17,7 @@
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[5]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
--- ARGV[6]  history_ttl_ms   integer  how long outcomes are kept
+-- ARGV[6]  history_ttl_ms   integer  how long history entries are kept
 -- ARGV[7]  id
 -- ARGV[8]  if_match         string   versions accepted, comma-separated; "" or "*" for any
 -- ARGV[9]  due              epoch ms in digits, "+" and ms from now, or "" to leave it
@@ -59,7 +59,7 @@ if state == "unknown" then
 end
 if state == "claimed" then return { "claimed" } end
 if state == "delivered" or state == "dropped" then return { "finished" } end
-local before = sound_options(record)
+local before = valid_options(record)
 local is_whole = before and (payload ~= "" or may_be_json(payload_of(record)))
 if state == "stranded" or not is_whole then return { "damaged" } end
 if not version_matches(if_match, before) then return { "version" } end
@@ -102,5 +102,5 @@ if state == "scheduled" then
   head = place_all(keys, places, wake_channel, shard, now, true)
 end
 local stream = stream_of(options)
-if stream then know_stream({ names = KEYS[11] }, stream) end
+if stream then register_stream({ names = KEYS[11] }, stream) end
 return { "rescheduled", state, score, changed, attempts, failures, head }

@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  messages   hash  message id -> record
--- KEYS[3]  history    hash  message id -> outcome
+-- KEYS[3]  history    hash  message id -> history entry
 -- KEYS[4]  delivered  zset  message id -> finished at (epoch ms)
 -- KEYS[5]  dropped    zset  message id -> finished at (epoch ms)
 -- KEYS[6]  laned      zset  message id in a lane -> due time (epoch ms)
@@ -88,7 +88,7 @@ for i = FIRST, #ARGV, WIDTH do
   if is_client_rule(ARGV[i + 2]) then client_ids[#client_ids + 1] = ARGV[i] end
 end
 local stored = values_of(messages, ids)
-local finished = #client_ids > 0 and finished_prints(seen_prefix, client_ids)
+local finished = #client_ids > 0 and finished_fingerprints(seen_prefix, client_ids)
 
 -- taken[id]: of those that this call stores, the fingerprint of a client-made id, else true.
 local taken = {}
@@ -131,7 +131,7 @@ for nth = 1, #ids do
     records[last + 1], records[last + 2] = id, due_at .. (is_client and with_creation_time(body) or body)
     gather(places, lane_of(options), id, due_at)
     if options then
-      gather_tags(tags, id, options, due_at)
+      collect_tags(tags, id, options, due_at)
       local stream = stream_of(options)
       if stream then new_streams[stream] = true end
     end
@@ -139,7 +139,7 @@ for nth = 1, #ids do
 end
 
 -- The last of what can fail is read here.
-local outcomes = #used_again > 0 and outcomes_of(history, used_again)
+local used_entries = #used_again > 0 and history_entries_of(history, used_again)
 local head = note_heads(due_sets, places, now)
 if next(new_streams) then redis.call("SCARD", streams.names) end
 reply[3] = head == "" and "" or digits(head)
@@ -152,9 +152,9 @@ local function write()
     redis.call("HSET", messages, unpack(records, first, last))
   end)
   index_all_tags(tag_prefix, tags)
-  for stream in pairs(new_streams) do know_stream(streams, stream) end
+  for stream in pairs(new_streams) do register_stream(streams, stream) end
   write_places(due_sets, places, wake_channel, shard, now)
-  if outcomes then forget_outcomes(history, outcomes) end
+  if used_entries then delete_history_entries(history, used_entries) end
 end
 
 -- undo(): the opposite, as far as Redis lets it.

@@ -47,7 +47,7 @@ for i = 7, #ARGV do
   local score = scheduled_score(keys, id)
   local record = score and redis.call("HGET", messages, id)
   -- One that cannot be read is left for people to look at.
-  local options = record and sound_options(record)
+  local options = record and valid_options(record)
   if options then
     work = work + work_of(record, options)
     if options.n then options.n = moved(options.n) end
@@ -55,7 +55,7 @@ for i = 7, #ARGV do
     local due = moved(score)
     redis.call("HSET", messages, id, join_record(moved(due_of(record)), options, payload_of(record)))
     gather(places, lane_of(options), id, due)
-    gather_tags(tags, id, options, due)
+    collect_tags(tags, id, options, due)
     shifted = shifted + 1
   end
 end

@@ -202,7 +202,7 @@ export async function compose(foundations: Foundations) {
   return {
     app,
     claimLoop,
-    roster: membership,
+    membership,
     sender,
     shardSync,
     permissionsMonitor,

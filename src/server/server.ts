@@ -65,19 +65,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (unavailableReason !== undefined) throw new Error(unavailableReason)
   }
   const redisUser = { db: 'db' in target ? target.db : 0, username: target.username }
-  const {
-    app,
-    claimLoop,
-    roster: membership,
-    sender,
-    shardSync,
-    permissionsMonitor,
-    wake,
-    wakeAll,
-    measured,
-  } = await compose({
-    ...{ ...options, connection, redisUser, clock, shardMap, checkHealth },
-  })
+  const { app, claimLoop, membership, sender, shardSync, permissionsMonitor, wake, wakeAll, measured } =
+    await compose({
+      ...{ ...options, connection, redisUser, clock, shardMap, checkHealth },
+    })
   listenForWakes(wakeConnection, config.NAMESPACE, { onWake: wake, onHelp: claimLoop.help, onGap: wakeAll })
 
   const closeRedis = async () => {

@@ -5,7 +5,7 @@ export type Argument = string | number
 
 /** What bounds the messages that are no longer scheduled. */
 export interface Retention {
-  /** outcomes kept, over all shards */
+  /** history entries kept, over all shards */
   readonly historyMax: number
   readonly historyTtlMs: number
   readonly dedupWindowMs: number

@@ -39,10 +39,10 @@ export async function settle(
   lockEndsAt: () => number,
   signal: AbortSignal,
 ): Promise<void> {
-  const deliveredOnes = settlements.filter(({ outcome }) => outcome.kind === 'delivered')
+  const delivered = settlements.filter(({ outcome }) => outcome.kind === 'delivered')
   const undelivered = settlements.filter(({ outcome }) => outcome.kind !== 'delivered')
   await Promise.all([
-    acknowledge(deps, shard, deliveredOnes, lockEndsAt, signal),
+    acknowledge(deps, shard, delivered, lockEndsAt, signal),
     release(deps, shard, undelivered, lockEndsAt, signal),
   ])
 }

@@ -34,7 +34,7 @@ const HOST = 'http://a.test'
 const toHost = { destination: webhook(HOST) }
 
 /** Makes messages dead letters, a second apart. */
-async function bury(w: ScriptWorld, ...all: string[]): Promise<void> {
+async function makeDead(w: ScriptWorld, ...all: string[]): Promise<void> {
   for (const id of all) {
     await put(w, id, { options: { tags: ['t'] } })
     await reject(w)
@@ -91,7 +91,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
 
       it('spreads them in time, going on where the last call was', async () => {
         const w = world()
-        await bury(w, 'a', 'b', 'c', 'd', 'e')
+        await makeDead(w, 'a', 'b', 'c', 'd', 'e')
         const first = await redrive(w, ['a', 'b'], { everyMs: 333.4 })
         const { from } = first
         expect([await scoreOf(w, 'a'), await scoreOf(w, 'b')]).toEqual([from, from + 333])
@@ -106,7 +106,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
 
       it('is never before the own time of one that was put off', async () => {
         const w = world()
-        await bury(w, 'a', 'b')
+        await makeDead(w, 'a', 'b')
         const later = (await w.now()) + HOUR_MS
         await reschedule(w, 'a', { due: { at: later } })
         const { nextDueInMs } = await redrive(w, ['a'])
@@ -118,7 +118,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
 
       it('names the ids that are none, in whatever state they are, and touches no other', async () => {
         const w = world()
-        await bury(w, 'dead')
+        await makeDead(w, 'dead')
         await put(w, 'delivered')
         await deliver(w)
         await put(w, 'claimed')
@@ -243,7 +243,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
 
       it('is gone through from the oldest to the newest, and the other way', async () => {
         const w = world()
-        await bury(w, 'c', 'a', 'b')
+        await makeDead(w, 'c', 'a', 'b')
         const args = { index: 'dead', after: null, limit: 2 } as const
         const up = await w.scripts.range(w.shard, { ...args, direction: 'up' })
         expect(up.ids).toEqual(['c', 'a'])
@@ -259,7 +259,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
 
       it('are deleted, the oldest first, by the release that brings more, and none of it is left', async () => {
         const w = few()
-        await bury(w, 'a', 'b', 'c')
+        await makeDead(w, 'a', 'b', 'c')
         await put(w, 'd', { options: { tags: ['t'], ...toHost } })
         await put(w, 'e', { options: { tags: ['t'] } })
         await fail(w, 0)
@@ -295,7 +295,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
 
       it('are deleted by the claim that recovers once too often', async () => {
         const w = few()
-        await bury(w, 'a', 'b', 'c')
+        await makeDead(w, 'a', 'b', 'c')
         await put(w, 'd')
         for (let i = 0; i <= SETTINGS.maxRecoveries; i += 1) {
           await claim(w)
@@ -321,7 +321,7 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
 
         it(`are as many as the shard's part of ${deadMax}`, async () => {
           const w = parts()
-          await bury(w, ...ids(6))
+          await makeDead(w, ...ids(6))
           expect(await dead(w)).toEqual(ids(6).slice(6 - (here[shard] ?? 0)))
           await checkKeys(w)
         })
@@ -336,9 +336,9 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
 
       it('are deleted by claims and by releases, and by neither before', async () => {
         const w = brief()
-        await bury(w, 'a')
+        await makeDead(w, 'a')
         w.pass(HOUR_MS / 2)
-        await bury(w, 'b', 'c')
+        await makeDead(w, 'b', 'c')
         w.pass(HOUR_MS / 2 - 60_000)
         expect(await claim(w)).toMatchObject({ trimmed: 0 })
         w.pass(60_000)

@@ -52,7 +52,7 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
     }
     const clock = createRedisClock()
     const shardMap = createShardMap(config.SHARDS, clock.now)
-    const { app, claimLoop, roster, shardSync } = await compose({
+    const { app, claimLoop, membership, shardSync } = await compose({
       config,
       console,
       logger: pino({ level: 'silent' }),
@@ -76,7 +76,7 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
       },
       delivered,
       startClaiming() {
-        roster.start()
+        membership.start()
         claimLoop.start()
       },
     }
@@ -84,7 +84,7 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
       await app.close()
       await claimLoop.stop({ graceMs: 1_000 })
       shardSync.stop()
-      await roster.stop()
+      await membership.stop()
       await clearNamespace(connection.client, namespace)
     }
   })

@@ -187,7 +187,7 @@ export class Model {
     for (const [id, message] of this.inState('claimed').filter(([, { score }]) => score <= now)) {
       message.token = ''
       if (message.recoveries >= this.settings.maxRecoveries) {
-        this.bury(id, 'recoveries', '', now)
+        this.makeDead(id, 'recoveries', '', now)
         reply.died += 1
       } else {
         Object.assign(message, { state: 'scheduled', score: message.dueAt, reason: 'lock lost' })
@@ -202,7 +202,7 @@ export class Model {
         this.finish(id, 'dropped', now, Math.max(0, now - message.dueAt))
         reply.dropped += 1
       } else if (now > notAfter && onLate === 'dead-letter') {
-        this.bury(id, 'expired', '', now)
+        this.makeDead(id, 'expired', '', now)
         reply.died += 1
       } else if (destination?.type === 'stream') {
         this.streams.get(destination.name)?.push([id, message.payload])
@@ -301,7 +301,7 @@ export class Model {
       }
       message.failures += 1
       if (wait === null) {
-        this.bury(release.id, release.reason, release.report, now)
+        this.makeDead(release.id, release.reason, release.report, now)
         return 'dead'
       }
       Object.assign(message, { state: 'scheduled', score: now + wait })
@@ -321,7 +321,7 @@ export class Model {
     message.reports = [...message.reports, ...(report === '' ? [] : [report])].slice(-5)
   }
 
-  private bury(id: string, reason: string, report: string, now: number): void {
+  private makeDead(id: string, reason: string, report: string, now: number): void {
     const message = this.messages.get(id)
     if (message === undefined) throw new Error(`${id} is not there`)
     Object.assign(message, { state: 'dead', score: now })

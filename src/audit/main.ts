@@ -11,10 +11,10 @@ import { createFindings } from './findings.ts'
 import { reportOf } from './report.ts'
 
 const USAGE = `usage: npm run audit [-- --repair]
-  Looks at every message of NAMESPACE in the Redis of REDIS_URL, or in the embedded one, and says what is wrong.
-  It writes nothing and may run beside busy servers.
-  --repair  mends what can be mended safely, then looks once more
-  Exit code: 0 nothing is wrong, or no longer; 1 something is; 2 it could not look at everything
+  Checks every message of NAMESPACE in the Redis of REDIS_URL, or in the embedded Redis, and reports inconsistencies.
+  It writes nothing and may run while servers run.
+  --repair  repairs what is safe to repair, then checks again
+  Exit code: 0 no findings, or all repaired; 1 findings; 2 the audit could not finish
 `
 const REDIS_WITHIN_MS = 10_000
 const DAY_MS = 86_400_000
@@ -25,7 +25,7 @@ const CONNECTION_NAME = 'auditor'
 async function targetOf(config: Config): Promise<RedisTarget> {
   if (config.REDIS_URL !== undefined) return redisTargetOf(config)
   const path = await findEmbeddedRedis(fileURLToPath(new URL('../../data/', import.meta.url)))
-  if (path === undefined) throw new Error('no REDIS_URL is set, and no embedded Redis is running')
+  if (path === undefined) throw new Error('REDIS_URL is not set, and no embedded Redis is running')
   return { kind: 'socket', path, db: 0, tls: false }
 }
 

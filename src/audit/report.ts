@@ -16,17 +16,20 @@ export function reportOf(
   repaired: boolean,
 ): string {
   const lines = [
-    `audited namespace ${JSON.stringify(namespace)}: ${number(messages)} messages, ${number(keys)} keys, ${number(shards)} shards`,
+    `audited namespace ${JSON.stringify(namespace)}: ${number(messages)} messages, ${number(keys)} keys, ` +
+      `${number(shards)} shards`,
   ]
   if (findings.total === 0) lines.push('no findings')
   for (const { kind, count, examples } of findings.byKind()) {
     const { says, repair } = KINDS[kind]
     lines.push(`${number(count)} x ${kind}: ${says}`)
-    lines.push(`    ${repair === null ? 'left to you' : `${repaired ? 'repair' : '--repair'}: ${repair}`}`)
+    lines.push(
+      `    ${repair === null ? 'not repaired automatically' : `${repaired ? 'repair' : '--repair'}: ${repair}`}`,
+    )
     for (const example of examples) lines.push(`    ${describe(example)}`)
     if (count > examples.length) lines.push(`    and ${number(count - examples.length)} more`)
   }
-  if (repaired) lines.push(`mended ${number(mended)}`)
+  if (repaired) lines.push(`repaired ${number(mended)}`)
   return `${lines.join('\n')}\n`
 }
 

@@ -39,11 +39,11 @@ export async function checkDataFiles(dataDir: string): Promise<void> {
   for (const name of [...(base === undefined ? [] : [base]), ...increments]) {
     const path = pathOf(dataDir, name)
     if (!present.includes(name)) {
-      throw new Error(`${path} is missing, which the manifest names: put it back from a copy of ${dataDir}`)
+      throw new Error(`${path} is missing, but the manifest names it: restore it from a backup of ${dataDir}`)
     }
     await access(path, constants.R_OK | constants.W_OK).catch((error: Error) => {
       throw new Error(
-        `${path} cannot be read and written (${error.message}): give it to the user that runs Carillon`,
+        `${path} cannot be read and written (${error.message}): make the user that runs Carillon its owner`,
       )
     })
   }
@@ -54,13 +54,14 @@ async function refuseSnapshotAlone(dataDir: string): Promise<void> {
   const { size } = await stat(path).catch(() => ({ size: 0 }))
   if (size === 0) return
   throw new Error(
-    `${path} is there, but no append-only file, which alone is read: move it away to begin with nothing, or have Redis make an append-only file of it (CONFIG SET appendonly yes)`,
+    `${path} exists, but no append-only file, and Redis would read only that: move it away to start ` +
+      'empty, or let Redis convert it (CONFIG SET appendonly yes)',
   )
 }
 
 async function readManifest(path: string, dataFiles: readonly string[]): Promise<DataFiles> {
   const text = await readFile(path, 'utf8').catch((error: Error) => {
-    throw new Error(`${path} cannot be read (${error.message}): give it to the user that runs Carillon`)
+    throw new Error(`${path} cannot be read (${error.message}): make the user that runs Carillon its owner`)
   })
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   const entries = lines.map((line) => ENTRY.exec(line.trimEnd()))
@@ -79,9 +80,12 @@ function withoutManifest(what: string, dataFiles: readonly string[]): string {
     const [, sequence, kind] = DATA_FILE.exec(name) ?? []
     return `file ${name} seq ${sequence} type ${kind === 'base' ? 'b' : 'i'}`
   })
-  const restore = 'put it back from a copy'
-  if (lines.length === 0) return `${what}: ${restore}, or remove it to begin with nothing`
-  return `${what}, while there are data: ${restore}, or write it again; by the files it was, a line each: ${lines.join(', ')}`
+  const restore = 'restore it from a backup'
+  if (lines.length === 0) return `${what}: ${restore}, or remove it to start empty`
+  return (
+    `${what}, but there are data files: ${restore}, or write it again with these lines, which follow ` +
+    `from the files: ${lines.join(', ')}`
+  )
 }
 
 const bySequence = (a: string, b: string): number => sequenceOf(a) - sequenceOf(b)
@@ -118,13 +122,18 @@ export async function repairTail(dataDir: string): Promise<string | undefined> {
       (await hasCommandAfter(path, stoppedAt, sizeBytes - stoppedAt))
     ) {
       throw new Error(
-        `${path} is damaged at byte ${wholeBytes} of ${sizeBytes}, and not only at its end: put back a copy of ${dataDir}, or, to give up all that came after, keep a copy and cut it there (truncate -s ${wholeBytes} ${path})`,
+        `${path} is damaged at byte ${wholeBytes} of ${sizeBytes}, not only at its end: restore a backup ` +
+          `of ${dataDir}, or accept the loss of everything after that byte, keep a copy and truncate the ` +
+          `file (truncate -s ${wholeBytes} ${path})`,
       )
     }
     const copy = `${path}.damaged-${new Date().toISOString().replaceAll(/[:.]/g, '')}`
     await copyFile(path, copy, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
     await cut(path, wholeBytes)
-    return `${basename(path)} ended in ${tail} bytes that are no command, as a power cut leaves them: cut off; as it was it is kept as ${copy}`
+    return (
+      `${basename(path)} ended in ${tail} bytes that are not a command, as after a power failure; ` +
+      `they were cut off, and the original is kept as ${copy}`
+    )
   }
   return undefined
 }

@@ -280,7 +280,10 @@ async function unresponsiveError(
   unresponsiveMs: number,
 ): Promise<string> {
   const pid = await lockOwner(pidPath)
-  return `redis-server${pid === undefined ? '' : ` (pid ${pid})`} on ${dataDir} has not answered for ${Math.round(unresponsiveMs / 1000)} s; end it with kill -9, which loses no message, and start again`
+  return (
+    `redis-server${pid === undefined ? '' : ` (pid ${pid})`} on ${dataDir} has not answered for ` +
+    `${Math.round(unresponsiveMs / 1000)} s; end it with kill -9, which loses no message, and restart`
+  )
 }
 
 /** The server that keeps redis.pid locked. A pid that nobody vouches for may be anyone's by now. */

@@ -56,7 +56,7 @@ export function openLocked(path) {
   const { status, error } = spawnSync('flock', ['-n', '3'], { stdio: ['ignore', 'ignore', 'ignore', fd] })
   if (status === 0) return fd
   closeSync(fd)
-  if (error) throw new Error(`cannot lock ${path}: flock (of util-linux) is not to be run`, { cause: error })
+  if (error) throw new Error(`cannot lock ${path}: flock (util-linux) is not available`, { cause: error })
   return undefined
 }
 

@@ -1,7 +1,7 @@
 import { makeApiKey, parseApiKeys } from '../http/plugins/api-keys.ts'
 
 const USAGE = `usage: npm run key -- NAME SCOPES
-  NAME    tells this key from others: 1 to 64 of A-Z a-z 0-9 . _ -
+  NAME    identifies the key: 1 to 64 of A-Z a-z 0-9 . _ -
   SCOPES  any of read, write, pull and pull:QUEUE, joined by +, as read+write or pull:orders+pull:mails
 `
 
@@ -14,7 +14,7 @@ function run([name, scopes, ...more]: readonly string[]): number {
   } catch {
     return refuse()
   }
-  process.stdout.write(`The key, for the client. It is shown this once:
+  process.stdout.write(`The key, for the client. It is not shown again:
   ${key}
 The client sends it as a header:
   Authorization: Bearer ${key}

@@ -92,7 +92,7 @@ async function install() {
   // Another package manager may have started us, and knows no `ci`.
   const command = npm && basename(npm) === 'npm-cli.js' ? [process.execPath, npm] : ['npm']
   await runChild('npm ci', [...command, 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'])
-  if (!isInstalled()) throw new Error('npm ci has not installed what package-lock.json lists')
+  if (!isInstalled()) throw new Error('npm ci did not install everything that package-lock.json lists')
 }
 
 // ---- build

@@ -95,8 +95,8 @@ async function onPath(log) {
     if (found?.supported) return path
     log(
       found
-        ? `passing over ${path}: ${found.label} ${found.version} is too old (${oldestVersions()})`
-        : `passing over ${path}: it does not tell its version`,
+        ? `skipping ${path}: ${found.label} ${found.version} is too old (${oldestVersions()})`
+        : `skipping ${path}: its version is unknown`,
     )
   }
   return undefined
@@ -146,7 +146,7 @@ async function installForTheSystem(log, failures) {
     }
     const server = await onPath(log)
     if (server) return server
-    failures.push(`${command.join(' ')} brought no supported redis-server onto PATH`)
+    failures.push(`${command.join(' ')} did not put a supported redis-server on PATH`)
   }
   return undefined
 }
@@ -170,7 +170,7 @@ async function fetchWithApt(home, log, failures) {
       const offered = await apt.offeredVersion(`${name}-server`)
       const [, major, minor] = /^(?:\d+:)?(\d+)\.(\d+)/.exec(offered ?? '') ?? []
       if (offered === undefined || !isSupported(label, Number(major), Number(minor))) {
-        failures.push(offered ? `apt offers ${label} ${offered} only` : `apt offers no ${name}-server`)
+        failures.push(offered ? `apt offers ${label} ${offered} only` : `apt has no ${name}-server`)
         continue
       }
       const root = join(work, name)

@@ -18,11 +18,11 @@ export async function checkRoom(dataDir: string): Promise<void> {
 
 function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
-  if (code === 'ENOSPC') return 'the disk is full; make room and start again'
-  if (code === 'EDQUOT') return "this user's share of the disk is used up; make room and start again"
-  if (code === 'EROFS') return 'the disk is mounted read-only; mount it to be written'
+  if (code === 'ENOSPC') return 'the disk is full; free some space and restart'
+  if (code === 'EDQUOT') return 'the disk quota is exceeded; free some space and restart'
+  if (code === 'EROFS') return 'the disk is mounted read-only; mount it read-write'
   if (code === 'EACCES' || code === 'EPERM')
-    return `this user may not (${message}); give it to the user that runs Carillon`
+    return `permission denied (${message}); make the user that runs Carillon its owner`
   return message
 }
 
@@ -30,14 +30,15 @@ function reasonOf(error: unknown): string {
 const DAMAGES: readonly [words: RegExp, advice: string][] = [
   [
     /Can't handle RDB format version/,
-    'its base was written by a newer Redis: have that one on PATH, or a later one',
+    'its base file was written by a newer Redis: put that version or a newer one on PATH',
   ],
   [
     /Error reading the RDB|Wrong signature|RDB CRC error|reading (?:the RDB|.*\.base\.)/i,
-    'its base (appendonlydir/*.base.rdb) is damaged: put back a copy of the folder, or move it away to begin with nothing',
+    'its base file (appendonlydir/*.base.rdb) is damaged: restore a backup of the folder, or move it away ' +
+      'to start empty',
   ],
-  [/No space left on device/, 'the disk is full: make room and start again'],
-  [/Permission denied/, 'give it to the user that runs Carillon'],
+  [/No space left on device/, 'the disk is full: free some space and restart'],
+  [/Permission denied/, 'make the user that runs Carillon the owner of its files'],
 ]
 
 /**
@@ -54,9 +55,12 @@ export async function whyEnded(
   const said = (await readFile(logPath)).subarray(logFrom).toString()
   const advice = DAMAGES.find(([pattern]) => pattern.test(said))?.[1]
   const { bavail, bsize } = await statfs(dataDir)
-  const full = bavail * bsize < PROBE_BYTES ? 'the disk is full: make room and start again' : undefined
+  const full = bavail * bsize < PROBE_BYTES ? 'the disk is full: free some space and restart' : undefined
   const what = full ?? advice
-  return `redis-server ended at its start (${ended})${what === undefined ? '' : `, for in ${dataDir} ${what}`}: ${lastLogLines(said)} (${logPath})`
+  return (
+    'redis-server exited during startup ' +
+    `(${ended})${what === undefined ? '' : `; in ${dataDir}, ${what}`}: ${lastLogLines(said)} (${logPath})`
+  )
 }
 
 /** What redis-server says at every start, and no reason for its end. */

@@ -8,7 +8,7 @@
  * - DUE_TIME_PASSED     the message had to be due in the future and no longer was, by Redis's clock
  * - NOT_AFTER_TOO_SOON  a message's not-after would lie before its due time
  * - ON_LATE_WITHOUT_NOT_AFTER   on-late without not-after
- * - ID_CONFLICT         the id is known, with other content
+ * - ID_CONFLICT         the id is in use with different content
  * - MESSAGE_NOT_FOUND   no message has this id
  * - MESSAGE_CLAIMED     it is being delivered
  * - MESSAGE_FINISHED    it was delivered or dropped

@@ -177,10 +177,10 @@ export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
         reject(new SchedulerError('DUE_TIME_PASSED', 'the due time has passed'))
         break
       case 'conflict':
-        reject(new SchedulerError('ID_CONFLICT', 'the id is known, with other content'))
+        reject(new SchedulerError('ID_CONFLICT', 'the id is in use with different content'))
         break
       case 'expired':
-        reject(new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter lies before the due time'))
+        reject(new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter is before the due time'))
         break
       default:
         word satisfies never
@@ -204,7 +204,7 @@ const unknownWithId = (cause: SchedulerError, id: string | undefined) =>
 
 /** What those are told that waited behind a call which Redis did not answer. */
 const notSent = (cause: unknown) =>
-  new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer the call before', { cause })
+  new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer the previous call', { cause })
 
 function reject(batch: readonly Pending[], error: Error): void {
   for (const pending of batch) pending.reject(error)

@@ -97,7 +97,7 @@ export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
             return { words, ranAt }
           }
           // Redis's clock is another one than was known here.
-          lastError = new SchedulerError('STORE_UNAVAILABLE', 'the call came too late to be run')
+          lastError = new SchedulerError('STORE_UNAVAILABLE', 'the call reached Redis after its deadline')
         } catch (error) {
           if (!(error instanceof SchedulerError) || error.code !== 'STORE_UNAVAILABLE') {
             throw isUnanswered ? unknown(error) : error
@@ -117,6 +117,10 @@ export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
 }
 
 const unknown = (cause: unknown) =>
-  new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer, and may have stored it', {
-    ...{ cause, outcomeUnknown: true },
-  })
+  new SchedulerError(
+    'STORE_UNAVAILABLE',
+    'Redis did not answer; it may or may not have stored the messages',
+    {
+      ...{ cause, outcomeUnknown: true },
+    },
+  )

@@ -116,7 +116,8 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       const [found] = await scripts.find(shard, [id])
       const seen = found === undefined ? undefined : fingerprintIn(found)
       if (seen === undefined) continue
-      if (seen !== fingerprint) throw new SchedulerError('ID_CONFLICT', 'the id is known, with other content')
+      if (seen !== fingerprint)
+        throw new SchedulerError('ID_CONFLICT', 'the id is in use with different content')
       return true
     }
     return false
@@ -172,7 +173,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
         if (!stored.moved) return stored
       }
       if (performance.now() + wait >= giveUpAt) {
-        throw new SchedulerError('STORE_UNAVAILABLE', 'how many shards there are is not known just now')
+        throw new SchedulerError('STORE_UNAVAILABLE', 'the number of shards is not known at the moment')
       }
       await delay(wait)
     }
@@ -205,9 +206,9 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
           if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs)
           return toMessage(reply.found) as Message | UnreadableMessage // never a forgotten one: it was found to be scheduled or dead
         case 'expired':
-          throw new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter would lie before the due time')
+          throw new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter would be before the due time')
         case 'no-not-after':
-          throw new SchedulerError('ON_LATE_WITHOUT_NOT_AFTER', 'onLate says nothing without notAfter')
+          throw new SchedulerError('ON_LATE_WITHOUT_NOT_AFTER', 'onLate requires notAfter')
         default:
           throw refusal(reply.word)
       }

@@ -26,7 +26,7 @@ export function processMetrics(): Registry {
 function watchEventLoop(registry: Registry): void {
   const delay = new Histogram({
     name: 'carillon_event_loop_delay_seconds',
-    help: 'How much later than it should the event loop came round to a timer, looked at 20 times a second',
+    help: 'Event loop delay, sampled 20 times a second',
     buckets: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5],
     registers: [registry],
   })

@@ -99,7 +99,7 @@ function recordInto(registry: Registry): Metrics {
   }
   const lateness = new Histogram({
     name: 'carillon_lateness_seconds',
-    help: 'How late deliveries started after they were due',
+    help: 'Time from due to the start of the delivery',
     labelNames: ['destination'],
     buckets: LATENESS_BUCKETS,
     registers,
@@ -109,35 +109,29 @@ function recordInto(registry: Registry): Metrics {
     return lateness.labels({ destination })
   })
   const delivered = counterByDestination('carillon_delivered_total', 'Messages delivered')
-  const failed = counterByDestination('carillon_failed_total', 'Deliveries that failed')
-  const retried = counterByDestination(
-    'carillon_retried_total',
-    'Failed deliveries whose message is due again',
-  )
+  const failed = counterByDestination('carillon_failed_total', 'Failed deliveries')
+  const retried = counterByDestination('carillon_retried_total', 'Failed deliveries that are retried')
   const dead = counter('carillon_dead_total', 'Messages that became dead letters')
   const deadTrimmed = counter(
     'carillon_dead_trimmed_total',
-    'Dead letters deleted, as they were beyond DEAD_MAX or DEAD_TTL_MS',
+    'Dead letters deleted because of DEAD_MAX or DEAD_TTL_MS',
   )
-  const dataLost = counter(
-    'carillon_redis_data_lost_total',
-    'How often Redis was found without the data that it had held before',
+  const dataLost = counter('carillon_redis_data_lost_total', 'Times that Redis had lost its data')
+  const recovered = counter('carillon_recovered_total', 'Expired claims that were recovered')
+  const locksLost = counter(
+    'carillon_locks_lost_total',
+    'Claims whose lock was lost before they were settled',
   )
-  const recovered = counter(
-    'carillon_recovered_total',
-    'Messages taken back from servers and workers that did not finish them',
-  )
-  const locksLost = counter('carillon_locks_lost_total', 'Claims whose lock was gone before they were done')
   const claimBatch = new Histogram({
     name: 'carillon_claim_batch_size',
-    help: 'Messages per claim that found any',
+    help: 'Messages per non-empty claim',
     buckets: BATCH_BUCKETS,
     registers,
   })
   const scheduled = counter('carillon_scheduled_total', 'Messages stored')
   const schedule = new Histogram({
     name: 'carillon_schedule_seconds',
-    help: 'How long calls took that store new messages',
+    help: 'Duration of the calls that store new messages',
     buckets: SCHEDULE_BUCKETS,
     registers,
   })
@@ -169,14 +163,14 @@ function gaugesOf(totals: Totals): Registry {
   const registers = [registry]
   const messages = new Gauge({
     name: 'carillon_messages',
-    help: 'Messages in each state',
+    help: 'Messages by state',
     labelNames: ['state'],
     registers,
   })
   for (const state of ['scheduled', 'claimed', 'dead'] as const) messages.set({ state }, totals[state])
   const overdue = new Gauge({
     name: 'carillon_oldest_overdue_seconds',
-    help: 'How late the oldest message is that is due and not claimed, by whoever is to claim it; 0 when there is none',
+    help: 'Lateness of the longest overdue message that is not claimed; 0 if there is none',
     registers,
   })
   overdue.set(totals.oldestOverdueMs / 1_000)

@@ -124,8 +124,8 @@ export async function compose(foundations: Foundations) {
     onDataReplaced() {
       metrics.dataLost()
       logger.error(
-        'the data in Redis are gone: it was emptied, or another Redis is in its place; messages scheduled before are lost ' +
-          'unless their data are brought back, and new ones are served',
+        'Redis has lost its data: it was emptied or replaced by another Redis; messages scheduled before are lost ' +
+          'unless the data is restored; new messages are served',
       )
     },
   })
@@ -242,6 +242,6 @@ function mostConnections({ DELIVERY_CONCURRENCY }: Config): number | undefined {
 /** Without a secret nobody who is sent a webhook can tell that it comes from here, which has to be known. */
 function secretsOf({ config, logger }: Foundations): readonly Buffer[] {
   if (config.WEBHOOK_SECRETS !== undefined) return parseWebhookSecrets(config.WEBHOOK_SECRETS)
-  if (config.ROLES.includes('worker')) logger.warn('no WEBHOOK_SECRETS are set: webhooks go unsigned')
+  if (config.ROLES.includes('worker')) logger.warn('WEBHOOK_SECRETS is not set: webhooks are not signed')
   return []
 }

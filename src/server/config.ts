@@ -40,7 +40,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (!isLoopback(config.HOST) && config.API_KEYS === undefined && !config.ALLOW_OPEN) {
     const host = JSON.stringify(config.HOST)
     throw new ConfigError(
-      `HOST is ${host}, a public address, but API_KEYS is not set; set API_KEYS, or ALLOW_OPEN=true to let everyone in`,
+      `HOST is ${host}, a public address, but API_KEYS is not set; set API_KEYS, or ALLOW_OPEN=true to ` +
+        'disable authentication',
     )
   }
   return Object.freeze(config)

@@ -41,7 +41,7 @@ export function createPermissionsMonitor({
   let skipped = 0
 
   const sentence = (names: readonly string[]) =>
-    `Redis's user lacks rights that this service needs: ${names.join(' ')}; all are granted by: ${permissions.rule}`
+    `the Redis user lacks required permissions: ${names.join(' ')}; grant all with: ${permissions.rule}`
 
   function record(found: MissingPermissions): void {
     const changed = (kind: keyof MissingPermissions) => found[kind].join(' ') !== missing[kind].join(' ')
@@ -50,11 +50,11 @@ export function createPermissionsMonitor({
     missing = found
     if (requiredChanged && found.required.length > 0) logger.error(sentence(found.required))
     if (requiredChanged && found.required.length === 0)
-      logger.info("Redis's user has all rights that are needed")
+      logger.info('the Redis user has all required permissions')
     if (optionalChanged && found.optional.length > 0)
       logger.warn(
-        `Redis's user lacks ${found.optional.join(' ')}: without +info less is checked and told, without the others ` +
-          `streams get nothing; all permissions are granted by: ${permissions.rule}`,
+        `the Redis user lacks ${found.optional.join(' ')}: without +info there are fewer checks and statistics, ` +
+          `without the others messages for streams are not delivered; grant all with: ${permissions.rule}`,
       )
   }
 

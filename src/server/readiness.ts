@@ -53,16 +53,16 @@ async function check(options: ReadinessOptions): Promise<void> {
       maxMemoryBytes > 0 &&
       usedMemoryBytes > maxMemoryBytes * FULL_FROM
     )
-      reasons.push(`Redis has used more than ${FULL_FROM * 100} % of its maxmemory`)
+      reasons.push(`Redis uses more than ${FULL_FROM * 100} % of its maxmemory`)
   } else if (!isUnavailable) {
-    reasons.push(`Redis did not say how full it is: ${wordsOf(memory.reason)}`)
+    reasons.push(`the memory of Redis is unknown: ${wordsOf(memory.reason)}`)
   }
 
   if (overdue.status === 'fulfilled') {
     if (overdue.value > maxLateMs)
       reasons.push(`the oldest overdue message is ${overdue.value} ms late, more than ${maxLateMs} ms`)
   } else if (!isUnavailable) {
-    reasons.push(`Redis did not say how late messages are: ${wordsOf(overdue.reason)}`)
+    reasons.push(`the lateness of messages is unknown: ${wordsOf(overdue.reason)}`)
   }
   if (reasons.length > 0) throw new Error(reasons.join('; '))
 }

@@ -65,7 +65,7 @@ export function monitorRedis({
             const logged = loggedReason()
             const reason = logged ?? (error instanceof Error ? error.message : String(error))
             if (wait === FIRST_RETRY_MS && logged === undefined)
-              logger.error(`Redis cannot be used yet: ${reason}; trying until it can`)
+              logger.error(`Redis cannot be used yet: ${reason}; retrying`)
             reasonNow = `Redis cannot be used: ${reason}`
             await sleep(wait, stopping.signal)
             if (stopping.signal.aborted) return

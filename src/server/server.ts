@@ -135,9 +135,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 /** Without keys everyone who reaches the address may do everything, which has to be meant. */
 function warnIfUnauthenticated({ config, logger }: ServerOptions): void {
   if (config.API_KEYS !== undefined) return
-  if (isLoopback(config.HOST)) logger.info('no API_KEYS are set: every program on this machine may come in')
+  if (isLoopback(config.HOST))
+    logger.info('API_KEYS is not set: authentication is disabled for local ' + 'clients')
   else
-    logger.warn(`ALLOW_OPEN is true and no API_KEYS are set: everyone who reaches ${config.HOST} may come in`)
+    logger.warn(
+      'ALLOW_OPEN is true and API_KEYS is not set: authentication is disabled for everyone who ' +
+        `can reach ${config.HOST}`,
+    )
 }
 
 /**
@@ -162,7 +166,8 @@ async function waitForFirstCheck(
     throw new UnsupportedRedisError(
       hasOwn
         ? `the sentinels refused SENTINEL_USERNAME and SENTINEL_PASSWORD: ${why}`
-        : `the sentinels want credentials other than those in REDIS_URL; set SENTINEL_USERNAME and SENTINEL_PASSWORD: ${why}`,
+        : 'the sentinels need other credentials than those in REDIS_URL; set SENTINEL_USERNAME and ' +
+            `SENTINEL_PASSWORD: ${why}`,
     )
   }
   if (REFUSED.test(why)) {
@@ -173,6 +178,6 @@ async function waitForFirstCheck(
     throw new UnsupportedRedisError(`REDIS_URL names database ${db}, which this Redis does not have: ${why}`)
   }
   if (loggedReason() === undefined)
-    logger.error(`${why}; answering 503 until it can be used (${describeTarget(target)})`)
+    logger.error(`${why}; answering 503 until Redis is usable (${describeTarget(target)})`)
   monitor.firstCheck.catch(onUnsupported)
 }

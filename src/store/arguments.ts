@@ -71,7 +71,8 @@ function checkNames(
   { asked, given, known }: { asked: readonly string[]; given: readonly string[]; known: object },
 ): void {
   for (const name of given) {
-    if (!asked.includes(name)) throw new Error(`${script}.lua is given ${name}, absent from its header`)
+    if (!asked.includes(name))
+      throw new Error(`${script}.lua is given ${name} that its header does not declare`)
     if (name in known) throw new Error(`${script}.lua is given ${name}, which all scripts are given`)
   }
   for (const name of asked) {

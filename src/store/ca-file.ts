@@ -18,7 +18,7 @@ export function readCaFile(path: string): string {
     throw new Error(`it cannot be read: ${(error as NodeJS.ErrnoException).code}`, { cause: error })
   }
   const certificates = text.match(CERTIFICATE) ?? []
-  if (certificates.length === 0) throw new Error('it holds no certificate in PEM form')
+  if (certificates.length === 0) throw new Error('it contains no certificate in PEM form')
   for (const [i, certificate] of certificates.entries()) {
     try {
       new X509Certificate(certificate)

@@ -61,7 +61,7 @@ function checkHeader(header: Header, code: string): void {
   ] as const) {
     const used = new Set([...code.matchAll(new RegExp(`${list}\\[(\\d+)\\]`, 'g'))].map(([, n]) => Number(n)))
     for (const n of used) {
-      if (n > count) throw new Error(`it uses ${list}[${n}], absent from its header`)
+      if (n > count) throw new Error(`it uses ${list}[${n}] that its header does not declare`)
     }
     for (let n = 1; n <= count; n += 1) {
       if (!used.has(n)) throw new Error(`its header has ${list}[${n}], which is not used`)

@@ -82,7 +82,7 @@ export function preflight(
   const onlyReads = firstLine.includes('no-writes')
   const looks = (onlyReads ? [] : keyTypes).map((type) => {
     const look = LOOK_AT[type]
-    if (look === undefined) throw new Error(`a key has no type that is known, but ${JSON.stringify(type)}`)
+    if (look === undefined) throw new Error(`unknown type of a key: ${JSON.stringify(type)}`)
     return look
   })
   const commands = [...new Set([...called, ...looks])]
@@ -91,7 +91,7 @@ export function preflight(
   const rights = commands.map((command) => {
     if (WITHOUT_KEY.has(command)) return refuseWithout(command, [])
     const behind = SHORTEST[command]
-    if (behind === undefined) throw new Error(`the shortest call of ${command} is not known`)
+    if (behind === undefined) throw new Error(`the shortest call of ${command} is unknown`)
     return refuseWithout(command, ['KEYS[1]', ...behind.map((each) => `"${each}"`)])
   })
   if (channelAt !== undefined && !firstLine.includes('allow-oom'))

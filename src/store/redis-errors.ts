@@ -42,15 +42,15 @@ const MISSING_CHANNEL = /^NOPERM .*\bchannels?\b/
 const SCRIPT_MISSING = /^ERR (?:The user executing the script can't|ACL failure in script)/
 
 /** What is said to be lacking where Redis does not say which key it refuses. */
-export const MISSING_KEYS = 'the right to its keys'
+export const MISSING_KEYS = 'access to its keys'
 
 /** Which right of an ACL a reply says is lacking, in the form of an ACL rule; undefined if it says nothing of the kind. */
 export function missingPermission(reply: string): string | undefined {
   const command = MISSING_PERMISSION.exec(reply)?.[1] ?? MISSING_COMMAND.exec(reply)?.[1]
   if (command !== undefined) return command.startsWith('+') ? command : `+${command}`
   if (MISSING_KEY.test(reply)) return MISSING_KEYS
-  if (MISSING_CHANNEL.test(reply)) return 'the right to its channel'
-  return SCRIPT_MISSING.test(reply) || reply.startsWith('NOPERM') ? 'a right' : undefined
+  if (MISSING_CHANNEL.test(reply)) return 'access to its channel'
+  return SCRIPT_MISSING.test(reply) || reply.startsWith('NOPERM') ? 'a permission' : undefined
 }
 
 /** A reply that somebody has to do something about, in one clause. */
@@ -58,6 +58,6 @@ function refusalOf(command: string, reply: string): string {
   const permission = missingPermission(reply)
   if (permission !== undefined) return `Redis refuses ${command}: its user lacks ${permission}`
   if (reply.startsWith('WRONGTYPE'))
-    return `Redis refuses ${command}: one of this service's keys holds another type of value`
+    return `Redis refuses ${command}: one of Carillon's keys has the wrong type`
   return `Redis refuses ${command}: ${reply}`
 }

@@ -58,7 +58,7 @@ export function parseRedisUrl(text: string): RedisTarget {
 
   const urls = parts.map((part) => parseUrl(part.includes('://') ? part : `${scheme}://${part}`))
   if (urls.some((each) => commonOf(each, false).db !== 0))
-    throw new TypeError('a Redis Cluster has no database but 0')
+    throw new TypeError('Redis Cluster has only database 0')
   return { kind: 'cluster', nodes: urls.map((each) => nodeOf(each)), ...common }
 }
 

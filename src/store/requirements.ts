@@ -38,30 +38,33 @@ async function checkNode(node: Redis, allowEviction: boolean): Promise<string[]>
   const policy = info.get('maxmemory_policy')
   if (policy === undefined) {
     warnings.push(
-      'Redis does not tell its maxmemory-policy: with another than noeviction it may throw away locks and messages when memory runs out',
+      'Redis does not report its maxmemory-policy: with any policy but noeviction, it may evict locks and ' +
+        'messages when memory runs out',
     )
   } else warnings.push(...checkPolicy(policy, allowEviction))
   const persistence = info.get('aof_enabled')
   if (persistence === undefined) {
     warnings.push(
-      'Redis does not tell whether its append-only file is on: without one a crash of Redis loses messages accepted since its last snapshot',
+      'Redis does not report whether its append-only file is on: without one, a crash of Redis loses ' +
+        'messages accepted since its last snapshot',
     )
   } else if (persistence !== '1') {
     warnings.push(
-      "Redis's append-only file is off: a crash of Redis loses messages accepted since its last snapshot; set appendonly yes",
+      "Redis's append-only file is off: a crash of Redis loses messages accepted since its last snapshot; " +
+        'set appendonly yes',
     )
   }
   return warnings
 }
 
 function checkPolicy(policy: string, allowEviction: boolean): string[] {
-  const evicts = `maxmemory-policy is ${policy}, with which Redis may throw away locks and messages when memory runs out`
+  const evicts = `maxmemory-policy is ${policy}, so Redis may evict locks and messages when memory runs out`
   if (policy !== 'noeviction' && !allowEviction) {
     throw new UnsupportedRedisError(
-      `Redis's ${evicts}: set it to noeviction, or ALLOW_EVICTION=true to take the risk`,
+      `Redis's ${evicts}: set it to noeviction, or ALLOW_EVICTION=true to accept the risk`,
     )
   }
-  return policy === 'noeviction' ? [] : [`Redis's ${evicts}; ALLOW_EVICTION=true accepts that`]
+  return policy === 'noeviction' ? [] : [`Redis's ${evicts}; ALLOW_EVICTION=true accepts this`]
 }
 
 function checkVersion(info: ReadonlyMap<string, string>): string[] {
@@ -72,14 +75,15 @@ function checkVersion(info: ReadonlyMap<string, string>): string[] {
       : (['Valkey', 'valkey', valkey] as const)
   if (version === undefined) {
     return [
-      `Redis does not tell its version: ${OLDEST.redis.join('.')} or newer is needed, or Valkey ${OLDEST.valkey.join('.')}`,
+      `Redis does not report its version: ${OLDEST.redis.join('.')} or newer is required, or Valkey ` +
+        `${OLDEST.valkey.join('.')}`,
     ]
   }
   const [major = 0, minor = 0] = version.split('.').map(Number)
   const [oldestMajor, oldestMinor] = OLDEST[kind]
   if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
     throw new UnsupportedRedisError(
-      `${name} ${version} is too old: ${oldestMajor}.${oldestMinor} or newer is needed`,
+      `${name} ${version} is too old: ${oldestMajor}.${oldestMinor} or newer is required`,
     )
   }
   return []
@@ -105,7 +109,8 @@ export function requireAllShards(counts: readonly ShardCount[], shards: number):
   const newest = counts.at(-1)?.count ?? 0
   if (shards >= newest) return
   throw new UnsupportedRedisError(
-    `SHARDS is ${shards} but this Redis holds messages in ${newest} shards, and the rest would never be delivered: set SHARDS=${newest}`,
+    `SHARDS is ${shards}, but this Redis has messages in ${newest} shards: those in the other shards ` +
+      `would never be delivered; set SHARDS=${newest}`,
   )
 }
 

@@ -131,7 +131,7 @@ function explain(error: unknown, { HOST, PORT }: Config): unknown {
     return new Error(`PORT is ${PORT}, which this user may not listen on; set one above 1023`)
   }
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
-    return new Error(`HOST is "${HOST}", which is no address of this machine`)
+    return new Error(`HOST is "${HOST}", which is not an address of this machine`)
   }
   return error
 }

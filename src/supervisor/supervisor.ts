@@ -127,7 +127,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       const ended = Promise.all([...running].map((server) => server.ended)).then(() => allEnded.abort())
       await sleep(graceMs + ENDS_WITHIN_MS, allEnded.signal)
       for (const server of running) {
-        logger.error(`server process ${server.pid} has not stopped and is killed`)
+        logger.error(`server process ${server.pid} did not stop in time; killing it`)
         server.kill()
       }
       await ended

@@ -19,8 +19,8 @@ export function createClaimErrorLog(logger: Logger): ClaimErrorLog {
   const log = () => {
     timer = undefined
     if (newlyFailing.length > 0)
-      logger.error({ shards: newlyFailing, err: lastError }, 'claiming failed; trying again until it works')
-    if (newlyRecovered.length > 0) logger.info({ shards: newlyRecovered }, 'claiming works again')
+      logger.error({ shards: newlyFailing, err: lastError }, 'claims fail; retrying')
+    if (newlyRecovered.length > 0) logger.info({ shards: newlyRecovered }, 'claims succeed again')
     newlyFailing = []
     newlyRecovered = []
   }

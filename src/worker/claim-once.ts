@@ -125,7 +125,7 @@ async function deliverAndSettle(deps: ClaimDeps, work: Work, signal: AbortSignal
 
 const streamErrorOutcome = (reason: string, claim: number, now: number): Outcome => ({
   ...{ kind: 'failed', reason },
-  report: { at: now, claim, durationMs: 0, error: 'Redis refused to add it to its stream' },
+  report: { at: now, claim, durationMs: 0, error: 'Redis refused to add the message to its stream' },
 })
 
 const unreadableOutcome = (claim: number, now: number): Outcome => ({

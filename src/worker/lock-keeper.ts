@@ -64,7 +64,7 @@ export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeepe
       for (const kept of batch) if (!lost.has(kept.delivery.id)) kept.endsAt = sentAt + lockMs
       markLost(
         batch.filter((kept) => lost.has(kept.delivery.id) && all.has(kept)),
-        'locks of deliveries were lost; breaking them off',
+        'locks were lost; cancelling the deliveries',
       )
     } catch {
       // Redis is away: the next look tries again, as long as the locks last.
@@ -77,7 +77,7 @@ export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeepe
     const now = performance.now()
     markLost(
       [...all].filter(({ endsAt }) => endsAt <= now),
-      'locks of deliveries ended, as Redis did not extend them; breaking them off',
+      'locks expired because Redis did not extend them; cancelling the deliveries',
     )
     const byShard = new Map<number, Kept[]>()
     for (const kept of all) {

@@ -76,7 +76,7 @@ const acknowledge: Step = async (deps, shard, settlements, lockEndsAt, signal) =
   } catch (error) {
     logger.error(
       { shard, count: delivered.length, err: error },
-      'could not acknowledge; to be delivered again',
+      'could not acknowledge; messages will be delivered again',
     )
   }
 }
@@ -96,12 +96,15 @@ const release: Step = async (deps, shard, settlements, lockEndsAt, signal) => {
       if (word === 'lost' || outcome.kind === 'returned' || outcome.kind === 'delivered') continue
       const { id, attempt, destination } = delivery
       metrics.failed(destination.type, word === 'dead' ? 'dead' : 'retried')
-      const then = word === 'dead' ? 'it is a dead letter now' : 'to be tried again'
+      const then = word === 'dead' ? 'the message is a dead letter' : 'it will be retried'
       logger.warn({ id, reason: outcome.reason, attempt }, `delivery failed; ${then}`)
     }
     if (lost.length > 0 && !repeated) recordLost(deps, shard, 'release', lost)
   } catch (error) {
-    logger.error({ shard, count: releases.length, err: error }, 'could not release; to be delivered again')
+    logger.error(
+      { shard, count: releases.length, err: error },
+      'could not release; messages will be delivered again',
+    )
   }
 }
 
@@ -129,7 +132,7 @@ function recordLost(
   ids: readonly string[],
 ): void {
   metrics.locksLost(ids.length)
-  logger.warn({ shard, ids: ids.slice(0, 10), count: ids.length }, `${what} lost its claim`)
+  logger.warn({ shard, ids: ids.slice(0, 10), count: ids.length }, `${what}: the claim was lost`)
 }
 
 async function retryUntilAnswered<T>(call: () => Promise<T>, until: () => number, signal: AbortSignal) {

@@ -156,7 +156,7 @@ export function describeSchedule(kind: string, redisUrl: () => string, shard: nu
           body: encodeRecordBody('"x"', options, 'print' in own ? own.print : undefined),
         }))
         const call = { ...freshCall(now), token: 't' }
-        await expect(w.scripts.schedule(w.shard, entries, call)).rejects.toThrow('another type')
+        await expect(w.scripts.schedule(w.shard, entries, call)).rejects.toThrow('wrong type')
         expect(await keysIn(w)).toEqual(name === 'call:t' ? [] : [name])
         expect(await w.client.exists(w.keys.callPrefix + call.token)).toBe(name === 'call:t' ? 1 : 0)
       })

@@ -57,12 +57,13 @@ export function createStdout(fd = 1, report: (line: string) => void = reportOnSt
   function trackErrors(result: WriteResult): void {
     if (result === 'not begun') return
     if (result === 'written') {
-      if (isFailing) report('standard output can be written again')
+      if (isFailing) report('standard output is writable again')
       isFailing = false
     } else if (!isFailing && !READER_GONE.has((result as NodeJS.ErrnoException).code ?? '')) {
       isFailing = true
       report(
-        `standard output cannot be written (${result.message}): until it can, messages for it are kept and delivered later, and lines of the log are lost`,
+        `standard output is not writable (${result.message}): console messages wait until it is, and log ` +
+          'lines are lost',
       )
     }
   }

@@ -29,7 +29,7 @@ export function parseAllowList(text: string): AllowList {
     const name = range === undefined ? parseName(entry) : undefined
     if (range !== undefined) ranges.push(range)
     else if (name !== undefined) names.add(name)
-    else throw new Error(`${JSON.stringify(entry)} is no CIDR, no address and no host name`)
+    else throw new Error(`${JSON.stringify(entry)} is not a CIDR, address or host name`)
   }
   return { names, ranges }
 }

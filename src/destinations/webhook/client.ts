@@ -59,7 +59,7 @@ const IDLE_MS = 4_000
 /** Whatever a server promises: an idle connection to each of many hosts would use up what may be open at once. */
 const LONGEST_IDLE_MS = 10_000
 
-const CANCELLED = new Error('given up')
+const CANCELLED = new Error('cancelled')
 
 /**
  * The connection that a client of a pool has. undici tells it to nobody, but it has to be closed to give a request up:

@@ -7,7 +7,7 @@ export class AddressNotAllowedError extends Error {
   override readonly name = 'AddressNotAllowedError'
 
   constructor(hostname: string) {
-    super(`${hostname} leads to no address that webhooks may reach`)
+    super(`${hostname} does not resolve to an address that webhooks may reach`)
   }
 }
 

@@ -23,7 +23,7 @@ export function classify(result: RequestResult, attempt: AttemptSummary, now: nu
     case 'response':
       return classifyResponse(result.response, attempt, now)
     case 'timeout': {
-      const error = `there was no response within ${attempt.durationMs} ms`
+      const error = `no response within ${attempt.durationMs} ms`
       return { kind: 'failed', reason: 'timeout', report: { ...attempt, error } }
     }
     case 'aborted':

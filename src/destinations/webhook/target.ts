@@ -37,8 +37,8 @@ function urlProblem(text: string, allow: AllowList): string | undefined {
   if (/[\s\p{Cc}\\"]/u.test(text))
     return 'must not have white space, control characters, backslashes or quotation marks'
   if (authority.includes('@'))
-    return 'must not have credentials, nor an @ before the path; a header may have them'
-  if (!URL.canParse(text)) return 'must be a URL that can be read'
+    return 'must not have credentials or an @ before the path; use a header for credentials'
+  if (!URL.canParse(text)) return 'must be a valid URL'
   return hostProblem(new URL(text).hostname, allow)
 }
 
@@ -47,7 +47,7 @@ function hostProblem(hostname: string, allow: AllowList): string | undefined {
   const address = hostname.replace(/^\[(.*)\]$/, '$1')
   const addresses = isIP(address) !== 0 ? [address] : isLocalhost(hostname) ? ['127.0.0.1', '::1'] : undefined
   if (addresses === undefined || addresses.some((one) => isAllowed(one, hostname, allow))) return undefined
-  return 'must not lead to an address that is not public, unless WEBHOOK_ALLOW has it'
+  return 'must have a public address, or one that WEBHOOK_ALLOW lists'
 }
 
 const isLocalhost = (hostname: string): boolean => /(?:^|\.)localhost\.?$/.test(hostname)
@@ -92,10 +92,10 @@ function headerProblems(headers: readonly [name: string, value: string][]): Dest
 }
 
 function headerProblem(name: string, value: string, seen: ReadonlySet<string>): string | undefined {
-  if (!TOKEN.test(name)) return "must be named with letters, digits and !#$%&'*+-.^_`|~ only"
+  if (!TOKEN.test(name)) return "must have a name of letters, digits and !#$%&'*+-.^_`|~ only"
   if (REFUSED_NAMES.has(name) || REFUSED_PREFIX.test(name))
-    return 'must not be set: it is for the service alone'
-  if (seen.has(name)) return 'must not be given twice, in upper and lower case'
+    return 'must not be set: the service sets this header itself'
+  if (seen.has(name)) return 'must not be set twice, in upper and lower case'
   if (!HEADER_VALUE.test(value)) return 'must be printable Latin-1 characters and tabs'
   return undefined
 }

@@ -8,7 +8,7 @@ import { decoded, toDecodingError } from './content-encoding.ts'
 export const TOO_LARGE = { status: 413, detail: 'body: is too large' }
 export const TOO_MUCH_IN_FLIGHT = {
   status: 503,
-  detail: 'the server has more request bodies in hand than it can hold; try again',
+  detail: 'server overloaded: too many request bodies in memory; retry later',
   retryAfter: 1,
 }
 

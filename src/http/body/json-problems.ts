@@ -2,7 +2,7 @@ import { isDouble } from '../../domain/json/decimal.ts'
 import { endOfNumber, endOfString, skipSpace } from '../../domain/json/scan.ts'
 import type { FieldError } from '../validation/validation.ts'
 
-const ROUNDED = 'must be a number that can be kept exactly'
+const ROUNDED = 'must be a number that a double represents exactly'
 
 /**
  * Finds what a JSON text loses when it is parsed: members whose name comes twice in an object, and numbers that a double

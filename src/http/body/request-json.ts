@@ -18,7 +18,7 @@ const BYTE_ORDER_MARK = 0xfeff
 
 /** In place of a payload that is nested deeper than MAX_DEPTH. */
 export const TOO_DEEP = Symbol('a payload that is nested too deeply')
-export const DEEP = `is nested too deeply; at most ${MAX_DEPTH} arrays and objects may be within each other`
+export const DEEP = `nested too deeply: at most ${MAX_DEPTH} levels of arrays and objects are allowed`
 /** A payload as it is in a parsed request: its own text, without white space outside strings. */
 export type PayloadText = string | typeof TOO_DEEP
 

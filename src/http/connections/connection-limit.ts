@@ -39,7 +39,8 @@ export function limitConnections(
     if (performance.now() < tellFrom) return
     tellFrom = performance.now() + TELL_EVERY_MS
     app.log.warn(
-      `${server.maxConnections} connections are open, as many as file descriptors allow; more are refused`,
+      `${server.maxConnections} connections are open, as many as file descriptors allow; new ones are ` +
+        'refused',
     )
   })
   return connections

@@ -31,7 +31,7 @@ export function answerMalformed(error: Error, socket: Socket, answer?: 'begun' |
 /** Node answers an expectation other than 100-continue by itself, with nothing. */
 export function answerExpectations(server: Server): void {
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-    const errorReply = { status: 417, detail: `expect: ${request.headers.expect} cannot be met` }
+    const errorReply = { status: 417, detail: `expect: ${request.headers.expect} is not supported` }
     const [type, body] = isApiPath(request.url ?? '')
       ? ['application/problem+json', toProblem(errorReply)]
       : ['application/json', toPlainBody(errorReply)]

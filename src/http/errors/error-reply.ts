@@ -40,14 +40,14 @@ const WORDS = {
   STORE_UNAVAILABLE: 'Redis is not answering, so this may or may not have been done; try again',
   STORE_FULL: 'Redis is out of memory and takes no more messages for now; try again later',
   DUE_TIME_PASSED: 'time: must be in the future',
-  NOT_AFTER_TOO_SOON: 'notAfter: must not lie before the due time',
-  ON_LATE_WITHOUT_NOT_AFTER: 'onLate: says nothing without notAfter',
-  ID_CONFLICT: 'id: is known already, with other content',
+  NOT_AFTER_TOO_SOON: 'notAfter: must not be before the due time',
+  ON_LATE_WITHOUT_NOT_AFTER: 'onLate: requires notAfter',
+  ID_CONFLICT: 'id: already in use with different content',
   MESSAGE_NOT_FOUND: 'no message has this id',
   MESSAGE_CLAIMED: 'the message is being delivered',
-  MESSAGE_FINISHED: 'the message was delivered or dropped already',
-  MESSAGE_DAMAGED: 'what Redis holds of the message is damaged; it can only be looked at and deleted',
-  VERSION_MISMATCH: 'the message is not at a version that If-Match names',
+  MESSAGE_FINISHED: 'the message was already delivered or dropped',
+  MESSAGE_DAMAGED: 'the message is damaged in Redis; it can only be shown and deleted',
+  VERSION_MISMATCH: "the message's version is not one that If-Match lists",
 } as const satisfies Record<Exclude<ErrorCode, 'STORE_REFUSED'>, string>
 
 const FIELD: Partial<Record<ErrorCode, string>> = {
@@ -66,9 +66,12 @@ const PLAINER: Readonly<Record<string, string>> = {
 
 /** A new message without an id of the client's is not to be sent again blindly: that could double it. */
 function unavailable({ outcomeUnknown, id }: SchedulerError): string {
-  if (!outcomeUnknown) return 'Redis is not answering, and this was not done; try again'
+  if (!outcomeUnknown) return 'Redis is not answering; the request was not executed; retry'
   if (id === undefined) return WORDS.STORE_UNAVAILABLE
-  return `Redis is not answering, so this may or may not have been done; if it was, GET /v1/messages/${id} finds it within 5 s`
+  return (
+    `Redis is not answering; the message may or may not be stored; if it is, GET /v1/messages/${id} ` +
+    'finds it within 5 s'
+  )
 }
 
 function detailOf(error: SchedulerError): string {

@@ -48,13 +48,13 @@ const COMMON: readonly [status: number, description: string, detail: string, hea
   [
     401,
     'no API key, or an unknown one',
-    'authorization: must be Bearer and a key',
+    'authorization: expected "Bearer <key>"',
     headers('WWW-Authenticate'),
   ],
   [
     403,
     'the key lacks the scope, the Host is not served, or a page of another site sent the request',
-    'authorization: the key shop has no scope write, which POST needs',
+    'authorization: the key shop lacks the scope write',
   ],
   [
     408,
@@ -71,7 +71,7 @@ const COMMON: readonly [status: number, description: string, detail: string, hea
   [
     429,
     'too many requests per minute with this key, or from this address',
-    'at most 600 requests a minute; try again in 21 seconds',
+    'at most 600 requests per minute; retry in 21 seconds',
     headers('Retry-After'),
   ],
   [500, 'internal error', 'something went wrong on our side'],

@@ -28,16 +28,17 @@ const PAGE = `<!doctype html>
 <title>Carillon</title>
 <style>${STYLE}</style>
 <h1>Carillon</h1>
-<p>Hand over a message and a time. At that time the message is delivered, once, by whichever server is up:
-never early, never lost.</p>
-<p><a href="docs">Every route, to read and to try</a> · <a href="openapi.json">the same as OpenAPI</a></p>
+<p>Carillon stores a message and delivers it at the time you choose: never early, never lost, and normally exactly
+once.</p>
+<p><a href="docs">API documentation</a> · <a href="openapi.json">OpenAPI document</a></p>
 <h2>Schedule a message</h2>
 <pre><code>curl -X POST http://HERE/v1/messages \\
   -H 'content-type: application/json' \\
   -d '{"id": "tea", "delay": "5m", "payload": {"text": "tea is ready"}}'</code></pre>
-<p>Or with <code>at</code>, which is ISO 8601 with an offset or <code>Z</code>, or epoch milliseconds. The
-<code>id</code> is yours to choose and makes it safe to send the same again; without one the answer brings one.</p>
-<h2>Look, change, cancel</h2>
+<p>Instead of <code>delay</code>, <code>at</code> takes a time: ISO 8601 with an offset or <code>Z</code>, or epoch
+milliseconds. The <code>id</code> is an idempotency key: a request that is sent again stores nothing twice. Without
+one, the answer has an id that the service made.</p>
+<h2>Get, update, cancel</h2>
 <pre><code>curl http://HERE/v1/messages/tea
 
 curl -X PATCH http://HERE/v1/messages/tea \\
@@ -45,16 +46,16 @@ curl -X PATCH http://HERE/v1/messages/tea \\
   -d '{"delay": "3m"}'
 
 curl -X DELETE http://HERE/v1/messages/tea</code></pre>
-<p>Once cancelling was answered, the message is never delivered, whatever raced it. Where the service has keys, add
+<p>A cancelled message is never delivered. If the service has API keys, add
 <code>-H 'authorization: Bearer KEY'</code>.</p>
-<h2>A line on the console</h2>
+<h2>Schedule a console line</h2>
 <pre><code>curl -X POST http://HERE/echoAtTime \\
   -H 'content-type: application/json' \\
   -d '{"time": "2030-01-01T09:00:00Z", "message": "good morning"}'</code></pre>
 <p><code>time</code> is epoch milliseconds or seconds (up to 11 digits are seconds), as a number or a string of
-digits, or ISO 8601 with an offset or <code>Z</code>. It has to be in the future. At its time the message appears as
-one line on the console of the server that delivers it.</p>
-<h2>Is it well?</h2>
+digits, or ISO 8601 with an offset or <code>Z</code>. It must be in the future. When it is due, the message is printed
+as one line on the console of the server that delivers it.</p>
+<h2>Health check</h2>
 <pre><code>curl http://HERE/health</code></pre>
 </html>
 `

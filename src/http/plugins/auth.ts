@@ -30,15 +30,14 @@ export const auth = fp<{ keys: readonly ApiKey[] }>(
       const key = presented === undefined ? undefined : findApiKey(keys, presented)
       if (key === undefined) {
         reply.header('www-authenticate', 'Bearer')
-        const problem =
-          presented === undefined ? 'must be Bearer and a key' : 'is not a key that is known here'
+        const problem = presented === undefined ? 'expected "Bearer <key>"' : 'unknown API key'
         sendError(request, reply, { status: 401, detail: `authorization: ${problem}` })
         return
       }
       const queue = queueOf(request)
       const missing = queue === undefined ? missingScope(key, request.method) : missingPull(key, queue)
       if (missing !== undefined) {
-        const detail = `authorization: the key ${key.name} has no scope ${missing} needs`
+        const detail = `authorization: the key ${key.name} lacks the scope ${missing}`
         sendError(request, reply, { status: 403, detail })
         return
       }
@@ -60,12 +59,12 @@ export function scopeFor(method: string, path: string): 'read' | 'write' | 'pull
 
 function missingScope({ scopes }: ApiKey, method: string): string | undefined {
   const needed = scopeFor(method, '')
-  return scopes.includes(needed) ? undefined : `${needed}, which ${method}`
+  return scopes.includes(needed) ? undefined : needed
 }
 
 function missingPull({ scopes }: ApiKey, queue: string): string | undefined {
   const isEnough = scopes.includes('pull') || scopes.includes(`pull:${queue}`)
-  return isEnough ? undefined : `pull, nor pull:${queue}, which this queue`
+  return isEnough ? undefined : `pull or pull:${queue}`
 }
 
 /** @returns the name as it was meant; undefined for what is about no queue */

@@ -21,18 +21,18 @@ export const errors = fp(
     app.setErrorHandler((error, request, reply) => {
       const errorReply = toErrorReply(error)
       if (errorReply.status === 500)
-        request.log.error({ err: error, apiKey: request.apiKey }, 'a request failed')
+        request.log.error({ err: error, apiKey: request.apiKey }, 'request failed')
       logRefusedWrite(error, request.log)
       return sendError(request, reply, errorReply)
     })
     const methodsOf = trackMethods(app)
     const notFound = (request: FastifyRequest, reply: FastifyReply) => {
-      const detail = `there is no ${request.method} ${request.url.split('?')[0]} here`
+      const detail = `no route ${request.method} ${request.url.split('?')[0]}`
       const methods = methodsOf(request.url)
       if (methods.length === 0) return sendError(request, reply, { status: 404, detail })
       const allow = methods.join(', ')
       reply.header('allow', allow)
-      return sendError(request, reply, { status: 405, detail: `${detail}, only ${allow}` })
+      return sendError(request, reply, { status: 405, detail: `${detail}; allowed: ${allow}` })
     }
     app.setNotFoundHandler(notFound)
     // Before its body is looked at: what is wrong with that does not matter where nothing is.

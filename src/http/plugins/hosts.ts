@@ -61,7 +61,7 @@ export const isLoopbackName = (name: string): boolean =>
 export const parseAllowedHosts = (text: string): readonly Authority[] =>
   entriesOf(text).map((entry) => {
     const host = parseAuthority(/^[0-9a-f:.]*:[0-9a-f:.]*:/i.test(entry) ? `[${entry}]` : entry)
-    if (host === undefined) throw new Error(`${JSON.stringify(entry)} is no host name and no address`)
+    if (host === undefined) throw new Error(`${JSON.stringify(entry)} is not a host name or address`)
     return host
   })
 
@@ -71,7 +71,7 @@ export const parseAllowedHosts = (text: string): readonly Authority[] =>
  */
 export const parseCorsOrigins = (text: string): readonly string[] =>
   entriesOf(text).map((entry) => {
-    if (parseOrigin(entry) === undefined) throw new Error(`${JSON.stringify(entry)} is no origin`)
+    if (parseOrigin(entry) === undefined) throw new Error(`${JSON.stringify(entry)} is not an origin`)
     return new URL(entry).origin
   })
 

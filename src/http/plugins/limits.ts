@@ -64,7 +64,7 @@ const MINUTE_MS = 60_000
 /** A request in hand takes far less than a second. */
 const OVERLOADED = {
   status: 503,
-  detail: 'the server has more to do than it can; try again',
+  detail: 'server overloaded; retry later',
   retryAfter: 1,
 }
 
@@ -104,7 +104,7 @@ export const limits = fp<LimitsOptions>(
       keyGenerator: ({ apiKey, ip }) => (apiKey === undefined ? `from ${normalizeIP(ip)}` : `key ${apiKey}`),
       allowList: isNeverLimited,
       errorResponseBuilder: (_request, { statusCode, max, after }) =>
-        Object.assign(new Error(`at most ${max} requests a minute; try again in ${after}`), { statusCode }),
+        Object.assign(new Error(`at most ${max} requests per minute; retry in ${after}`), { statusCode }),
     })
     // One hook for all rather than the plugin's one per route, which would leave out unknown paths.
     app.addHook('onRequest', app.rateLimit())

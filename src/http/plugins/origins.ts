@@ -74,10 +74,10 @@ export const origins = fp<OriginsOptions>(
       if (origin === undefined && site !== 'cross-site') return undefined
       if ((origin !== undefined && mayUse.has(origin)) || readsPublicPath(request)) return undefined
       if (origin !== undefined && !isOwn(origin, request)) {
-        return refused(`origin: ${origin} is not one of CORS_ORIGINS, and not this server's own`)
+        return refused(`origin: ${origin} is neither this server's nor in CORS_ORIGINS`)
       }
       return site === 'cross-site'
-        ? refused('sec-fetch-site: a page of another site is only let in if CORS_ORIGINS has its origin')
+        ? refused('sec-fetch-site: cross-site requests need an origin in CORS_ORIGINS')
         : undefined
     }
 
@@ -103,8 +103,8 @@ export const origins = fp<OriginsOptions>(
 const refused = (detail: string): ErrorReply => ({ status: 403, detail })
 const notServed = (host: string): ErrorReply =>
   parseAuthority(host) === undefined
-    ? refused('host: must be a host name or an address, and a port if needed')
-    : refused(`host: ${host} is not served here: without API_KEYS only loopback names and ALLOWED_HOSTS are`)
+    ? refused('host: must be a host name or address, with an optional port')
+    : refused(`host: ${host} is not allowed: without API_KEYS, only loopback names and ALLOWED_HOSTS are`)
 const SEVERAL_HOSTS: ErrorReply = { status: 400, detail: 'host: must be given once' }
 
 /**

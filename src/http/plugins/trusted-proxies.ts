@@ -17,7 +17,7 @@ export function parseTrustedProxies(text: string): (address: string) => boolean 
     const longest = family === 'ipv6' ? 128 : 32
     const prefixLength = prefix === undefined ? longest : Number(prefix)
     if (isIP(address) === 0 || prefixLength > longest) {
-      throw new Error(`${JSON.stringify(entry)} is no address and no CIDR`)
+      throw new Error(`${JSON.stringify(entry)} is not an address or CIDR`)
     }
     trusted.addSubnet(address, prefixLength, family)
   }

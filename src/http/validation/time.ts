@@ -25,11 +25,11 @@ export function parseAt(value: number | string, { inQuery = false } = {}): numbe
   if (number === undefined) {
     const ms = fromIso(String(value))
     if (ms === undefined) return refused(AT_FORMS, timeLike(value))
-    return ms > LAST_MS ? 'must not lie past 9999-12-31' : Math.max(0, ms)
+    return ms > LAST_MS ? 'must be no later than 9999-12-31' : Math.max(0, ms)
   }
   const unit = timeLike(number)
   if (unit !== undefined) return refused(AT_FORMS, unit)
-  if (number > LAST_MS) return 'must not lie past 9999-12-31'
+  if (number > LAST_MS) return 'must be no later than 9999-12-31'
   if (!Number.isSafeInteger(number)) return refused(AT_FORMS, undefined)
   if (number < SECONDS_BELOW) return 'looks like seconds: it must be epoch milliseconds (or ISO 8601)'
   return number
@@ -43,7 +43,7 @@ export function parseDelay(value: number | string, now: number): number | string
   const ms = typeof value === 'number' ? value : Number(digits) * (UNIT_MS[unit] ?? 1)
   if (Number.isNaN(ms) || ms < 0 || (typeof value === 'number' && !Number.isSafeInteger(ms)))
     return refused(DELAY_FORMS, durationLike(value))
-  return now + ms > LAST_MS ? 'must not lead past 9999-12-31' : ms
+  return now + ms > LAST_MS ? 'must end no later than 9999-12-31' : ms
 }
 
 const refused = (forms: string, like: string | undefined): string =>

@@ -60,8 +60,7 @@ export function explain(errors: Iterable<ValueError>): FieldError[] {
     if (byPath.size === MOST_ERRORS) break
     const like = (schema as { [LOOKS_LIKE]?: LooksLike })[LOOKS_LIKE]?.(value)
     const expected = `must be ${schema.description ?? message}${like === undefined ? '' : `; this looks like ${like}`}`
-    if (type === ValueErrorType.ObjectAdditionalProperties)
-      byPath.set(path, 'is not a field that is known here')
+    if (type === ValueErrorType.ObjectAdditionalProperties) byPath.set(path, 'unknown field')
     else byPath.set(path, value === undefined ? `is missing; it ${expected}` : expected)
   }
   return [...byPath].map(([path, message]) => ({ path, message }))

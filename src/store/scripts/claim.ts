@@ -13,7 +13,7 @@ export interface Claim {
   readonly failures: number
   /** claims so far that ended because their server did not settle them in time */
   readonly recoveries: number
-  /** why Redis refused to add it to its stream, as a short code: its delivery has failed; absent for others */
+  /** why Redis refused to add the message to its stream, as a short code: its delivery has failed; absent for others */
   readonly streamError?: string
 }
 

@@ -101,7 +101,7 @@ async function inParts<T, A>(
 ): Promise<A[]> {
   const { processed, answers } = await call(all)
   if (processed >= all.length) return answers
-  if (processed === 0) throw new Error('a script did nothing of what it was asked for')
+  if (processed === 0) throw new Error('a script processed none of its items')
   try {
     return [...answers, ...(await inParts(all.slice(processed), call))]
   } catch (cause) {

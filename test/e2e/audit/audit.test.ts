@@ -70,7 +70,7 @@ it('the command tells what it found by its exit code and in words', async () => 
 
   const mended = await runAudit(env, '--repair')
   expect(mended).toMatchObject({ code: 0, stderr: '' })
-  expect(mended.stdout).toMatch(/\n1 x no-state: [\s\S]*\nmended 1\n[\s\S]*\nno findings\n$/)
+  expect(mended.stdout).toMatch(/\n1 x no-state: [\s\S]*\nrepaired 1\n[\s\S]*\nno findings\n$/)
 
   const away = await runAudit({ ...env, REDIS_URL: 'redis://127.0.0.1:1' })
   expect(away).toMatchObject({ code: 2, stdout: '' })

@@ -286,7 +286,7 @@ describe('a server that was stopped for longer than its locks last', () => {
     held[0]?.end()
     stopped.signal('SIGCONT')
     await until('it has noticed', () =>
-      stopped.log.some(({ msg }) => /lost its claim|^locks of deliveries/.test(String(msg))),
+      stopped.log.some(({ msg }) => /the claim was lost|^locks /.test(String(msg))),
     )
     expect(await look(other, 'twin')).toMatchObject({ status: 'claimed', recoveries: 1 })
 

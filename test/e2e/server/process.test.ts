@@ -43,7 +43,7 @@ describe('a bad setting', () => {
   it('is named when it is no address of this machine', async () => {
     const { code, stderr } = await refusedStart({ HOST: '203.0.113.7', ALLOW_OPEN: 'true' })
     expect(code).toBe(1)
-    expect(stderr).toBe('carillon: HOST is "203.0.113.7", which is no address of this machine\n')
+    expect(stderr).toBe('carillon: HOST is "203.0.113.7", which is not an address of this machine\n')
   })
 
   it('is named when another program holds the port', async () => {
@@ -58,7 +58,7 @@ describe('a bad setting', () => {
 })
 
 describe('the door', () => {
-  const ALLOW_OPEN_LINE = /^ALLOW_OPEN is true and no API_KEYS are set: everyone who reaches 0\.0\.0\.0 /
+  const ALLOW_OPEN_LINE = /^ALLOW_OPEN is true and API_KEYS is not set: .* everyone who can reach 0\.0\.0\.0$/
   const linesOf = ({ log }: Service) => log.map(({ level, msg }) => [level, msg])
 
   it('is open with a warning where ALLOW_OPEN=true', async () => {
@@ -73,7 +73,7 @@ describe('the door', () => {
   it('is open to this machine by default, and says so without a warning', async () => {
     const fleet = await startFleet({ size: 1 })
     const [server] = fleet.servers as [Service]
-    const line = [30, expect.stringMatching(/^no API_KEYS are set/)]
+    const line = [30, expect.stringMatching(/^API_KEYS is not set/)]
     await until('the line', () => linesOf(server).some(([, msg]) => /API_KEYS/.test(String(msg))))
     expect(linesOf(server).filter(([, msg]) => /API_KEYS/.test(String(msg)))).toEqual([line])
   })

@@ -88,7 +88,7 @@ describe('several processes behind one port', () => {
 
   it('say what there is to say at a start once', async () => {
     const { service } = await startSupervisor(3)
-    for (const line of [/^listening on http:/, /^no API_KEYS/, /^no WEBHOOK_SECRETS/])
+    for (const line of [/^listening on http:/, /^API_KEYS is not/, /^WEBHOOK_SECRETS is not/])
       expect(said(service, line).length, String(line)).toBe(1)
   })
 

@@ -72,7 +72,7 @@ it('sentinels with a password of their own are asked with it, and Redis with tha
   for (const [SENTINEL_PASSWORD, line] of [
     [
       '',
-      /^carillon: the sentinels want credentials .* set SENTINEL_USERNAME and SENTINEL_PASSWORD: .*WRONGPASS/,
+      /^carillon: the sentinels need other credentials .* set SENTINEL_USERNAME and SENTINEL_PASSWORD: .*WRONGPASS/,
     ],
     ['wrong', /^carillon: the sentinels refused SENTINEL_USERNAME and SENTINEL_PASSWORD: /],
   ] as const) {
@@ -156,7 +156,11 @@ it.each([
     async () => '/nowhere/ca.pem',
     /^carillon: REDIS_CA_FILE is "\/nowhere\/ca.pem" \(it cannot be read: ENOENT\)/,
   ],
-  ['without a certificate', async () => 'package.json', /^carillon: REDIS_CA_FILE is .*holds no certificate/],
+  [
+    'without a certificate',
+    async () => 'package.json',
+    /^carillon: REDIS_CA_FILE is .*contains no certificate/,
+  ],
   [
     'whose certificate is broken',
     async () => {

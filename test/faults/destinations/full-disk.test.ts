@@ -56,7 +56,7 @@ it.each([{}, { PROCESSES: '2' }])(
     })
     const { results } = (await answer.json()) as { results: { id: string; status: number }[] }
     expect(new Set(results.map(({ status }) => status))).toEqual(new Set([201]))
-    await until('the disk is full', () => server.stderr().includes('cannot be written'))
+    await until('the disk is full', () => server.stderr().includes('is not writable'))
     server.makeRoom()
     const delivered = () => server.lines().flatMap(parse)
     const ids = new Set(results.map(({ id }) => id))
@@ -74,8 +74,8 @@ it.each([{}, { PROCESSES: '2' }])(
       return counts.claimed + counts.scheduled === 0
     })
     expect(server.stderr().match(/^carillon: .*$/gm)).toEqual([
-      expect.stringMatching(/^carillon: standard output cannot be written \(EFBIG: .*\): until it can, /),
-      'carillon: standard output can be written again',
+      expect.stringMatching(/^carillon: standard output is not writable \(EFBIG: .*\): /),
+      'carillon: standard output is writable again',
     ])
   },
 )

@@ -119,7 +119,7 @@ describe('an append-only file that a power cut has left with an end that is no c
     expect(values).toEqual(expected)
     const [copy = ''] = copies()
     expect(lines).toEqual([
-      `${INCREMENT} ended in ${tail.length} bytes that are no command, as a power cut leaves them: cut off; as it was it is kept as ${fileOf(copy)}`,
+      `${INCREMENT} ended in ${tail.length} bytes that are not a command, as after a power failure; they were cut off, and the original is kept as ${fileOf(copy)}`,
     ])
     expect(readFileSync(fileOf(copy)).equals(damaged)).toBe(true)
     expect(bytes().subarray(0, before.length).equals(before)).toBe(true)
@@ -155,7 +155,7 @@ describe('data that are damaged otherwise', () => {
     writeFileSync(fileOf(INCREMENT), file)
     expect(await refusal()).toMatch(
       new RegExp(
-        `^${fileOf(INCREMENT)} is damaged at byte \\d+ of ${file.length}, and not only at its end: put back a copy of .*truncate -s`,
+        `^${fileOf(INCREMENT)} is damaged at byte \\d+ of ${file.length}, not only at its end: restore a backup of .*truncate -s`,
       ),
     )
     expect(bytes().equals(file)).toBe(true)
@@ -163,7 +163,7 @@ describe('data that are damaged otherwise', () => {
   })
 
   it.each([
-    ['a base that is none', 'NOTRDB', /appendonlydir\/\*\.base\.rdb\) is damaged: put back a copy/],
+    ['a base that is none', 'NOTRDB', /appendonlydir\/\*\.base\.rdb\) is damaged: restore a backup/],
     [
       'a base of a newer Redis',
       'REDIS9999',
@@ -174,7 +174,7 @@ describe('data that are damaged otherwise', () => {
     base.write(start, 0, 'latin1')
     writeFileSync(fileOf(BASE), base)
     const reason = await refusal()
-    expect(reason).toMatch(/^redis-server ended at its start \(exit code 1\), for in \/.*redis\.log\)$/)
+    expect(reason).toMatch(/^redis-server exited during startup \(exit code 1\), for in \/.*redis\.log\)$/)
     expect(reason).toMatch(expected)
     expect(reason).not.toMatch(/overcommit|redis-check/)
     expect(readFileSync(fileOf(BASE)).equals(base)).toBe(true)
@@ -190,9 +190,9 @@ describe('data that are damaged otherwise', () => {
     damage()
     const reason = await refusal()
     expect(reason).toMatch(
-      `${fileOf(MANIFEST)} ${what}, while there are data: put it back from a copy, or write it again`,
+      `${fileOf(MANIFEST)} ${what}, but there are data files: restore it from a backup, or write it again`,
     )
-    const lines = /a line each: (.*)$/.exec(reason)?.[1]?.split(', ') ?? []
+    const lines = /follow from the files: (.*)$/.exec(reason)?.[1]?.split(', ') ?? []
     expect(lines).toEqual([`file ${BASE} seq 1 type b`, `file ${INCREMENT} seq 1 type i`])
     expect(manifest).toContain(lines.join('\n'))
     writeFileSync(fileOf(MANIFEST), `${lines.join('\n')}\n`)
@@ -202,14 +202,14 @@ describe('data that are damaged otherwise', () => {
   it.each([BASE, INCREMENT])('are named: %s is gone', async (name) => {
     renameSync(fileOf(name), join(dataDir, 'elsewhere'))
     expect(await refusal()).toBe(
-      `${fileOf(name)} is missing, which the manifest names: put it back from a copy of ${dataDir}`,
+      `${fileOf(name)} is missing, but the manifest names it: restore it from a backup of ${dataDir}`,
     )
   })
 
   it('are not passed over: a snapshot without an append-only file', async () => {
     rmSync(join(dataDir, 'appendonlydir'), { recursive: true })
     writeFileSync(join(dataDir, 'dump.rdb'), 'REDIS0011')
-    expect(await refusal()).toMatch(`${join(dataDir, 'dump.rdb')} is there, but no append-only file`)
+    expect(await refusal()).toMatch(`${join(dataDir, 'dump.rdb')} exists, but no append-only file`)
   })
 
   it('need no manifest where there are none', async () => {
@@ -221,5 +221,5 @@ describe('data that are damaged otherwise', () => {
 
 it('a disk that is full is the reason that is told', async () => {
   symlinkSync('/dev/full', join(dataDir, 'probe'))
-  expect(await refusal()).toBe(`${dataDir} cannot be written: the disk is full; make room and start again`)
+  expect(await refusal()).toBe(`${dataDir} cannot be written: the disk is full; free some space and restart`)
 })

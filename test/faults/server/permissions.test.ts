@@ -162,7 +162,7 @@ describe('a right that is lacking', () => {
     const store = await startStore()
     const { server, namespace } = await start(store, rules, store.isCluster ? { SHARDS: '3' } : {})
     await until('it says so', () => errorsOf(server).length > 0)
-    const [line] = errorsOf(server).filter(({ msg }) => String(msg).includes('lacks rights'))
+    const [line] = errorsOf(server).filter(({ msg }) => String(msg).includes('lacks required permissions'))
     expect(line?.msg).toContain(right)
     expect(line?.msg).toContain(`ACL SETUSER app ~{${namespace}:* `)
     const told = errorsOf(server).filter(({ msg }) => /lacks|cannot be used/.test(String(msg)))
@@ -285,8 +285,8 @@ it('a key that holds another type is answered with 503 in clear words, and logge
     payload: 1,
   })
   expect(status).toBe(503)
-  expect(body.detail).toMatch(/another type/)
-  await until('it is logged', () => errorsOf(server).some(({ msg }) => /another type/.test(String(msg))))
+  expect(body.detail).toMatch(/wrong type/)
+  await until('it is logged', () => errorsOf(server).some(({ msg }) => /wrong type/.test(String(msg))))
 })
 
 describe('a stream that Redis adds nothing to for want of a right', () => {

@@ -23,7 +23,7 @@ const ask = (options: Partial<ReadinessOptions>) =>
     () => 'ready',
     (error: Error) => error.message,
   )
-const FULL = 'Redis has used more than 90 % of its maxmemory'
+const FULL = 'Redis uses more than 90 % of its maxmemory'
 
 describe('a server that is ready', () => {
   it.each([
@@ -63,15 +63,15 @@ describe('a server that is not ready', () => {
   it('says what it cannot know, but only once that Redis is away', async () => {
     const lost = () => Promise.reject(new Error('lost'))
     expect(await ask({ facts: lost, oldestOverdueMs: lost })).toBe(
-      'Redis did not say how full it is: lost; Redis did not say how late messages are: lost',
+      'the memory of Redis is unknown: lost; the lateness of messages is unknown: lost',
     )
     expect(await ask({ ping: lost, facts: lost, oldestOverdueMs: lost })).toBe('lost')
   })
 
   it.each([
     ['any look', { ping: never }, /^Redis did not answer in time$/],
-    ['how full it is', { facts: never }, /^Redis did not say how full it is: /],
-    ['how late messages are', { oldestOverdueMs: never }, /^Redis did not say how late messages are: /],
+    ['how full it is', { facts: never }, /^the memory of Redis is unknown: /],
+    ['how late messages are', { oldestOverdueMs: never }, /^the lateness of messages is unknown: /],
     ['all', { ping: never, facts: never, oldestOverdueMs: never }, /^Redis did not answer in time$/],
   ])('says in time that Redis takes too long over %s', async (_what, options, why) => {
     const began = performance.now()

@@ -9,7 +9,7 @@ import { until } from '../../support/until.ts'
 const LOST = 'carillon_redis_data_lost_total'
 
 const said = ({ log }: Service) =>
-  log.filter(({ msg }) => String(msg).startsWith('the data in Redis are gone')).map(({ level }) => level)
+  log.filter(({ msg }) => String(msg).startsWith('Redis has lost its data')).map(({ level }) => level)
 
 async function startOwn(): Promise<TestRedis> {
   const redis = await startRedis()

@@ -224,7 +224,7 @@ describe('a script that lacks a right half-way', () => {
       const before = await snapshot()
       await expect(calls.claim?.()).rejects.toMatchObject({
         code: 'STORE_REFUSED',
-        message: expect.stringContaining('another type'),
+        message: expect.stringContaining('wrong type'),
       })
       expect(await snapshot(), key).toBe(before)
     }

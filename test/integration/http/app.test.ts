@@ -141,7 +141,7 @@ describe('everything else', () => {
   ] as const)('%s %s gets 404 in the same form', async (method, url) => {
     const answer = await world().app.inject({ method, url })
     expect(answer.statusCode).toBe(404)
-    expect(answer.json()).toEqual({ status: 'error', message: `there is no ${method} ${url} here` })
+    expect(answer.json()).toEqual({ status: 'error', message: `no route ${method} ${url}` })
   })
 
   it('gets its 404 whatever is wrong with its body', async () => {
@@ -162,7 +162,7 @@ describe('everything else', () => {
 
   it.each([
     [
-      'an expectation that cannot be met gets 417',
+      'an expectation that is not supported gets 417',
       'GET /health HTTP/1.1\r\nHost: x\r\nExpect: cake\r\n\r\n',
       /^HTTP\/1.1 417 [\s\S]*\{"status":"error"/,
     ],

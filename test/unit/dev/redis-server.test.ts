@@ -90,7 +90,7 @@ describe('findRedisServer', () => {
     })
     vi.stubEnv('PATH', bin)
     expect(await find()).toBe(join(bin, 'valkey-server'))
-    expect(lines).toEqual([expect.stringMatching(/passing over .*redis-server: Redis 6\.0\.16 is too old/)])
+    expect(lines).toEqual([expect.stringMatching(/skipping .*redis-server: Redis 6\.0\.16 is too old/)])
   })
 
   it('says in one line what to install where there is nothing to fetch with', async () => {

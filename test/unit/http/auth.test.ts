@@ -139,7 +139,7 @@ describe('with API_KEYS', () => {
       expect((await ask('GET', '/metrics', key)).statusCode).toBe(403)
     }
     expect((await ask('POST', '/v1/queues/other/claim', ordersOnly.key)).json().detail).toBe(
-      'authorization: the key orders has no scope pull, nor pull:other, which this queue needs',
+      'authorization: the key orders lacks the scope pull or pull:other',
     )
   })
 
@@ -175,7 +175,7 @@ describe('with API_KEYS', () => {
       type: 'about:blank',
       title: 'Unauthorized',
       status: 401,
-      detail: 'authorization: must be Bearer and a key',
+      detail: 'authorization: expected "Bearer <key>"',
     })
     const forbidden = await ask('POST', '/v1/messages', reader.key)
     expect(forbidden.headers['content-type']).toBe('application/problem+json; charset=utf-8')
@@ -183,7 +183,7 @@ describe('with API_KEYS', () => {
       type: 'about:blank',
       title: 'Forbidden',
       status: 403,
-      detail: 'authorization: the key reader has no scope write, which POST needs',
+      detail: 'authorization: the key reader lacks the scope write',
     })
     expect((await ask('GET', '/v1/nothing')).headers['content-type']).toMatch(/^application\/problem\+json/)
   })
@@ -193,11 +193,11 @@ describe('with API_KEYS', () => {
     expect(unknown.headers['content-type']).toBe('application/json; charset=utf-8')
     expect(unknown.json()).toEqual({
       status: 'error',
-      message: 'authorization: is not a key that is known here',
+      message: 'authorization: unknown API key',
     })
     expect((await ask('POST', '/echoAtTime', reader.key)).json()).toEqual({
       status: 'error',
-      message: 'authorization: the key reader has no scope write, which POST needs',
+      message: 'authorization: the key reader lacks the scope write',
     })
   })
 

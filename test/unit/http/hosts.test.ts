@@ -113,7 +113,7 @@ describe('ALLOWED_HOSTS', () => {
   it.each(['a,', 'http://a', '*', '*.example.com', 'a/b', 'a b', 'a:99999', '10.0.0.0/8'])(
     '%j is refused',
     (text) => {
-      expect(() => parseAllowedHosts(text)).toThrow(/^"[^"]*" is no host name and no address$/)
+      expect(() => parseAllowedHosts(text)).toThrow(/^"[^"]*" is not a host name or address$/)
     },
   )
 })
@@ -130,7 +130,7 @@ describe('CORS_ORIGINS', () => {
   it.each(['*', 'null', 'app.example.com', 'https://app.example.com/', 'https://a,', 'chrome-extension://a'])(
     '%j is refused',
     (text) => {
-      expect(() => parseCorsOrigins(text)).toThrow(/^"[^"]*" is no origin$/)
+      expect(() => parseCorsOrigins(text)).toThrow(/^"[^"]*" is not an origin$/)
     },
   )
 })

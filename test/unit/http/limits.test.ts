@@ -127,7 +127,7 @@ describe('RATE_LIMIT_PER_MINUTE', () => {
     expect(problem.statusCode).toBe(429)
     expect(problem.headers['content-type']).toBe('application/problem+json; charset=utf-8')
     expect(problem.headers['retry-after']).toBe('60')
-    const detail = 'at most 1 requests a minute; try again in 1 minute'
+    const detail = 'at most 1 requests per minute; retry in 1 minute'
     expect(problem.json()).toEqual({ type: 'about:blank', title: 'Too Many Requests', status: 429, detail })
     const plain = await ask('/echoAtTime')
     expect(plain.statusCode).toBe(429)
@@ -169,7 +169,7 @@ describe('a server under pressure', () => {
     expect(problem.statusCode).toBe(503)
     expect(problem.headers['content-type']).toBe('application/problem+json; charset=utf-8')
     expect(problem.headers['retry-after']).toBe('1')
-    const detail = 'the server has more to do than it can; try again'
+    const detail = 'server overloaded; retry later'
     expect(problem.json()).toEqual({ type: 'about:blank', title: 'Service Unavailable', status: 503, detail })
     const plain = await ask('/echoAtTime')
     expect(plain.statusCode).toBe(503)

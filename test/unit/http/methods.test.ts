@@ -33,7 +33,7 @@ describe('a path under /v1 with a method that it has not', () => {
       type: 'about:blank',
       title: 'Method Not Allowed',
       status: 405,
-      detail: `there is no ${method} ${url.split('?')[0]} here, only ${allow}`,
+      detail: `no route ${method} ${url.split('?')[0]}; allowed: ${allow}`,
     })
   })
 

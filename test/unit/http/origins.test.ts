@@ -66,7 +66,7 @@ describe('without keys, the Host', () => {
       expect(problem.headers['content-type']).toBe('application/problem+json; charset=utf-8')
       expect(problem.json()).toMatchObject({
         status: 403,
-        detail: `host: ${host} is not served here: without API_KEYS only loopback names and ALLOWED_HOSTS are`,
+        detail: `host: ${host} is not allowed: without API_KEYS, only loopback names and ALLOWED_HOSTS are`,
       })
       expect(claims()).toBe(0)
       for (const url of ['/', '/docs', '/openapi.json', '/metrics', '/nothing']) {
@@ -104,7 +104,7 @@ describe('without keys, the Host', () => {
     const { app } = await door()
     const answer = await claim(app, { host: 'me@localhost' })
     expect(answer.statusCode).toBe(403)
-    expect(answer.json().detail).toBe('host: must be a host name or an address, and a port if needed')
+    expect(answer.json().detail).toBe('host: must be a host name or address, with an optional port')
   })
 
   const END = 'connection: close\r\n\r\n'

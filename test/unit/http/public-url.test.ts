@@ -44,7 +44,7 @@ describe('TRUST_PROXY', () => {
   it.each(['true', 'loopback', 'proxy.internal', '10.0.0.0/33', '10.1', '::1/129', '127.0.0.1,', '1', '/8'])(
     '%j is refused',
     (text) => {
-      expect(() => parseTrustedProxies(text)).toThrow(/^"[^"]*" is no address and no CIDR$/)
+      expect(() => parseTrustedProxies(text)).toThrow(/^"[^"]*" is not an address or CIDR$/)
     },
   )
 })

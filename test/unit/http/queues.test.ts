@@ -129,7 +129,7 @@ describe('POST /v1/queues/:queue/claim', () => {
     [{ lockMs: 43_200_001 }, '/lockMs', /1000 to 43200000/],
     [{ waitMs: -1 }, '/waitMs', /0 to 30000/],
     [{ waitMs: 30_001 }, '/waitMs', /0 to 30000/],
-    [{ wait: 1 }, '/wait', /not a field/],
+    [{ wait: 1 }, '/wait', /unknown field/],
     [[], '', /a JSON object/],
     ['null', '', /a JSON object/],
   ])('refuses %j, and claims nothing', async (body, path, message) => {
@@ -273,8 +273,8 @@ describe.each([
     [{ messages: [{ token: 't' }] }, '/messages/0/id', /is missing/],
     [{ messages: [ref('a'.repeat(129))] }, '/messages/0/id', /id/],
     [{ messages: [ref('a', 't'.repeat(201))] }, '/messages/0/token', /token/],
-    [{ messages: [{ ...ref('a'), payload: 1 }] }, '/messages/0/payload', /not a field/],
-    [{ messages: [ref('a')], reason: 'x' }, '/reason', /not a field/],
+    [{ messages: [{ ...ref('a'), payload: 1 }] }, '/messages/0/payload', /unknown field/],
+    [{ messages: [ref('a')], reason: 'x' }, '/reason', /unknown field/],
   ])('refuses %j', async (body, path, message) => {
     expect(await post(`mails/${verb}`, body)).toMatchObject(refused(path, message))
     expect(leases.asked).toEqual([])

@@ -76,7 +76,7 @@ describe('the security headers', () => {
       () => ask('POST /echoAtTime', 'content-type: application/json\r\ncontent-length: 99999999\r\n'),
     ],
     ['a body of another type', 415, () => post('/echoAtTime', 'text/plain', 'x')],
-    ['an expectation that cannot be met', 417, () => ask('GET /health', 'expect: cake\r\n')],
+    ['an expectation that is not supported', 417, () => ask('GET /health', 'expect: cake\r\n')],
     ['headers that are too large', 431, () => ask('GET /health', `x: ${'x'.repeat(20_000)}\r\n`)],
     ['what is not HTTP', 400, () => exchange('NONSENSE\r\n\r\n')],
     [

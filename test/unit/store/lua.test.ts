@@ -29,7 +29,7 @@ describe('a script', () => {
     [
       'uses a key its header does not name',
       '-- KEYS[1] a hash\nreturn KEYS[2]',
-      's.lua: it uses KEYS[2], absent from its header',
+      's.lua: it uses KEYS[2] that its header does not declare',
     ],
     [
       'names a key it does not use',
@@ -44,7 +44,7 @@ describe('a script', () => {
     [
       'uses an argument its header does not name',
       '-- ARGV[1] a\nreturn ARGV[1] .. ARGV[2]',
-      's.lua: it uses ARGV[2], absent from its header',
+      's.lua: it uses ARGV[2] that its header does not declare',
     ],
     [
       'names an argument it does not use',
@@ -56,11 +56,11 @@ describe('a script', () => {
       '-- ARGV[1] a\n-- ARGV[3..] b\nreturn ARGV[1]',
       'its header has ARGV[3..] out of order',
     ],
-    ['has a key of no known type', '-- KEYS[1] a thing\nreturn KEYS[1]', 'but "thing"'],
+    ['has a key of no known type', '-- KEYS[1] a thing\nreturn KEYS[1]', 'unknown type of a key: "thing"'],
     [
       'makes a call of no known form',
       'return redis.call("SORT", "a")',
-      'the shortest call of SORT is not known',
+      'the shortest call of SORT is unknown',
     ],
     [
       'includes what includes',

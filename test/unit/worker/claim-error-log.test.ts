@@ -17,7 +17,7 @@ it('is told in one line for all shards that fail together, and in one for all th
   }
   await until('the recovery is told', () => lines.length > 1)
   expect(lines).toMatchObject([
-    { msg: 'claiming failed; trying again until it works', shards: [1, 4, 7], err: { message: 'gone' } },
-    { msg: 'claiming works again', shards: [4, 1, 7] },
+    { msg: 'claims fail; retrying', shards: [1, 4, 7], err: { message: 'gone' } },
+    { msg: 'claims succeed again', shards: [4, 1, 7] },
   ])
 })

@@ -54,7 +54,7 @@ export function createIntake({ scheduler, now, checkDestination, log }: IntakeDe
     const errorReply = toErrorReply(error)
     if (errorReply.status === 500 && error !== lastBug) {
       lastBug = error // the same one for all messages of a call
-      log.error({ err: error }, 'a message of a batch failed')
+      log.error({ err: error }, 'message of a batch failed')
     }
     logRefusedWrite(error, log)
     return errorReply

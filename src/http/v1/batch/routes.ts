@@ -26,7 +26,7 @@ const BAD_BATCH = {
 }
 const STOPPING = {
   status: 503,
-  detail: 'the server is stopping; send this line and those after it again',
+  detail: 'the server is shutting down; send this line and all later lines again',
 }
 
 const SCHEDULE_MANY = route({

@@ -34,7 +34,7 @@ export const forecastRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'forecast' 
     if (to <= from) throw new InvalidRequestError([{ path: '/to', message: 'must be later than from' }])
     const buckets = Math.ceil((to - from) / bucketMs)
     if (buckets > MOST_BUCKETS) {
-      const message = `must be larger: from and to are ${buckets} buckets apart, and ${MOST_BUCKETS} is the most`
+      const message = `must be larger: from and to are ${buckets} buckets apart, at most ${MOST_BUCKETS} are allowed`
       throw new InvalidRequestError([{ path: '/bucketMs', message }])
     }
     const counted = await forecast({ from, to, bucketMs })

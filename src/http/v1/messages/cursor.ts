@@ -17,7 +17,9 @@ export function decodeCursor(cursor: string, filters: readonly unknown[]): Posit
     throw broken()
   }
   if (mark !== markOf(filters)) {
-    throw new InvalidRequestError([{ path: '/cursor', message: 'belongs to a query with other filters' }])
+    throw new InvalidRequestError([
+      { path: '/cursor', message: 'was issued for a query with different filters' },
+    ])
   }
   const position = { score, id }
   if (encodeCursor(position, filters) !== cursor) throw broken()

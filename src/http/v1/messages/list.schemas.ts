@@ -8,7 +8,7 @@ export const ListQuery = Type.Object(
     tag: Type.Optional(
       Type.String({
         ...TAG,
-        description: 'a tag of 1 to 64 characters, which finds scheduled, claimed and dead messages only',
+        description: 'a tag of 1 to 64 characters, which requires the status scheduled, claimed or dead',
         examples: ['invoices'],
       }),
     ),

@@ -31,7 +31,7 @@ export const listRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'listPage'>> = 
     const to = timeOf('to', request.query.to)
     if (tag !== undefined && (status === 'delivered' || status === 'dropped')) {
       throw new InvalidRequestError([
-        { path: '/tag', message: 'finds scheduled, claimed and dead messages only' },
+        { path: '/tag', message: 'requires the status scheduled, claimed or dead' },
       ])
     }
     const filters = [status, tag, from, to]

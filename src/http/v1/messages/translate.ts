@@ -47,7 +47,7 @@ class Fields {
 
 function checkRetry(fields: Fields, retry: NewMessageBody['retry'] | null): void {
   if (retry?.minMs !== undefined && retry.maxMs !== undefined && retry.minMs > retry.maxMs) {
-    fields.refuse('retry/minMs', 'must not be more than maxMs')
+    fields.refuse('retry/minMs', 'must be at most maxMs')
   }
 }
 
@@ -57,7 +57,7 @@ function dueOf(
   now: number,
 ): Due | undefined {
   if (at !== undefined && delay !== undefined) {
-    fields.refuse('delay', 'must not stand beside at')
+    fields.refuse('delay', 'cannot be combined with at')
     return undefined
   }
   if (at !== undefined) {
@@ -85,8 +85,7 @@ export function toNewMessage(
   const payload = fields.payload(body.payload)
   const due = dueOf(fields, body, now) ?? { inMs: 0 }
   const notAfter = body.notAfter === undefined ? undefined : fields.take('notAfter', parseAt(body.notAfter))
-  if (onLate !== undefined && body.notAfter === undefined)
-    fields.refuse('onLate', 'says nothing without notAfter')
+  if (onLate !== undefined && body.notAfter === undefined) fields.refuse('onLate', 'requires notAfter')
   if (destination !== undefined) fields.note(checkDestination(destination))
   checkRetry(fields, retry)
   fields.done()

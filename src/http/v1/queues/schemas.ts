@@ -172,7 +172,7 @@ export const ExtendReply = Type.Object(extended, {
 export const ALL_LOST = {
   status: 409,
   code: 'leases-lost',
-  detail: 'messages: none of them is leased with its token any more',
+  detail: 'messages: all leases were lost',
 }
 const EXAMPLE_PROBLEM = {
   type: `urn:carillon:problem:${ALL_LOST.code}`,

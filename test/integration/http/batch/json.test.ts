@@ -103,7 +103,7 @@ describe('a JSON batch', () => {
     expect(results).toEqual([
       { id: 'a', status: 201 },
       { id: 'a', status: 200 },
-      { id: 'a', status: 409, detail: expect.stringMatching(/^id: is known already/) },
+      { id: 'a', status: 409, detail: expect.stringMatching(/^id: already in use/) },
     ])
     expect(await stored()).toBe(1)
   })

@@ -104,7 +104,7 @@ describe('an NDJSON stream', () => {
       { line: 2, id: expect.any(String), status: 201 },
       { line: 3, status: 400, detail: 'body: is not valid JSON' },
       { line: 5, id: 'b', status: 400, detail: expect.stringMatching(/^at: looks like seconds/) },
-      { line: 6, status: 400, detail: '__proto__: is not a field that is known here' },
+      { line: 6, status: 400, detail: '__proto__: unknown field' },
       { line: 7, id: expect.any(String), status: 201 },
     ])
   })
@@ -197,7 +197,11 @@ describe('an NDJSON stream', () => {
     expect(await stream.next()).toMatchObject({ line: 1, status: 201 })
     const ended = fleet.servers[0]?.end('SIGTERM')
     expect(await stream.rest()).toEqual([
-      { line: 2, status: 503, detail: 'the server is stopping; send this line and those after it again' },
+      {
+        line: 2,
+        status: 503,
+        detail: 'the server is shutting down; send this line and all later lines again',
+      },
     ])
     expect(stream.isComplete()).toBe(true)
     stream.request.destroy()

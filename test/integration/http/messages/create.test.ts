@@ -14,14 +14,14 @@ const WRONG_DESTINATIONS: readonly [what: string, destination: unknown, path: st
   ['no destination at all', null, '', /an object: {"type":"console"}/],
   ['a list of destinations', [], '', /an object: {"type":"console"}/],
   ['a webhook without url', { type: 'webhook' }, '/url', /^is missing; it must be an http or https URL/],
-  ['a webhook with a queue', { type: 'webhook', url: 'x', queue: 'q' }, '/queue', /not a field/],
-  ['a console with a url', { type: 'console', url: 'x' }, '/url', /not a field/],
+  ['a webhook with a queue', { type: 'webhook', url: 'x', queue: 'q' }, '/queue', /unknown field/],
+  ['a console with a url', { type: 'console', url: 'x' }, '/url', /unknown field/],
   ['another method', { type: 'webhook', url: 'x', method: 'HEAD' }, '/method', /POST, PUT, PATCH/],
   ['headers in a list', { type: 'webhook', url: 'x', headers: [] }, '/headers', /an object of strings/],
   ['a header of 5', { type: 'webhook', url: 'x', headers: { a: 5 } }, '/headers/a', /a string/],
   ['99 ms', { type: 'webhook', url: 'x', timeoutMs: 99 }, '/timeoutMs', /100 to 3600000/],
   ['over an hour', { type: 'webhook', url: 'x', timeoutMs: 3_600_001 }, '/timeoutMs', /100 to 3600000/],
-  ['a private address', { type: 'webhook', url: 'http://127.0.0.1/' }, '/url', /not public/],
+  ['a private address', { type: 'webhook', url: 'http://127.0.0.1/' }, '/url', /public address/],
   [
     'a header that we set',
     { type: 'webhook', url: 'https://example.com/', headers: { 'Webhook-Id': 'x' } },
@@ -156,17 +156,17 @@ describe('POST /v1/messages', () => {
     ['a day that does not exist', { at: '2030-02-30T00:00:00Z', payload: 1 }, '/at', /ISO 8601/],
     ['a time past year 9999', { at: 253_402_300_800_000, payload: 1 }, '/at', /9999/],
     ['at of null', { at: null, payload: 1 }, '/at', /ISO 8601/],
-    ['at beside delay', { at: IN_AN_HOUR, delay: 1, payload: 1 }, '/delay', /beside at/],
+    ['at beside delay', { at: IN_AN_HOUR, delay: 1, payload: 1 }, '/delay', /combined with at/],
     ['a negative delay', { delay: -1, payload: 1 }, '/delay', /0 or more/],
     ['a delay of another unit', { delay: '3w', payload: 1 }, '/delay', /s, m, h, d/],
     ['a delay past year 9999', { delay: '99999999d', payload: 1 }, '/delay', /9999/],
     ['no payload', { delay: 1 }, '/payload', /is missing/],
-    ['an unknown field', { payload: 1, foo: 1 }, '/foo', /not a field/],
+    ['an unknown field', { payload: 1, foo: 1 }, '/foo', /unknown field/],
     [
       'an unknown field of the destination',
       { payload: 1, destination: { type: 'console', x: 1 } },
       '/destination/x',
-      /not a field/,
+      /unknown field/,
     ],
     ['an id with ~', { id: '~a', payload: 1 }, '/id', /1 to 128/],
     ['the id .', { id: '.', payload: 1 }, '/id', /1 to 128/],
@@ -254,7 +254,7 @@ describe('a payload nested too deeply', () => {
     })
     expect(answer.statusCode).toBe(400)
     expect(answer.json()).toMatchObject({
-      errors: [{ path: '/payload', message: expect.stringMatching(/^is nested too deeply; at most 500 /) }],
+      errors: [{ path: '/payload', message: expect.stringMatching(/^nested too deeply: at most 500 /) }],
     })
   })
 })
@@ -286,12 +286,12 @@ describe('content', () => {
     ],
     [
       '{"payload":1,"retry":{"factor":1.00000000000000000001}}',
-      'retry.factor: must be a number that can be kept exactly',
+      'retry.factor: must be a number that a double represents exactly',
     ],
-    ['{"payload":1,"delay":1e400}', 'delay: must be a number that can be kept exactly'],
+    ['{"payload":1,"delay":1e400}', 'delay: must be a number that a double represents exactly'],
     [
       `{"payload":1,"tags":${'['.repeat(501)}${']'.repeat(501)}}`,
-      'body: is nested too deeply; at most 500 arrays and objects may be within each other',
+      'body: nested too deeply: at most 500 levels of arrays and objects are allowed',
     ],
     ['{"payload":{}.5}', 'body: is not valid JSON'],
   ])('%.70s is a 400', async (body, detail) => {

@@ -178,7 +178,7 @@ describe('WEBHOOK_ALLOW', () => {
     '',
   ])('names an entry that is none of these: %j', (entry) => {
     expect(() => parseAllowList(`10.0.0.0/8,${entry}`)).toThrow(
-      `${JSON.stringify(entry)} is no CIDR, no address and no host name`,
+      `${JSON.stringify(entry)} is not a CIDR, address or host name`,
     )
   })
 })

@@ -35,7 +35,7 @@ describe('the guarded look-up', () => {
       const [error] = await ask(answering(PRIVATE), options)
       expect(error).toMatchObject({
         name: 'AddressNotAllowedError',
-        message: 'example.com leads to no address that webhooks may reach',
+        message: 'example.com does not resolve to an address that webhooks may reach',
       })
     },
   )

@@ -24,7 +24,7 @@ describe('no response', () => {
     expect(outcome).toEqual({
       kind: 'failed',
       reason: 'timeout',
-      report: { ...attempt, error: expect.stringMatching(/^there was no response within \d+ ms$/) },
+      report: { ...attempt, error: expect.stringMatching(/^no response within \d+ ms$/) },
     })
     const { report } = outcome as Extract<Outcome, { report: object }>
     expect(report.durationMs).toBeGreaterThanOrEqual(99)

@@ -63,7 +63,10 @@ describe('addresses that are not public', () => {
   const NOT_ALLOWED = {
     kind: 'rejected',
     reason: 'address not allowed',
-    report: { ...attempt, error: expect.stringContaining('leads to no address that webhooks may reach') },
+    report: {
+      ...attempt,
+      error: expect.stringContaining('does not resolve to an address that webhooks may reach'),
+    },
   }
 
   /**

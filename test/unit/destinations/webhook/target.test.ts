@@ -72,14 +72,14 @@ describe("a webhook's URL", () => {
     'http://a@b@example.com/',
   ])('has no credentials: not %s', (url) => {
     expect(urlProblems(url)).toEqual([
-      'must not have credentials, nor an @ before the path; a header may have them',
+      'must not have credentials or an @ before the path; use a header for credentials',
     ])
   })
 
   it.each(['http://example.com:99999/', 'http://[::1/', 'http://1.2.3.4.5/', 'http://%00/', 'http://a^b/'])(
     'can be read: not %s',
     (url) => {
-      expect(urlProblems(url)).toEqual(['must be a URL that can be read'])
+      expect(urlProblems(url)).toEqual(['must be a valid URL'])
     },
   )
 
@@ -89,7 +89,7 @@ describe("a webhook's URL", () => {
     ])
   })
 
-  const BLOCKED = 'must not lead to an address that is not public, unless WEBHOOK_ALLOW has it'
+  const BLOCKED = 'must have a public address, or one that WEBHOOK_ALLOW lists'
   it.each([
     'http://127.0.0.1/',
     'http://127.0.0.1./',
@@ -172,7 +172,10 @@ describe("a webhook's headers", () => {
     'expect',
   ])('are not %s', (name) => {
     expect(headerProblems({ [name]: 'x', 'x-other': 'x' })).toEqual([
-      { path: `/destination/headers/${name}`, message: 'must not be set: it is for the service alone' },
+      {
+        path: `/destination/headers/${name}`,
+        message: 'must not be set: the service sets this header itself',
+      },
     ])
   })
 
@@ -188,7 +191,7 @@ describe("a webhook's headers", () => {
     expect(headerProblems({ [name]: 'x' })).toEqual([
       {
         path: `/destination/headers/${pointer}`,
-        message: "must be named with letters, digits and !#$%&'*+-.^_`|~ only",
+        message: "must have a name of letters, digits and !#$%&'*+-.^_`|~ only",
       },
     ])
   })
@@ -206,7 +209,7 @@ describe("a webhook's headers", () => {
     expect(headerProblems({ 'X-Foo': 'a', 'x-bar': 'b', 'x-foo': 'c' })).toEqual([
       {
         path: '/destination/headers/x-foo',
-        message: 'must not be given twice, in upper and lower case',
+        message: 'must not be set twice, in upper and lower case',
       },
     ])
   })

@@ -1,5 +1,5 @@
 #!lua
--- repair: mend what is wrong with messages and keys of a shard, where that is safe: nothing that has a record is lost,
+-- repair: fix what is wrong with messages and keys of a shard, if that is safe: nothing that has a record is lost,
 -- nothing becomes due before its time, and nothing that may be under way is given to another before its lock ends.
 --
 -- KEYS[1]  scheduled  zset    message id -> due time (epoch ms); the main due set, of which lanes are suffixes
@@ -28,7 +28,7 @@
 -- ARGV[10] name             string   which lane or tag; "" for the others
 -- ARGV[11..] about          string   the name of a finding: id of a message, a lane or a stream; each once
 --
--- Returns  a word per name: "mended", "left" where mending is not safe, "sound" where nothing is wrong any more
+-- Returns  a word per name: "repaired", "left" if a repair is not safe, "sound" where nothing is wrong any more
 -- Writes   only for names of which something is wrong at this moment; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = names, S = scheduled messages
 --@include lib/clock.lua
@@ -99,11 +99,11 @@ local function claim_it(id, options, record)
   for _, tag in ipairs(options and options.t or {}) do redis.pcall("ZADD", shard.tag_prefix .. tag, "NX", due_of(record), id) end
 end
 
--- mend_message(id): one state, chosen so that nothing is lost or doubled: whom a lock protects stays claimed; what is
+-- repair_message(id): one state, chosen so that nothing is lost or doubled: whom a lock protects stays claimed; what is
 -- scheduled stays so, at its latest time; what was claimed without a lock, or in no state, may have been under way and is
 -- due again as one that was recovered. What is dead as well as scheduled is scheduled. elsewhere is when it was due in a
 -- lane that is not its own, nil for none.
-local function mend_message(id, elsewhere)
+local function repair_message(id, elsewhere)
   local record = redis.call("HGET", shard.messages, id)
   if not record or not is_record(record) then return end
   local options = options_of(record)
@@ -139,24 +139,24 @@ local function drop_member(key)
   end
 end
 
-local function mend_in_lane(id)
+local function repair_in_lane(id)
   local score = redis.call("ZSCORE", due_set(shard, name), id)
   redis.call("ZREM", due_set(shard, name), id)
   index_lane(shard, name)
-  if is_stored(id) then mend_message(id, score) else redis.call("ZREM", shard.laned, id) end
+  if is_stored(id) then repair_message(id, score) else redis.call("ZREM", shard.laned, id) end
 end
 
-local function mend_lane(lane)
+local function repair_lane(lane)
   redis.call("ZREM", string.sub(lane, 1, 5) == "pull:" and shard.hosts or shard.queues, lane)
   index_lane(shard, lane)
 end
 
-local function mend_attempts(id)
+local function repair_attempts(id)
   redis.call("HDEL", shard.attempts, id)
 end
 
--- mend_failures(id): of those that cannot be read the reason stays; claims are numbered on from the highest that is known.
-local function mend_failures(id)
+-- repair_failures(id): of those that cannot be read the reason stays; claims are numbered on from the highest that is known.
+local function repair_failures(id)
   if not is_stored(id) then return redis.call("HDEL", shard.failures, id) end
   local text, highest = redis.call("HGET", shard.failures, id), 0
   local kept = string.match(text, "^[^\n]*")
@@ -170,38 +170,38 @@ local function mend_failures(id)
   if highest > (tonumber(redis.call("GET", shard.claims) or 0) or 0) then redis.call("SET", shard.claims, digits(highest)) end
 end
 
-local function mend_outcome(id)
+local function repair_outcome(id)
   local status, finished_at = string.match(redis.call("HGET", shard.history, id) or "", "^(%a+) (%d+) %d+ %d+ %d+\n")
   if status ~= "delivered" and status ~= "dropped" then return end
   redis.call("ZREM", status == "delivered" and shard.dropped or shard.delivered, id)
   redis.call("ZADD", shard[status], finished_at, id)
 end
 
-local function mend_finished(id)
-  if redis.call("HEXISTS", shard.history, id) == 0 then redis.call("ZREM", shard[part], id) else mend_outcome(id) end
+local function repair_finished(id)
+  if redis.call("HEXISTS", shard.history, id) == 0 then redis.call("ZREM", shard[part], id) else repair_outcome(id) end
 end
 
--- mend_lock(id): one that no claim owns keeps its message from nobody for long; where there is no message, from nobody at all.
-local function mend_lock(id)
+-- repair_lock(id): one that no claim owns keeps its message from nobody for long; where there is no message, from nobody at all.
+local function repair_lock(id)
   local key = shard.lock_prefix .. id
   if is_stored(id) then
     if redis.call("PTTL", key) == -1 then redis.call("PEXPIRE", key, GRACE_MS) end
-    mend_message(id)
+    repair_message(id)
   else
     redis.call("DEL", key)
   end
 end
 
-local function mend_seen(id)
+local function repair_seen(id)
   local key = shard.seen_prefix .. id
   if redis.call("PTTL", key) == -1 then redis.call("PEXPIRE", key, known_for_ms) end
 end
 
-local function mend_call(token)
+local function repair_call(token)
   redis.call("PEXPIRE", shard.call_prefix .. token, GRACE_MS)
 end
 
--- Each part: what to look at, and what mends it.
+-- Each part: what to look at, and what repairs it.
 local function member_check(set) return function(id, add) check_member(shard, set, id, add) end end
 local function entry_check(hash, check)
   return function(id, add)
@@ -211,38 +211,38 @@ local function entry_check(hash, check)
 end
 local function of_shard(check) return function(about, add) check(shard, about, add) end end
 local parts = {
-  messages = { entry_check(shard.messages, check_message), mend_message },
+  messages = { entry_check(shard.messages, check_message), repair_message },
   scheduled = { member_check("scheduled"), drop_member(shard.scheduled) },
   stream = { member_check("stream"), drop_member(due_set(shard, "stream")) },
   laned = { member_check("laned"), drop_member(shard.laned) },
   claimed = { member_check("claimed"), drop_member(shard.claimed) },
   dead = { member_check("dead"), drop_member(shard.dead) },
-  lane = { function(id, add) check_in_lane(shard, name, id, add) end, mend_in_lane },
+  lane = { function(id, add) check_in_lane(shard, name, id, add) end, repair_in_lane },
   tag = {
     function(id, add) check_tagged(shard, name, id, add) end,
     function(id) redis.call("ZREM", shard.tag_prefix .. name, id) end,
   },
-  attempts = { entry_check(shard.attempts, check_attempts), mend_attempts },
-  failures = { entry_check(shard.failures, check_failures), mend_failures },
-  history = { entry_check(shard.history, check_outcome), mend_outcome },
-  delivered = { function(id, add) check_finished(shard, part, id, add) end, mend_finished },
-  dropped = { function(id, add) check_finished(shard, part, id, add) end, mend_finished },
-  hosts = { of_shard(check_lane), mend_lane },
-  queues = { of_shard(check_lane), mend_lane },
-  lanes = { of_shard(check_lane), mend_lane },
-  lock = { of_shard(check_lock), mend_lock },
-  seen = { of_shard(check_seen), mend_seen },
-  call = { of_shard(check_call), mend_call },
+  attempts = { entry_check(shard.attempts, check_attempts), repair_attempts },
+  failures = { entry_check(shard.failures, check_failures), repair_failures },
+  history = { entry_check(shard.history, check_outcome), repair_outcome },
+  delivered = { function(id, add) check_finished(shard, part, id, add) end, repair_finished },
+  dropped = { function(id, add) check_finished(shard, part, id, add) end, repair_finished },
+  hosts = { of_shard(check_lane), repair_lane },
+  queues = { of_shard(check_lane), repair_lane },
+  lanes = { of_shard(check_lane), repair_lane },
+  lock = { of_shard(check_lock), repair_lock },
+  seen = { of_shard(check_seen), repair_seen },
+  call = { of_shard(check_call), repair_call },
   streams = {
     function(stream, add) check_stream(shard, stream, add) end,
     function(stream) redis.call("SADD", shard.streams, stream) end,
   },
 }
-local check, mend = unpack(parts[part])
+local check, repair = unpack(parts[part])
 
 local function is_wrong(about)
   local found = false
-  there = {} -- what was there may be gone by what has been mended
+  there = {} -- what was there may be gone because of a repair
   check(about, function() found = true end)
   return found
 end
@@ -253,8 +253,8 @@ for i = 11, #ARGV do
   if not is_wrong(about) then
     words[#words + 1] = "sound"
   else
-    mend(about)
-    words[#words + 1] = is_wrong(about) and "left" or "mended"
+    repair(about)
+    words[#words + 1] = is_wrong(about) and "left" or "repaired"
   end
 end
 return words

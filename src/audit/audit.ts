@@ -16,7 +16,7 @@ const MEMBERS_AT_ONCE = 200
 const BYTES_AT_ONCE = 1_048_576
 const FIRST_PAGE = 10
 const KEYS_AT_ONCE = 200
-/** A walk that Redis does not answer begins once more: a position means nothing to the Redis that takes over. */
+/** A walk that Redis interrupts starts again: a position means nothing to the Redis that takes over. */
 const TRIES = 20
 const BETWEEN_TRIES_MS = 250
 
@@ -24,20 +24,20 @@ export interface AuditDeps {
   readonly scripts: AuditScripts
   readonly readShardCounts: ReadShardCounts
   readonly onFinding: (finding: Finding) => void
-  /** mends what is found, where that is safe; unless given nothing is written */
+  /** repairs findings where that is safe; without it nothing is written */
   readonly repair?: Repair | undefined
 }
 
-/** What was looked at, and what was done. */
+/** What was checked and repaired. */
 export interface Audited {
   readonly keys: number
   readonly messages: number
   readonly shards: number
-  /** how often something was mended: a message of which several things were wrong may count for each */
-  readonly mended: number
+  /** number of repairs; a message with several findings may count several times */
+  readonly repaired: number
 }
 
-/** The parts of single keys that can be mended, by what a key's part is. */
+/** The single keys that can be repaired, by their key part. */
 const PARTS_OF_KEYS: ReadonlyMap<string, string> = new Map([
   ['lock', 'lock'],
   ['seen', 'seen'],
@@ -47,11 +47,11 @@ const PARTS_OF_KEYS: ReadonlyMap<string, string> = new Map([
 ])
 
 /**
- * Looks at every key of a namespace, and tells of all that does not hold. It holds no more than a page in memory, and
- * writes nothing unless it is given a repair. It may run beside servers that are busy: each message is looked at in one step, with all that belongs
- * to it, so that what is on its way from one state to another is never found between them.
+ * Checks every key of a namespace and reports each inconsistency. It keeps one page in memory, and writes nothing
+ * without a repair. It may run while servers run: a script checks each message with all its entries at once, so a
+ * message is never seen between two states.
  *
- * A finding may be told more than once. What comes and goes during the audit may be seen or not.
+ * A finding may be reported twice. A message that is stored or removed during the audit may be missed.
  *
  * @throws SchedulerError STORE_UNAVAILABLE when Redis does not answer for a while
  */
@@ -59,14 +59,14 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
   const shards = new Set<number>()
   let keys = 0
   let messages = 0
-  let mended = 0
+  let repaired = 0
 
   const tell = (shard: number | null, found: { kind: string; name: string; detail: string }) => {
     if (!isKind(found.kind)) throw new TypeError(`no kind of finding: ${found.kind}`)
     onFinding({ shard, kind: found.kind, name: found.name, detail: found.detail })
   }
 
-  /** A key of another type than it must have makes every look at its shard fail, which is a finding and no end. */
+  /** A key of the wrong type makes the scripts of its shard fail. That is a finding, and the audit continues. */
   async function looking(shard: number, what: string, look: () => Promise<void>): Promise<void> {
     try {
       await again(look)
@@ -76,11 +76,11 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
     }
   }
 
-  async function mend(shard: number, part: string, name: string, findings: readonly RawFinding[]) {
+  async function repairFindings(shard: number, part: string, name: string, findings: readonly RawFinding[]) {
     if (repair === undefined || findings.length === 0) return
     const names = [...new Set(findings.map((found) => found.name))]
     const words = await repair(shard, { part, name, names })
-    mended += words.filter((word) => word === 'mended').length
+    repaired += words.filter((word) => word === 'repaired').length
   }
 
   async function walkOnce(shard: number, collection: string, name: string): Promise<number> {
@@ -90,7 +90,7 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
     do {
       const page = await scripts.checkPage(shard, { collection, name, cursor, count })
       for (const found of page.findings) tell(shard, found)
-      await mend(shard, collection, name, page.findings)
+      await repairFindings(shard, collection, name, page.findings)
       cursor = page.cursor
       processed += page.processed
       const fitting = Math.floor((count * BYTES_AT_ONCE) / Math.max(1, page.bytes))
@@ -123,7 +123,7 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
           for (const each of findings) tell(shard, each)
           for (const [ofKeys, part] of PARTS_OF_KEYS) {
             const names = new Set(some.flatMap((key) => (key.part.part === ofKeys ? [key.part.name] : [])))
-            await mend(
+            await repairFindings(
               shard,
               part,
               '',
@@ -148,11 +148,11 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
   const found = shards.size
   await checkNamespace({ scripts, readShardCounts, shards, tell })
   for (const shard of shards) for (const collection of COLLECTIONS) await walk(shard, collection)
-  return { keys, messages, shards: found, mended }
+  return { keys, messages, shards: found, repaired }
 }
 
 interface OfNamespace extends Pick<AuditDeps, 'scripts' | 'readShardCounts'> {
-  /** those that have keys; those that are recorded are added, as a part of a cluster may be away with all of their keys */
+  /** shards that have keys, and shards that are recorded: a part of a cluster may be away with all its keys */
   readonly shards: Set<number>
   readonly tell: (shard: number | null, found: { kind: string; name: string; detail: string }) => void
 }

@@ -1,6 +1,6 @@
 interface Kind {
   readonly says: string
-  /** what a repair does about it; null where mending is not safe, and it is left to people */
+  /** what a repair does about it; null if a repair is not safe */
   readonly repair: string | null
 }
 

@@ -11,7 +11,7 @@ const number = (n: number) => n.toLocaleString('en')
  */
 export function reportOf(
   namespace: string,
-  { keys, messages, shards, mended }: Audited,
+  { keys, messages, shards, repaired: repairedCount }: Audited,
   findings: Findings,
   repaired: boolean,
 ): string {
@@ -29,7 +29,7 @@ export function reportOf(
     for (const example of examples) lines.push(`    ${describe(example)}`)
     if (count > examples.length) lines.push(`    and ${number(count - examples.length)} more`)
   }
-  if (repaired) lines.push(`repaired ${number(mended)}`)
+  if (repaired) lines.push(`repaired ${number(repairedCount)}`)
   return `${lines.join('\n')}\n`
 }
 

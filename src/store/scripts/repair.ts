@@ -4,7 +4,7 @@ import { expectWord } from '../replies.ts'
 import type { ScriptsOptions } from '../script-values.ts'
 
 /** What has been done about a finding, see lua/audit/repair.lua. */
-const REPAIR_WORDS = ['mended', 'left', 'sound'] as const
+const REPAIR_WORDS = ['repaired', 'left', 'sound'] as const
 type RepairWord = (typeof REPAIR_WORDS)[number]
 
 /**
@@ -18,7 +18,7 @@ export type Repair = (
   args: { part: string; name: string; names: readonly string[] },
 ) => Promise<RepairWord[]>
 
-/** Defines the script that mends, apart from those that only read. It rejects as toSchedulerError says. */
+/** Defines the repair script, apart from the scripts that only read. It rejects as toSchedulerError says. */
 export function createRepair(
   client: Redis | Cluster,
   options: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,

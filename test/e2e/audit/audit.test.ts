@@ -68,9 +68,9 @@ it('the command tells what it found by its exit code and in words', async () => 
   expect(found).toMatchObject({ code: 1, stderr: '' })
   expect(found.stdout).toMatch(/\n1 x no-state: stored, but .*\n {4}--repair: .*\n {4}"m0" in shard \d+\n$/)
 
-  const mended = await runAudit(env, '--repair')
-  expect(mended).toMatchObject({ code: 0, stderr: '' })
-  expect(mended.stdout).toMatch(/\n1 x no-state: [\s\S]*\nrepaired 1\n[\s\S]*\nno findings\n$/)
+  const repaired = await runAudit(env, '--repair')
+  expect(repaired).toMatchObject({ code: 0, stderr: '' })
+  expect(repaired.stdout).toMatch(/\n1 x no-state: [\s\S]*\nrepaired 1\n[\s\S]*\nno findings\n$/)
 
   const away = await runAudit({ ...env, REDIS_URL: 'redis://127.0.0.1:1' })
   expect(away).toMatchObject({ code: 2, stdout: '' })

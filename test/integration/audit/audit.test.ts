@@ -27,7 +27,7 @@ describe('a repair', () => {
   })
 
   for (const { what, act, left = [] } of DAMAGES) {
-    it(`${left.length === 0 ? 'mends' : 'leaves to people'} that ${what}`, async () => {
+    it(`${left.length === 0 ? 'repairs' : 'leaves to people'} that ${what}`, async () => {
       const w = world()
       await setScene(w)
       const stored = await w.client.hgetall(w.keys.messages)

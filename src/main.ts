@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 
-// By require, which opens one file after another: import opens those of all modules at once, and so ended a process that
-// may have few descriptors (seen with Node 20 at `ulimit -n 128`).
+// By require, which opens files one after another. import opens all modules at once, which ended a process with few
+// descriptors (seen with Node 20 at `ulimit -n 128`).
 const load = createRequire(import.meta.url)
 const { runServiceProcess } = load(
   './supervisor/service-process.js',

@@ -27,10 +27,10 @@ export interface Delivery {
 /**
  * How one delivery ended.
  *
- * - delivered  the destination has it
- * - failed     the destination did not take it: counts as a failure, due again later or, with none left, dead
- * - rejected   the destination never will take it: counts as a failure, dead at once
- * - returned   not tried, or given up without harm: counts as nothing, due again at once
+ * - delivered  the destination has the message
+ * - failed     the destination did not take it: a failure; due again later, or a dead letter
+ * - rejected   the destination will never take it: a failure; a dead letter at once
+ * - returned   not tried, or cancelled: not a failure; due again at once
  */
 export type Outcome =
   | { readonly kind: 'delivered' }
@@ -63,8 +63,8 @@ export interface Sender {
   /**
    * Delivers one message. Never rejects.
    *
-   * @param signal aborted when its claim is lost or the service must end now: it is broken off and returned
-   * @param onReleased told once when nothing of it takes up a connection any more, which may be after its outcome is known
+   * @param signal aborted when its claim is lost or the service must end now: the delivery is cancelled and returned
+   * @param onReleased called once when the delivery no longer uses a connection, possibly after its outcome is known
    */
   send(delivery: Delivery, signal: CancelSignal, onReleased?: () => void): Promise<Outcome>
   /** Closes its connections. */

@@ -3,7 +3,7 @@ import { access, copyFile, open, readdir, readFile, stat, truncate } from 'node:
 import { basename, join } from 'node:path'
 import { findWholeCommand, scanCommands } from './resp-scan.ts'
 
-/** The append-only file as Redis 7 and later keeps it: a folder with a base, what came after it, and a manifest of both. */
+/** The append-only file of Redis 7 and later: a folder with a base, increments, and a manifest that names both. */
 const FOLDER = 'appendonlydir'
 const MANIFEST = 'appendonly.aof.manifest'
 const DATA_FILE = /^appendonly\.aof\.(\d+)\.(base|incr)\.(?:rdb|aof)$/
@@ -21,10 +21,10 @@ interface DataFiles {
 const pathOf = (dataDir: string, name: string): string => join(dataDir, FOLDER, name)
 
 /**
- * Makes sure that Redis, were it started on these files, would find all of them: without its manifest it would begin with
- * nothing, over the data that are there.
+ * Checks that a Redis started on these files would find all data. Without its manifest, Redis would start empty and
+ * write over the data.
  *
- * @throws {Error} of one line: which file is not as it should be, and what to do
+ * @throws {Error} of one line: which file is wrong, and what to do
  */
 export async function checkDataFiles(dataDir: string): Promise<void> {
   const present = await readdir(join(dataDir, FOLDER)).catch(emptyUnless('ENOENT'))
@@ -99,11 +99,11 @@ const emptyUnless =
   }
 
 /**
- * Cuts off what a power cut has left at the end of the last file: zeros, or what else is no command. All before it has to be
- * whole, and nothing whole may come after it. A copy of the file as it was is kept beside it.
+ * Truncates the last file where a power failure has left zeros or other bytes that are not a command. All bytes before
+ * must be complete commands, and no complete command may follow. A copy of the file is kept.
  *
- * @returns one line that says what was done; undefined where there was nothing to cut
- * @throws {Error} of one line, where a file is damaged in its middle: nothing is changed then
+ * @returns one line that says what was done; undefined if nothing was cut
+ * @throws {Error} of one line, if a file is damaged in its middle: nothing is changed then
  */
 export async function repairTail(dataDir: string): Promise<string | undefined> {
   const { base, increments } = await readManifest(pathOf(dataDir, MANIFEST), [])

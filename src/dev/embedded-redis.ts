@@ -24,7 +24,7 @@ import { checkRoom, whyEnded } from './start-failure.ts'
 
 export interface EmbeddedRedis {
   readonly socketPath: string
-  /** Makes sure an instance answers; starts it anew if it died. Safe to call at any time, concurrently. */
+  /** Makes sure that an instance answers; restarts it if it died. May be called at any time, concurrently. */
   ensureRunning(): Promise<void>
   /** Stops redis-server in order (SHUTDOWN) unless another Carillon service is connected to it. */
   stop(): Promise<void>
@@ -51,10 +51,10 @@ const LONGEST_SOCKET_PATH = 103 // macOS; Linux allows 107
 const LOG_KEPT_BYTES = 5_000_000
 
 /**
- * Makes sure a redis-server runs on `dataDir` and answers, whether it has to be started or already runs.
+ * Makes sure that a redis-server runs on `dataDir` and answers, whether it has to be started or already runs.
  *
- * @throws {Error} of one line, where none is to be had, or it ends at its start (with its last words), or it does not
- *   answer for `timeoutMs`
+ * @throws {Error} of one line, if there is none, if it exits during startup (with its last log lines), or if it does
+ *   not answer for `timeoutMs`
  */
 export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
   await mkdir(options.dataDir, { recursive: true, mode: 0o700 })
@@ -97,7 +97,9 @@ export async function findEmbeddedRedis(dataDir: string): Promise<string | undef
   return (await probe(socketPath)) === 'ready' ? socketPath : undefined
 }
 
-/** Runs under the lock. Each turn asks the socket, and starts a server where nobody listens and nobody holds redis.pid. */
+/**
+ * Runs under the lock. Each turn pings the socket, and starts a server if nobody listens and nobody holds redis.pid.
+ */
 async function ensureStarted(
   place: InstancePaths,
   { cacheDir, log, timeoutMs = 30_000 }: EmbeddedRedisOptions,
@@ -237,9 +239,9 @@ async function probe(socketPath: string): Promise<Answer> {
 }
 
 /**
- * `redis.sock` in the data directory, by a way short enough for the operating system: where the path is too long, a
- * private folder of this user in the temporary folder holds a link to the data directory. The socket itself never
- * lies there, so services with different temporary folders still meet.
+ * The path of `redis.sock` in the data directory, short enough for the operating system. If the path is too long, a
+ * private folder of this user in the temporary folder holds a link to the data directory. The socket itself is never
+ * there, so services with different temporary folders share one Redis.
  */
 async function socketPathFor(dataDir: string): Promise<string> {
   const direct = join(dataDir, 'redis.sock')

@@ -1,4 +1,4 @@
-// Locks between processes that the kernel lets go of when their holder dies, whatever it died of.
+// Locks between processes. The kernel releases them when their holder dies, for any reason.
 // Plain JavaScript without dependencies: prepare.js uses it before anything is installed.
 
 import { spawnSync } from 'node:child_process'
@@ -17,13 +17,13 @@ const O_EXLOCK = 0x20
 const HAS_SOCKET_NAMES = ['linux', 'android', 'win32'].includes(process.platform)
 
 /**
- * Runs `fn` while no other process, nor another call in this one, runs one for the same path.
+ * Runs `fn` while no other process, and no other call in this one, runs one for the same path.
  * Not reentrant: `fn` must not ask for the same path again.
  *
  * @template T
- * @param {string} path what is protected, usually a directory; it need not exist, nor is it written to
+ * @param {string} path what is protected, usually a directory; it need not exist and is not written to
  * @param {() => T | Promise<T>} fn
- * @param {{ onWait?: () => void }} [options] `onWait` is called once where somebody else holds the lock
+ * @param {{ onWait?: () => void }} [options] `onWait` is called once if another process holds the lock
  * @returns {Promise<T>} what `fn` returned, once the lock is free again
  */
 export async function withLock(path, fn, { onWait } = {}) {
@@ -71,7 +71,7 @@ function realPath(path) {
 
 /**
  * @param {string} name
- * @returns {Promise<(() => Promise<void>) | undefined>} lets go of it; undefined where somebody else has it
+ * @returns {Promise<(() => Promise<void>) | undefined>} releases the lock; undefined if another process has it
  */
 async function tryLock(name) {
   if (HAS_SOCKET_NAMES) return listenOn(process.platform === 'win32' ? `\\\\.\\pipe\\${name}` : `\0${name}`)

@@ -1,8 +1,8 @@
-// Makes a checkout ready to run: installs what package-lock.json says and builds, each only where it is not done yet.
+// Prepares a checkout: installs what package-lock.json lists and builds, each only if it is not done yet.
 // npm runs it before `npm start` and `npm test`, possibly in a bare checkout: plain JavaScript without dependencies.
 //
-// What is done is told by what lies there, never by what was begun: npm writes node_modules/.package-lock.json last,
-// and dist is renamed into place complete. So an interruption at any moment leaves work, not damage.
+// Only complete results count as done: npm writes node_modules/.package-lock.json last, and dist is renamed into place.
+// So an interruption at any moment leaves work to do, but no damage.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -115,7 +115,7 @@ function inputs() {
 async function build() {
   say('building...')
   mkdirSync(CACHE, { recursive: true })
-  // We hold the lock, so whatever lies here was left by one that was interrupted.
+  // This process holds the lock, so these were left by an interrupted build.
   for (const entry of readdirSync(CACHE)) if (entry.startsWith('dist-')) remove(join(CACHE, entry))
 
   const fresh = join(CACHE, `dist-${process.pid}`)
@@ -136,7 +136,7 @@ function remove(path) {
 
 /**
  * @param {string[]} paths files and folders
- * @returns {string} a hash over the names and contents of all files, save the stamp
+ * @returns {string} a hash over the names and contents of all files except the stamp
  */
 function fingerprint(paths) {
   const hash = createHash('sha256')
@@ -170,9 +170,9 @@ function filesBelow(path) {
 
 // ---- children
 //
-// npm and tsc have children of their own, and none of them may go on once we have ended, or the next prepare would
-// work in the same folders as they. So each command runs in a process group of its own, led by this file with --run,
-// which ends the whole group as soon as its channel to us closes: that happens even if we are killed.
+// npm and tsc have children of their own. None of them may outlive this process, or the next prepare would work in the
+// same folders. So each command runs in a process group of its own, led by this file with --run. The leader ends the
+// whole group when its channel to this process closes, which happens even if this process is killed.
 
 /** @type {import('node:child_process').ChildProcess | undefined} */
 let child

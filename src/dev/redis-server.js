@@ -111,7 +111,7 @@ function oldestVersions() {
 async function fetchedBefore(home) {
   for (const { name } of SERVERS) {
     const path = join(home, name, `${name}-server`)
-    // Run rather than looked at: the libraries it takes from the system may have gone since.
+    // Run it to check it: the system libraries that it needs may be gone.
     if ((await versionOf(path))?.supported) return path
   }
   return undefined
@@ -159,7 +159,7 @@ async function installForTheSystem(log, failures) {
  */
 async function fetchWithApt(home, log, failures) {
   log('fetching redis-server for this checkout (apt-get download)...')
-  // We hold the lock, so whatever lies here was left by one that was interrupted.
+  // This process holds the lock, so these were left by an interrupted fetch.
   for (const entry of await readdir(home)) {
     if (entry.startsWith('fetch-')) await rm(join(home, entry), { recursive: true, force: true })
   }
@@ -232,7 +232,7 @@ async function privateApt(work) {
       })
     ).stdout
 
-  // One broken source among many is no reason to give up: the download shows whether the others do.
+  // One broken source among many does not matter: the download shows whether the others work.
   /** @type {string | undefined} */
   let updateFailure
   await apt('apt-get', ['update']).catch((error) => {

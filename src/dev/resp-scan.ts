@@ -5,8 +5,8 @@ const [CR, LF, STAR, DOLLAR, HASH] = [13, 10, 42, 36, 35]
 const LONGEST_LINE_BYTES = 1_024
 
 /**
- * Reads commands as an append-only file has them (RESP: `*<count>`, and for each argument `$<bytes>` and the bytes; lines
- * that begin with # are remarks), in pieces of any size.
+ * Reads the commands of an append-only file (RESP: `*<count>`, and for each argument `$<bytes>` and the bytes; lines
+ * that begin with # are comments), in pieces of any size.
  */
 class CommandScan {
   /** where the last whole command ends, or the transaction it belongs to begins */

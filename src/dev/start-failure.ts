@@ -1,7 +1,7 @@
 import { readFile, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** So much must be free on the disk, or redis-server, which writes its log there too, ends without a word. */
+/** Free space that redis-server needs: it writes its log to the same disk, and without room it exits silently. */
 const PROBE_BYTES = 65_536
 
 /** @throws {Error} of one line, where nothing can be written */

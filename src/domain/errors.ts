@@ -1,19 +1,19 @@
 /**
- * What can go wrong in a way a caller acts on. Anything else is a bug and travels as an ordinary Error.
+ * Errors that a caller can act on. Anything else is a bug and stays an ordinary Error.
  *
- * - STORE_UNAVAILABLE   Redis did not confirm in time; what was asked may or may not have been done
+ * - STORE_UNAVAILABLE   Redis did not confirm in time; the call may or may not have been executed
  * - STORE_FULL          Redis is out of memory and refused; nothing was stored
- * - STORE_REFUSED       Redis refuses, and will until somebody changes it: a right that its user lacks, a key of another
- *                       type; the message says which, and nothing was stored
- * - DUE_TIME_PASSED     the message had to be due in the future and no longer was, by Redis's clock
- * - NOT_AFTER_TOO_SOON  a message's not-after would lie before its due time
+ * - STORE_REFUSED       Redis refuses until an operator changes it: a missing permission, a key of the wrong type; the
+ *   message says which, and nothing was stored
+ * - DUE_TIME_PASSED     the message had to be due in the future, but is not, by Redis's clock
+ * - NOT_AFTER_TOO_SOON  not-after is before the due time
  * - ON_LATE_WITHOUT_NOT_AFTER   on-late without not-after
  * - ID_CONFLICT         the id is in use with different content
  * - MESSAGE_NOT_FOUND   no message has this id
  * - MESSAGE_CLAIMED     it is being delivered
  * - MESSAGE_FINISHED    it was delivered or dropped
- * - MESSAGE_DAMAGED     what Redis holds of it was changed by somebody else, so that it can only be looked at and deleted
- * - VERSION_MISMATCH    it is not at a version the caller accepts
+ * - MESSAGE_DAMAGED     another program changed its record in Redis; it can only be shown and deleted
+ * - VERSION_MISMATCH    its version is not one that the caller accepts
  */
 export type ErrorCode =
   | 'STORE_UNAVAILABLE'

@@ -51,7 +51,7 @@ export interface RetryPolicy {
 /** What becomes of a message that could not be delivered before its not-after. */
 export type OnLate = 'deliver' | 'drop' | 'dead-letter'
 
-/** What a client may say of a message besides its payload and its time. */
+/** The options of a message: everything except its payload and its due time. */
 export interface MessageOptions {
   readonly destination?: Destination
   readonly tags?: readonly string[]
@@ -67,7 +67,7 @@ export const LAST_MS = 253_402_300_799_999
 /** When a message is due: at an epoch ms, or so many ms from now by Redis's clock. */
 export type Due = { readonly at: number } | { readonly inMs: number }
 
-/** A message as it lies in Redis. */
+/** A message as Redis stores it. */
 export interface StoredMessage extends MessageOptions {
   /** When the client wanted it delivered, epoch ms. Stays the same through claims and retries. */
   readonly dueAt: number
@@ -82,7 +82,7 @@ export interface StoredMessage extends MessageOptions {
   readonly hostOrigin?: string
 }
 
-/** The options as they stand in a record; see lua/lib/record.lua, which reads and writes them too. */
+/** The options as a record has them; see lua/lib/record.lua, which reads and writes them too. */
 interface StoredOptions {
   d?: string
   u?: string
@@ -96,9 +96,9 @@ interface StoredOptions {
 }
 
 /**
- * Encodes all of a message's record but its due time, which the script puts in front, so that
- * `HGET {carillon:0}:messages <id>` reads `1730104372243`, a line break, and the payload's JSON.
- * Between the due time and the line break stand the options as JSON, where there are any.
+ * Encodes a message's record without its due time. The script puts the due time in front, so that `HGET
+ * {carillon:0}:messages <id>` reads `1730104372243`, a line break, and the payload's JSON. The options, if any, are
+ * JSON between the due time and the line break.
  *
  * @param payload JSON text
  * @param fingerprint of a message whose id the client made, see fingerprintOf
@@ -179,7 +179,7 @@ function destinationText(destination: Destination | undefined): string {
   }
 }
 
-/** What is stored of a message is not what this file and our scripts write: somebody else has changed it. */
+/** A record that this file and the scripts do not write: another program has changed it. */
 export class UnreadableError extends TypeError {
   override readonly name = 'UnreadableError'
 }
@@ -222,7 +222,7 @@ type DecodedDestination = { readonly destination: Destination; readonly hostOrig
 const unreadableError = (what: string, text: string) =>
   new UnreadableError(`not a ${what}: ${JSON.stringify(text.slice(0, 80))}`)
 
-/** The last that a Date can hold; scripts add to times without a look at the calendar. */
+/** The last time that a Date can hold. Scripts add to times without checking the calendar. */
 const LAST_DATE_MS = 8_640_000_000_000_000
 const isTime = (ms: number): boolean => Number.isInteger(ms) && ms >= 0 && ms <= LAST_DATE_MS
 
@@ -230,7 +230,7 @@ const CACHED_DESTINATIONS = 1_000
 const destinations = new Map<string, DecodedDestination>()
 
 /**
- * The same object for the same text, as most messages go where others go: whoever works on it can remember that, too.
+ * Answers the same object for the same text, as most messages have the same destinations. Callers may cache by it.
  *
  * @param spelling of a webhook's host, see toStoredUrl
  */
@@ -271,7 +271,7 @@ const isText = (value: unknown): value is string => typeof value === 'string'
 const isTextOrAbsent = (value: unknown): boolean => value === undefined || isText(value)
 const isNumberOrAbsent = (value: unknown): boolean => value === undefined || typeof value === 'number'
 
-/** Whether it is enough of a destination to be worked with: this file has written it, unless somebody else has changed it. */
+/** Whether it is a usable destination: this file wrote it, unless another program has changed it. */
 function isDestination(value: unknown): value is Destination {
   if (!isObject(value)) return false
   const { headers = {} } = value
@@ -353,7 +353,7 @@ const isReport = (value: unknown): value is AttemptReport =>
 
 const ATTEMPT_COUNTS = /^(\d{1,15}) (\d{1,15})$/
 
-/** Reads "<failures> <recoveries>"; "" for neither, as scripts take whatever else is there. */
+/** Reads "<failures> <recoveries>"; "" and anything else count as neither, as in the scripts. */
 export function parseAttemptCounts(text: string): { failures: number; recoveries: number } {
   if (text === '') return NO_ATTEMPT_COUNTS
   const [, failures = 0, recoveries = 0] = ATTEMPT_COUNTS.exec(text) ?? []

@@ -1,4 +1,4 @@
-/** As lua/lib/lanes.lua finds it: scheme, host name and port as they stand in a URL, up to what JSON escapes. */
+/** As in lua/lib/lanes.lua: scheme, host name and port as the URL spells them, up to what JSON escapes. */
 const SPELLED = /^[a-z]+:\/\/[^/?#"\\]+/i
 
 const spelledOrigin = (url: string): string => SPELLED.exec(url)?.[0] ?? ''
@@ -10,10 +10,10 @@ const CACHED_ORIGINS = 1_000
 const origins = new Map<string, string>()
 
 /**
- * The one name for all spellings of where a URL leads: its origin after WHATWG (lower case, punycode, four decimal numbers
- * for IPv4, without the scheme's own port), without the dot that ends a full domain name.
+ * The canonical origin of a URL: its WHATWG origin (lower case, Punycode, four decimal numbers for IPv4, without the
+ * scheme's default port), without the trailing dot of a full domain name.
  *
- * @returns the spelling where it cannot be read, or is of another scheme than http and https
+ * @returns the spelling if it cannot be parsed, or has another scheme than http and https
  */
 export function originOf(url: string): string {
   const spelled = spelledOrigin(url)
@@ -48,8 +48,8 @@ export function toStoredUrl(url: string): StoredUrl {
 }
 
 /**
- * @returns the URL as it was given, and the origin by which the scripts hold its message back. A spelling of another host
- *   is left out: a server of a version before that knows no spellings may have changed the URL.
+ * @returns the URL as it was given, and the origin by which the scripts choose its lane. A spelling of another host is
+ *   left out: a server of an older version, which knows no spellings, may have changed the URL.
  */
 export function fromStoredUrl({ url, spelling }: StoredUrl): { url: string; origin: string } {
   const stored = spelledOrigin(url)

@@ -36,11 +36,11 @@ export interface AppDeps {
   readonly checkHealth: HealthCheck
   readonly checkReady: ReadyCheck
   readonly exposeMetrics: MetricsRoutesOptions['exposeMetrics']
-  /** who may come in; none lets everybody in */
+  /** API keys; without any, authentication is disabled */
   readonly keys: readonly ApiKey[]
   /** whether, without keys, it is served under any name that is asked for */
   readonly allowOpen?: boolean
-  /** names that it has besides those of this machine */
+  /** names of this server in addition to loopback names */
   readonly allowedHosts?: readonly Authority[]
   /** origins whose pages may use it, as browsers write them */
   readonly corsOrigins?: readonly string[]
@@ -57,7 +57,7 @@ export interface AppDeps {
 /** Where no messages are taken no body is of any use. */
 const SMALL_BODY_BYTES = 1_024
 
-/** Composes the HTTP side; never listens. Whoever made the dependencies closes them. */
+/** Composes the HTTP side; never listens. The caller closes the dependencies that it made. */
 export async function buildApp({
   api: apiDeps,
   checkHealth,
@@ -103,7 +103,7 @@ export async function buildApp({
     // Clients send the content type with every request, also with one that has no body.
     text === '' && method === 'DELETE' ? undefined : parseFields(text),
   )
-  app.removeContentTypeParser('text/plain') // or a wrong type would be told off for its content
+  app.removeContentTypeParser('text/plain') // or a wrong type would be rejected for its content
   await app.register(errors) // first, so that every later scope inherits it
   await app.register(publicUrl, { isTrusted: isTrustedProxy ?? (() => false) })
   const checkHosts = keys.length === 0 && !allowOpen

@@ -3,8 +3,8 @@ import { type ClusterScripts, SERVER_GONE_AFTER_MS } from '../store/scripts/clus
 
 const HEARTBEAT_MS = SERVER_GONE_AFTER_MS / 3
 /**
- * So many servers may look at the others at every beat. Where there are more each looks less often, so that what Redis
- * does for all their looks together grows with their number and not with its square.
+ * This many servers may read the list at every heartbeat. If there are more, each reads it less often, so that the load
+ * on Redis grows with the number of servers and not with its square.
  */
 const READS_PER_HEARTBEAT = 50
 
@@ -58,7 +58,7 @@ export function createMembership({ scripts, self, state, clock, onMembers }: Mem
     known = alive.size
     onMembers(toServers(alive))
   }
-  // A beat that fails is made good by the next; that Redis is away others have logged.
+  // The next heartbeat makes up for a failed one. Others log that Redis is away.
   const heartbeatSafely = () => void heartbeat().catch(() => undefined)
 
   return {

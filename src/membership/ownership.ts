@@ -1,14 +1,13 @@
 import { fnv1a } from '../domain/fnv1a.ts'
 
-/**
- * What all others together, be they many or few, look into a shard that is not theirs: about once in so long, and half as
- * often where there are many shards.
- */
+/** How often all standby servers together check a shard, regardless of their number; half as often with many shards. */
 const STANDBY_CHECK_MS = 150
 const MANY_SHARDS = 16
-/** Messages that are found to have waited so long are too many for the one on duty, or it is no more. */
+/** Messages that are this late mean that the owner is overloaded or gone. */
 const LATE_MS = 50
-/** Who was right to help helps for longer the next time, as whoever is on duty may hang, or have a console that nobody reads. */
+/**
+ * A server that helped with reason helps longer the next time: the owner may hang, or have a console that nobody reads.
+ */
 const FIRST_HELP_MS = 5_000
 const LONGEST_HELP_MS = 300_000
 /** Those who are called come one after the other, so far apart. */
@@ -17,34 +16,34 @@ const HELP_STAGGER_MS = 0.2
 const SMALLEST_SHARE = 100
 
 /**
- * Which server claims a shard's messages at the moment they are due. If all that deliver woke for each message, it would
- * cost a claim for every server there is; so for each shard one is on duty, and the others look a little later whether
- * there is something left. They look after a random time, the longer the more of them there are, so that whatever their
- * number somebody has looked after some tenths of a second. Whoever finds messages late, or is called because more
- * are due than one claim takes, helps: claims, for a while, at the moment they are due.
+ * Decides which server claims from a shard at the due time. If every server woke for each message, each would make a
+ * claim. So each shard has one owner, and the standby servers check it a little later. They wait a random time that
+ * grows with their number, so that one of them checks within some tenths of a second. A server that finds messages
+ * late, or is asked because more are due than one claim takes, helps: it claims at the due time for a while.
  *
- * Who is on duty follows from who is alive, by rendezvous hashing: servers that know of the same others agree, and when
- * one comes or goes only its own shards change hands. While they do not agree, a shard has two on duty, or none and is
- * looked into late.
+ * The owner follows from the list of live servers by rendezvous hashing. Servers with the same list agree, and only the
+ * shards of a server that joins or leaves change their owner. While lists differ, a shard may have two owners, or none
+ * and is checked late.
  */
 export interface ShardOwnership {
   /**
-   * Takes over who is alive and delivers, by id; one whose own console takes nothing is not among them, though it may be
-   * this server. Until then it is on duty everywhere.
+   * Sets the live servers that deliver, by id. A server whose console is blocked is not among them, even if it is this
+   * one. Before the first call this server owns all shards.
    */
   record(workers: readonly string[]): void
   /** @returns for how long to leave what is due in a shard to others, ms: 0 on duty and while helping, else random */
   standbyDelayMs(shard: number): number
   /**
-   * Where many claim, each takes fewer at a time: Redis does one call after the other, and what else is asked of it waits
+   * With many claimers each takes fewer messages at a time: Redis runs one call after another, and other commands wait
    * behind a call of each.
    *
-   * @param most messages a claim of this server alone would take @returns how many to claim
+   * @param most messages that a claim of this server alone would take
+   * @returns how many to claim
    */
   batchShare(most: number): number
   /** Takes note of by how many ms the latest message that was just claimed in a shard was late. */
   observeLateness(shard: number, lateMs: number): void
-  /** Helps in a shard in which more is due than one claim takes. @returns how soon to come, ms; null when it is there */
+  /** Helps in a shard in which more is due than one claim takes. @returns when to claim, ms; null if it already does */
   requestHelp(shard: number): number | null
 }
 

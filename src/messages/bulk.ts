@@ -60,7 +60,7 @@ export function createBulk({ scripts, selector, onNextDue }: BulkDeps): Bulk {
 
     async shift(selection, byMs) {
       let total = 0
-      // Later ones first when moving to later, so that what was moved lies behind and is not met again.
+      // When moving to later times, the latest first: a moved message is then behind the position and is not met again.
       await forEach(selection, byMs > 0 ? 'down' : 'up', async (shard, ids) => {
         const { processed, shifted, nextDueInMs } = await scripts.shift(shard, { ids, byMs, latest: LAST_MS })
         if (nextDueInMs !== null) onNextDue(shard, nextDueInMs)

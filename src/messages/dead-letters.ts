@@ -35,7 +35,7 @@ const DEAD: ReadonlySet<State> = new Set(['dead'])
 
 /** @see lua/schedule/redrive.lua and lua/schedule/cancel.lua */
 export function createDeadLetters({ scripts, selector, onNextDue }: DeadLettersDeps): DeadLetters {
-  /** Shard by shard, so that what `perSecond` spreads comes in one row. @returns the ids that are in no shard */
+  /** Shard by shard, so that `perSecond` paces all of them in one sequence. @returns the ids that are in no shard */
   async function forEach(selection: DeadSelection, act: Act): Promise<string[]> {
     if ('ids' in selection) {
       const { sorted, notFound } = await selector.byShard(selection.ids, DEAD)

@@ -28,7 +28,7 @@ interface Committed {
   readonly id: string
   /** when it will be delivered, epoch ms */
   readonly dueAt: number
-  /** by Redis's clock, epoch ms; for an id that was made here as that clock was last heard of, which the id tells, too */
+  /** by Redis's clock, epoch ms; for an id that was made here, the last known time of that clock, as the id has it */
   readonly createdAt: number
   /** a message of this id and content was there already */
   readonly duplicate: boolean
@@ -44,16 +44,15 @@ interface Pending {
 
 export interface GroupCommit {
   /**
-   * Stores one message, sharing its script call with all others handed in during this turn of the event loop.
+   * Stores one message. It shares its script call with all others of this turn of the event loop.
    *
-   * While Redis is away the call is sent again until 1.2 s have gone by without any answer. It is stored once, also when
-   * an answer was lost, and answered as the first time. A call that certainly did not run is made in another shard
-   * instead, with new ids, for messages without one of the client's; and a shard that failed gets no further such
-   * messages until a probe of it has succeeded.
+   * While Redis is away, the call is repeated until 1.2 s have passed without any answer. It is stored once, even if an
+   * answer was lost, and the answer is the first one. A call that certainly did not run goes to another shard, with new
+   * ids, if the client chose none. A failed shard gets no such messages until a probe succeeds.
    *
    * @returns once Redis has confirmed it
-   * @throws SchedulerError DUE_TIME_PASSED, NOT_AFTER_TOO_SOON, ID_CONFLICT, STORE_FULL: not stored;
-   *   STORE_UNAVAILABLE: not stored, or `outcomeUnknown` and, if it was, under `id`
+   * @throws SchedulerError DUE_TIME_PASSED, NOT_AFTER_TOO_SOON, ID_CONFLICT, STORE_FULL: not stored; STORE_UNAVAILABLE:
+   *   not stored, or `outcomeUnknown` and, if it was, under `id`
    */
   add(draft: Draft): Promise<Committed>
 }

@@ -39,8 +39,8 @@ interface Source {
 /**
  * Lists messages of one status in the order of their time and id, over all shards.
  *
- * A page begins behind a time and id, whether that message is still there or not: what is there throughout is
- * neither missed nor repeated, whatever comes and goes.
+ * A page begins after a time and id, whether that message still exists or not. A message that exists throughout is
+ * neither missed nor repeated.
  *
  * @throws SchedulerError STORE_UNAVAILABLE
  * @see lua/query/list.lua
@@ -97,9 +97,8 @@ async function fill(scripts: Pick<QueryScripts, 'list'>, source: Source, query: 
 }
 
 /**
- * Where the messages of a query are found in a shard: in one index, or in three. A tag's index is by due time, and has no
- * dead messages; the few claimed messages are listed by lock end, and dead ones by when they ended, and so both are
- * looked through.
+ * The indexes of a query in a shard: one, or three. A tag's index is by due time and has no dead letters. The few
+ * claimed messages are listed by lock end and dead ones by their end, so both are searched.
  */
 function indexesOf({ status, tag }: PageQuery): Pick<ListQuery, 'index' | 'keep'>[] {
   if (tag !== undefined) {

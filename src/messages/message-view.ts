@@ -32,7 +32,7 @@ export interface Message {
   readonly onLate?: OnLate
   /** when a failed delivery is tried again */
   readonly nextAttemptAt?: number
-  /** when it was delivered, dropped or given up */
+  /** when it was delivered, was dropped or became a dead letter */
   readonly finishedAt?: number
   /** how late it was then, ms */
   readonly lateMs?: number
@@ -48,7 +48,7 @@ interface ForgottenMessage {
   readonly status: State
 }
 
-/** A message whose record, or entry in the history, somebody else has changed into what is none. */
+/** A message whose record or history entry another program has changed, so that it is unreadable. */
 export interface UnreadableMessage {
   readonly id: string
   readonly status: State
@@ -59,7 +59,7 @@ export interface UnreadableMessage {
   readonly lastAttempts?: readonly AttemptReport[]
 }
 
-/** Whatever can be said of a message that is known. */
+/** Everything that can be known about a message. */
 export type KnownMessage = Message | UnreadableMessage | ForgottenMessage
 
 /** Makes of what is in Redis what a client sees. */

@@ -46,8 +46,7 @@ export async function totals(
 }
 
 /**
- * How long the oldest message has waited that should have been delivered, in the shards that answer: what lies on a lost
- * master no server can deliver.
+ * How long the oldest overdue message has waited, in the shards that answer: no server can deliver from a lost master.
  *
  * @throws SchedulerError when no shard answers
  */

@@ -7,7 +7,10 @@ import type { RedisClock } from '../store/redis-clock.ts'
 import type { ScheduleCall, ScheduleEntry, ScheduleScripts, ScheduleWord } from '../store/scripts/schedule.ts'
 
 const FIRST_RETRY_MS = 25
-/** By Redis's clock, no copy of a call is run later than this after the first was sent: for so long Redis remembers it. */
+/**
+ * By Redis's clock, no copy of a call runs later than this after the first was sent. Redis remembers the call for as
+ * long.
+ */
 const CALL_LIFETIME_MS = 5_000
 
 interface Answered {
@@ -20,11 +23,11 @@ interface Answered {
 /** Calls of `schedule`, each made once, however often it has to be sent. */
 export interface ScheduleCalls {
   /**
-   * Sends a call until it is answered: whatever breaks, what it stores is stored once, and every copy of it is answered
-   * alike. Gives up once 1.2 s have gone by since `since` in which the shard has answered nothing, and after 5 s.
+   * Repeats a call until it is answered. It is stored once, and every copy gets the same answer. Stops when the
+   * shard has not answered for 1.2 s since `since`, and after 5 s.
    *
-   * @param since when those who wait for it began to, by `performance.now()`
-   * @param canMove whether somebody would rather go to another shard than send it again
+   * @param since when the callers began to wait, by `performance.now()`
+   * @param canMove whether another shard is preferred to a repetition
    * @returns 'leave' when it certainly did not run, and `canMove` says so
    * @throws SchedulerError STORE_FULL: not stored; STORE_UNAVAILABLE: not stored, or `outcomeUnknown`
    */

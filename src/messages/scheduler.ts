@@ -74,8 +74,8 @@ export interface Scheduler {
    */
   reschedule(id: string, patch: Patch, ifMatch: string): Promise<Message | UnreadableMessage>
   /**
-   * Forgets a message that is scheduled, dead or stranded; once this has returned it is never delivered. Of a finished one
-   * it forgets an entry of the history that cannot be read.
+   * Deletes a message that is scheduled, dead or stranded; after this has returned it is never delivered. Of a finished
+   * message it deletes an unreadable history entry.
    *
    * @param ifMatch versions accepted, comma-separated; "" or "*" for any
    * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, VERSION_MISMATCH, in this order
@@ -108,8 +108,8 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   }
 
   /**
-   * Whether a client's id lies in one of these shards, with the same content.
-   * @throws SchedulerError ID_CONFLICT for other content
+   * Whether one of these shards has a client's id with the same content.
+   * @throws SchedulerError ID_CONFLICT for different content
    */
   async function isKnownIn(shards: readonly number[], id: string, fingerprint: string): Promise<boolean> {
     for (const shard of shards) {
@@ -134,7 +134,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
         : decodeRecord(record).fingerprint
       return fingerprint ?? undefined
     } catch (error) {
-      // A record that somebody else has changed: as in lua/schedule/schedule.lua, no content is the same as its.
+      // An unreadable record: as in lua/schedule/schedule.lua, no content equals it.
       if (error instanceof UnreadableError) return UNREADABLE
       throw error
     }
@@ -230,7 +230,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
 
 const NONE: readonly string[] = []
 
-/** The indexes in which a message is entered besides the main due set: by tag, and by host or queue. */
+/** The indexes of a message in addition to the main due set: by tag, and by host or queue. */
 function indexesOf({ tags = NONE, destination }: MessageOptions = {}): readonly string[] {
   if (destination?.type === 'webhook') return [...tags, destination.url.split('/', 3).join('/')]
   return destination?.type === 'pull' ? [...tags, destination.queue] : tags

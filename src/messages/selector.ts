@@ -2,7 +2,7 @@ import type { ShardMap } from '../shards/shard-map.ts'
 import type { Position, QueryScripts, State } from '../store/scripts/query.ts'
 import { precedes } from './listing.ts'
 
-/** One script call works on this many messages at most, whatever the number in all. */
+/** One script call handles at most this many messages. */
 const CALL_MESSAGES = 500
 const CALL_BYTES = 1_048_576
 
@@ -54,7 +54,8 @@ export function createSelector(
       while (last !== null) {
         const page = await scripts.range(shard, { index, direction, after, limit })
         if (page.end === null) return
-        // What comes to lie behind it meanwhile is not for us: less is read, until none of that is among it.
+        // Messages that appear behind the position meanwhile are not meant: the page gets smaller until it has none of
+        // them.
         if (isBehind(page.end, last)) {
           limit = Math.floor(page.ids.length / 2)
           if (limit === 0) return

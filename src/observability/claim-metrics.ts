@@ -17,7 +17,7 @@ export interface ClaimEffects {
   readonly moved: readonly number[]
 }
 
-/** Reports what a claim call did besides claiming. */
+/** Reports what a claim call did in addition to claiming. */
 export function recordClaimMetrics(
   { logger, metrics }: ClaimMetricsDeps,
   shard: number,

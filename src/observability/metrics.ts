@@ -2,9 +2,12 @@ import type { Destination } from '../domain/message.ts'
 
 export type DestinationType = Destination['type']
 
-/** What the rooms report of their work, for whoever watches. */
+/** What the rooms report of their work. */
 export interface Metrics {
-  /** A delivery starts (console, webhook), is handed to a worker (pull) or moves to its stream. @param lateMs after this attempt was due */
+  /**
+   * A delivery starts (console, webhook), is handed to a worker (pull) or moves to its stream.
+   * @param lateMs after this attempt was due
+   */
   deliveryStarted(type: DestinationType, lateMs: number): void
   delivered(type: DestinationType, count: number): void
   /** A delivery failed. @param then whether it is due again or is dead now */
@@ -29,7 +32,7 @@ export interface Totals {
   readonly scheduled: number
   readonly claimed: number
   readonly dead: number
-  /** stored, but in no state, as somebody else has changed what Redis holds */
+  /** stored, but in no state: another program has changed Redis */
   readonly stranded: number
   readonly oldestOverdueMs: number
   /** the same without what only waits for a worker to pull it, or for a slot of its host */

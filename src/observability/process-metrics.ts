@@ -19,9 +19,9 @@ export function processMetrics(): Registry {
 }
 
 /**
- * prom-client's `nodejs_eventloop_lag_*` alone would not do for a promise of milliseconds: their percentiles include the
- * 10 ms from one look to the next, which an idle loop then seems to be late, and start anew with every scrape, so that
- * of two who scrape each sees a part.
+ * prom-client's `nodejs_eventloop_lag_*` are too coarse for a promise of milliseconds. Their percentiles include the
+ * sampling interval of 10 ms, by which an idle loop seems to be late, and they restart with every scrape, so that each
+ * of two scrapers sees a part.
  */
 function watchEventLoop(registry: Registry): void {
   const delay = new Histogram({

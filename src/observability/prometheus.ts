@@ -32,14 +32,14 @@ export interface PrometheusOptions {
   readonly gather?: Gather | undefined
 }
 
-/** Whoever scrapes gives up after some seconds, and without these there is still much to say. */
+/** A scraper times out after some seconds, and the other metrics are useful without these. */
 const TOTALS_WITHIN_MS = 1_000
 
-/** From the milliseconds that are normal to the hour that a backlog may take, with the default READY_MAX_LATE_MS (60 s). */
+/** From normal milliseconds to the hour that a backlog may take, with the default READY_MAX_LATE_MS (60 s). */
 const LATENESS_BUCKETS = [
   0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 3_600,
 ]
-/** A call is given up after 1.2 s. */
+/** A call times out after 1.2 s. */
 const SCHEDULE_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]
 /** Up to the largest CLAIM_BATCH. */
 const BATCH_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000]
@@ -78,7 +78,7 @@ export function createMetrics({ totals, withinMs = TOTALS_WITHIN_MS, gather }: P
 /** Sums; of what has no sum, such as a percentile, the mean, and of versions the first. */
 const sum = (measured: readonly Measured[]): Registry => AggregatorRegistry.aggregate([...measured])
 
-/** @returns what only ever grows, of both together: of a process that is gone the rest is no more */
+/** @returns the sum of both that only grows: counters and histograms of an ended process; its gauges are dropped */
 export async function addTotals(one: Measured, other: Measured): Promise<Measured> {
   const both = await sum([one, other]).getMetricsAsJSON()
   // A registry answers the names of types, though it is declared to answer their numbers.

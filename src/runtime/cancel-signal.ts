@@ -1,4 +1,4 @@
-/** What a delivery hears of being broken off by; an AbortSignal is one too. */
+/** How a delivery learns that it is cancelled. An AbortSignal is one, too. */
 export interface CancelSignal {
   readonly aborted: boolean
   addEventListener(type: 'abort', listener: () => void): void
@@ -6,8 +6,8 @@ export interface CancelSignal {
 }
 
 /**
- * What an AbortController is for, with one listener at a time. Every delivery needs one, and AbortControllers, which the
- * garbage collector has to watch, cost as much as sending the request.
+ * A light AbortController with one listener at a time. Every delivery needs one, and AbortControllers, which the
+ * garbage collector has to track, cost as much as sending the request.
  */
 export class Cancellation implements CancelSignal {
   aborted = false

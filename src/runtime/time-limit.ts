@@ -4,12 +4,12 @@ import { SchedulerError } from '../domain/errors.ts'
 export const ANSWER_TIMEOUT_MS = 1_200
 
 /**
- * Waits for Redis, but not for ever: a connection that has gone silent takes longer to be noticed.
+ * Waits for Redis with a limit: a silent connection takes longer to be noticed.
  *
- * Where this process itself was kept busy meanwhile, an answer that is there already still counts.
+ * If this process itself was busy meanwhile, an answer that has already arrived still counts.
  *
- * @param time ms from now on, or a function of the ms that are left, which may grow while the call goes on
- * @throws SchedulerError STORE_UNAVAILABLE when `call` has not settled in time; perhaps it has been done
+ * @param time ms from now on, or a function of the remaining ms, which may grow during the call
+ * @throws SchedulerError STORE_UNAVAILABLE when `call` has not settled in time; it may have been executed
  */
 export function withTimeout<T>(
   call: Promise<T>,

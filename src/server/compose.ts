@@ -169,7 +169,7 @@ export async function compose(foundations: Foundations) {
     ping: checkHealth,
     facts: api.redisFacts,
     async oldestOverdueMs() {
-      // Who is there lies on one master of a cluster; without it, what waits for a slot may count as late.
+      // On a cluster, one master has the list of servers. Without it, messages that wait for a slot may count as late.
       const servers = await withTimeout(membership.servers(), ROSTER_WITHIN_MS).catch(() => [])
       const full = servers.flatMap(({ fullHosts }) => fullHosts)
       return oldestLateMs(scripts, shardMap.all, [...new Set(full)])

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 
-/** What a process needs file descriptors for besides clients and webhooks: itself, Redis, files, the resolver. */
+/** File descriptors for anything but clients and webhooks: the process itself, Redis, files, the resolver. */
 const OWN = 64
 
 /**
- * @returns how many files and connections this process may have open now: others may change that while it runs. Undefined
- *   where the system does not say it so, and while there is no descriptor left to ask with
+ * @returns how many files and connections this process may have open now, which may change while it runs. Undefined if
+ *   the system does not say, and while no descriptor is left to ask with
  */
 export function descriptorLimit(): number | undefined {
   try {

@@ -80,7 +80,7 @@ export function createPermissionsMonitor({
     checkAll,
     missing: () => (missing.required.length === 0 ? undefined : sentence(missing.required)),
     start() {
-      // One that fails is made good by the next; that Redis is away others have logged.
+      // The next check makes up for a failed one. Others log that Redis is away.
       timer ??= setInterval(() => void checkNext().catch(() => undefined), CHECK_EVERY_MS)
     },
     stop() {

@@ -17,10 +17,10 @@ const READY_WITHIN_MS = 1_000
 const FULL_FROM = 0.9
 
 /**
- * Makes the look whether this server should get work: Redis answers, has room, and messages are not too late.
+ * Checks whether this server should get work: Redis answers, has room, and messages are not too late.
  *
- * @returns resolves when it should, rejects after `withinMs` at the latest with every reason why not. Those who ask while
- *   a look is under way share it, as nobody needs a key to ask, and nobody is turned away for asking often.
+ * @returns resolves if so; rejects after `withinMs` at the latest with every reason. Concurrent callers share one
+ *   check, as it needs no key and is never rate-limited.
  */
 export function createReadiness(options: ReadinessOptions): () => Promise<void> {
   let inFlight: Promise<void> | undefined

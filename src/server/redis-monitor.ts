@@ -28,11 +28,11 @@ export interface RedisMonitorOptions {
 }
 
 /**
- * Looks at Redis whenever it is there anew, as it may be another one, again and again until that has worked; and says
- * once that it went away and once that it is back.
+ * Checks Redis after every (re)connection, as it may be another one, until a check succeeds. Logs once when Redis goes
+ * away and once when it is back.
  *
- * A Redis found unfit at the start is not used. One that becomes so later is reported and used all the same: ending
- * every server that runs would harm more than what it warns of.
+ * A Redis that does not meet the requirements at the start is not used. If it stops meeting them later, that is
+ * reported and it is still used: ending all servers would do more harm.
  */
 export function monitorRedis({
   connection,
@@ -88,7 +88,7 @@ export function monitorRedis({
     })
     if (connection.isReady()) void connected()
   })
-  // Whoever waits for it hears of it; nobody need.
+  // Callers that wait for it get the error; there may be none.
   firstCheck.catch(() => undefined)
 
   return {

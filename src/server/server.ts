@@ -37,7 +37,7 @@ export interface Server {
   /** what it and its process have measured so far */
   measured(): Promise<Measured>
   /**
-   * Accepts and claims no more, finishes what is claimed within the grace, hands back the rest.
+   * Stops accepting and claiming, finishes claimed messages within the grace, and releases the rest.
    * @returns once nothing of it is running
    */
   stop(options: { graceMs: number }): Promise<void>

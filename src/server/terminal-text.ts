@@ -1,6 +1,6 @@
 /**
- * What a terminal obeys instead of showing it, or shows as a line of its own: control characters (C0, C1 and DEL), the line
- * breaks of Unicode, and those that turn the direction of text around, so that it reads as another.
+ * Characters that a terminal interprets or that break a line: control characters (C0, C1 and DEL), Unicode line breaks,
+ * and those that change the direction of text.
  */
 const OBEYED = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
 

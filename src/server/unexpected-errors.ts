@@ -5,16 +5,16 @@ const STOP_ENDS_WITHIN_MS = 10_000
 
 export interface UnexpectedOptions {
   readonly logger: Pick<Logger, 'fatal'>
-  /** hands back what this process holds, and resolves when nothing of it is running */
+  /** releases what this process holds, and resolves when nothing of it is running */
   readonly stop: () => Promise<void>
   readonly graceMs: number
 }
 
 /**
- * Ends the process in order, with exit code 1, when an error reaches nobody: an exception that nothing catches, or a
- * rejection that nothing handles. Node would end it at once, and what it has claimed would wait until its locks run out.
+ * Ends the process in order, with exit code 1, on an uncaught exception or an unhandled rejection. Node would end it at
+ * once, and its claims would wait until their locks expire.
  *
- * The first error is logged, in one line. What follows it while the process stops is most likely its consequence.
+ * The first error is logged, in one line. Errors that follow while the process stops are most likely its consequence.
  */
 export function stopOnUnexpectedErrors({ logger, stop, graceMs }: UnexpectedOptions): void {
   let isStopping = false

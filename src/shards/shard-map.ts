@@ -2,23 +2,23 @@ import { parseServerMadeId, shardOfClientId } from '../domain/message-id.ts'
 import { RAISE_DELAY_MS, type ShardCount, type ShardCounts } from '../store/scripts/shard-counts.ts'
 
 /**
- * An old number ends when the new one begins, by the clock of the Redis that stores; the new one is used so much later,
- * as the masters of a cluster have a clock each.
+ * An old number ends when the new one begins, by the clock of the Redis that stores. The new one is used this much
+ * later, as each master of a cluster has its own clock.
  */
 const CLOCK_TOLERANCE_MS = 500
 
 /** Where a new message goes whose id a client made. */
 export interface Placement {
   readonly shard: number
-  /** the other shards in which it may lie, as there were fewer once */
+  /** the other shards that may have it from when there were fewer */
   readonly others: readonly number[]
   /** by Redis's clock, epoch ms: from then on it must not be stored there, as it may belong elsewhere */
   readonly validUntil: number
 }
 
-/** Knows how many shards there are, and in which of them a message may lie. */
+/** Knows how many shards there are, and which of them may hold a message. */
 export interface ShardMap {
-  /** how many shards may hold messages: whoever looks for some looks into all of them */
+  /** how many shards may hold messages; a search covers all of them */
   readonly all: number
   /** how many shards new messages go to; fewer than all, for a while, after they were raised */
   readonly writable: number
@@ -31,9 +31,9 @@ export interface ShardMap {
    *   hash, followed by those it had while there were fewer shards, newest first
    */
   shardsOf(id: string): readonly number[]
-  /** @returns where to store a client-made id; undefined for nowhere just now, while the number changes: ask again soon */
+  /** @returns where to store a client-made id; undefined while the number changes: ask again soon */
   placementOf(id: string): Placement | undefined
-  /** @param listener called whenever `all` has grown */
+  /** @param listener called each time `all` has grown */
   onGrow(listener: () => void): void
 }
 

@@ -7,12 +7,14 @@ export const PROBE_TIMEOUT_MS = 300
 
 /** Which shard takes the next batch: each in turn, but for those that failed lately. */
 export interface ShardRotation {
-  /** @returns any one where none is well */
+  /** @returns any shard if none is healthy */
   next(): number
   isHealthy(shard: number): boolean
-  /** @returns whether there is another that is well */
+  /** @returns whether another shard is healthy */
   hasOther(shard: number): boolean
-  /** It gets no batch until a probe of it has succeeded; and the others are probed at once, as they may share its fate. */
+  /**
+   * A failed shard gets no batch until a probe succeeds. The others are probed at once, as they may have failed too.
+   */
   markFailed(shard: number): void
   markHealthy(shard: number): void
 }

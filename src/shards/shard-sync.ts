@@ -42,7 +42,7 @@ export function createShardSync({ raise, shardMap, clock, onDataReplaced }: Shar
   return {
     sync,
     start() {
-      // One that fails is made good by the next; that Redis is away others have logged.
+      // The next read makes up for a failed one. Others log that Redis is away.
       timer ??= setInterval(() => void sync().catch(() => undefined), SYNC_EVERY_MS)
     },
     stop() {

@@ -1,6 +1,6 @@
 /**
- * `performance.now()` counts from the start of its process; the clock beneath it is the machine's. So a time may be told
- * to another process and stays right there, however long the telling takes.
+ * `performance.now()` counts from the start of its process, on the machine's clock. A time on that clock can be sent to
+ * another process and stays valid.
  */
 const offsetMs = Number(process.hrtime.bigint()) / 1e6 - performance.now()
 

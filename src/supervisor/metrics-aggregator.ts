@@ -12,7 +12,7 @@ export interface MetricsAggregator {
   answer(server: number, id: number, measured: Measured): void
   /** It is gone; its totals, as last told, stay. */
   leave(server: number): void
-  /** Never rejects. A server that does not answer in time stands in it with what it last told. */
+  /** Never rejects. If a server does not answer in time, its last values are used. */
   gather(): Promise<readonly Measured[]>
 }
 
@@ -42,7 +42,7 @@ export function createMetricsAggregator(withinMs = MEASURED_WITHIN_MS): MetricsA
       if (member === undefined) return
       member.ask = undefined
       for (const heard of waiting.values()) heard(server)
-      // One after the other, and counted as a member until then, so that whoever gathers meets it exactly once.
+      // One after another, and counted as a member until then, so that each collection has it exactly once.
       allKept = allKept.then(async () => {
         departed = await addTotals(departed, member.last)
         members.delete(server)

@@ -84,7 +84,7 @@ export function runServerProcess(): void {
         stdout.settled(message)
         break
       case 'measure':
-        // One that cannot tell stands in the sum with what it last told.
+        // If it does not answer, its last values are used.
         server
           ?.measured()
           .then((measured) => send({ type: 'measured', id: message.id, measured }))

@@ -79,7 +79,7 @@ async function run(config: Config): Promise<void> {
     await drained()
   }
 
-  /** What cannot go on ends in order, as others can. */
+  /** Stops in order when it cannot continue, as others do. */
   function fail(error: Error): void {
     if (stopping.signal.aborted) return
     stop(config.SHUTDOWN_GRACE_MS).then(() => refuse(explain(error, config)), refuse)
@@ -101,7 +101,7 @@ async function run(config: Config): Promise<void> {
 
   trapSignals(process.env.npm_lifecycle_event !== undefined, (signal) => {
     logger.info(`${signal}: stopping`)
-    // Whoever has begun to stop it already decides how it ends.
+    // A stop that has begun already decides the exit code.
     if (stopped !== undefined) return
     stop(config.SHUTDOWN_GRACE_MS).then(() => process.exit(), refuse)
   })

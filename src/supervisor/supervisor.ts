@@ -1,11 +1,11 @@
 // The process that leads: it forks the servers, owns standard output and the embedded Redis, and takes the signals.
 //
 //   fork ──▶ hello ──▶ start ──▶ listening ──▶ stop ──▶ exit        in order
-//              │         └─▶ start failed ──▶ exit                  what a person has to mend
+//              │         └─▶ start failed ──▶ exit                  what an operator has to fix
 //              └── dies at any time: another is forked in its place
 //
-// The first server starts alone. What would hinder every one (a Redis that is not fit, a port that is taken) is then
-// said once, and the others find it mended. A server whose primary is gone ends at once: node's cluster sees to that.
+// The first server starts alone, so that an error that all would have (an unsupported Redis, a port in use) is logged
+// once. A server whose primary is gone ends at once: node's cluster does that.
 
 import cluster from 'node:cluster'
 import type { Logger } from 'pino'
@@ -18,7 +18,7 @@ import { type ForkedServer, forkServer } from './forked-server.ts'
 import { createMetricsAggregator } from './metrics-aggregator.ts'
 import { createRestartBackoff } from './restart-backoff.ts'
 
-/** Beyond its grace a server hands back what it holds and says good-bye to Redis. */
+/** After its grace a server releases what it holds and closes its connection to Redis. */
 const ENDS_WITHIN_MS = 5_000
 
 export interface SupervisorOptions {
@@ -27,11 +27,11 @@ export interface SupervisorOptions {
   readonly stdout: Stdout
   readonly forTerminal: boolean
   readonly logger: Logger
-  /** told when no server can go on; the service has to end */
+  /** called when no server can continue; the service has to end */
   readonly onFatal: (error: Error) => void
   /** told when Redis went away from a server */
   readonly onDisconnected: () => void
-  /** aborted when the service is to stop, perhaps before it listens */
+  /** aborted when the service is to stop, possibly before it listens */
   readonly stopping: AbortSignal
 }
 
@@ -47,7 +47,7 @@ export interface Supervisor extends Pick<Server, 'stop'> {
 /** Starts `PROCESSES` servers behind one port and keeps that many running. */
 export function startSupervisor(options: SupervisorOptions): Supervisor {
   const { config, target, forTerminal, logger, onFatal, stopping } = options
-  // Each server accepts for itself: what node's own distribution has handed to one that dies just then would hang, open here.
+  // Each server accepts by itself: a connection that node's own distribution hands to a dying server would hang here.
   cluster.schedulingPolicy = cluster.SCHED_NONE
   // A log line of node's own would otherwise tear one of ours.
   cluster.setupPrimary({ serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
@@ -70,7 +70,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
         const listensAt = Number(new URL(listensOn).port)
         chosenPort ??= listensAt
         if (listensAt !== chosenPort) {
-          // Port 0 was picked anew, as no server was left to share the first; nobody knows of this one.
+          // Port 0 was chosen again, as no server was left to share the first one, and no client knows the new one.
           port = chosenPort
           return server.stop(config.SHUTDOWN_GRACE_MS)
         }
@@ -82,7 +82,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     return server
   }
 
-  /** Fills one place, and fills it anew whenever the server in it dies. */
+  /** Keeps one slot filled: when its server dies, another is forked. */
   function keepServerRunning(onListening: () => void, onStartFailed: (error: Error) => void): void {
     const backoff = createRestartBackoff()
     const run = async () => {

@@ -19,7 +19,7 @@ const toEscape = (char: string): string => `\\u${char.charCodeAt(0).toString(16)
 
 export interface ConsoleOptions {
   readonly format?: LineFormat | undefined
-  /** told once when nothing can be delivered here any more, whatever is tried */
+  /** called once when the console can deliver nothing any longer */
   readonly onBroken: (error: Error) => void
 }
 

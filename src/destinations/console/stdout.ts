@@ -20,11 +20,11 @@ interface Chunk {
 const isTooLate = ({ startBy, signal }: Chunk): boolean =>
   performance.now() > startBy || signal?.aborted === true
 
-/** Whether a chunk was written whole, never begun, or broken off by an error. */
+/** Whether a chunk was written completely, not started, or interrupted by an error. */
 export type WriteResult = 'written' | 'not begun' | Error
 
 const LINE_FEED = 10
-/** The reader is gone for good: nothing written here will ever be read. */
+/** The reader has closed the pipe: nothing written here will ever be read. */
 export const READER_GONE: ReadonlySet<string> = new Set(['EPIPE', 'EBADF'])
 
 /** Standard output, shared by log lines and delivered messages so that no line is torn. */
@@ -43,10 +43,10 @@ export interface Stdout {
 }
 
 /**
- * What cannot be written, as on a disk that is full, may leave a line half written: the next write ends it first.
+ * A failed write, for example on a full disk, may leave half a line. The next write ends that line first.
  *
  * @param fd 1 for standard output; tests take another
- * @param report told in one line when it can be written no more, and when it can be again
+ * @param report called with one line when writes fail, and when they work again
  */
 export function createStdout(fd = 1, report: (line: string) => void = reportOnStderr): Stdout {
   const queue: Chunk[] = []
@@ -118,10 +118,10 @@ export function createStdout(fd = 1, report: (line: string) => void = reportOnSt
 }
 
 /**
- * A pipe once more, as one that never blocks: what it has room for is written in the same breath, which saves a turn
- * through the runtime's threads, a tenth of a millisecond. Others than pipes have no such end: a disk blocks whatever is asked.
+ * A second, non-blocking descriptor of the same pipe. A write that fits is done at once, which saves a turn through the
+ * runtime's threads (a tenth of a millisecond). Only pipes have it: a write to a disk always blocks.
  *
- * @returns undefined where there is none, as on systems that cannot open what is open anew
+ * @returns undefined where there is none, as on systems that cannot open a descriptor again
  */
 function openNonBlocking(fd: number): number | undefined {
   try {
@@ -132,7 +132,7 @@ function openNonBlocking(fd: number): number | undefined {
   }
 }
 
-/** @returns how many bytes there was room for; undefined where it fails for another reason, which the patient way tells */
+/** @returns how many bytes fitted; undefined if it fails for another reason, which the blocking way reports */
 function writeNonBlocking(fd: number, bytes: Buffer): number | undefined {
   try {
     return writeSync(fd, bytes)
@@ -175,7 +175,7 @@ interface Out {
 async function writeWhole(out: Out, chunk: Chunk): Promise<WriteResult> {
   const bytes = Buffer.from(out.isTorn ? `\n${chunk.text}` : chunk.text)
   let offset = 0
-  // A write that waits in a thread has begun, and can be withdrawn no more: as long as there is no room, none does.
+  // A write that waits in a thread has started and cannot be withdrawn. So none is started while there is no room.
   while (out.nonBlockingFd !== undefined && bytes.length > 0) {
     const written = writeNonBlocking(out.nonBlockingFd, bytes)
     if (written !== 0) {

@@ -4,7 +4,7 @@ import ipaddr from 'ipaddr.js'
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 type Range = readonly [base: Address, prefixLength: number]
 
-/** What webhooks may reach besides what is public. */
+/** What webhooks may reach in addition to public addresses. */
 export interface AllowList {
   /** host names that may resolve to any address; in lower case, without a trailing dot */
   readonly names: ReadonlySet<string>
@@ -48,7 +48,7 @@ function parseRange(entry: string): Range | undefined {
 const HOST_NAME =
   /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/
 
-/** A name as it stands in a URL's `hostname`: in lower case, and in Punycode where it has to be. */
+/** A name as in a URL's `hostname`: in lower case, and in Punycode if needed. */
 function parseName(entry: string): string | undefined {
   // What would end a URL's host is no part of a name.
   if (/[\s:/?#@\\[\]%]/.test(entry) || !URL.canParse(`http://${entry}/`)) return undefined

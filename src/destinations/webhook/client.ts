@@ -44,11 +44,11 @@ export interface WebhookClient {
     request: WebhookRequest,
     limits: { readonly timeoutMs: number; readonly signal: CancelSignal; readonly onReleased: () => void },
   ): Promise<RequestResult>
-  /** Breaks off what is still under way, and closes all connections. */
+  /** Cancels requests in flight, and closes all connections. */
   close(): Promise<void>
 }
 
-/** So much of a body is read. */
+/** How many bytes of a body are read. */
 const BODY_BYTES = 1_024
 /** How long the body of a 2xx, which nobody waits for, may take to set its connection free. */
 const DRAIN_MS = 1_000
@@ -56,14 +56,16 @@ const DRAIN_MS = 1_000
 const HEADER_BYTES = 65_536
 /** As undici has it: a server that says nothing of its own often waits 5 s. A server's hint counts, less 2 s. */
 const IDLE_MS = 4_000
-/** Whatever a server promises: an idle connection to each of many hosts would use up what may be open at once. */
+/**
+ * The longest idle time, even if a server promises more: idle connections to many hosts would use up the descriptors.
+ */
 const LONGEST_IDLE_MS = 10_000
 
 const CANCELLED = new Error('cancelled')
 
 /**
- * The connection that a client of a pool has. undici tells it to nobody, but it has to be closed to give a request up:
- * undici's own abort does nothing before a request is connected, and after it connects once more.
+ * The connection of a pool's client. undici does not expose it, but it has to be closed to cancel a request: undici's
+ * own abort does nothing before a request is connected, and reconnects afterwards.
  */
 interface PooledConnection {
   socket?: Socket | undefined
@@ -148,9 +150,9 @@ export function createWebhookClient(allow: AllowList, lookup: LookupAll): Webhoo
 interface InFlightRequestOptions {
   readonly timeoutMs: number
   readonly signal: CancelSignal
-  /** told once how it ended; its response may go on after that */
+  /** called once with how it ended; its response may continue after that */
   readonly settle: (result: RequestResult) => void
-  /** told once when it does no more */
+  /** called once when nothing of it is left */
   readonly onReleased: () => void
   /** sends the same request over another connection */
   readonly resend: () => void
@@ -196,7 +198,7 @@ class InFlightRequest implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    // Given up while it waited for a connection.
+    // Cancelled while it waited for a connection.
     if (this.#isReleased) controller.abort(CANCELLED)
     else this.connection?.head?.begin()
   }

@@ -5,8 +5,8 @@ import type { Delivery } from '../delivery.ts'
 import { sign } from './secrets.ts'
 
 /**
- * What stands in `webhook-id`, the same whenever the message is delivered: its id, or, as the signature takes a full
- * stop for the id's end, a hash of it.
+ * The value of `webhook-id`, the same for each delivery of a message: its id, or a hash of it if the id has a full
+ * stop, which the signature takes for its end.
  */
 function webhookIdOf(id: string): string {
   return id.includes('.') ? `sha256_${createHash('sha256').update(id).digest('base64url')}` : id

@@ -10,7 +10,7 @@ export type AttemptSummary = Pick<AttemptReport, 'at' | 'claim' | 'durationMs'>
 const LONGEST_REASON = 200
 const LONGEST_ERROR = 500
 
-/** What says "not now": request timeout, too early, too many requests; besides all that begin with 5. */
+/** Statuses that mean "retry later": request timeout, too early, too many requests. All 5xx do, too. */
 const RETRIED: ReadonlySet<number> = new Set([408, 425, 429])
 
 /**
@@ -56,7 +56,7 @@ function classifyResponse(
   return { kind: 'rejected', reason: oneLine(reason + to, LONGEST_REASON), report }
 }
 
-/** Codes of a request that cannot be sent, as often as it may be tried: stored before it would have been refused. */
+/** Codes of a request that can never be sent. Such a message was stored before its fields were checked. */
 const UNSENDABLE: ReadonlySet<string> = new Set([
   'ERR_INVALID_URL',
   'UND_ERR_INVALID_ARG',

@@ -21,10 +21,10 @@ const VERSION = Buffer.from('HTTP/1.')
 const [CR, LF, SPACE, ZERO, NINE] = [13, 10, 32, 48, 57]
 
 /**
- * Takes interim responses (1xx, RFC 9110, 15.2) out of what is read from a socket, any number of any of them, and keeps
- * nothing of them. Of a 101, which nobody asked for, too: who goes on in another protocol gives no answer in this one.
+ * Removes interim responses (1xx, RFC 9110, 15.2) from what is read from a socket, and keeps nothing of them. It also
+ * removes a 101, which nobody asked for: a server that switches protocols gives no answer in this one.
  *
- * Mind: it works on `read()`, by which undici takes what has come. Who listens to `data` gets the same.
+ * It works on `read()`, which undici uses. Listeners of `data` get the same.
  */
 export function watchResponses(socket: Socket): ResponseHead {
   const read = socket.read.bind(socket)
@@ -51,7 +51,7 @@ class Head implements ResponseHead {
   hasBegun = false
   status: number | undefined
   isPassed = true
-  /** a status line that is still too short to be told */
+  /** a status line that is still incomplete */
   #held: Buffer | undefined
   #inInterim = false
   /** whether nothing but a CR has come since the last line break */

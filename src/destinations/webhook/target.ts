@@ -43,7 +43,7 @@ function urlProblem(text: string, allow: AllowList): string | undefined {
 }
 
 function hostProblem(hostname: string, allow: AllowList): string | undefined {
-  // Whatever its spelling was, the parser has made four decimal numbers of IPv4, and has put brackets around IPv6.
+  // The parser has turned every spelling of an IPv4 address into four decimal numbers, and put brackets around IPv6.
   const address = hostname.replace(/^\[(.*)\]$/, '$1')
   const addresses = isIP(address) !== 0 ? [address] : isLocalhost(hostname) ? ['127.0.0.1', '::1'] : undefined
   if (addresses === undefined || addresses.some((one) => isAllowed(one, hostname, allow))) return undefined

@@ -2,10 +2,10 @@ import { canonicalNumber } from './decimal.ts'
 import { endOfNumber, endOfString } from './scan.ts'
 
 /**
- * The one text of all JSON texts with the same content: keys sorted, strings with the fewest escapes, and numbers by their
- * exact decimal value. Members of one name stay in their order, and all of them count.
+ * The canonical text of all JSON texts with the same content: keys sorted, strings with the fewest escapes, numbers by
+ * their exact decimal value. Members of one name stay in their order, and all of them count.
  *
- * Where every number is a double's and no name comes twice it is what safe-stable-stringify makes of the parsed value.
+ * If every number is a double's and no name occurs twice, it equals safe-stable-stringify of the parsed value.
  *
  * @param source valid JSON without white space outside strings, and nested no deeper than MAX_DEPTH
  */

@@ -4,10 +4,10 @@ const EXACT_DIGITS = 15
 const SHORT_WHOLE = /^(?:0|-?[1-9]\d{0,14})$/
 
 /**
- * The one text of a number's exact decimal value: the text that JavaScript gives the double of that value where there is
+ * The canonical text of a number's exact decimal value: what JavaScript prints for the double of that value if there is
  * one, else its digits and an exponent.
  *
- * @param text a number as JSON has it, of whatever length
+ * @param text a JSON number of any length
  */
 export function canonicalNumber(text: string): string {
   if (SHORT_WHOLE.test(text)) return text

@@ -19,7 +19,7 @@ const CLOSE_BRACE = 0x7d
 const LOWER_CASE = 0x20
 const LOWER_E = 0x65
 
-/** Text that is not JSON. Whoever scans knows whose fault that is. */
+/** Text that is not JSON. The caller knows whose fault that is. */
 export class JsonError extends Error {
   override readonly name = 'JsonError'
 }
@@ -34,12 +34,11 @@ export interface Scanned {
   readonly depth: number
 }
 
-/** The bracket that closes each array and object around the current place, outermost first; as long as was ever needed. */
+/** The closing bracket of each array and object around the current position, outermost first. It never shrinks. */
 let closers = new Uint8Array(MAX_DEPTH)
 
 /**
- * Reads past one JSON value and checks its syntax, without making anything of it: in one pass, and with the same stack
- * whatever its depth.
+ * Skips one JSON value and checks its syntax without building it, in one pass and without recursion.
  *
  * @param from where it begins, or white space before it
  * @throws JsonError where there is no valid value
@@ -73,7 +72,7 @@ export function scanValue(source: string, from: number): Scanned {
       at = endOfScalar(source, at, first)
     }
 
-    // Behind a value: out of whatever ends here, and on to the next.
+    // After a value: leave all that ends here, and go to the next.
     while (ended) {
       if (depth === 0) {
         const rest = source.slice(copied, at)
@@ -137,17 +136,17 @@ export function skipSpace(source: string, at: number): number {
   }
 }
 
-/** So many characters are looked at one by one: most keys and many strings are no longer, and to search costs more. */
+/** This many characters are checked one by one: most keys and many strings are no longer, and a search costs more. */
 const SHORT = 12
-/** A backslash, or a control character, which only an escape may stand for. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what JSON forbids, and without them it takes twice as long
+/** A backslash, or a control character, which JSON allows only as an escape. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: JSON forbids these; without them it takes twice as long
 const SPECIAL = /[\\\u0000-\u001f]/
 const PLAIN = /[ !#-[\]-\uffff]*/y
 
 /**
- * @param at behind the opening quotation mark
- * @returns the index behind the closing one
- * @throws JsonError for a string that does not end, or that holds what only an escape may stand for
+ * @param at after the opening quotation mark
+ * @returns the index after the closing one
+ * @throws JsonError for a string that does not end, or that has a character which must be escaped
  */
 export function endOfString(source: string, at: number): number {
   let next = at

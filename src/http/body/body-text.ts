@@ -56,7 +56,7 @@ export function readText(request: FastifyRequest, payload: Readable, limit: numb
 
   function onError(error: Error): void {
     const decodingError = toDecodingError(error)
-    // Else the connection broke, which is no fault of this server, and nobody is there to be told of it.
+    // Else the connection broke, and no client is left to answer.
     end(decodingError instanceof HttpError ? decodingError : new HttpError(CUT_OFF, { cause: error }))
   }
 
@@ -76,7 +76,7 @@ export function readText(request: FastifyRequest, payload: Readable, limit: numb
   source.on('error', onError)
 }
 
-/** Decodes no more of it; what is left is read and dropped. */
+/** Stops decoding; the rest is read and dropped. */
 function abandon(source: Readable, payload: Readable): void {
   source.on('error', () => undefined)
   payload.unpipe()

@@ -26,7 +26,7 @@ export function decoded(payload: Readable, { 'content-encoding': coding }: Incom
       headers: { 'accept-encoding': 'gzip' },
     })
   }
-  // Output comes as it is read, chunk by chunk, so that whoever bounds what it keeps need not trust the size it is told.
+  // Output is produced chunk by chunk, so that a limit holds for any declared size.
   const gunzip = createGunzip()
   payload.once('error', (error) => gunzip.destroy(error))
   // What is left of a body that cannot be decoded is read and dropped, or the connection could not be closed in order.

@@ -2,8 +2,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { readText } from './body-text.ts'
 
 /**
- * Makes something of a body's text; undefined stands for no body.
- * @throws Error with `statusCode` or a HttpError where the text is wrong
+ * Parses a body's text; undefined means no body.
+ * @throws Error with `statusCode`, or an HttpError, if the text is wrong
  */
 export type ParseText = (text: string, request: FastifyRequest) => unknown
 

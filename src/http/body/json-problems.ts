@@ -5,13 +5,13 @@ import type { FieldError } from '../validation/validation.ts'
 const ROUNDED = 'must be a number that a double represents exactly'
 
 /**
- * Finds what a JSON text loses when it is parsed: members whose name comes twice in an object, and numbers that a double
- * cannot hold.
+ * Finds what a JSON text loses when it is parsed: members whose name occurs twice in an object, and numbers that a
+ * double cannot represent.
  *
  * @param text valid JSON, nested no deeper than MAX_DEPTH
- * @param own where others are ignored, the names of the fields that matter, and what is said of a number there
- * @returns the first of it, by null; and the first within each item of a `messages` array, with its path in there, by the
- *   item's index
+ * @param own if others are ignored, the names of the relevant fields, and the error text for a number there
+ * @returns the first problem, by null; and the first within each item of a `messages` array, with its path in there, by
+ *   the item's index
  */
 export function firstProblems(
   text: string,

@@ -22,7 +22,7 @@ export const DEEP = `nested too deeply: at most ${MAX_DEPTH} levels of arrays an
 /** A payload as it is in a parsed request: its own text, without white space outside strings. */
 export type PayloadText = string | typeof TOO_DEEP
 
-/** One message of a batch that no schema needs to look at any more. */
+/** A message of a batch that is known to be invalid before its schema is checked. */
 export class InvalidItem {
   readonly value: unknown
   readonly error: InvalidRequestError
@@ -41,10 +41,10 @@ const NOWHERE = 0
 /**
  * Parses the JSON of a request without a payload.
  *
- * @param own where others are ignored, the names of the fields that matter, and what is said of a number there that cannot
- *   be kept
- * @throws HttpError for what is no JSON, InvalidRequestError for what JSON allows and a request may not have: a field that is given
- *   twice, a number that a double cannot hold, and more than MAX_DEPTH levels
+ * @param own if others are ignored, the names of the relevant fields, and the error text for a number there that would
+ *   be rounded
+ * @throws HttpError for text that is not JSON; InvalidRequestError for a field that is given twice, a number that a
+ *   double cannot represent, and more than MAX_DEPTH levels
  */
 export function parseFields(text: string, own?: ReadonlyMap<string, string>): unknown {
   const { value, problems } = read(text, NOWHERE, own)
@@ -87,10 +87,10 @@ interface Read {
 const NO_PROBLEMS: Read['problems'] = new Map()
 
 /**
- * Takes the payloads out of a text by scanning it, and has the little that is left parsed by the runtime.
+ * Cuts the payloads out of a text by scanning it, and lets the runtime parse the small rest.
  *
- * The runtime keeps the last of two members of one name, and rounds numbers. So members are counted and numbers looked at
- * on the way, and only where something may be wrong is it searched for.
+ * The runtime keeps the last of two members of one name, and rounds numbers. So the scan counts members and checks
+ * numbers, and only a suspicious text is searched for the problem.
  */
 function read(text: string, payloadDepth: number, own?: ReadonlyMap<string, string>): Read {
   if (text === '') throw new HttpError({ status: 400, detail: 'body: is empty; it must be a JSON object' })
@@ -131,7 +131,7 @@ function takePayloads(text: string, start: number, payloadDepth: number) {
       if (text.charCodeAt(colon) !== COLON) continue
       members += 1
       const payload = scanValue(text, colon + 1)
-      // Whatever follows, what stands in for it is a token of its own.
+      // The placeholder is a complete token.
       rest += `${text.slice(copied, colon + 1)}"${payloads.length}"`
       payloads.push(payload.depth > MAX_DEPTH ? TOO_DEEP : payload.text)
       at = copied = payload.end

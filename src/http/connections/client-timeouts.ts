@@ -7,7 +7,7 @@ import { HttpError } from '../errors/http-error.ts'
 export interface ClientTimes {
   /** for so long a client that owes bytes may send none, ms; and its headers have come by then */
   readonly silenceMs: number
-  /** how many bytes of a body come in a second, on average */
+  /** minimum rate of a body, bytes per second on average */
   readonly bytesPerSecond: number
   /** how old a body is before its average counts, ms */
   readonly averageFromMs: number
@@ -25,7 +25,7 @@ export const CLIENT_TIMES: ClientTimes = {
   everyMs: 1_000,
 }
 
-/** Set on a request by whoever reads its body, and told at most once that the rest of it does not come in time. */
+/** Set on a request by the reader of its body; called at most once, when the rest of the body is too late. */
 export const onTooSlow = Symbol('onTooSlow')
 
 /** A request whose body is being read. */
@@ -52,9 +52,9 @@ interface Connection {
   closedMs: number
 }
 
-/** The connections of a server, none of which may be held for nothing. */
+/** The connections of a server. Clients must not hold them idle. */
 export interface Connections {
-  /** How far the answer is to a request that has not come whole, or is being answered; undefined before its first byte. */
+  /** How far the answer is to a request that is incomplete or being answered; undefined before its first byte. */
   answerOn(socket: Socket): 'begun' | 'ended' | undefined
   /**
    * Has every answer that is not yet on its way say that its connection closes, and ends those that never asked.
@@ -137,7 +137,7 @@ export function watchConnections(server: Server, times: ClientTimes): Connection
   }
 }
 
-/** Whether the rest of a body, looked at once more, has kept this server waiting for too long. */
+/** Whether the rest of a body has kept this server waiting for too long since the last check. */
 function isTooSlow(
   connection: Connection,
   { silenceMs, bytesPerSecond, averageFromMs, everyMs }: ClientTimes,
@@ -148,14 +148,14 @@ function isTooSlow(
   connection.bytesRead = socket.bytesRead
   connection.unresponsiveMs = isSilent ? connection.unresponsiveMs + everyMs : 0
   if (connection.unresponsiveMs >= silenceMs) return true
-  // An answer that goes out while the request comes in is a stream, which may take its time.
+  // An answer that is sent while the request is still read is a stream, which may take its time.
   if (response?.headersSent === true && !response.writableEnded) return false
   connection.bodyMs += everyMs
   if (connection.bodyMs < averageFromMs) return false
   return socket.bytesRead - bytesBefore < (connection.bodyMs / 1_000) * bytesPerSecond
 }
 
-/** In the words of whoever reads the body, if there is one, and else without any. */
+/** With the error of the body's reader if there is one, else without an answer. */
 function end({ socket, request }: Connection): void {
   const tell = request?.[onTooSlow]
   if (request === undefined || tell === undefined) return void socket.destroy()

@@ -11,10 +11,10 @@ const WHAT: Readonly<Record<string, readonly [status: string, detail: string]>> 
 const NOT_HTTP = ['400 Bad Request', 'the request is not valid HTTP'] as const
 
 /**
- * Answers, in our form, what never becomes a request: there is no route, no hook and no reply object yet.
+ * Answers bytes that are not a valid request: there is no route, no hook and no reply object yet.
  *
- * @param answer how far the answer is to the request that cannot be read any further, if it has begun: a second one would
- *   stand in the middle of it, or be taken for that to the next request
+ * @param answer how far the answer to the malformed request is, if it has begun: a second one would be written into it,
+ *   or be read as the answer to the next request
  */
 export function answerMalformed(error: Error, socket: Socket, answer?: 'begun' | 'ended'): void {
   if (answer === 'begun') socket.destroy()

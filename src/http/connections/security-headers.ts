@@ -1,8 +1,8 @@
 import { type IncomingMessage, ServerResponse } from 'node:http'
 
 /**
- * What every answer tells browsers: to take it for nothing but the type it says it has, to run and load nothing for it, to
- * show it in no frame, to hand it to no page of another origin unasked, and not to tell others its address.
+ * Security headers of every answer: no MIME sniffing, no scripts or resources, no frames, no use by other origins, no
+ * referrer.
  */
 const SECURITY_HEADERS = {
   'x-content-type-options': 'nosniff',
@@ -30,8 +30,8 @@ interface Stores {
 const { _storeHeader: storeHeader } = ServerResponse.prototype as unknown as Stores
 
 /**
- * A response that has the security headers, whoever answers, written as one constant text right behind the status, in some 50 ns: set one by
- * one they take ten times as long. A page may bring a content-security-policy of its own.
+ * A response with the security headers as one constant text after the status, in some 50 ns. Set one by one they take
+ * ten times as long. A page may set a content-security-policy of its own.
  */
 export class SecuredResponse<Request extends IncomingMessage = IncomingMessage>
   extends ServerResponse<Request>

@@ -17,7 +17,7 @@ export interface ErrorReply {
   readonly retryAfter?: number
   /** headers that belong to it */
   readonly headers?: Readonly<Record<string, string>>
-  /** what a problem says besides */
+  /** additional members of the problem */
   readonly members?: Readonly<Record<string, unknown>>
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { SchedulerError } from '../../domain/errors.ts'
 
-/** A refusal is logged again after this: it lasts until somebody does something about it. */
+/** A refusal is logged again after this time, as it lasts until an operator fixes it. */
 const LOG_AGAIN_AFTER_MS = 10_000
 
 /** of this process */

@@ -50,7 +50,7 @@ export const readyRoutes: FastifyPluginAsyncTypebox<{ checkReady: ReadyCheck }> 
     return { status: 'success' as const, message: 'server is ready' as const }
   })
 
-  // Asks nobody: whoever restarts a server for its answer must not do so because Redis is away.
+  // Checks nothing: a liveness probe must not restart a server because Redis is away.
   app.get('/live', { schema: LIVE }, async () => ({
     status: 'success' as const,
     message: 'server is alive' as const,

@@ -13,7 +13,7 @@ export function tidy(value: unknown, schemas: Json): unknown {
   const tidied = Object.fromEntries(
     Object.entries(source).map(([key, item]) => [
       key,
-      // What clients send is no schema, whatever it looks like.
+      // Examples are data, not schemas.
       key === 'example' || key === 'examples' ? item : tidy(item, schemas),
     ]),
   )

@@ -8,7 +8,7 @@ import { InvalidRequestError } from '../validation/validation.ts'
 import { EchoAtTimeBody, Scheduled } from './schemas.ts'
 
 const NO_TIME = `must be ${EchoAtTimeBody.properties.time.description}`
-/** Other fields are ignored, whatever they hold. */
+/** Other fields are ignored. */
 const OWN_FIELDS = new Map([
   ['time', NO_TIME],
   ['message', EchoAtTimeBody.properties.message.description ?? ''],

@@ -44,7 +44,7 @@ export const Healthy = Type.Object(
   },
   {
     title: 'Healthy',
-    description: 'the server is well, and Redis answered it',
+    description: 'the server is healthy, and Redis answered it',
     examples: [{ status: 'success', message: 'server is ok!' }],
   },
 )

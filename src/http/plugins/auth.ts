@@ -14,9 +14,9 @@ declare module 'fastify' {
 }
 
 /**
- * Asks for a key at the door, before the body is read: GET and HEAD need the scope `read`, every other method `write`;
- * what is about a queue needs `pull`, of this queue or of all, whatever the method.
- * Without keys it lets everybody in; whether that may be is decided where the settings are read.
+ * Authenticates before the body is read. GET and HEAD need the scope `read`, every other method `write`; routes of a
+ * queue need `pull`, for this queue or for all.
+ * Without keys authentication is disabled; the settings decide whether that is allowed.
  */
 export const auth = fp<{ keys: readonly ApiKey[] }>(
   async (app, { keys }) => {
@@ -72,6 +72,6 @@ function queueOf(request: FastifyRequest): string | undefined {
   const path = pathOf(request)
   if (!path.startsWith(QUEUES)) return undefined
   const { queue } = request.params as { queue?: string }
-  // There is nothing behind a path without a route; so whoever may pull from its queue may hear so.
+  // A path without a route answers 404, which any key for its queue may see.
   return queue ?? path.slice(QUEUES.length).split('/', 1)[0]
 }

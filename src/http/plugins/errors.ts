@@ -9,7 +9,7 @@ export function sendError(request: FastifyRequest, reply: FastifyReply, error: E
   reply.code(error.status)
   if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
   if (error.headers !== undefined) reply.headers(error.headers)
-  // Text, and so past the response schemas: a failure has one form whatever a route's replies look like.
+  // Sent as text, which skips the response schemas: an error has one form on all routes.
   if (isApiPath(request.url)) {
     return reply.type('application/problem+json; charset=utf-8').send(JSON.stringify(toProblem(error)))
   }
@@ -35,7 +35,7 @@ export const errors = fp(
       return sendError(request, reply, { status: 405, detail: `${detail}; allowed: ${allow}` })
     }
     app.setNotFoundHandler(notFound)
-    // Before its body is looked at: what is wrong with that does not matter where nothing is.
+    // Before the body is parsed: errors in it do not matter without a route.
     app.addHook('preParsing', async (request, reply) => {
       if (request.is404) await notFound(request, reply)
     })

@@ -15,7 +15,7 @@ export const CORS_ORIGINS_FORM =
 const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{0,5}))?$/i
 const LAST_PORT = 65_535
 
-/** Reads a Host header or the like. @returns undefined for what is no host and port, of which no page can come */
+/** Parses a Host header or the like. @returns undefined if it is not a host and port */
 export function parseAuthority(text: string): Authority | undefined {
   const [, host = '', port = ''] = AUTHORITY.exec(text) ?? []
   if (host === '' || Number(port) > LAST_PORT || !URL.canParse(`http://${host}/`)) return undefined
@@ -50,7 +50,7 @@ export const isEntryFor = (entry: Authority, { name, port }: Authority): boolean
     entry.port === port ||
     (port === '' && Object.values(DEFAULT_PORTS).includes(entry.port)))
 
-/** Whether a name leads to this machine whoever looks it up, so that no page elsewhere can have it. RFC 6761, 6.3 */
+/** Whether a name always resolves to this machine, so that no other site can have it. RFC 6761, 6.3 */
 export const isLoopbackName = (name: string): boolean =>
   /(?:^|\.)localhost$/.test(name) ||
   /^127(?:\.\d{1,3}){3}$/.test(name) ||

@@ -14,7 +14,7 @@ export interface PressureLimits {
   readonly bodyBytes: number
   /** how much may be in use on V8's heap, garbage not yet collected included, bytes */
   readonly heapBytes: number
-  /** how long one look at the heap holds, ms */
+  /** interval of heap measurements, ms */
   readonly everyMs: number
 }
 
@@ -24,17 +24,17 @@ const REQUEST_BYTES = 49_152
 const MOST_REQUESTS = 4_096
 
 /**
- * The measure is what is in hand, never how late the event loop is: that is late too when the machine is busy with
- * something else, and turning away the only request there is would help nobody.
+ * Requests in flight are the measure, not event-loop delay: that is also high when the machine is busy with something
+ * else, and rejecting the only request would help nobody.
  *
- * - Requests: as many as are still answered within the second that `/health` has, also on a slow machine, and fewer
- *   where the heap is so small that they alone would fill it.
- * - Bodies: an eighth of the heap's limit, outside of which they are held until they are parsed, and once more inside.
+ * - Requests: as many as are answered within a second, the limit of `/health`, also on a slow machine; fewer if the
+ *   heap is so small that they alone would fill it.
+ * - Bodies: an eighth of the heap limit. They are held outside the heap until they are parsed, and then once inside.
  * - The heap: half of V8's own limit, which follows the machine's or container's memory and --max-old-space-size. V8
- *   ends a process that uses four fifths of its old generation and cannot free any; the limit counts the young one in,
- *   and requests that arrive between two looks need room too. Seen: with 128 MB of old space, dead at 115 MB, while
- *   JSON batches of 10,000 made it swing up to 40 MB. Not RSS: it stays high after a peak, and a server that judged
- *   itself by it might never take another request.
+ *   aborts a process that uses four fifths of its old generation and cannot free any. The limit includes the young
+ *   generation, and requests between two measurements need room too. Measured: with 128 MB of old space, an abort at
+ *   115 MB, while JSON batches of 10,000 made usage vary by up to 40 MB. Not RSS: it stays high after a peak, so the
+ *   server might never accept a request again.
  */
 export const PRESSURE_LIMITS: PressureLimits = {
   bodyBytes: Math.floor(HEAP_LIMIT / 8),
@@ -56,12 +56,12 @@ declare module 'fastify' {
   }
 }
 
-/** Paths that say whether this server is well. Those who ask must hear it above all when it is not. */
+/** Health checks. They must answer above all when the server is overloaded. */
 const NEVER_LIMITED: ReadonlySet<string> = new Set(['/health', '/ready', '/live', '/metrics'])
 const isNeverLimited = ({ routeOptions }: FastifyRequest) => NEVER_LIMITED.has(routeOptions.url ?? '')
 
 const MINUTE_MS = 60_000
-/** A request in hand takes far less than a second. */
+/** A request takes far less than a second. */
 const OVERLOADED = {
   status: 503,
   detail: 'server overloaded; retry later',
@@ -69,16 +69,16 @@ const OVERLOADED = {
 }
 
 /**
- * Turns requests away before their body is read: with 503 while this process has too much to do, with 429 once a key
- * has had its requests of the minute. Comes after auth, which knows the key; what auth turns away is not counted, as
- * answering 401 costs no more than 429 does.
+ * Rejects requests before their body is read: with 503 while this process is overloaded, with 429 once a key has used
+ * up its requests of the minute. Runs after auth, which identifies the key. Requests that auth rejects are not counted,
+ * as a 401 costs no more than a 429.
  */
 export const limits = fp<LimitsOptions>(
   async (app, { perMinute, pressure = PRESSURE_LIMITS }) => {
     const inFlight = createRequestsInFlight(pressure.bodyBytes)
     const isHeapFull = createHeapMonitor(pressure.heapBytes, pressure.everyMs)
-    // A request that comes alone is served whatever the heap looks like: turned away, nothing would ever make V8 collect
-    // the garbage that fills it.
+    // A single request is always served: if it were rejected, nothing would ever make V8 collect the garbage that fills
+    // the heap.
     const isTooMuch = () => inFlight.count >= pressure.requests || (inFlight.count > 0 && isHeapFull())
     app.decorateRequest('inFlight', undefined)
     app.addHook('onRequest', (request, reply, done) => {

@@ -23,7 +23,7 @@ scope \`read\`, queues need \`pull\` or \`pull:<queue>\`, everything else needs 
 const TAGS = [
   { name: 'messages', description: 'schedule, get, list, update and cancel messages' },
   { name: 'queues', description: 'for pull workers: claim, acknowledge, release and extend messages' },
-  { name: 'dead letters', description: 'redrive or delete messages whose delivery was given up' },
+  { name: 'dead letters', description: 'redrive or delete messages that are not tried again' },
   { name: 'overview', description: 'statistics and the upcoming load' },
   { name: 'service', description: 'the routes of the original service, health checks and metrics' },
 ]
@@ -81,7 +81,7 @@ export const openapi = fp(
 
     await app.register(swaggerUi, {
       routePrefix: '/docs',
-      indexPrefix: '.', // so that /docs loads what lies beside it, and not what lies at the top of some proxy
+      indexPrefix: '.', // so that /docs loads files next to it, and not from the root of a proxy
       transformSpecification: (document) => ({ ...document, servers: serversAt('../') }),
       transformSpecificationClone: false,
       staticCSP: CONTENT_SECURITY_POLICY,

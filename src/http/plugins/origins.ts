@@ -14,15 +14,15 @@ import {
 import { pathOf, readsPublicPath } from './public-paths.ts'
 
 export interface OriginsOptions {
-  /** whether only loopback names and `allowedHosts` are served: without keys a browser on this machine is all it takes */
+  /** whether only loopback names and `allowedHosts` are served: without keys, any browser on this machine has access */
   readonly checkHosts: boolean
-  /** names that this server has besides */
+  /** additional names of this server */
   readonly allowedHosts: readonly Authority[]
   /** origins whose pages may use the API, as browsers write them */
   readonly corsOrigins: readonly string[]
 }
 
-/** Whoever asks whether the server is well often has no name for it, only an address. */
+/** Health checks often use an address instead of a name. */
 const ANY_HOST: ReadonlySet<string> = new Set(['/health', '/ready', '/live'])
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE']
@@ -31,14 +31,14 @@ const EXPOSED_HEADERS = ['ETag', 'Location', 'Retry-After']
 const PREFLIGHT_MAX_AGE_S = 600
 
 /**
- * Keeps pages of other sites, which anybody may have a user's browser open, from using the service through that browser:
+ * Protects the service from pages of other sites, which a user's browser may have open:
  *
- * - A page can give its own name this machine's address (DNS rebinding). The Host it then asks for is that name.
- * - A page can send requests to any other host; of those that are not a mere GET, browsers tell the Origin, and newer
- *   ones of all requests whether they are cross-site (Sec-Fetch-Site).
+ * - A page can give its own name this machine's address (DNS rebinding). The request's Host is then that name.
+ * - A page can send requests to any other host. Browsers add the Origin except to a simple GET, and newer ones add
+ *   Sec-Fetch-Site to all requests.
  *
- * What is sent by no browser has neither Origin nor Sec-Fetch-Site and is not concerned. `same-site`, which is also said
- * of another port of this host, is judged by its Origin. Refuses before the body is read, and before anything else is told.
+ * Clients that are not browsers send neither header and are not affected. `same-site`, which includes other ports of
+ * this host, is judged by its Origin. Requests are rejected before the body is read, and before any other error.
  */
 export const origins = fp<OriginsOptions>(
   async (app, { checkHosts, allowedHosts, corsOrigins }) => {
@@ -121,7 +121,7 @@ function hostsOf({ raw, host: outermost }: FastifyRequest): string[] {
   return outermost === '' || hosts.includes(outermost) ? hosts : [...hosts, outermost]
 }
 
-/** Node goes by the first of them; who stands between may have gone by another. */
+/** Node uses the first one; a proxy in between may have used another. */
 function hasSeveralHosts({ raw: { rawHeaders } }: FastifyRequest): boolean {
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 
-/** What may be read without a key. A route is behind the door unless it is named here or lies below the reference. */
+/** What may be read without a key. All other routes need one, except those below the API documentation. */
 const PUBLIC_PATHS: ReadonlySet<string> = new Set([
   '/',
   '/health',
@@ -21,8 +21,8 @@ export const isOpen = (method: string, path: string): boolean =>
 export const readsPublicPath = (request: FastifyRequest): boolean => isOpen(request.method, pathOf(request))
 
 /**
- * The route that was matched, since no spelling of a path can pass for another one then. Where none was, the path itself
- * will do: there is nothing behind it but a 404.
+ * The matched route, as no spelling of a path can pass for another one. Without a match the path itself is enough: the
+ * answer is 404.
  */
 export const pathOf = ({ routeOptions, url }: FastifyRequest): string =>
   routeOptions.url ?? url.split('?', 1)[0] ?? ''

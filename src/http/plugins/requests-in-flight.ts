@@ -8,19 +8,19 @@ export interface RequestsInFlight {
   add(socket: Socket): RequestInFlight
 }
 
-/** One request in hand. */
+/** One request in flight. */
 export interface RequestInFlight {
   /** Whether a body of so many bytes may come. One that comes while no other is held may always. */
   hasRoomFor(bytes: number): boolean
   /** Counts bytes of its body that have come. @returns false, and counts none, where there is no room for them */
   holdBytes(bytes: number): boolean
-  /** The same for a body of which parts are let go: says how many bytes of it are held now. */
+  /** Sets how many bytes of a body are held now. */
   setHeldBytes(bytes: number): boolean
   /** Counts it out with all of its bytes: it is done, or only waits. Idempotent. */
   remove(): void
 }
 
-/** What one connection has in hand, as pipelined requests may be several. */
+/** The requests in flight of one connection; pipelining allows several. */
 interface Tally {
   count: number
   bytes: number

@@ -7,8 +7,8 @@ import { sendError } from './errors.ts'
 const UNUSUAL = /[%\x80-\xFF]/
 
 /**
- * Refuses what could be read in more than one way: a body whose transfer coding is not undone here (501), and an address
- * that is not UTF-8 (400).
+ * Rejects ambiguous requests: a body with an unsupported transfer coding (501), and a path or query that is not UTF-8
+ * (400).
  */
 export const wellFormed = fp(
   async (app) => {

@@ -34,7 +34,7 @@ export class InvalidRequestError extends Error {
 
 /**
  * Validates without changing anything: nothing is coerced and nothing dropped. Only in queries, which are text, digits
- * stand for a number where one belongs. An error names the field and says, in the words of the schema's description, what belongs there.
+ * are converted to a number if the schema wants one. An error names the field and quotes the schema's description.
  */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const check = TypeCompiler.Compile(schema)

@@ -26,12 +26,14 @@ export interface IntakeDeps {
 }
 
 /**
- * Takes in one message of many. Neither method ever rejects: what is wrong with one message is its outcome, in the words
- * in which a request for it alone would be refused. Messages handed in during one turn of the event loop share a script
- * call.
+ * Stores one message of many. Neither method rejects: an invalid message has a failure as its outcome, in the words of
+ * a single request. Messages that are passed in during one turn of the event loop share a script call.
  */
 export interface Intake {
-  /** @param value a message of a parsed batch @param limit bytes that it may have as JSON text, where it may have more */
+  /**
+   * @param value a message of a parsed batch
+   * @param limit bytes that its JSON text may have, if limited
+   */
   take(value: unknown, limit?: number): Promise<ItemResult>
   /** @param text a message as JSON text */
   takeText(text: string): Promise<ItemResult>
@@ -105,8 +107,8 @@ export const unconfirmed = (result: ItemResult): ErrorReply | undefined =>
   'error' in result && result.error.status === 503 ? result.error : undefined
 
 /**
- * Whether a parsed message has at most `limit` bytes as JSON text, white space left out. Only one that may be close to it
- * is written out.
+ * Whether a parsed message has at most `limit` bytes as JSON text without white space. Only a message close to the
+ * limit is serialized.
  */
 export function fits(message: unknown, limit: number): boolean {
   const { payload, ...fields } = Object(message) as { payload?: unknown }

@@ -15,7 +15,7 @@ export interface Line {
   readonly text: string | HttpError
 }
 
-/** Finds the lines in a stream of bytes, in whatever pieces it comes. */
+/** Splits a stream of bytes into lines, in chunks of any size. */
 export interface LineSplitter {
   /** how many bytes are kept of a line whose end has not come */
   readonly keptBytes: number
@@ -26,13 +26,13 @@ export interface LineSplitter {
 }
 
 /**
- * @param limit bytes a line may have, its end not counted. No more than that is kept of any line: what is too large is
- *   told as soon as it is known and then skipped, whether it ends or not.
+ * @param limit bytes that a line may have, its end not counted. No more than that is kept: a line that is too large is
+ *   reported as soon as that is known, and skipped.
  */
 export function createLineSplitter(limit: number): LineSplitter {
   let number = 1
   let skipping = false
-  // The beginning of a line whose end has not come, in one buffer however small the pieces are it comes in.
+  // The beginning of an incomplete line, in one buffer, however small the chunks are.
   let kept = Buffer.alloc(0)
   let keptBytes = 0
 

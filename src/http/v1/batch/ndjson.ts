@@ -7,7 +7,7 @@ import { createLineSplitter, type Line } from './lines.ts'
 /** Handed in together, in one turn of the event loop; fewer where a piece of the stream has fewer. */
 const GROUP_LINES = 250
 const GROUP_CHARACTERS = 1_048_576
-/** With no more than this unanswered, the next group is read: 500 lines in all. */
+/** The next group is read when at most this many are unanswered: 500 lines in all. */
 const READ_ON_LINES = 250
 const READ_ON_CHARACTERS = 2_097_152
 
@@ -15,7 +15,7 @@ export interface AnswerOptions {
   readonly intake: Pick<Intake, 'takeText'>
   /** bytes a line may have */
   readonly bodyLimit: number
-  /** aborted, with a HttpError that the result of the line after the last one tells, when no more is to be read */
+  /** aborted, with the HttpError for the line after the last one, when reading has to stop */
   readonly ending: AbortSignal
   /** told before the end of the results, when they end although there may be more lines, which are read and dropped */
   readonly onEarlyEnd: () => void
@@ -35,12 +35,12 @@ interface Answer {
 }
 
 /**
- * Takes in one message a line, and yields the results as NDJSON, in order, as soon as Redis has confirmed them.
+ * Stores one message per line, and yields the results as NDJSON, in order, as soon as Redis has confirmed them.
  *
- * Nothing piles up: at most 500 lines and a few mebibytes of them are between the source and the results, and the
- * source is read only as the results are taken. A line that Redis did not confirm ends the reading, and so do `ending` and
- * a server that has no room for more; what was handed in by then is still answered. A source that breaks off ends the results without an error,
- * as there is nobody left to read one.
+ * Memory is bounded: at most 500 lines and a few mebibytes of them are in flight, and the source is read only as fast
+ * as the results are. A line that Redis did not confirm ends the reading, and so do `ending` and a server without room.
+ * Lines that were passed in by then are still answered. A source that fails ends the results without an error, as no
+ * client is left to read one.
  */
 export async function* answerLines(source: Readable, options: AnswerOptions): AsyncGenerator<string> {
   const { intake, bodyLimit, ending, onEarlyEnd, hold = () => true } = options
@@ -125,7 +125,7 @@ function charactersOf(unanswered: readonly { readonly group: Group }[]): number 
   return characters
 }
 
-/** Never waits for more of the source while it has a line. @param onKept told how much is kept of a line without an end */
+/** Does not wait for the source while it has a line. @param onKept called with the bytes of an incomplete line */
 async function* groupsOf(
   source: Readable,
   bodyLimit: number,

@@ -84,7 +84,7 @@ export const batchRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options)
       const results = answerLines(body, { intake, bodyLimit, ending, onEarlyEnd: hangUp, hold })
       return reply.type(LINES_TYPE).send(Readable.from(results))
     }
-    // No message is longer than all of them, which is told beforehand unless the body comes in chunks.
+    // A message is at most as long as the body, whose length is declared unless it is chunked.
     const limit = Number(request.headers['content-length']) <= bodyLimit ? undefined : bodyLimit
     const itemResults = await Promise.all(body.messages.map((item) => intake.take(item, limit)))
     const errorReply = itemResults.map(unconfirmed).find((each) => each !== undefined)
@@ -99,11 +99,11 @@ const wrongType = () =>
   Object.assign(new Error(`content-type: must be ${JSON_TYPE} or ${LINES_TYPE}`), { statusCode: 415 })
 
 /**
- * Has the connection closed in an orderly way after the response: Node would destroy it at once where the response says
- * that it closes, and while there is unread data that resets it, with results on their way. A client that does not close
- * its side is not waited for long: see connections.ts.
+ * Closes the connection in an orderly way after the response. If the response says `close`, Node would destroy the
+ * connection at once. With unread data that is a reset, which loses results in flight. A client that does not close its
+ * side is not waited for long: see connections.ts.
  *
- * @returns to be called when the response ends before the request: the connection is closed then in any case
+ * @returns call it when the response ends before the request: the connection is closed then in any case
  */
 function leaveOpen(response: ServerResponse, { socket }: IncomingMessage): () => void {
   socket.destroySoon = () => socket.end()

@@ -90,7 +90,7 @@ const Pull = Type.Object(
   },
 )
 
-/** Where a message goes. What only the deliverer can judge of it, such as whether a URL may be reached, is not in it. */
+/** Where a message goes. Checks that need the sender, such as whether a URL is allowed, are not in the schema. */
 export const Destination = Type.Union([Console, Webhook, Stream, Pull], {
   title: 'Destination',
   discriminator: { propertyName: 'type' },

@@ -38,11 +38,10 @@ export function watchPresence({ raw: { socket } }: FastifyRequest, { raw }: Fast
 }
 
 /**
- * Answers a client that is in doubt, in two pieces: whoever is gone refuses the first, and then the second cannot be
- * sent.
+ * Answers a client that may be gone, in two pieces: a closed connection rejects the first, and then the second fails.
  *
  * @param body JSON text
- * @returns whether the client has taken the answer
+ * @returns whether the client received the answer
  */
 export async function sendTentatively(reply: FastifyReply, body: string): Promise<boolean> {
   const { raw } = reply

@@ -103,7 +103,7 @@ export const queueRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options)
     for (const each of allWaiting) each.abort()
   })
 
-  // Here a body may be left out, whatever type the client says that it has.
+  // The body is optional here, with any declared content type.
   addJsonParser(app, options.bodyLimit, (text) => (text === '' ? undefined : parseFields(text)))
   app.addContentTypeParser('*', ({ headers }, _stream, done) =>
     hasNoBody(headers) ? done(null) : done(wrongType()),

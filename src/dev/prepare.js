@@ -74,7 +74,8 @@ function isInstalled() {
 }
 
 /**
- * @typedef {{ version?: string, integrity?: string, optional?: boolean, devOptional?: boolean, link?: boolean }} Package
+ * @typedef {{ [flag in 'optional' | 'devOptional' | 'link']?: boolean }} Flags
+ * @typedef {Flags & { version?: string, integrity?: string }} Package
  * @param {string} lockfile
  * @returns {Record<string, Package> | undefined} undefined where it is missing or broken
  */

@@ -34,7 +34,7 @@ export interface MembershipDeps {
   readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version'>
   /** how it does, asked at every beat */
   readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck'>
-  /** told of Redis's at every beat, so that it does not drift while nothing else is going on */
+  /** set from Redis's clock at every heartbeat, so that it does not drift on an idle server */
   readonly clock: RedisClock
   /** told now and then who is alive, this server included */
   readonly onMembers: (servers: readonly ServerInfo[]) => void

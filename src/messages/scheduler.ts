@@ -204,7 +204,8 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       switch (reply.word) {
         case 'rescheduled':
           if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs)
-          return toMessage(reply.found) as Message | UnreadableMessage // never a forgotten one: it was found to be scheduled or dead
+          // Never a forgotten one, as it is scheduled or dead.
+          return toMessage(reply.found) as Message | UnreadableMessage
         case 'expired':
           throw new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter would be before the due time')
         case 'no-not-after':

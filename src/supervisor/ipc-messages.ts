@@ -35,7 +35,7 @@ export type FromServer =
   | { readonly type: 'listening'; readonly url: string }
   /** it cannot start; it ends by itself */
   | { readonly type: 'start failed'; readonly reason: Reason }
-  /** there is no going on for any server */
+  /** no server can continue */
   | { readonly type: 'fatal'; readonly reason: Reason }
   | { readonly type: 'redis disconnected' }
   | {

@@ -10,7 +10,8 @@ export type LineFormat = (jsonLine: string) => string
 function toLine({ id, dueAt, lateMs, attempt, payload }: Delivery, now: number): string {
   // The payload is JSON already; a string's JSON is its msg, anything else's JSON text becomes one.
   const msg = payload.startsWith('"') ? payload : JSON.stringify(payload)
-  return `{"level":${INFO_LEVEL},"time":${now},"messageId":"${id}","dueAt":${dueAt},"lateMs":${lateMs},"attempt":${attempt},"msg":${msg}}\n`
+  const head = `{"level":${INFO_LEVEL},"time":${now},"messageId":"${id}","dueAt":${dueAt}`
+  return `${head},"lateMs":${lateMs},"attempt":${attempt},"msg":${msg}}\n`
 }
 
 /** Line breaks to some readers, though not to JSON: escaped, so that a message is one line to all. */

@@ -84,7 +84,8 @@ export const EchoAtTimeBody = Type.Object(
   {
     time: Type.Union([Type.String(), Type.Number()], {
       description:
-        'epoch milliseconds or seconds (up to 11 digits are seconds), as a number or digits, or ISO 8601 with an offset or Z',
+        'epoch milliseconds or seconds (up to 11 digits are seconds), as a number or digits, ' +
+        'or ISO 8601 with an offset or Z',
       examples: ['2030-01-01T09:00:00Z', 1893488400000],
     }),
     message: Type.String({ description: 'a string', examples: ['good morning'] }),

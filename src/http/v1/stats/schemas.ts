@@ -20,7 +20,8 @@ export const StatsReply = Type.Object(
         stranded: Type.Optional(
           Type.Integer({
             description:
-              'messages that are stored but in no state, because another program has changed the data in Redis; omitted if there are none',
+              'messages that are stored but in no state, because another program has changed the data in Redis; ' +
+              'omitted if there are none',
             examples: [1],
           }),
         ),

@@ -18,6 +18,13 @@ local function is_json(text)
   return known_json[text]
 end
 
+-- is_destination(text): whether it is one as it is stored, or as it was before its lane was stored.
+local function is_destination(text)
+  if string.byte(text) == 123 then return is_json(text) end
+  local rest = string.match(text, " (.*)$")
+  return lane_of({ d = text }) ~= "" and (not rest or string.byte(rest) ~= 123 or is_json(rest))
+end
+
 -- is_record(record): whether the scripts and the servers can read it, its payload apart.
 local function is_record(record)
   local due, after = string.match(record, "^(%d+)([\n{])")
@@ -26,11 +33,8 @@ local function is_record(record)
   local text = options_text(record)
   local readable, options = pcall(cjson.decode, text)
   if not text or not readable or type(options) ~= "table" then return false end
-  for _, letter in ipairs({ "d", "r" }) do
-    local value = options[letter]
-    if value ~= nil and not (type(value) == "string" and is_json(value)) then return false end
-  end
-  return true
+  if options.r ~= nil and not (type(options.r) == "string" and is_json(options.r)) then return false end
+  return options.d == nil or type(options.d) == "string" and is_destination(options.d)
 end
 
 local there = {}

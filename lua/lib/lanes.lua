@@ -2,21 +2,33 @@
 -- nobody's way. Needs lib/batch.lua and lib/wake.lua.
 --   ""                                     the main due set: the console
 --   "stream"                               streams, which take at once whatever is due
---   "webhook:<scheme>://<host>[:<port>]"   a host that webhooks go to
 --   "pull:<queue>"                         a queue that workers pull from
+--   "<type>:<what is held back together>"  whatever servers deliver one by one, such as "webhook:<scheme>://<host>[:<port>]"
 --
 -- due = { scheduled, laned, hosts, queues }: the main due set, the index of all messages of hosts and queues by due time,
 -- and for each of the two an index of the lanes that hold messages, by the due time of their first.
 
--- lane_of(options): a message's lane. A destination is stored as JSON with its fields in a fixed order.
+-- json_destination(text): the fields of a destination as servers stored it before its lane was, {} for what is none.
+local function json_destination(text)
+  local readable, target = pcall(cjson.decode, text)
+  return readable and type(target) == "table" and type(target.type) == "string" and target or {}
+end
+
+-- lane_of_json(text): the lane of such a destination: that of a webhook is the beginning of its URL in lower case.
+local function lane_of_json(text)
+  local target = json_destination(text)
+  local origin = target.type == "webhook" and type(target.url) == "string" and string.match(target.url, '^%a+://[^/?#"\\]+')
+  if origin then return "webhook:" .. string.lower(origin) end
+  if target.type == "pull" and type(target.queue) == "string" then return "pull:" .. target.queue end
+  return target.type == "stream" and "stream" or ""
+end
+
+-- lane_of(options): a message's lane. A destination is stored as "<lane>", or "<lane> <rest>".
 local function lane_of(options)
-  local target = options and options.d
-  if not target then return "" end
-  local host = string.match(target, '^{"type":"webhook","url":"(%a+://[^/?#"\\]+)')
-  if host then return "webhook:" .. string.lower(host) end
-  local queue = string.match(target, '^{"type":"pull","queue":"([^"]+)"')
-  if queue then return "pull:" .. queue end
-  return string.find(target, '{"type":"stream"', 1, true) == 1 and "stream" or ""
+  local text = options and options.d
+  if not text then return "" end
+  if string.byte(text) == 123 then return lane_of_json(text) end
+  return string.match(text, "^%l[%w_]*:%S*") or string.match(text, "^stream ") and "stream" or ""
 end
 
 local function due_set(due, lane)

@@ -26,7 +26,7 @@ local function valid_options(record)
   local readable, options = pcall(cjson.decode, options_text(record) or "")
   if not readable or type(options) ~= "table" then return nil end
   local is_valid = is_text(options.u) and is_text(options.f) and is_text(options.l) and is_time(options.n) and is_time(options.c)
-    and is_text_like(options.d, '^{"type":"%a+".*}$') and is_text_like(options.r, "^{.*}$")
+    and (is_text_like(options.d, "^{.*}$") or is_text_like(options.d, "^%l[%w_]*[: ]")) and is_text_like(options.r, "^{.*}$")
     and (options.v == nil or type(options.v) == "number" and options.v % 1 == 0)
     and (options.t == nil or type(options.t) == "table")
   if not is_valid then return nil end

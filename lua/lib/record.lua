@@ -1,7 +1,9 @@
 -- A record is "<due time><options><line break><payload>": the due time in digits, the options as a flat
 -- JSON object or nothing where there are none, the payload as JSON text. Times within options are
 -- strings, as a float would lose their last digits.
---   d destination, u spelling of its webhook's host where d has another, r retry, l on late (JSON text each)   t tags (list)   n not after, c created at (ms)
+--   d destination: "<lane> <rest>", see lib/lanes.lua, or JSON as it was before lanes were stored; then u is the
+--     spelling of its webhook's host where d has another
+--   r retry, l on late (JSON text each)   t tags (list)   n not after, c created at (ms)
 --   v version, absent for 1   f fingerprint of the first accepted content (client-made ids only)
 
 -- is_plain(record): whether it surely has no options: its due time has 13 digits, as from 2001 to 2286, and then comes the

@@ -1,10 +1,16 @@
--- Streams are read by consumers of the users' own. Needs lib/record.lua.
+-- Streams are read by consumers of the users' own. Needs lib/record.lua and lib/lanes.lua.
 -- streams = { names, prefix }: the set of names there are, and what their keys begin with
 
--- stream_of(options): the name of the stream that a message is for and its length at most (nil for any), or nil.
+-- stream_of(options): the name of the stream that a message is for and its length at most (nil for any), or nil. Its
+-- destination is stored as "stream <name>", or "stream <name> <length>".
 local function stream_of(options)
-  local name, rest = string.match(options and options.d or "", '^{"type":"stream","name":"([^"]+)"(.*)$')
-  if name then return name, string.match(rest, '^,"maxLen":(%d+)') end
+  local text = options and options.d or ""
+  local name, max_len = string.match(text, "^stream (%S+) ?(%d*)$")
+  if name then return name, max_len ~= "" and max_len or nil end
+  if string.byte(text) ~= 123 then return nil end
+  local target = json_destination(text)
+  if target.type ~= "stream" or type(target.name) ~= "string" then return nil end
+  return target.name, type(target.maxLen) == "number" and string.format("%.0f", target.maxLen) or nil
 end
 
 -- register_stream(streams, name): lists a stream, so that its consumers find it before its first message does. Once a call.

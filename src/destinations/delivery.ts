@@ -20,7 +20,7 @@ export interface Delivery {
   /** JSON text */
   readonly payload: string
   readonly destination: Destination
-  /** that of its host, whose slot it takes; "" where it has none */
+  /** where it waited, and whose slot it takes; "" for the main set */
   readonly lane: string
 }
 

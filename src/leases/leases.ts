@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import { failedImmediately } from '../domain/errors.ts'
-import { decodeRecord } from '../domain/message.ts'
 import { type ClaimMetricsDeps, recordClaimMetrics, recordTrimmed } from '../observability/claim-metrics.ts'
+import { decodeRecord } from '../records/record.ts'
 import { withTimeout } from '../runtime/time-limit.ts'
 import type { ShardMap } from '../shards/shard-map.ts'
 import { laneOfQueue } from '../store/keys.ts'

@@ -1,3 +1,4 @@
+import type { RecordForm } from '../domain/message.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import { type ClusterScripts, SERVER_GONE_AFTER_MS } from '../store/scripts/cluster.ts'
 
@@ -18,6 +19,8 @@ export interface ServerInfo {
   readonly fullHosts: readonly string[]
   /** its console takes nothing */
   readonly stuck: boolean
+  /** the newest form of records that it reads; absent for 1 */
+  readonly form?: RecordForm
 }
 
 /** The servers that are alive: each says so again and again, and says when it leaves. */
@@ -31,13 +34,13 @@ export interface Membership {
 
 export interface MembershipDeps {
   readonly scripts: Pick<ClusterScripts, 'heartbeat'>
-  readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version'>
+  readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version' | 'form'>
   /** how it does, asked at every beat */
   readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck'>
   /** set from Redis's clock at every heartbeat, so that it does not drift on an idle server */
   readonly clock: RedisClock
-  /** told now and then who is alive, this server included */
-  readonly onMembers: (servers: readonly ServerInfo[]) => void
+  /** told now and then who is alive, this server included, and the oldest form of records that all of them read */
+  readonly onMembers: (servers: readonly ServerInfo[], oldestForm: RecordForm) => void
 }
 
 export function createMembership({ scripts, self, state, clock, onMembers }: MembershipDeps): Membership {
@@ -56,7 +59,10 @@ export function createMembership({ scripts, self, state, clock, onMembers }: Mem
     if (!readsMembers || timer === undefined) return
     heartbeatsSinceRead = 0
     known = alive.size
-    onMembers(toServers(alive))
+    const servers = toServers(alive)
+    // Of a server that cannot be read, nothing is known.
+    const isOld = servers.length < alive.size || servers.some(({ form = 1 }) => form < 2)
+    onMembers(servers, isOld ? 1 : 2)
   }
   // The next heartbeat makes up for a failed one. Others log that Redis is away.
   const heartbeatSafely = () => void heartbeat().catch(() => undefined)

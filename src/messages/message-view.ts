@@ -1,16 +1,9 @@
-import {
-  type AttemptReport,
-  type Destination,
-  decodeFailures,
-  decodeHistoryEntry,
-  decodeRecord,
-  type OnLate,
-  parseAttemptCounts,
-  type RetryPolicy,
-  type StoredMessage,
-  UnreadableError,
-} from '../domain/message.ts'
+import { parseAttemptCounts } from '../domain/attempt-counts.ts'
+import type { AttemptReport, Destination, OnLate, RetryPolicy, StoredMessage } from '../domain/message.ts'
 import { parseServerMadeId } from '../domain/message-id.ts'
+import { decodeFailures, decodeHistoryEntry } from '../records/history.ts'
+import { UnreadableError } from '../records/readable.ts'
+import { decodeRecord } from '../records/record.ts'
 import type { FoundMessage, State } from '../store/scripts/query.ts'
 
 /** A message as its client may see it. All times are epoch ms. */
@@ -99,7 +92,7 @@ function toMessageOrThrow(found: FoundMessage, score: number): Message {
 }
 
 function view(id: string, status: State, stored: StoredMessage, attemptCounts: string): Message {
-  const { createdAt, fingerprint: _, hostOrigin: __, destination, tags, ...rest } = stored
+  const { createdAt, fingerprint: _, lane: __, destination, tags, ...rest } = stored
   return {
     ...rest,
     ...parseAttemptCounts(attemptCounts),

@@ -1,15 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { laneOf } from '../destinations/registry.ts'
 import { SchedulerError } from '../domain/errors.ts'
-import {
-  type Due,
-  decodeHistoryEntry,
-  decodeRecord,
-  encodeOptions,
-  encodeRecordBody,
-  fingerprintOf,
-  type MessageOptions,
-  UnreadableError,
-} from '../domain/message.ts'
+import type { Due, MessageOptions, RecordForm } from '../domain/message.ts'
+import { fingerprintOf } from '../records/fingerprint.ts'
+import { decodeHistoryEntry } from '../records/history.ts'
+import { UnreadableError } from '../records/readable.ts'
+import { decodeRecord, encodeOptions, encodeRecordBody } from '../records/record.ts'
 import { ANSWER_TIMEOUT_MS } from '../runtime/time-limit.ts'
 import type { ShardMap } from '../shards/shard-map.ts'
 import type { FoundMessage } from '../store/scripts/query.ts'
@@ -88,6 +84,8 @@ export interface SchedulerDeps {
   readonly groupCommit: GroupCommit
   readonly scripts: Pick<Scripts, 'find' | 'cancel' | 'reschedule' | 'forget'>
   readonly shardMap: ShardMap
+  /** in which form destinations are stored just now */
+  readonly recordForm: () => RecordForm
   readonly onNextDue: (shard: number, inMs: number) => void
   /** how long finished client-made ids stay known */
   readonly dedupWindowMs: number
@@ -96,7 +94,7 @@ export interface SchedulerDeps {
 }
 
 export function createScheduler(deps: SchedulerDeps): Scheduler {
-  const { groupCommit, scripts, shardMap, onNextDue, dedupWindowMs, now } = deps
+  const { groupCommit, scripts, shardMap, recordForm, onNextDue, dedupWindowMs, now } = deps
 
   /** Where it is, and in which shard; undefined when nowhere. */
   async function locate(id: string): Promise<{ shard: number; found: FoundMessage } | undefined> {
@@ -158,7 +156,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   async function scheduleOwn(id: string, message: NewMessage): Promise<Scheduled> {
     const { due, payload, options = {}, future = false } = message
     const fingerprint = fingerprintOf(due, payload, options)
-    const body = encodeRecordBody(payload, options, fingerprint)
+    const body = encodeRecordBody(payload, options, fingerprint, recordForm())
     const giveUpAt = performance.now() + ANSWER_TIMEOUT_MS
     for (let wait = FIRST_ASK_MS; ; wait *= 2) {
       const place = shardMap.placementOf(id)
@@ -183,7 +181,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     schedule(message) {
       const { id, due, payload, options, future = false } = message
       if (id !== undefined) return scheduleOwn(id, message)
-      const body = encodeRecordBody(payload, options)
+      const body = encodeRecordBody(payload, options, undefined, recordForm())
       return groupCommit.add({ due, future, body, indexes: indexesOf(options) })
     },
 
@@ -198,7 +196,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       const changes = {
         due: due ?? null,
         payload: payload ?? null,
-        options: encodeOptions(options),
+        options: encodeOptions(options, recordForm()),
       }
       const reply = await scripts.reschedule(shard, { id, ifMatch, changes })
       switch (reply.word) {
@@ -231,10 +229,10 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
 
 const NONE: readonly string[] = []
 
-/** The indexes of a message in addition to the main due set: by tag, and by host or queue. */
+/** The indexes of a message in addition to the main due set: by tag, and by lane. */
 function indexesOf({ tags = NONE, destination }: MessageOptions = {}): readonly string[] {
-  if (destination?.type === 'webhook') return [...tags, destination.url.split('/', 3).join('/')]
-  return destination?.type === 'pull' ? [...tags, destination.queue] : tags
+  const lane = destination === undefined ? '' : laneOf(destination)
+  return lane.includes(':') ? [...tags, lane] : tags
 }
 
 /** No fingerprint is empty. */

@@ -1,6 +1,5 @@
-import type { Destination } from '../domain/message.ts'
-
-export type DestinationType = Destination['type']
+/** see src/destinations/registry.ts */
+export type DestinationType = string
 
 /** What the rooms report of their work. */
 export interface Metrics {

@@ -7,6 +7,7 @@ import {
   type MetricValue,
   Registry,
 } from 'prom-client'
+import { DESTINATIONS } from '../destinations/registry.ts'
 import { withTimeout } from '../runtime/time-limit.ts'
 import type { DestinationType, Metrics, Totals } from './metrics.ts'
 import { processMetrics } from './process-metrics.ts'
@@ -137,11 +138,11 @@ function recordInto(registry: Registry): Metrics {
   })
   return {
     // A clock read a moment apart may say that it was early, and a sum that shrinks would look like a restart.
-    deliveryStarted: (type, lateMs) => latenessOf[type].observe(Math.max(0, lateMs) / 1_000),
-    delivered: (type, count) => delivered[type].inc(count),
+    deliveryStarted: (type, lateMs) => latenessOf[type]?.observe(Math.max(0, lateMs) / 1_000),
+    delivered: (type, count) => delivered[type]?.inc(count),
     failed(type, then) {
-      failed[type].inc()
-      if (then === 'retried') retried[type].inc()
+      failed[type]?.inc()
+      if (then === 'retried') retried[type]?.inc()
       else dead.inc()
     },
     died: (count) => dead.inc(count),
@@ -177,9 +178,5 @@ function gaugesOf(totals: Totals): Registry {
   return registry
 }
 
-const forEachType = <T>(make: (type: DestinationType) => T): Readonly<Record<DestinationType, T>> => ({
-  console: make('console'),
-  webhook: make('webhook'),
-  stream: make('stream'),
-  pull: make('pull'),
-})
+const forEachType = <T>(make: (type: DestinationType) => T): Readonly<Record<DestinationType, T>> =>
+  Object.fromEntries(DESTINATIONS.map(({ type }) => [type, make(type)]))

@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
-import type { BatchSender as BatchDestination } from '../destinations/delivery.ts'
+import type { BatchSender } from '../destinations/delivery.ts'
+import { createSenders, problemsOf } from '../destinations/registry.ts'
 import { parseAllowList } from '../destinations/webhook/addresses.ts'
 import { parseWebhookSecrets } from '../destinations/webhook/secrets.ts'
-import { createWebhookSender } from '../destinations/webhook/sender.ts'
-import { webhookDestinationProblems } from '../destinations/webhook/target.ts'
 import type { Destination } from '../domain/message.ts'
 import { buildApp } from '../http/app.ts'
 import type { HealthCheck } from '../http/original/health.ts'
@@ -15,6 +14,7 @@ import { parseTrustedProxies } from '../http/plugins/trusted-proxies.ts'
 import { createLeases } from '../leases/leases.ts'
 import { createMembership } from '../membership/membership.ts'
 import { createShardOwnership } from '../membership/ownership.ts'
+import { createRecordFormChoice } from '../membership/record-form.ts'
 import { createBulk } from '../messages/bulk.ts'
 import { createDeadLetters } from '../messages/dead-letters.ts'
 import { createGroupCommit } from '../messages/group-commit.ts'
@@ -23,6 +23,7 @@ import { forecast, oldestLateMs, streams, totals } from '../messages/overview.ts
 import { createScheduler } from '../messages/scheduler.ts'
 import { createSelector } from '../messages/selector.ts'
 import { createMetrics, type Gather } from '../observability/prometheus.ts'
+import { NEWEST_FORM } from '../records/record.ts'
 import { withTimeout } from '../runtime/time-limit.ts'
 import { VERSION } from '../runtime/version.ts'
 import type { ShardMap } from '../shards/shard-map.ts'
@@ -51,7 +52,7 @@ export interface Foundations {
   readonly config: Config
   readonly logger: Logger
   /** where messages for the console go */
-  readonly console: BatchDestination
+  readonly console: BatchSender
   readonly connection: RedisConnection
   readonly redisUser: { readonly db: number; readonly username: string | undefined }
   readonly clock: RedisClock
@@ -82,7 +83,7 @@ export async function compose(foundations: Foundations) {
     perHost: config.HOST_CONCURRENCY,
     onFree: () => claimLoop.slotFreed(),
   })
-  const sender = createWebhookSender({ secrets: secretsOf(foundations), allow, now: clock.now })
+  const sender = createSenders({ secrets: secretsOf(foundations), allow, now: clock.now })
   const settleQueue = new SettleQueue({ scripts, logger, metrics }, ending.signal)
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
@@ -107,11 +108,13 @@ export async function compose(foundations: Foundations) {
     nextToken: () => `${serverId}:${++claims}`,
   })
   const leases = createLeases({ scripts, clock, shardMap, logger, metrics })
-  const self = { id: serverId, roles: config.ROLES, version: VERSION }
+  const recordForm = createRecordFormChoice()
+  const self = { id: serverId, roles: config.ROLES, version: VERSION, form: NEWEST_FORM }
   const membership = createMembership({
     ...{ scripts, self, clock },
     state: () => ({ fullHosts: slots.takeSaturated(), stuck: claimLoop.isStuck() }),
-    onMembers(servers) {
+    onMembers(servers, oldestForm) {
+      recordForm.observe(oldestForm)
       const workers = servers.filter(({ roles, stuck }) => roles.includes('worker') && !stuck)
       ownership.record(workers.map(({ id }) => id))
     },
@@ -143,6 +146,7 @@ export async function compose(foundations: Foundations) {
       groupCommit,
       scripts,
       shardMap,
+      recordForm: recordForm.current,
       onNextDue,
       dedupWindowMs: config.DEDUP_WINDOW_MS,
       now: clock.now,
@@ -150,8 +154,7 @@ export async function compose(foundations: Foundations) {
     bulk: createBulk({ scripts, selector, onNextDue }),
     deadLetters: createDeadLetters({ scripts, selector, onNextDue }),
     leases,
-    checkDestination: (destination: Destination) =>
-      destination.type === 'webhook' ? webhookDestinationProblems(destination, allow) : [],
+    checkDestination: (destination: Destination) => problemsOf(destination, allow),
     listPage: (query: Parameters<typeof listPage>[2]) => listPage(scripts, shardMap.all, query),
     forecast: (args: Parameters<typeof forecast>[2]) => forecast(scripts, shardMap.all, args),
     totals: () => totals(scripts, shardMap.all),

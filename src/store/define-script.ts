@@ -58,7 +58,7 @@ const PREFLIGHT_EVERY_MS = 100
 
 /**
  * Scripts build the names of further keys of their shard, of which a cluster knows nothing: there every call names a
- * guard besides, so that none runs while a slot is being moved and some of its keys are elsewhere already.
+ * guard in addition, so that none runs while a slot is being moved and some of its keys are on another node.
  *
  * A cluster that is away is not called: its client would keep the call and make it when it is back.
  */

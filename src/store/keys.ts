@@ -84,9 +84,6 @@ export const guardKeyOf = (key: string): string =>
 /** Where messages that a webhook host or a pull queue may hold back wait; see lua/lib/lanes.lua. */
 export const laneOfQueue = (queue: string): string => `pull:${queue}`
 
-/** @param origin see originOf */
-export const laneOfHost = (origin: string): string => `webhook:${origin}`
-
 /**
  * The channel on which scripts tell sleeping servers of a sooner message, `<shard> <in ms> <lane>`, and of more than one
  * claim takes, `help <shard>`.

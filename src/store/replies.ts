@@ -7,7 +7,7 @@ export const expectWord =
     return found
   }
 
-/** "" stands for no number. */
+/** "" for no number. */
 export const numberOrNull = (reply: unknown): number | null => (reply === '' ? null : Number(reply))
 
 /** Redis's clock as scripts answer it. */

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { BatchSender, Delivery, Outcome } from '../destinations/delivery.ts'
+import { isPushed } from '../destinations/registry.ts'
 import { recordClaimMetrics } from '../observability/claim-metrics.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
@@ -84,7 +85,7 @@ export async function claimOnce(
       })
     } else if (claim.streamError !== undefined) {
       corrupt.push({ delivery, outcome: streamErrorOutcome(claim.streamError, claim.number, now) })
-    } else if (delivery.destination.type === 'webhook') {
+    } else if (isPushed(delivery.destination.type)) {
       dispatcher.dispatch(delivery, startBy, sentAt + lockMs)
       dispatched += 1
     } else batch.push(delivery)
@@ -102,7 +103,7 @@ export async function claimOnce(
 
 /** Streams and queues have lanes of their own, so of their messages only those come here that Redis refused to move. */
 const isOurs = ({ destination }: Delivery, { streamError }: Claim): boolean =>
-  streamError !== undefined || destination.type === 'console' || destination.type === 'webhook'
+  streamError !== undefined || destination.type === 'console' || isPushed(destination.type)
 
 interface Work {
   readonly batch: readonly Delivery[]

@@ -46,7 +46,10 @@ export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dis
     slots.take(lane)
     let outcome: Outcome = { kind: 'returned' }
     if (performance.now() < startBy && !signal.aborted) {
-      metrics.deliveryStarted('webhook', delivery.lateMs + delivery.dueAt - delivery.attemptDueAt)
+      metrics.deliveryStarted(
+        delivery.destination.type,
+        delivery.lateMs + delivery.dueAt - delivery.attemptDueAt,
+      )
       // A response that goes on after its outcome is known still has its connection, and so its slot.
       outcome = await sender.send(delivery, cancellation, () => slots.free(lane))
     } else slots.free(lane)

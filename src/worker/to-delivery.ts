@@ -1,6 +1,5 @@
 import type { Delivery } from '../destinations/delivery.ts'
-import { decodeRecord } from '../domain/message.ts'
-import { laneOfHost } from '../store/keys.ts'
+import { decodeRecord } from '../records/record.ts'
 import type { Claim } from '../store/scripts/claim.ts'
 
 const CONSOLE = { type: 'console' } as const
@@ -11,14 +10,14 @@ const CONSOLE = { type: 'console' } as const
  */
 export function toDelivery(claim: Claim, shard: number, token: string, now: number): Delivery | null {
   try {
-    const { dueAt, payload, destination = CONSOLE, hostOrigin } = decodeRecord(claim.record)
+    const { dueAt, payload, destination = CONSOLE, lane } = decodeRecord(claim.record)
     return {
       ...headOf(claim, shard, token),
       dueAt,
       lateMs: now - dueAt,
       payload,
       destination,
-      lane: hostOrigin === undefined ? '' : laneOfHost(hostOrigin),
+      lane,
     }
   } catch {
     return null

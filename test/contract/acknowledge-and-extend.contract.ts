@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { decodeFailures, decodeHistoryEntry, type RetryPolicy } from '../../src/domain/message.ts'
+import type { RetryPolicy } from '../../src/domain/message.ts'
+import { decodeFailures, decodeHistoryEntry } from '../../src/records/history.ts'
 import {
   claim,
   deliver,

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { decodeHistoryEntry, decodeRecord, type MessageOptions } from '../../src/domain/message.ts'
+import type { MessageOptions } from '../../src/domain/message.ts'
+import { decodeHistoryEntry } from '../../src/records/history.ts'
+import { decodeRecord } from '../../src/records/record.ts'
 import type { ListQuery } from '../../src/store/scripts/query.ts'
 import {
   ANY_STATE,
@@ -133,7 +135,15 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         const options: MessageOptions = { tags: ['t'], retry: { attempts: 3 }, notAfter: 900, onLate: 'drop' }
         await put(w, 'a', { due: { at: 100 }, options })
         const { createdAt, fingerprint } = await recordOf(w, 'a')
-        const stored = { dueAt: 100, payload: '"x"', version: 1, createdAt, fingerprint, ...options }
+        const stored = {
+          dueAt: 100,
+          payload: '"x"',
+          version: 1,
+          createdAt,
+          fingerprint,
+          lane: '',
+          ...options,
+        }
         expect(await recordOf(w, 'a')).toEqual(stored)
         const steps: [Change, object][] = [
           [{ due: { at: 200 } }, { dueAt: 200 }],

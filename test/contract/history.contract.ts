@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import {
-  decodeHistoryEntry,
-  decodeRecord,
-  fingerprintOf,
-  type MessageOptions,
-} from '../../src/domain/message.ts'
+import type { MessageOptions } from '../../src/domain/message.ts'
+import { fingerprintOf } from '../../src/records/fingerprint.ts'
+import { decodeHistoryEntry } from '../../src/records/history.ts'
+import { decodeRecord } from '../../src/records/record.ts'
 import {
   cancel,
   claim,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { decodeRecord } from '../../src/domain/message.ts'
+import { decodeRecord } from '../../src/records/record.ts'
 import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
 import {
   cancel,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { decodeRecord, encodeRecordBody } from '../../src/domain/message.ts'
+import { decodeRecord, encodeRecordBody } from '../../src/records/record.ts'
 import type { ClaimRoom } from '../../src/store/scripts/claim.ts'
 import {
   cancel,

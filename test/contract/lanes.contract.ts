@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { decodeRecord } from '../../src/domain/message.ts'
-import { originOf } from '../../src/domain/webhook-origin.ts'
-import { laneOfHost, laneOfQueue } from '../../src/store/keys.ts'
+import { originOf } from '../../src/destinations/webhook/origin.ts'
+import { decodeRecord } from '../../src/records/record.ts'
+import { laneOfQueue } from '../../src/store/keys.ts'
 import {
   cancel,
   claim,
@@ -73,7 +73,7 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
           } as const
           await put(w, `u${i}`, { options })
           // The checker compares the place with the code's.
-          expect(Object.keys(await lanesOf(w))).toContain(laneOfHost(originOf(url)))
+          expect(Object.keys(await lanesOf(w))).toContain(`webhook:${originOf(url)}`)
         }
         expect(await w.client.zcard(`${w.keys.scheduled}:webhook:http://a.test`)).toBe(8)
         await put(w, 'queue', { options: toQueue('a.b:c-d_e') })
@@ -92,9 +92,7 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         const first = await claim(w, { slots: 9, hostSlots: 4 })
         expect(first.ids).toHaveLength(4)
         const records = first.claims.map(({ record }) => decodeRecord(record))
-        expect(records.map(({ destination }) => (destination as { url: string }).url)).toEqual(
-          urls.slice(0, 4),
-        )
+        expect(records.map(({ destination }) => destination?.url)).toEqual(urls.slice(0, 4))
         await w.scripts.release(
           w.shard,
           first.claims.map((one) => returned(first.token, one)),
@@ -121,10 +119,7 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         expect(await lanesOf(w)).toEqual({ '': [], [old]: [a, b, c, d] })
         // It counts by that name, too, or the claim would not hear of what is under way.
         const { claims, token } = await claim(w, { slots: 9, hostSlots: 9, lanes: new Map([[old, 2]]) })
-        expect(claims.map(({ record }) => decodeRecord(record).hostOrigin)).toEqual([
-          'http://127.1:80',
-          'http://127.1:80',
-        ])
+        expect(claims.map(({ record }) => decodeRecord(record).lane)).toEqual([old, old])
         await w.scripts.release(
           w.shard,
           claims.map((one) => returned(token, one)),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { decodeHistoryEntry } from '../../src/domain/message.ts'
+import { decodeHistoryEntry } from '../../src/records/history.ts'
 import { claim, entry, fail, find, LOCK_MS, put, stateOf } from '../support/acts.ts'
 import { useScripts } from '../support/script-world.ts'
 

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { decodeFailures, type RetryPolicy } from '../../src/domain/message.ts'
+import type { RetryPolicy } from '../../src/domain/message.ts'
+import { decodeFailures } from '../../src/records/history.ts'
 import {
   claim,
   entry,

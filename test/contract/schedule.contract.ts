@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { encodeRecordBody } from '../../src/domain/message.ts'
+import { encodeRecordBody } from '../../src/records/record.ts'
 import { keysIn, listen } from '../support/acts.ts'
 import { freshCall } from '../support/fresh-call.ts'
 import { delivered, mainRoom } from '../support/retention.ts'

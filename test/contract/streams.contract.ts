@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Destination, decodeHistoryEntry } from '../../src/domain/message.ts'
+import type { Destination } from '../../src/domain/message.ts'
+import { decodeHistoryEntry } from '../../src/records/history.ts'
 import {
   cancel,
   claim,

@@ -1,15 +1,8 @@
 import { Cluster, type Redis } from 'ioredis'
 import { expect } from 'vitest'
-import {
-  type AttemptReport,
-  type Destination,
-  type Due,
-  decodeRecord,
-  encodeOptions,
-  encodeRecordBody,
-  fingerprintOf,
-  type MessageOptions,
-} from '../../src/domain/message.ts'
+import type { AttemptReport, Destination, Due, MessageOptions } from '../../src/domain/message.ts'
+import { fingerprintOf } from '../../src/records/fingerprint.ts'
+import { decodeRecord, encodeOptions, encodeRecordBody } from '../../src/records/record.ts'
 import type { Changes } from '../../src/store/scripts/change.ts'
 import type { Claim, ClaimReply, ClaimRoom } from '../../src/store/scripts/claim.ts'
 import type { FoundMessage } from '../../src/store/scripts/query.ts'

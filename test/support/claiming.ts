@@ -1,8 +1,8 @@
 import { pino } from 'pino'
 import { onTestFinished } from 'vitest'
 import type { BatchSender, Delivery, Outcome } from '../../src/destinations/delivery.ts'
-import { encodeRecordBody } from '../../src/domain/message.ts'
 import { createShardOwnership } from '../../src/membership/ownership.ts'
+import { encodeRecordBody } from '../../src/records/record.ts'
 import type { CancelSignal } from '../../src/runtime/cancel-signal.ts'
 import type { ShardMap } from '../../src/shards/shard-map.ts'
 import { createRedisClock } from '../../src/store/redis-clock.ts'
@@ -78,7 +78,7 @@ export const consoleTaking = (got: string[] = []): BatchSender => ({
 })
 
 export const hostOf = ({ destination }: Delivery): string =>
-  destination.type === 'webhook' ? new URL(destination.url).host : ''
+  destination.type === 'webhook' ? new URL(String(destination.url)).host : ''
 
 export const webhookEntry = (id: string, dueAt: number, host = 'one.test'): ScheduleEntry => ({
   id,

@@ -1,18 +1,19 @@
 import { expect } from 'vitest'
 import type { FindingKind } from '../../src/audit/kinds.ts'
-import type { StoredMessage } from '../../src/domain/message.ts'
-import { originOf } from '../../src/domain/webhook-origin.ts'
-import { keysOf, laneOfHost, laneOfQueue } from '../../src/store/keys.ts'
+import { laneOf as laneOfDestination } from '../../src/destinations/registry.ts'
+import type { Destination } from '../../src/domain/message.ts'
+import { keysOf } from '../../src/store/keys.ts'
 import { auditFindings } from './audit.ts'
 import type { ScriptWorld } from './script-world.ts'
 
 /** The lane a message belongs in, by the code that counts slots; "" for the main due set. */
-export function laneOf(message: Pick<StoredMessage, 'destination' | 'hostOrigin'>): string {
-  const { destination } = message
-  if (destination?.type === 'webhook') return laneOfHost(message.hostOrigin ?? originOf(destination.url))
-  if (destination?.type === 'stream') return 'stream'
-  return destination?.type === 'pull' ? laneOfQueue(destination.queue) : ''
-}
+export const laneOf = ({
+  destination,
+  lane,
+}: {
+  destination?: Destination | undefined
+  lane?: string
+}): string => lane ?? (destination === undefined ? '' : laneOfDestination(destination))
 
 /** A shard's keys with all that is in them. */
 export interface Dump {

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
-import { encodeRecordBody } from '../../src/domain/message.ts'
+import { encodeRecordBody } from '../../src/records/record.ts'
 import { connect, type RedisConnection } from '../../src/store/connect.ts'
 import { keysOf, type ShardKeys } from '../../src/store/keys.ts'
 import { parseRedisUrl } from '../../src/store/redis-url.ts'

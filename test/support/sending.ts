@@ -2,9 +2,9 @@ import { onTestFinished } from 'vitest'
 import type { Delivery } from '../../src/destinations/delivery.ts'
 import { parseAllowList } from '../../src/destinations/webhook/addresses.ts'
 import type { LookupAll } from '../../src/destinations/webhook/guarded-lookup.ts'
+import type { WebhookDestination } from '../../src/destinations/webhook/schema.ts'
 import { parseWebhookSecrets } from '../../src/destinations/webhook/secrets.ts'
 import { createWebhookSender } from '../../src/destinations/webhook/sender.ts'
-import type { WebhookDestination } from '../../src/domain/message.ts'
 import { type Answer, openReceiver } from './receiver.ts'
 
 export const never = new AbortController().signal

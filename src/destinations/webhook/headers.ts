@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { WebhookDestination } from '../../domain/message.ts'
 import { VERSION } from '../../runtime/version.ts'
 import type { Delivery } from '../delivery.ts'
+import type { WebhookDestination } from './schema.ts'
 import { sign } from './secrets.ts'
 
 /**

@@ -1,7 +1,7 @@
 import type { AttemptReport } from '../../domain/message.ts'
 import type { Outcome } from '../delivery.ts'
-import type { RequestResult, WebhookResponse } from './client.ts'
 import { AddressNotAllowedError } from './guarded-lookup.ts'
+import type { RequestResult, WebhookResponse } from './in-flight-request.ts'
 import { parseRetryAfter } from './retry-after.ts'
 
 /** What one attempt was, as far as its report goes without the response. */

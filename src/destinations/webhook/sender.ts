@@ -1,11 +1,12 @@
-import { DEFAULT_WEBHOOK_TIMEOUT_MS, type WebhookDestination } from '../../domain/message.ts'
 import type { CancelSignal } from '../../runtime/cancel-signal.ts'
 import type { Delivery, Sender } from '../delivery.ts'
 import type { AllowList } from './addresses.ts'
-import { createWebhookClient, type RequestResult, type WebhookClient, type WebhookRequest } from './client.ts'
+import { createWebhookClient, type WebhookClient, type WebhookRequest } from './client.ts'
 import { type LookupAll, lookupAll } from './guarded-lookup.ts'
 import { type Signing, webhookHeaders } from './headers.ts'
+import type { RequestResult } from './in-flight-request.ts'
 import { classify } from './outcome.ts'
+import { DEFAULT_WEBHOOK_TIMEOUT_MS, type WebhookDestination } from './schema.ts'
 
 export interface WebhookSenderOptions {
   /** each of them signs; with none, webhooks go unsigned */
@@ -43,7 +44,7 @@ async function sendRequest(
   signing: Signing,
   limits: { readonly signal: CancelSignal; readonly onReleased: () => void },
 ): Promise<RequestResult> {
-  // The lane of a webhook holds nothing else.
+  // The registry sends messages of this type here, and no others.
   const destination = delivery.destination as WebhookDestination
   const { method = 'POST', timeoutMs = DEFAULT_WEBHOOK_TIMEOUT_MS } = destination
   const body = method === 'GET' ? null : delivery.payload
@@ -62,15 +63,8 @@ async function sendRequest(
   return client.send(request, { timeoutMs, ...limits })
 }
 
-const endpoints = new WeakMap<WebhookDestination, Pick<WebhookRequest, 'origin' | 'path'>>()
-
-/** Where a target's URL leads, read once for each target. @throws TypeError when it cannot be read */
+/** Where a destination's URL leads. @throws TypeError when it cannot be read */
 function endpointOf(destination: WebhookDestination): Pick<WebhookRequest, 'origin' | 'path'> {
-  let endpoint = endpoints.get(destination)
-  if (endpoint === undefined) {
-    const { origin, pathname, search } = new URL(destination.url)
-    endpoint = { origin, path: pathname + search }
-    endpoints.set(destination, endpoint)
-  }
-  return endpoint
+  const { origin, pathname, search } = new URL(destination.url)
+  return { origin, path: pathname + search }
 }

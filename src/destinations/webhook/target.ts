@@ -1,14 +1,7 @@
 import { isIP } from 'node:net'
-import type { WebhookDestination } from '../../domain/message.ts'
+import type { DestinationProblem } from '../kind.ts'
 import { type AllowList, isAllowed } from './addresses.ts'
-
-/** What is wrong with one field of a webhook. */
-export interface DestinationProblem {
-  /** JSON pointer, beginning with /destination */
-  readonly path: string
-  /** in words, beginning with a verb: "must be ..." */
-  readonly message: string
-}
+import type { WebhookDestination } from './schema.ts'
 
 const LONGEST_URL = 2_048
 const MOST_HEADERS = 50

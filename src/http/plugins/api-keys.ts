@@ -1,5 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { NAME } from '../validation/fields.schemas.ts'
+import { NAME } from '../../domain/names.ts'
 
 /**
  * What a key may do; none includes another. `pull` is to lease messages of any queue, and to say what became of them,

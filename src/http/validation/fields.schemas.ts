@@ -1,4 +1,5 @@
 import { type TSchema, Type } from '@sinclair/typebox'
+import { CLIENT_ID, CLIENT_ID_WORDS } from '../../domain/names.ts'
 import { AT_FORMS, DELAY_FORMS } from './time.ts'
 import { durationLike, timeLike } from './time-hints.ts'
 import { LOOKS_LIKE } from './validation.ts'
@@ -61,13 +62,6 @@ export const DelayIn = (more: string) =>
     examples: ['90s', 5000],
   })
 export const Delay = DelayIn('it counts from the moment at which Redis stores the message')
-
-/** What may be a part of a path: clients and proxies take . and .. for steps in it, and leave them out. */
-export const CLIENT_ID = '^(?!\\.{1,2}$)[A-Za-z0-9._:-]{1,128}$'
-const CLIENT_ID_WORDS = '1 to 128 of A-Z a-z 0-9 . _ : - (but not . or ..)'
-
-/** Of a stream or a queue. */
-export const NAME = { pattern: CLIENT_ID, description: `a name of ${CLIENT_ID_WORDS}` }
 
 export const Id = Type.String({
   pattern: CLIENT_ID,

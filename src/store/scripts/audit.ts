@@ -6,7 +6,7 @@ import { serversKeyOf } from '../keys.ts'
 import { toSchedulerError } from '../redis-errors.ts'
 import type { ScriptsOptions } from '../script-values.ts'
 
-/** The collections of a shard, a page of which can be looked at; a lane's and a tag's are named besides. */
+/** The collections of a shard, a page of which can be looked at; a lane and a tag are named by their names. */
 export const COLLECTIONS = [
   ...['messages', 'scheduled', 'stream', 'laned', 'claimed', 'dead', 'attempts', 'failures'],
   ...['history', 'delivered', 'dropped', 'hosts', 'queues'],

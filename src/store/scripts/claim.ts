@@ -1,4 +1,4 @@
-import { parseAttemptCounts } from '../../domain/message.ts'
+import { parseAttemptCounts } from '../../domain/attempt-counts.ts'
 import type { ScriptContext } from '../define-script.ts'
 import { type ExactTime, exactTime, numberOrNull } from '../replies.ts'
 

@@ -9,7 +9,7 @@ export const STATES = [...LISTED_STATES, 'stranded'] as const
 /** What can be the case with a message that is known; "stranded": it has a record, but is in none of the other states. */
 export type State = (typeof STATES)[number]
 
-/** A message as it lies in Redis, in whatever state. */
+/** A message as Redis stores it, in any state. */
 export interface FoundMessage {
   readonly id: string
   readonly state: State

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
-import { encodeRecordBody, type MessageOptions } from '../../../src/domain/message.ts'
+import type { MessageOptions } from '../../../src/domain/message.ts'
 import { createGroupCommit } from '../../../src/messages/group-commit.ts'
 import { createScheduler } from '../../../src/messages/scheduler.ts'
+import { encodeRecordBody } from '../../../src/records/record.ts'
 import { createShardMap } from '../../../src/shards/shard-map.ts'
 import { connect } from '../../../src/store/connect.ts'
 import { createRedisClock } from '../../../src/store/redis-clock.ts'
@@ -38,7 +39,7 @@ async function start() {
     ...{ probe: scripts.streams, nextToken: randomUUID },
   })
   const scheduler = createScheduler({
-    ...{ groupCommit, scripts, onNextDue, dedupWindowMs: 1_000, now: Date.now },
+    ...{ groupCommit, scripts, onNextDue, dedupWindowMs: 1_000, now: Date.now, recordForm: () => 2 },
     shardMap: createShardMap(1, Date.now),
   })
 

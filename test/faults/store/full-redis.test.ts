@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { SchedulerError } from '../../../src/domain/errors.ts'
-import { encodeRecordBody } from '../../../src/domain/message.ts'
+import { encodeRecordBody } from '../../../src/records/record.ts'
 import { connect } from '../../../src/store/connect.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
 import { createScripts } from '../../../src/store/scripts/scripts.ts'

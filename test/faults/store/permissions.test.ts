@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { encodeRecordBody } from '../../../src/domain/message.ts'
+import { encodeRecordBody } from '../../../src/records/record.ts'
 import { connect, type RedisConnection } from '../../../src/store/connect.ts'
 import { keysOf, wakeChannelOf } from '../../../src/store/keys.ts'
 import { loadScript } from '../../../src/store/lua.ts'

@@ -99,7 +99,7 @@ describe('a claim', () => {
   it.each([
     ['record', (record: string) => `x${record}`],
     ['payload', (record: string) => record.slice(0, -1)],
-    ['destination', (record: string) => record.replace('queue', 'queues')],
+    ['destination', (record: string) => record.replace('pull:jobs', 'pull:jobs of')],
   ])('makes a dead letter of what has a %s that cannot be read, and leases the rest', async (_, damage) => {
     const w = world()
     const due = (await w.now()) - 5

@@ -32,7 +32,7 @@ function withShards(
     ...{ probe: scripts.streams, nextToken: randomUUID },
   })
   const { dedupWindowMs } = RETENTION
-  const deps = { groupCommit, scripts, shardMap, onNextDue, dedupWindowMs, now }
+  const deps = { groupCommit, scripts, shardMap, onNextDue, dedupWindowMs, now, recordForm: () => 2 as const }
   return {
     scheduler: createScheduler(deps),
     bulk: createBulk({

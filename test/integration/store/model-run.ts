@@ -1,13 +1,8 @@
 import { expect } from 'vitest'
-import {
-  type Due,
-  decodeHistoryEntry,
-  decodeRecord,
-  encodeOptions,
-  encodeRecordBody,
-  fingerprintOf,
-  type MessageOptions,
-} from '../../../src/domain/message.ts'
+import type { Due, MessageOptions, RecordForm } from '../../../src/domain/message.ts'
+import { fingerprintOf } from '../../../src/records/fingerprint.ts'
+import { decodeHistoryEntry } from '../../../src/records/history.ts'
+import { decodeRecord, encodeOptions, encodeRecordBody } from '../../../src/records/record.ts'
 import { keysOf, type ShardKeys } from '../../../src/store/keys.ts'
 import type { ClaimRoom } from '../../../src/store/scripts/claim.ts'
 import type { FoundMessage } from '../../../src/store/scripts/query.ts'
@@ -37,6 +32,9 @@ import {
   STEP,
   TAGS,
 } from './model-operations.ts'
+
+/** Half of the messages are stored in the older form; a change stores the other one. */
+const formOf = (id: string): RecordForm => (id.charCodeAt(id.length - 1) % 2 === 0 ? 1 : 2)
 
 /** One run: every operation on the scripts and on the model, in a shard of its own. */
 export class Run {
@@ -181,7 +179,8 @@ export class Run {
     })
     const entries = all.map(({ id, rule, due, payload, options }): ScheduleEntry => {
       const fingerprint = rule === 'client' ? fingerprintOf(due, JSON.stringify(payload), options) : undefined
-      return { id, rule, due, body: encodeRecordBody(JSON.stringify(payload), options, fingerprint) }
+      const body = encodeRecordBody(JSON.stringify(payload), options, fingerprint, formOf(id))
+      return { id, rule, due, body }
     })
     const headsBefore = this.model.heads()
     const { words, now, nextDueInMs } = await this.w.scripts.schedule(this.shard, entries)
@@ -219,7 +218,7 @@ export class Run {
       changes: {
         due: change.due ?? null,
         payload: payload === undefined ? null : JSON.stringify(PAYLOADS[payload]),
-        options: encodeOptions(change.options),
+        options: encodeOptions(change.options, formOf(id) === 1 ? 2 : 1),
       },
     })
     const learned =
@@ -459,7 +458,7 @@ function toStored(record: string) {
     version,
     createdAt,
     fingerprint,
-    hostOrigin: _,
+    lane: _,
     ...options
   } = decodeRecord(record, 'optional')
   return { dueAt, payload, version, createdAt, options, fingerprint }

@@ -1,9 +1,5 @@
-import {
-  type Due,
-  fingerprintOf,
-  type MessageOptions,
-  type RetryPolicy,
-} from '../../../src/domain/message.ts'
+import type { Due, MessageOptions, RetryPolicy } from '../../../src/domain/message.ts'
+import { fingerprintOf } from '../../../src/records/fingerprint.ts'
 import type { ScriptsOptions } from '../../../src/store/script-values.ts'
 import type { CancelWord } from '../../../src/store/scripts/change.ts'
 import type { ClaimRoom } from '../../../src/store/scripts/claim.ts'
@@ -117,8 +113,9 @@ export class Model {
   }
 
   private nameStream({ destination }: MessageOptions): void {
-    if (destination?.type !== 'stream' || this.streams.has(destination.name)) return
-    this.streams.set(destination.name, [])
+    const name = String(destination?.name)
+    if (destination?.type !== 'stream' || this.streams.has(name)) return
+    this.streams.set(name, [])
   }
 
   cancel(id: string, versions: Versions, states: readonly string[], now: number): CancelWord {
@@ -205,7 +202,7 @@ export class Model {
         this.makeDead(id, 'expired', '', now)
         reply.died += 1
       } else if (destination?.type === 'stream') {
-        this.streams.get(destination.name)?.push([id, message.payload])
+        this.streams.get(String(destination.name))?.push([id, message.payload])
         reply.moved.push(now - message.score)
         this.finish(id, 'delivered', now, Math.max(0, now - message.dueAt))
       } else {

@@ -2,8 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, inject, it } from 'vitest'
 import type { BatchSender, Outcome } from '../../../src/destinations/delivery.ts'
 import { SchedulerError } from '../../../src/domain/errors.ts'
-import { originOf } from '../../../src/domain/webhook-origin.ts'
-import { keysOf, laneOfHost } from '../../../src/store/keys.ts'
+import { keysOf } from '../../../src/store/keys.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
 import {
   claimingOn,
@@ -330,7 +329,7 @@ describe('a wake', () => {
     await w.scripts.schedule(0, [webhookEntry('next', await w.now(), 'a.test')])
     const before = c.calls.length
     for (let i = 0; i < 8; i += 1) {
-      c.loop.wake(0, 0, laneOfHost(originOf('https://a.test/hook')))
+      c.loop.wake(0, 0, 'webhook:https://a.test')
       await delay(15)
     }
     expect(c.calls.length - before).toBeLessThanOrEqual(1) // the poll
@@ -375,7 +374,7 @@ describe('a console', () => {
     c.loop.start()
     await until('it has what it may have', () => got.length === 3)
     await scheduleDue(w, ['a.test'], 40)
-    c.loop.wake(0, 0, laneOfHost(originOf('https://a.test/hook')))
+    c.loop.wake(0, 0, 'webhook:https://a.test')
     await until('webhooks are delivered', () => c.sent.length === 40)
     expect(got).toHaveLength(3)
     expect(await w.client.zcard(w.keys.scheduled)).toBe(7)

@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { describe, expect, inject, it } from 'vitest'
 import type { BatchSender, Delivery, Outcome } from '../../../src/destinations/delivery.ts'
-import { encodeRecordBody } from '../../../src/domain/message.ts'
+import { encodeRecordBody } from '../../../src/records/record.ts'
 import { createRedisClock } from '../../../src/store/redis-clock.ts'
 import { type ClaimDeps, claimOnce } from '../../../src/worker/claim-once.ts'
 import { SettleQueue } from '../../../src/worker/settle-queue.ts'

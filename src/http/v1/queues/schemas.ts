@@ -1,5 +1,6 @@
 import { type TProperties, Type } from '@sinclair/typebox'
-import { DelayIn, EXAMPLE_TIME, MessageId, NAME, TimeOut } from '../../validation/fields.schemas.ts'
+import { NAME } from '../../../domain/names.ts'
+import { DelayIn, EXAMPLE_TIME, MessageId, TimeOut } from '../../validation/fields.schemas.ts'
 import { Problem } from '../problem.schemas.ts'
 
 export const QueueParams = Type.Object({ queue: Type.String({ ...NAME, examples: ['mails'] }) })

@@ -66,7 +66,7 @@ describe('POST /v1/messages', () => {
     const content = { id: 'spelled', delay: '1h', payload: 1, destination: { type: 'webhook', url } }
     const { body } = await post(content)
     expect(body.destination).toEqual({ type: 'webhook', url })
-    expect(body).not.toHaveProperty('hostOrigin')
+    expect(body).not.toHaveProperty('lane')
     expect((await send('GET', '/v1/messages/spelled')).body).toEqual(body)
     expect((await send('GET', '/v1/messages')).body).toMatchObject({ messages: [{ destination: { url } }] })
     expect(await post(content)).toMatchObject({ status: 200, body: { duplicate: true } })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { decodeRecord, encodeOptions, encodeRecordBody } from '../../../src/domain/message.ts'
-import { fromStoredUrl, originOf, toStoredUrl } from '../../../src/domain/webhook-origin.ts'
+import { originOf } from '../../../../src/destinations/webhook/origin.ts'
+import type { RecordForm } from '../../../../src/domain/message.ts'
+import { decodeRecord, encodeOptions, encodeRecordBody } from '../../../../src/records/record.ts'
 
 /** Spellings of one host each, all of which a webhook may have. */
 const SAME: Record<string, string[]> = {
@@ -63,7 +64,6 @@ describe('the origin of a webhook', () => {
     'is the spelling where it cannot be read: %s',
     (url) => {
       expect(originOf(url)).toBe(/^\w+:\/\/[^/]+/.exec(url)?.[0].toLowerCase() ?? '')
-      expect(toStoredUrl(url)).toEqual({ url })
     },
   )
 
@@ -72,61 +72,50 @@ describe('the origin of a webhook', () => {
   })
 })
 
-describe('a URL that is stored', () => {
-  it('is as it was given, and nothing else, where the scripts find its origin in it', () => {
-    for (const url of [
-      'https://example.com/hook?a=b',
-      'HTTPS://Example.com:8443/A',
-      'http://127.0.0.1:3000',
-    ]) {
-      expect(toStoredUrl(url)).toEqual({ url })
-      const options = { destination: { type: 'webhook', url } } as const
-      expect(encodeRecordBody('1', options)).toBe(
-        `${JSON.stringify({ d: JSON.stringify(options.destination) })}\n1`,
-      )
-    }
-  })
+describe('the URL of a webhook that is stored', () => {
+  const stored = (url: string, form: RecordForm) =>
+    encodeOptions({ destination: { type: 'webhook', url } }, form).map(([, text]) => text)
 
-  it('is read as it was given, whatever its spelling', () => {
+  it('is read as it was given, whatever its spelling and the form', () => {
     for (const [origin, spellings] of Object.entries(SAME)) {
       for (const host of spellings) {
         const url = `Http://${host}/Hook?q=é#f`
-        expect(fromStoredUrl(toStoredUrl(url))).toEqual({ url, origin })
         const destination = { type: 'webhook', url, headers: { a: 'b' } } as const
-        expect(decodeRecord(`1${encodeRecordBody('1', { destination })}`)).toMatchObject({
-          destination,
-          hostOrigin: origin,
-        })
+        for (const form of [1, 2] as const) {
+          const record = `1${encodeRecordBody('1', { destination }, undefined, form)}`
+          expect(decodeRecord(record)).toMatchObject({ destination, lane: `webhook:${origin}` })
+        }
       }
     }
   })
 
-  it('keeps the origin that placed its message when an older version stored it', () => {
-    const stored = decodeRecord(
-      `1${JSON.stringify({ d: '{"type":"webhook","url":"http://127.1:80/x"}' })}\n1`,
-    )
-    expect(stored).toMatchObject({ destination: { url: 'http://127.1:80/x' }, hostOrigin: 'http://127.1:80' })
+  it('is behind its lane, with the host only where its spelling is another', () => {
+    expect(stored('http://a.test/x?y', 2)).toEqual(['webhook:http://a.test {"url":"/x?y"}', ''])
+    expect(stored('http://A.test', 2)).toEqual([
+      'webhook:http://a.test {"url":"","host":"http://A.test"}',
+      '',
+    ])
   })
 
-  it('has no spelling of another host, should a version before have changed it', () => {
-    expect(fromStoredUrl({ url: 'http://other.test/', spelling: 'http://127.1' })).toEqual({
-      url: 'http://other.test/',
-      origin: 'http://other.test',
+  it('has, for older servers, its origin in the place of a spelling in which they would find another', () => {
+    for (const url of ['https://example.com/hook?a=b', 'HTTPS://Example.com:8443/A', 'http://127.0.0.1:3000'])
+      expect(stored(url, 1)).toEqual([JSON.stringify({ type: 'webhook', url }), ''])
+    expect(stored('http://127.1/', 1)).toEqual([
+      '{"type":"webhook","url":"http://127.0.0.1/"}',
+      'http://127.1',
+    ])
+  })
+
+  it('keeps the origin that placed its message when an older server stored it', () => {
+    const record = (options: object) => `1${JSON.stringify(options)}\n1`
+    expect(decodeRecord(record({ d: '{"type":"webhook","url":"http://127.1:80/x"}' }))).toMatchObject({
+      destination: { url: 'http://127.1:80/x' },
+      lane: 'webhook:http://127.1:80',
     })
-  })
-
-  it('takes its spelling along when it is changed', () => {
-    expect(encodeOptions({ destination: { type: 'webhook', url: 'http://127.1/' } })).toEqual([
-      ['d', '{"type":"webhook","url":"http://127.0.0.1/"}'],
-      ['u', 'http://127.1'],
-    ])
-    expect(encodeOptions({ destination: { type: 'webhook', url: 'http://a.test/' } })).toEqual([
-      ['d', '{"type":"webhook","url":"http://a.test/"}'],
-      ['u', ''],
-    ])
-    expect(encodeOptions({ destination: undefined })).toEqual([
-      ['d', ''],
-      ['u', ''],
-    ])
+    const changed = { d: '{"type":"webhook","url":"http://other.test/"}', u: 'http://127.1' }
+    expect(decodeRecord(record(changed))).toMatchObject({
+      destination: { url: 'http://other.test/' },
+      lane: 'webhook:http://other.test',
+    })
   })
 })

@@ -1,15 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import {
-  decodeFailures,
-  decodeHistoryEntry,
-  decodeRecord,
-  encodeOptions,
-  encodeRecordBody,
-  fingerprintOf,
-  type MessageOptions,
-  parseAttemptCounts,
-} from '../../../src/domain/message.ts'
+import { parseAttemptCounts } from '../../../src/domain/attempt-counts.ts'
+import type { MessageOptions } from '../../../src/domain/message.ts'
 import { createIdMaker } from '../../../src/domain/message-id.ts'
+import { fingerprintOf } from '../../../src/records/fingerprint.ts'
+import { decodeFailures, decodeHistoryEntry } from '../../../src/records/history.ts'
+import { decodeRecord, encodeOptions, encodeRecordBody } from '../../../src/records/record.ts'
 
 describe('a record', () => {
   it('is read back as it was written', () => {
@@ -20,6 +15,7 @@ describe('a record', () => {
       version: 1,
       createdAt: null,
       fingerprint: null,
+      lane: '',
     })
   })
 
@@ -43,7 +39,7 @@ describe('the options of a record', () => {
     const record = `1730104372243${encodeRecordBody('"x"', options, 'print')}`
     expect(decodeRecord(record)).toEqual({
       ...options,
-      hostOrigin: 'https://a.test',
+      lane: 'webhook:https://a.test',
       dueAt: 1_730_104_372_243,
       payload: '"x"',
       version: 1,
@@ -57,15 +53,45 @@ describe('the options of a record', () => {
   })
 
   it.each([
+    [
+      { url: 'https://a.test/hook', headers: { a: 'b' }, type: 'webhook' },
+      'webhook:https://a.test {"url":"/hook","headers":{"a":"b"}}',
+    ],
+    [{ maxLen: 5, name: 'n', type: 'stream' }, 'stream n 5'],
+    [{ name: 'n', type: 'stream' }, 'stream n'],
+    [{ queue: 'q', type: 'pull' }, 'pull:q'],
+  ] as const)('begin the destination %j with its lane', (destination, stored) => {
+    const [[, text] = ['', '']] = encodeOptions({ destination })
+    expect(text).toBe(stored)
+    expect(decodeRecord(`1${encodeRecordBody('1', { destination })}`).destination).toEqual(destination)
+  })
+
+  it.each([
     [{ url: 'https://a.test/hook', headers: { a: 'b' }, type: 'webhook' }, '{"type":"webhook","url":'],
     [{ maxLen: 5, name: 'n', type: 'stream' }, '{"type":"stream","name":"n","maxLen":5}'],
     [{ name: 'n', type: 'stream' }, '{"type":"stream","name":"n"}'],
     [{ queue: 'q', type: 'pull' }, '{"type":"pull","queue":"q"}'],
-  ] as const)('say of a destination %j what it is in the order that scripts read', (destination, start) => {
-    const [[, text] = ['', '']] = encodeOptions({ destination })
+  ] as const)('keep, for older servers, the destination %j as JSON in their order', (destination, start) => {
+    const [[, text] = ['', '']] = encodeOptions({ destination }, 1)
     expect(text.startsWith(start)).toBe(true)
     expect(JSON.parse(text)).toEqual(destination)
+    const body = encodeRecordBody('1', { destination }, undefined, 1)
+    expect(decodeRecord(`1${body}`)).toEqual({
+      ...decodeRecord(`1${encodeRecordBody('1', { destination })}`),
+    })
   })
+
+  it.each([
+    'x',
+    'webhook:https://a.test',
+    'webhook:https://a.test {',
+    'stream',
+    'stream a b',
+    'pull:q r',
+    'unknown:x',
+  ])('have no destination %j', (d) =>
+    expect(() => decodeRecord(`1${JSON.stringify({ d })}\n1`)).toThrow(TypeError),
+  )
 
   it('are removed by their default, and by undefined', () => {
     expect(

@@ -1,0 +1,49 @@
+import type { TSchema } from '@sinclair/typebox'
+import type { Destination } from '../domain/message.ts'
+import type { Sender } from './delivery.ts'
+import type { AllowList } from './webhook/addresses.ts'
+
+/** What is wrong with one field of a destination. */
+export interface DestinationProblem {
+  /** JSON pointer, beginning with /destination */
+  readonly path: string
+  /** in words, beginning with a verb: "must be ..." */
+  readonly message: string
+}
+
+/** What senders work with. */
+export interface SenderDeps {
+  /** each of them signs a webhook; with none, webhooks go unsigned */
+  readonly secrets: readonly Buffer[]
+  /** addresses that may be reached though they are not public */
+  readonly allow: AllowList
+  /** Redis's clock, epoch ms */
+  readonly now: () => number
+}
+
+/**
+ * One kind of destination: all that the rest of the service has to know of it.
+ *
+ * A message waits in a lane. "" is the main set, from which each server takes batches for its console; "stream" is that
+ * of streams, which a script moves. All other lanes are `<type>:<what is held back together>`, without white space: those
+ * of pull queues are leased by workers, those of kinds that have a sender are claimed for it, as many at once as the
+ * limits of a lane allow.
+ */
+export interface DestinationKind<T extends Destination> {
+  readonly type: T['type']
+  /** what a client gives, with a title, a description and one example */
+  readonly schema: TSchema
+  /** its shortest form as JSON, as it is told to a client who gave another */
+  readonly form: string
+  readonly laneOf: (target: T) => string
+  /** what is stored behind its lane: whatever `read` needs, on one line; "" for nothing */
+  readonly restOf: (target: T) => string
+  /** the reverse of both; undefined for what these do not write */
+  readonly read: (lane: string, rest: string) => T | undefined
+  /** the same destination with all defaults, by which two requests are compared; itself unless given */
+  readonly withDefaults?: (target: T) => T
+  /** what is wrong with it that its schema cannot tell; nothing unless given */
+  readonly problemsOf?: (target: T, allow: AllowList) => DestinationProblem[]
+  /** makes what delivers its messages one by one; absent where no server pushes them */
+  readonly createSender?: (deps: SenderDeps) => Sender
+}

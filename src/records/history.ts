@@ -1,0 +1,45 @@
+import { isNumberOrAbsent, isObject, isTextOrAbsent, parseJson } from '../domain/json/shape.ts'
+import type { AttemptReport } from '../domain/message.ts'
+import { isTime, unreadableError } from './readable.ts'
+
+/** What the history says of a finished message: a line of counts, its record, and what went wrong on the way. */
+export interface HistoryEntry {
+  readonly finishedAt: number
+  readonly lateMs: number
+  readonly attemptCounts: string
+  readonly record: string
+  /** see decodeFailures */
+  readonly failures: string
+}
+
+/** Decodes a history entry, see lua/lib/history.lua. @throws UnreadableError when it is not one */
+export function decodeHistoryEntry(entry: string): HistoryEntry {
+  const match = /^\w+ (\d+) (\d{1,15}) (\d+ \d+)\n/.exec(entry)
+  if (match === null || !isTime(Number(match[1]))) throw unreadableError('history entry', entry)
+  const [line, finishedAt, lateMs, attemptCounts = ''] = match
+  // Neither a record's head nor its payload has a line break within it.
+  const [head = '', payload = '', ...failures] = entry.slice(line.length).split('\n')
+  return {
+    finishedAt: Number(finishedAt),
+    lateMs: Number(lateMs),
+    attemptCounts,
+    record: `${head}\n${payload}`,
+    failures: failures.join('\n'),
+  }
+}
+
+/** Reads what went wrong with a message, see lua/lib/failures.lua; "" for nothing. What is no report is left out. */
+export function decodeFailures(failures: string): { reason?: string; lastAttempts?: AttemptReport[] } {
+  if (failures === '') return {}
+  const [reason = '', ...reports] = failures.split('\n')
+  return { reason, lastAttempts: reports.map(parseJson).filter(isReport) }
+}
+
+const isReport = (value: unknown): value is AttemptReport =>
+  isObject(value) &&
+  isTime(Number(value.at)) &&
+  Number.isInteger(value.claim) &&
+  Number.isInteger(value.durationMs) &&
+  isNumberOrAbsent(value.status) &&
+  isTextOrAbsent(value.error) &&
+  isTextOrAbsent(value.body)

@@ -1,7 +1,7 @@
 import type { Header } from './header.ts'
 import type { Argument, ScriptValues } from './script-values.ts'
 
-/** What a script's TypeScript side gives of what the script's header names. */
+/** What a script's TypeScript side gives for the names in the script's header. */
 export interface Signature<Name extends string, Item> {
   /** the keys and arguments that each call gives by name */
   readonly args?: readonly Name[]
@@ -10,9 +10,9 @@ export interface Signature<Name extends string, Item> {
   /** whether a call fails when it is not answered within ANSWER_TIMEOUT_MS */
   readonly timed?: boolean
   /**
-   * whether the script undoes what it wrote when Redis refuses it half-way. Its preflight, which tells the same before the
-   * first write, then comes in the first call of a shard, after a failure, and every 100 ms: in each call it would take a
-   * fifth of a call for one message.
+   * whether the script undoes its writes when Redis refuses one halfway. Its preflight, which checks the same before
+   * the first write, is then part of a shard's first call, of one after a failure, and of one every 100 ms: in each
+   * call it would take a fifth of a call for one message.
    */
   readonly rollsBack?: boolean
 }
@@ -25,10 +25,10 @@ export type ArgumentsOf<Name extends string, Item> = (
 ) => Argument[]
 
 /**
- * Works out once in which order a script takes what it is called with by name.
+ * Computes once the order of the arguments that a call gives by name.
  *
- * @param withGuard whether to leave a place for a further key behind those of the header
- * @throws Error naming the script when a name of its header is given by nobody or by two, or one that is given is not there
+ * @param withGuard whether to leave a place for a further key after those of the header
+ * @throws Error naming the script when a name of its header has no source or two, or a given name is not in the header
  */
 export function argumentsOf<Name extends string, Item>(
   script: string,

@@ -7,7 +7,7 @@ import { sentinelsThatMayWant } from './sentinel-credentials.ts'
 /** Connections of a service start with this, so that an embedded Redis can count its users. */
 const CONNECTION_NAME = 'carillon'
 
-/** A command on a connection that has gone silent fails after this long, and the connection is made anew. */
+/** A command on a silent connection fails after this long, and the connection is made again. */
 const SILENT_SOCKET_MS = 5_000
 
 const LEAVE_REPLICA_EVERY_MS = 2_000
@@ -28,8 +28,8 @@ export interface RedisConnection {
 /**
  * Connects to one Redis, to the master that sentinels name, or to a cluster, and stays connected.
  *
- * Nothing is queued while Redis is away and nothing is re-sent behind our back: every command then fails at
- * once, and whoever sent it knows whether it may be sent again. RESP2, because scripts answer flat lists.
+ * Nothing is queued while Redis is away, and the client never repeats a command: it fails at once, and its caller knows
+ * whether it may be repeated. RESP2, because scripts answer flat lists.
  */
 export function connect(target: RedisTarget): RedisConnection {
   const client = target.kind === 'cluster' ? connectCluster(target) : new Redis(optionsFor(target))
@@ -37,10 +37,10 @@ export function connect(target: RedisTarget): RedisConnection {
 }
 
 /**
- * Connects for hearing what is published, which every node of a cluster is told of: to one of those that `target` names,
- * and to the next one when that is lost.
+ * Connects a subscriber. Every node of a cluster gets what is published: it uses one of those that `target` names, and
+ * the next one when that is lost.
  *
- * The cluster client would change nodes too, but without telling that something may have been missed.
+ * The cluster client would change nodes too, but without a signal that something may have been missed.
  */
 export function connectToHear(target: RedisTarget): RedisConnection {
   if (target.kind !== 'cluster') return connect(target)
@@ -52,7 +52,7 @@ export function connectToHear(target: RedisTarget): RedisConnection {
     ...options,
     retryStrategy(times) {
       at += 1
-      // Read anew at each attempt to connect.
+      // Read again at each attempt to connect.
       Object.assign(client.options, node())
       return options.retryStrategy(times)
     },
@@ -86,7 +86,7 @@ function optionsFor(target: Exclude<RedisTarget, { kind: 'cluster' }>) {
   }
 }
 
-/** Their own, or those of Redis where they want some: many have one password for both. */
+/** The sentinels' own credentials, or those of Redis if they need some: many have one password for both. */
 function credentialsForSentinels(target: Extract<RedisTarget, { kind: 'sentinel' }>) {
   const { sentinelCredentials: own, password } = target
   if (own !== undefined) return { sentinelUsername: own.username ?? '', sentinelPassword: own.password ?? '' }
@@ -103,7 +103,7 @@ function sharedOptions(target: RedisTarget) {
     keepAlive: 5_000,
     socketTimeout: SILENT_SOCKET_MS,
     autoResendUnfulfilledCommands: false,
-    // Nobody holds the promise of a subscription that the client makes itself: one that fails would end the process.
+    // The client makes this subscription itself and nobody handles its promise: a rejection would end the process.
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
     reconnectOnError: leaveReplicas(),
@@ -113,7 +113,7 @@ function sharedOptions(target: RedisTarget) {
   }
 }
 
-/** A master that became a replica keeps its connections: leave it, but not over and over, and ask who is master. */
+/** A master that became a replica keeps its connections: leave it, but not repeatedly, and ask who is master. */
 function leaveReplicas(): (error: Error) => boolean {
   let leftAt = Number.NEGATIVE_INFINITY
   return (error) => {
@@ -124,21 +124,21 @@ function leaveReplicas(): (error: Error) => boolean {
   }
 }
 
-/** A lost node is connected to once more after this; if that fails, who has its slots now is asked for. */
+/** A lost node is reconnected once after this time; if that fails, the client asks which node has its slots now. */
 const RECONNECT_NODE_MS = 50
 
 function connectCluster(target: Extract<RedisTarget, { kind: 'cluster' }>): Cluster {
   return new Cluster(
     target.nodes.map((node) => ({ ...node })),
     {
-      // So that calls wait for a node that is being connected to; while the cluster is away, defineScript makes none.
+      // Calls wait for a node that is being connected. While the cluster is away, defineScript makes none.
       enableOfflineQueue: true,
       clusterRetryStrategy: (times) => Math.min(100 + times * 50, 1_000),
       clusterNodeRetryStrategy: (times) => (times === 1 ? RECONNECT_NODE_MS : null),
-      // A call follows a slot that is being moved for some tens of ms; callers know where and when else to try.
+      // A call follows a moving slot for some tens of ms; callers know where and when else to try.
       maxRedirections: 4,
       retryDelayOnTryAgain: 20,
-      // Neither of these: what a lost node may have done must not be sent again by the client.
+      // Neither of these: the client must not repeat what a lost node may have executed.
       retryDelayOnFailover: 0,
       retryDelayOnClusterDown: 0,
       redisOptions: sharedOptions(target),
@@ -156,7 +156,7 @@ function reasonOf(error: Error | undefined): string {
   return right === undefined ? error.message : `its user lacks ${right}`
 }
 
-/** What a Redis says of a command that was renamed, and a proxy of one that it does not pass on. */
+/** The error of a renamed command, and of a proxy that does not support it. */
 const NO_SUCH_COMMAND = /^ERR\b.*\bcommand\b/
 
 function watch(client: Redis | Cluster): RedisConnection {
@@ -170,19 +170,19 @@ function watch(client: Redis | Cluster): RedisConnection {
     for (const listener of listeners) listener(next)
   }
   client.on('error', (error: Error) => {
-    // A command that was not sent says only that there is no connection, not why.
+    // A command that was not sent fails with "no connection", without a reason.
     if (NOT_SENT.test(error.message)) return
     lastError = error
     const { command } = error as { command?: { name?: string } }
     if (error.name !== 'ReplyError') return
-    // The client would go on in database 0, and messages would be stored there.
+    // The client would continue in database 0, and messages would be stored there.
     if (command?.name === 'select') client.disconnect(true)
-    // The client asks for INFO before it is ready, and so never is where that command has been taken away. This is read
-    // at the next attempt to connect.
+    // The client asks for INFO before it is ready, so it never is where that command is disabled. This is read at the
+    // next attempt to connect.
     if (command?.name === 'info' && NO_SUCH_COMMAND.test(error.message))
       client.options.enableReadyCheck = false
   })
-  // The client asks a cluster for this before it is ready, and keeps to itself what the answer was.
+  // The client asks a cluster for this before it is ready, and does not report the answer.
   if (client instanceof Cluster)
     client.on('connect', () => {
       client.cluster('INFO').catch((error: Error) => {

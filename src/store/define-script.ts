@@ -21,11 +21,11 @@ export type ScriptCall<Name extends string, Item> = (
 ) => Promise<unknown[]>
 
 /**
- * Makes a call of a script: loads it, and finds each name of its header among what a call gives and what all calls have.
+ * Makes the call of a script: loads it, and resolves each name of its header from the call and the common arguments.
  *
  * The call rejects with a SchedulerError as toSchedulerError says.
  *
- * @throws Error naming the script when its header names what nobody gives, or does not name what is given
+ * @throws Error naming the script when a name of its header has no source, or a given name is not in its header
  */
 export type Define = <const Name extends string = never, Item = never>(
   name: string,
@@ -53,14 +53,14 @@ export const namespaceDefine = (
   options: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
 ): Define => definerOf(client, namespaceValues(options))
 
-/** So long a preflight of a self-restoring script holds in a shard. */
+/** How long a preflight of a self-restoring script is valid in a shard. */
 const PREFLIGHT_EVERY_MS = 100
 
 /**
- * Scripts build the names of further keys of their shard, of which a cluster knows nothing: there every call names a
- * guard in addition, so that none runs while a slot is being moved and some of its keys are on another node.
+ * Scripts build names of further keys of their shard, which a cluster does not know. So every call on a cluster also
+ * names a guard key, and none runs while a slot is moved and some of its keys are already elsewhere.
  *
- * A cluster that is away is not called: its client would keep the call and make it when it is back.
+ * A cluster that is away is not called: its client would queue the call and send it later.
  */
 const definerOf =
   (client: Redis | Cluster, values: ScriptValues): Define =>

@@ -23,7 +23,7 @@ const camelCase = (name: string): string =>
  * -- ARGV[2..] id      string   an item of one value; or of several, one of these per line:
  * -- ARGV[2..] two per message:
  * --            id
- * --            token  what it is; what goes on below is indented further
+ * --            token  what it is; continuation lines are indented further
  * ```
  *
  * @throws Error when numbers have a gap

@@ -2,7 +2,7 @@ import { dataIdKeyOf, keysOf, type ShardKeys, serversKeyOf, shardCountsKeyOf } f
 
 type KeyType = 'zset' | 'hash' | 'string' | 'set' | 'stream'
 
-/** What each key of a shard holds, as `TYPE` names it; a name that ends in Prefix stands for many keys. */
+/** What each key of a shard holds, as `TYPE` names it; a name that ends in Prefix is many keys. */
 const TYPES: Readonly<Record<keyof ShardKeys, KeyType>> = {
   scheduled: 'zset',
   forStreams: 'zset',

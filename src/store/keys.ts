@@ -12,13 +12,13 @@ export interface ShardKeys {
   readonly queues: string
   /** sorted set: message id, scored by the time its lock expires */
   readonly claimed: string
-  /** sorted set: message id, scored by the time it was given up */
+  /** sorted set: message id, scored by the time it became a dead letter */
   readonly dead: string
   /** hash: message id to record */
   readonly messages: string
   /** hash: message id to its failures and recoveries, only for those that had one */
   readonly attempts: string
-  /** hash: message id to what went wrong with it, only for those with which something did */
+  /** hash: message id to its last failures and its reason */
   readonly failures: string
   /** string: the number of claims so far, from which each gets its own */
   readonly claims: string
@@ -41,8 +41,8 @@ export interface ShardKeys {
   /** string with TTL: this prefix and a finished client-made id; holds its status and fingerprint */
   readonly seenPrefix: string
   /**
-   * string with TTL: this prefix and the token of a schedule call, `<server id>:<number>`; holds what the call answered,
-   * for copies of it, until none can run any more, some 5 s later
+   * string with TTL: this prefix and the token of a schedule call, `<server id>:<number>`; holds the call's answer for
+   * its copies, until none can run any more (about 5 s)
    */
   readonly callPrefix: string
 }
@@ -75,29 +75,29 @@ export function keysOf(shard: number, namespace: string): ShardKeys {
 }
 
 /**
- * A key that never exists, in the slot of `key`. A call that names it besides others is refused by a Redis Cluster for as
- * long as that slot is being moved: a node that has not all of a call's keys does not run it.
+ * A key that never exists, in the slot of `key`. A call that also names this key is rejected by a Redis Cluster while
+ * the slot is moved: a node runs a call only if it has all of its keys.
  */
 export const guardKeyOf = (key: string): string =>
   key.startsWith('{') ? `${key.slice(0, key.indexOf('}') + 1)}:guard` : `{${key}}:guard`
 
-/** Where messages that a webhook host or a pull queue may hold back wait; see lua/lib/lanes.lua. */
+/** Where messages of a webhook host or a pull queue wait; see lua/lib/lanes.lua. */
 export const laneOfQueue = (queue: string): string => `pull:${queue}`
 
 /**
- * The channel on which scripts tell sleeping servers of a sooner message, `<shard> <in ms> <lane>`, and of more than one
- * claim takes, `help <shard>`.
+ * The channel on which scripts wake sleeping servers: `<shard> <in ms> <lane>` for an earlier message, and `help
+ * <shard>` if more is due than one claim takes.
  */
 export const wakeChannelOf = (namespace: string): string => `${namespace}:wake`
 
-/** string: every number of shards this scheduler has had, and from when on; see lua/cluster/shards.lua. */
+/** string: every number of shards so far, and since when; see lua/cluster/shards.lua. */
 export const shardCountsKeyOf = (namespace: string): string => `${namespace}:shards`
 
 /**
- * string: a random text made with the first number of shards, by which a server knows whether these are the data that it
- * has worked with. It shares the slot of the number of shards.
+ * string: a random text, made with the first number of shards, by which a server recognizes its data. It shares the
+ * slot of the number of shards.
  */
 export const dataIdKeyOf = (namespace: string): string => `{${shardCountsKeyOf(namespace)}}:data_id`
 
-/** hash: server id to when it was last heard of and what it is. */
+/** hash: server id to its last heartbeat and its description. */
 export const serversKeyOf = (namespace: string): string => `${namespace}:servers`

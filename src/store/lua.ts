@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { type Header, parseHeader } from './header.ts'
 import { preflight } from './preflight.ts'
 
-/** `lua/` stands at the top level, two steps up from both `src/store` and `dist/store`. */
+/** `lua/` is at the top level, two steps up from both `src/store` and `dist/store`. */
 const LUA_FOLDER = new URL('../../lua/', import.meta.url)
 
 /** Path below `lua/` of every script, by its name, which is unique across the folders; `lib/` holds includes only. */
@@ -16,16 +16,16 @@ export const SCRIPT_PATHS: ReadonlyMap<string, string> = new Map(
 export interface LuaSource {
   readonly name: string
   readonly lua: string
-  /** the same with its preflight behind its first line; equal for a script that has none */
+  /** the same with its preflight after the first line; equal for a script without one */
   readonly preflighted: string
   readonly header: Header
-  /** the commands it takes to run it, in capitals */
+  /** the commands that it runs, in capitals */
   readonly commands: readonly string[]
 }
 
 /**
- * Splices a script's one-level includes, makes its preflight, and checks its header against its code: each names the same
- * KEYS, and every ARGV that the code uses by number is in the header.
+ * Inserts a script's one-level includes, makes its preflight, and compares its header with its code: both name the same
+ * KEYS, and the header has every ARGV that the code uses by number.
  *
  * @param read answers the text of a file below `lua/`
  * @throws Error naming the script when its header is wrong or an include includes

@@ -17,7 +17,7 @@ const OF_A_CLUSTER: readonly Call[] = [
 ]
 /** Without these the service works, and tells less. */
 const OPTIONAL: readonly Call[] = [['INFO']]
-/** Sent by the client library, which goes on when it is refused. */
+/** Sent by the client library, which continues when it is refused. */
 const OF_THE_CLIENT = ['+client|setname']
 /** The audit is a program of its own. */
 const AUDIT_FOLDER = 'audit/'

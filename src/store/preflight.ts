@@ -1,6 +1,6 @@
 /**
- * What stands behind the key in the shortest call of each command that scripts make on a key: enough for Redis to check
- * the right to it. With commands that take many keys nothing may, as it would be one more.
+ * The arguments after the key in the shortest call of each command that scripts make: enough for Redis to check the
+ * permission. Commands with several keys have none, as an argument would be one more key.
  */
 export const SHORTEST: Readonly<Record<string, readonly string[]>> = {
   DEL: [],
@@ -36,14 +36,14 @@ export const SHORTEST: Readonly<Record<string, readonly string[]>> = {
   ZSCORE: ['m'],
 }
 
-/** Commands that what only reads never calls, though a file it includes may. */
+/** Commands that a read-only script never calls, though a file that it includes may. */
 const WRITES: ReadonlySet<string> = new Set(
   'DEL HDEL HSET PEXPIRE SADD SET XADD ZADD ZREM ZREMRANGEBYRANK'.split(' '),
 )
 /** Commands without a key. */
 const WITHOUT_KEY: ReadonlySet<string> = new Set(['TIME'])
 
-/** How a key of each type is looked at, at the same cost however large it is; Redis refuses where it holds another type. */
+/** A cheap read of a key of each type, at the same cost for any size. Redis rejects it if the type is wrong. */
 const LOOK_AT: Readonly<Record<string, string>> = {
   zset: 'ZCARD',
   hash: 'HLEN',
@@ -54,16 +54,16 @@ const LOOK_AT: Readonly<Record<string, string>> = {
 export interface Preflight {
   /** one line of Lua */
   readonly lua: string
-  /** the commands it takes to run the script, in capitals, the preflight included */
+  /** the commands that the script runs, in capitals, including those of the preflight */
   readonly commands: readonly string[]
 }
 
 /**
- * Makes what a script begins with where its caller wants to be sure: whatever Redis could refuse half-way is refused
- * before anything is written. A call that fails has then stored nothing, and no message falls between two keys.
+ * Makes a script's preflight: it provokes everything that Redis could refuse halfway before anything is written. So a
+ * failed call has stored nothing, and no message is lost between two keys.
  *
- * Scripts that only drain, and so go on when Redis is out of memory, do without the right to publish: whoever is not
- * told looks a second later.
+ * Scripts that only drain must run when Redis is out of memory, and need no permission to publish: a server that is not
+ * woken checks a second later.
  *
  * @param code the script with its includes, without comments
  * @param keyTypes of its keys, in order
@@ -75,10 +75,10 @@ export function preflight(
   { keyTypes, channelAt }: { keyTypes: readonly string[]; channelAt: number | undefined },
 ): Preflight {
   const [firstLine = ''] = code.split('\n', 1)
-  // The second form is that of a choice: redis.call(x and "HSET" or "ZADD", ...).
+  // The second form is a choice: redis.call(x and "HSET" or "ZADD", ...).
   const calls = code.matchAll(/redis\.call\((?:[^",()]*(?:"\w+")? and )?"([A-Z]+)"(?: or "([A-Z]+)")?/g)
   const called = [...calls].flatMap(([, one, other]) => [one, other].filter((each) => each !== undefined))
-  // What only reads does nothing by half, and asks for its rights only so as to tell which it lacks.
+  // A read-only script cannot stop halfway. It checks its permissions only to name the missing one.
   const onlyReads = firstLine.includes('no-writes')
   const looks = (onlyReads ? [] : keyTypes).map((type) => {
     const look = LOOK_AT[type]

@@ -1,21 +1,21 @@
 import { SchedulerError } from '../domain/errors.ts'
 
-/** Redis's own words for "not now": nothing was written, and it passes by itself. */
+/** Redis's errors for a passing state: nothing was written. */
 const TRANSIENT =
   /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|UNBLOCKED|MOVED|ASK)\b/
-/** ioredis's words for a command that it did not even send. */
+/** ioredis's error for a command that was not sent. */
 export const NOT_SENT = /enableOfflineQueue options is false$/
-/** In the same words, for a command that we did not send. */
+/** The same words for a command that we did not send. */
 export const NOT_READY = "Cluster isn't ready and enableOfflineQueue options is false"
-/** What the cluster client puts before the last reply when it follows redirections no further. */
+/** What the cluster client puts before the last reply when it stops following redirections. */
 const REDIRECTED = /^Too many Cluster redirections\. Last error: ReplyError: /
 
 /**
- * Turns what ioredis rejects with into what callers act on.
+ * Turns errors of ioredis into errors that callers act on.
  *
  * @returns STORE_FULL for OOM; STORE_UNAVAILABLE for lost, refused or timed-out connections and for Redis's passing
- *   states, `outcomeUnknown` unless the error says by itself that the command was not sent or not run; STORE_REFUSED, in
- *   words for people, for every other reply
+ *   states, with `outcomeUnknown` unless the error proves that the command was not sent or not run; STORE_REFUSED, with
+ *   a readable message, for every other reply
  */
 export function toSchedulerError(command: string, error: unknown): Error {
   const cause = error instanceof Error ? error : new Error(String(error))
@@ -33,18 +33,20 @@ export function toSchedulerError(command: string, error: unknown): Error {
   return new SchedulerError('STORE_REFUSED', refusalOf(command, reply), { cause })
 }
 
-/** What scripts answer before they write anything, see preflight.ts; and what Redis says of commands and, since 7.2, scripts. */
+/**
+ * What scripts answer before they write, see preflight.ts; and what Redis answers to commands and, since 7.2, scripts.
+ */
 const MISSING_PERMISSION = /^NOPERM (\+\S+)$/
 const MISSING_COMMAND = /^(?:NOPERM|ERR ACL failure) .*\brun the '([^']+)' command/
 const MISSING_KEY = /^NOPERM .*\bkeys?\b/
 const MISSING_CHANNEL = /^NOPERM .*\bchannels?\b/
-/** Of a command within a script that the script does not ask about before. */
+/** A command in a script that the preflight does not check. */
 const SCRIPT_MISSING = /^ERR (?:The user executing the script can't|ACL failure in script)/
 
-/** What is said to be lacking where Redis does not say which key it refuses. */
+/** The missing permission if Redis does not say which key it refuses. */
 export const MISSING_KEYS = 'access to its keys'
 
-/** Which right of an ACL a reply says is lacking, in the form of an ACL rule; undefined if it says nothing of the kind. */
+/** The missing permission in the form of an ACL rule; undefined if the reply is about something else. */
 export function missingPermission(reply: string): string | undefined {
   const command = MISSING_PERMISSION.exec(reply)?.[1] ?? MISSING_COMMAND.exec(reply)?.[1]
   if (command !== undefined) return command.startsWith('+') ? command : `+${command}`
@@ -53,7 +55,7 @@ export function missingPermission(reply: string): string | undefined {
   return SCRIPT_MISSING.test(reply) || reply.startsWith('NOPERM') ? 'a permission' : undefined
 }
 
-/** A reply that somebody has to do something about, in one clause. */
+/** A reply that an operator has to act on, in one clause. */
 function refusalOf(command: string, reply: string): string {
   const permission = missingPermission(reply)
   if (permission !== undefined) return `Redis refuses ${command}: its user lacks ${permission}`

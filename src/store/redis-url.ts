@@ -37,7 +37,8 @@ export interface TargetSettings {
 
 export const REDIS_URL_FORMS =
   'redis://[user:password@]host:port[/db]; rediss://... with TLS; unix:///path/to.sock[?db=n]; ' +
-  'several comma-separated nodes for a Redis Cluster; redis+sentinel://[user:password@]host:port,host:port/name[/db]; ' +
+  'several comma-separated nodes for a Redis Cluster; ' +
+  'redis+sentinel://[user:password@]host:port,host:port/name[/db]; ' +
   'rediss+sentinel://... with TLS to sentinels and Redis'
 
 /**

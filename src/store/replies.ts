@@ -7,7 +7,7 @@ export const expectWord =
     return found
   }
 
-/** "" for no number. */
+/** "" means no number. */
 export const numberOrNull = (reply: unknown): number | null => (reply === '' ? null : Number(reply))
 
 /** Redis's clock as scripts answer it. */

@@ -4,7 +4,7 @@ import { fulfilledValues, withTimeout } from '../runtime/time-limit.ts'
 import { NOT_READY, NOT_SENT, toSchedulerError } from './redis-errors.ts'
 import type { ShardCount } from './scripts/shard-counts.ts'
 
-/** Redis as it is cannot be trusted with messages. The message is one line that says what to change. */
+/** Redis does not meet the requirements. The message is one line that says what to change. */
 export class UnsupportedRedisError extends Error {
   override readonly name = 'UnsupportedRedisError'
 }
@@ -12,10 +12,10 @@ export class UnsupportedRedisError extends Error {
 const OLDEST = { redis: [7, 0], valkey: [7, 2] } as const
 
 /**
- * Looks whether Redis, on a cluster every master of it, can be trusted with messages.
+ * Checks whether Redis, or every master of a cluster, meets the requirements.
  *
  * @returns warnings, one line each, about what works but may surprise
- * @throws UnsupportedRedisError for a version too old, or an eviction policy that could throw locks and messages away while
+ * @throws UnsupportedRedisError for a version too old, or an eviction policy that could evict locks and messages while
  *   `allowEviction` is false
  */
 export async function checkRequirements(
@@ -89,7 +89,7 @@ function checkVersion(info: ReadonlyMap<string, string>): string[] {
   return []
 }
 
-/** Of something other than text, as a proxy may answer, and of a field without a value nothing is known. */
+/** Anything but text, as from a proxy, and fields without a value are unknown. */
 function parseInfo(reply: unknown): Info {
   const lines = typeof reply === 'string' ? reply.split(/\r?\n/) : []
   const fields = lines.flatMap((line) => (line.includes(':') ? [splitAtColon(line)] : []))
@@ -102,8 +102,8 @@ function splitAtColon(line: string): [string, string] {
 }
 
 /**
- * @param counts every number of shards there has been, rising
- * @throws UnsupportedRedisError when `shards` is lower, as messages in the shards left out would never be delivered
+ * @param counts every number of shards so far, rising
+ * @throws UnsupportedRedisError when `shards` is lower, as messages in the other shards would never be delivered
  */
 export function requireAllShards(counts: readonly ShardCount[], shards: number): void {
   const newest = counts.at(-1)?.count ?? 0
@@ -114,7 +114,7 @@ export function requireAllShards(counts: readonly ShardCount[], shards: number):
   )
 }
 
-/** Null for what Redis does not tell, or not this user. */
+/** Null for what Redis does not report, or not to this user. */
 export interface RedisFacts {
   readonly version: string | null
   readonly usedMemoryBytes: number | null
@@ -129,11 +129,11 @@ const askRedis = <T>(command: string, answer: Promise<T>, withinMs?: number): Pr
     throw toSchedulerError(command, error)
   })
 
-/** A master that says nothing must not keep those who ask waiting for what the others say. */
+/** A master that does not answer must not delay the answers of the others. */
 const EACH_MASTER_WITHIN_MS = 700
 
 /**
- * Version and memory, on a cluster of all masters together that answer; what one of those does not tell is null.
+ * Version and memory; on a cluster, the sum over all masters that answer. What one of those does not report is null.
  * @throws SchedulerError when none answers
  */
 export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFacts> {
@@ -156,7 +156,7 @@ export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFact
 type Info = ReadonlyMap<string, string>
 const REFUSED: Info = new Map()
 
-/** REFUSED where the user lacks the right to ask, or whoever runs Redis has taken the command away. */
+/** REFUSED if the user lacks the permission, or the command is disabled. */
 const infoOf = (node: Redis, withinMs?: number): Promise<Info> =>
   askRedis('INFO', node.info(), withinMs).then(parseInfo, (error: SchedulerError) => {
     if (error.code === 'STORE_REFUSED') return REFUSED
@@ -174,9 +174,9 @@ async function pingAny(client: Redis | Cluster): Promise<unknown> {
 }
 
 /**
- * Asks Redis for a sign of life; on a cluster any master's will do, as messages go where there is one.
+ * Pings Redis; on a cluster any master is enough, as messages go to one that works.
  *
- * @param disconnectReason why there is no connection, where that is known
+ * @param disconnectReason why there is no connection, if that is known
  * @throws Error with the reason when Redis has not answered within a second
  */
 export async function pingRedis(
@@ -190,8 +190,7 @@ export async function pingRedis(
   try {
     await Promise.race([pingAny(client), silence])
   } catch (error) {
-    // Whoever watches the connection knows better why a command was not sent, but may not know it yet.
-    // So does it of a command that the connection was lost under.
+    // The connection knows better why a command was not sent or was lost, but possibly not yet.
     if (NOT_SENT.test((error as Error).message) || (error as Error).name === 'MaxRetriesPerRequestError')
       throw new Error(disconnectReason() ?? 'the connection to Redis was closed')
     throw error

@@ -4,8 +4,8 @@ import type { Credentials } from './redis-url.ts'
 type Emit = Parameters<SentinelConnector['connect']>[0]
 
 /**
- * Makes the class of a connector that asks each sentinel without credentials, and once more with these where it answers
- * NOAUTH. One without a password so never gets one.
+ * Makes a connector class that asks each sentinel without credentials, and again with these if it answers NOAUTH.
+ * A sentinel without a password never gets one.
  */
 export function sentinelsThatMayWant({ username, password }: Credentials) {
   return class extends SentinelConnector {

@@ -9,7 +9,7 @@ export interface WakeListeners {
   readonly onWake: (shard: number, inMs: number, lane: string) => void
   /** more is due in a shard than one claim takes */
   readonly onHelp: (shard: number) => void
-  /** it hears anew, and may have missed something */
+  /** it is subscribed again, and may have missed something */
   readonly onGap: () => void
 }
 

@@ -6,7 +6,7 @@ import { serversKeyOf } from '../keys.ts'
 import { toSchedulerError } from '../redis-errors.ts'
 import type { ScriptsOptions } from '../script-values.ts'
 
-/** The collections of a shard, a page of which can be looked at; a lane and a tag are named by their names. */
+/** The collections of a shard, of which a page can be audited; a lane and a tag also have a name. */
 export const COLLECTIONS = [
   ...['messages', 'scheduled', 'stream', 'laned', 'claimed', 'dead', 'attempts', 'failures'],
   ...['history', 'delivered', 'dropped', 'hosts', 'queues'],
@@ -55,7 +55,7 @@ export interface AuditScripts {
 
 const KEYS_AT_ONCE = 1_000
 
-/** @throws SchedulerError where a cluster is not known just now: to have looked at no node is not to have found nothing */
+/** @throws SchedulerError if the nodes of a cluster are unknown: then nothing was audited */
 function mastersOf(client: Redis | Cluster): Redis[] {
   if (!(client instanceof Cluster)) return [client]
   if (client.status === 'ready') return client.nodes('master')

@@ -6,14 +6,14 @@ const LISTED_STATES = ['scheduled', 'claimed', 'dead', 'delivered', 'dropped'] a
 export type ListedState = (typeof LISTED_STATES)[number]
 
 export const STATES = [...LISTED_STATES, 'stranded'] as const
-/** What can be the case with a message that is known; "stranded": it has a record, but is in none of the other states. */
+/** The states of a message; "stranded": it has a record, but is in none of the other states. */
 export type State = (typeof STATES)[number]
 
 /** A message as Redis stores it, in any state. */
 export interface FoundMessage {
   readonly id: string
   readonly state: State
-  /** epoch ms: when next due (scheduled), lock end (claimed), when it ended (others), 0 (stranded); null: only its id is known */
+  /** epoch ms: next due (scheduled), lock end (claimed), its end (others), 0 (stranded), null (only its id is known) */
   readonly score: number | null
   /** its record, or the history's entry for delivered and dropped; its fingerprint where only its id is known */
   readonly record: string
@@ -52,7 +52,7 @@ export interface Row {
 
 interface ListReply {
   readonly rows: readonly Row[]
-  /** where to go on; null at the end */
+  /** where to continue; null at the end */
   readonly end: Position | null
 }
 
@@ -74,7 +74,7 @@ export interface QueryScripts {
   find(shard: number, ids: readonly string[]): Promise<(FoundMessage | undefined)[]>
   /** @see lua/query/list.lua */
   list(shard: number, query: ListQuery): Promise<ListReply>
-  /** @returns Redis's clock, ids, and where to go on @see lua/query/range.lua */
+  /** @returns Redis's clock, ids, and where to continue @see lua/query/range.lua */
   range(
     shard: number,
     args: {
@@ -115,7 +115,7 @@ export function queryScripts({ define, keys }: ScriptContext): QueryScripts {
   const streams = define('streams', { timed: true })
   const forget = define('forget', { args: ['id', 'entry'], timed: true })
 
-  /** The key of an index, and where in it to go on. */
+  /** The key of an index, and where in it to continue. */
   const keyOf = (shard: number, index: ListQuery['index']) =>
     typeof index === 'string' ? keys(shard)[index] : keys(shard).tagPrefix + index.tag
   const behind = (after: Position | null) => ({ afterScore: after?.score ?? '', afterId: after?.id ?? '' })

@@ -36,7 +36,7 @@ export interface ScheduleReply extends ExactTime {
   readonly words: ScheduleWord[]
   /** ms until the next message if an entry became it, from `now` on */
   readonly nextDueInMs: number | null
-  /** when the call ran, epoch ms: before `now` if this is a further copy; null if it came too late, and stored nothing */
+  /** when the call ran, epoch ms: before `now` if this is a further copy; null if it was too late and stored nothing */
   readonly ranAt: number | null
 }
 

@@ -29,7 +29,7 @@ export interface ShardCounts {
 }
 
 interface RaisedShards extends ShardCounts {
-  /** whether Redis holds other data than the last time, or none of them: it was emptied, or another one is in its place */
+  /** whether Redis has other data than the last time, or none: it was emptied, or is another one */
   readonly dataReplaced: boolean
 }
 
@@ -67,7 +67,10 @@ export function createRaiseShards(
   }
 }
 
-/** @returns the numbers as Redis has recorded them, undefined for none that can be read @throws as toSchedulerError says */
+/**
+ * @returns the numbers as Redis has recorded them, undefined if they cannot be read
+ * @throws as toSchedulerError says
+ */
 export type ReadShardCounts = () => Promise<readonly ShardCount[] | undefined>
 
 export function createReadShardCounts(client: Redis | Cluster, namespace: string): ReadShardCounts {

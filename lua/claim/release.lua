@@ -8,7 +8,7 @@
 -- KEYS[5]  laned      zset  message id in a lane -> due time (epoch ms)
 -- KEYS[6]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[7]  queues     zset  lane of a pull queue -> due time of its first message
--- KEYS[8]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[8]  dead       zset  message id -> became a dead letter at (epoch ms)
 -- KEYS[9]  failures   hash  message id -> reason and last attempts
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen

@@ -32,7 +32,7 @@ for i = 1, #all, 2 do
   if now - tonumber(heard_at) > gone_after_ms then
     redis.call("HDEL", servers, all[i])
   else
-    -- A clock that was ahead has written this: whoever is alive says so again, and the others are forgotten in time.
+    -- A clock that was ahead has written this. Live servers send another heartbeat, and the others expire.
     if tonumber(heard_at) > now + CLOCK_SLACK_MS then
       redis.call("HSET", servers, all[i], string.format("%.0f ", now) .. text)
     end

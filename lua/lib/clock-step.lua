@@ -1,6 +1,6 @@
 -- The clock of Redis may be set back: by hand, or as a replica takes over whose clock is behind. What was written before
 -- would then end, or fall due, as much later. So the latest time at which there was a claim is kept, and where now is
--- before that, what lies beyond is set right by the difference. It is never set too far: the clock went on between that
+-- before that, later times are set back by the difference. They are never set too far: the clock ran on between that
 -- time and the step, so that claims last up to MARK_EVERY_MS longer than they would have, and never shorter.
 -- Needs lib/batch.lua.
 -- clock = { mark, claimed, lock_prefix }: the names of keys; mark holds "<time>", and behind a blank by how many ms the

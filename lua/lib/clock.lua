@@ -1,5 +1,5 @@
 -- redis_now(offset_ms): Redis's own clock in epoch ms, moved by offset_ms (0 in production).
--- It is the only clock that decides what is due and when a lock ends. Returned besides: the same with a fraction, as text,
+-- It is the only clock that decides what is due and when a lock ends. It also returns the same with a fraction, as text,
 -- for callers that sleep until something is due; without it they would come half a millisecond late.
 local function redis_now(offset_ms)
   local time = redis.call("TIME")

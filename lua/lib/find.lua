@@ -1,7 +1,7 @@
 -- find_message(keys, id, now): {state, score, record, attempts, failures} of one message, state being "scheduled",
--- "claimed" or "dead" (score: when next due, lock end, given up at), "delivered" or "dropped" (score: finished at;
+-- "claimed" or "dead" (score: when next due, lock end, time of death), "delivered" or "dropped" (score: finished at;
 -- record is the history's entry), "stranded" (score 0: there is a record, and nothing that says what is to become of it:
--- somebody else has changed something), or "unknown". keys = { scheduled, laned, claimed, dead, messages, attempts, failures,
+-- another program has changed something), or "unknown". keys = { scheduled, laned, claimed, dead, messages, attempts, failures,
 -- history }, history with its ttl_ms. Needs lib/scheduled.lua.
 local function find_message(keys, id, now)
   local record = redis.call("HGET", keys.messages, id)
@@ -16,7 +16,7 @@ local function find_message(keys, id, now)
   local entry = redis.call("HGET", keys.history.entries, id)
   if entry then
     local state, finished_at = string.match(entry, "^(%a+) (%d+)")
-    -- Somebody else has changed it: finished it is in any case.
+    -- Another program has changed it, but it is finished.
     if state ~= "delivered" and state ~= "dropped" then return { "delivered", "0", entry, "", "" } end
     if tonumber(finished_at) > now - keys.history.ttl_ms then return { state, finished_at, entry, "", "" } end
   end

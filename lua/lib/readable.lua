@@ -1,4 +1,4 @@
--- Whether a record is still one, or somebody else has changed it. Of a payload, and of texts within the options, only the
+-- Whether a record is still one, or another program has changed it. Of a payload, and of texts within the options, only the
 -- ends are looked at, at the same cost however long they are: that tells what was overwritten or cut off.
 -- Needs lib/record.lua.
 

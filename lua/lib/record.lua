@@ -36,7 +36,7 @@ local function read_options(text)
 end
 
 -- options_of(record): the options, nil where there are none (cheap for those, the most) or none that can be
--- read: a record that somebody else has spoilt must not keep a script from its other messages.
+-- read: a record that another program has damaged must not keep a script from its other messages.
 local function options_of(record)
   local text = options_text(record)
   return text and read_options(text)
@@ -65,7 +65,7 @@ local function options_with(record, letters)
   end
 end
 
--- due_of(record): the due time as it stands there, a string of digits; "0" in a record that was spoilt.
+-- due_of(record): the due time in the record, a string of digits; "0" in a damaged record.
 local function due_of(record)
   return string.match(record, "^%d+") or "0"
 end

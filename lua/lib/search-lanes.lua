@@ -1,4 +1,4 @@
--- unplace_anywhere(due, id): takes a message off the schedule of which its record does not say where it is, as somebody else
+-- unplace_anywhere(due, id): takes a message off the schedule of which its record does not say where it is, as another program
 -- has changed something: every lane is looked into. What stayed there would make another message of this id due too early.
 -- Returns how many lanes there are. Needs lib/lanes.lua.
 local function unplace_anywhere(due, id)

@@ -1,4 +1,4 @@
--- Should somebody else have put something else under a tag's key, only the tag is lost: hence pcall.
+-- If another program has put something else under a tag's key, only the tag is lost: that is why pcall is used.
 
 -- index_tags(tag_prefix, id, options, score): lists a scheduled or claimed message under each of its tags.
 local function index_tags(tag_prefix, id, options, score)

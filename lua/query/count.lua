@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
--- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[3]  dead       zset  message id -> became a dead letter at (epoch ms)
 -- KEYS[4]  laned      zset  message id in a lane -> due time (epoch ms)
 -- KEYS[5]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[6]  messages   hash  message id -> record

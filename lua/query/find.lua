@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- find: look messages up by id, whatever became of them.
+-- find: look up messages by id, in any state.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
--- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[3]  dead       zset  message id -> became a dead letter at (epoch ms)
 -- KEYS[4]  messages   hash  message id -> record
 -- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
 -- KEYS[6]  history    hash  message id -> history entry
@@ -17,8 +17,8 @@
 -- Returns  {state, score, record, attempts, failures, ...}, five per id:
 --            "scheduled", when next due, record, attempts, failures
 --            "claimed", lock end, record, attempts, failures
---            "dead", given up at, record, attempts, failures
---            "stranded", 0, record, attempts, failures: somebody else has changed something, and it is in no state
+--            "dead", when it became one, record, attempts, failures
+--            "stranded", 0, record, attempts, failures: another program has changed something, and it is in no state
 --            "delivered" or "dropped", finished at, history entry, "", ""
 --            "delivered" or "dropped", "", fingerprint, "", "": only its id is still known
 --            "unknown", "", "", "", ""

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- forget: delete an entry of the history that cannot be read, as somebody else has changed it.
+-- forget: delete an entry of the history that cannot be read, as another program has changed it.
 --
 -- KEYS[1]  history    hash  message id -> history entry
 -- KEYS[2]  delivered  zset  message id -> finished at (epoch ms)

@@ -23,7 +23,7 @@ if direction == "up" then
   local first = after_score == "" and 0 or rank_after(index, after_score, after_id)
   page = redis.call("ZRANGE", index, first, first + limit - 1, "WITHSCORES")
 else
-  -- Behind, downwards, is what lies below (score, id); the member itself, if it is still there, is not.
+  -- Downwards, the next members are below (score, id). The member itself, if it still exists, is not one of them.
   local last = redis.call("ZCARD", index) - 1
   if after_score ~= "" then
     last = rank_after(index, after_score, after_id) - 1

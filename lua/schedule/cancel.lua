@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
--- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[3]  dead       zset  message id -> became a dead letter at (epoch ms)
 -- KEYS[4]  messages   hash  message id -> record
 -- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
 -- KEYS[6]  history    hash  message id -> history entry
@@ -23,7 +23,7 @@
 --          "unknown"; "claimed" and "finished": too late; "other": it is in a state that states does not name;
 --          "version": its version is not accepted
 -- Writes   only for "cancelled"
--- Cost     O(n log S), n = ids, S = scheduled messages; with the lanes of hosts and queues besides for each id that is not
+-- Cost     O(n log S), n = ids, S = scheduled messages; plus the lanes of hosts and queues for each id that is not
 --          where its record says
 --@include lib/clock.lua
 --@include lib/batch.lua

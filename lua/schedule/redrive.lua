@@ -3,7 +3,7 @@
 -- recoveries forgotten.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
--- KEYS[2]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[2]  dead       zset  message id -> became a dead letter at (epoch ms)
 -- KEYS[3]  messages   hash  message id -> record
 -- KEYS[4]  attempts   hash  message id -> "<failures> <recoveries>"
 -- KEYS[5]  laned      zset  message id in a lane -> due time (epoch ms)

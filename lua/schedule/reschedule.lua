@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
--- KEYS[3]  dead       zset  message id -> given up at (epoch ms)
+-- KEYS[3]  dead       zset  message id -> became a dead letter at (epoch ms)
 -- KEYS[4]  messages   hash  message id -> record
 -- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
 -- KEYS[6]  history    hash  message id -> history entry
@@ -28,8 +28,8 @@
 --
 -- Returns  {"rescheduled", state, score, record, attempts, failures, head}, head being the ms until it if it became the
 --          next message, else ""; {"unknown"}; {"claimed"}, {"finished"}: too late; {"damaged"}: its record cannot be read,
---          or it is in no state, as somebody else has changed something; {"version"}: not accepted;
---          {"expired"}: its not-after would lie before its due time; {"no-not-after"}: on-late without not-after
+--          or it is in no state, as another program has changed something; {"version"}: not accepted;
+--          {"expired"}: its not-after would be before its due time; {"no-not-after"}: on-late without not-after
 -- Writes   only for "rescheduled"; publishes when it became the first of its lane
 -- Cost     O(log S), S = scheduled messages
 --@include lib/clock.lua
@@ -92,7 +92,7 @@ redis.call("HSET", keys.messages, id, changed)
 local head = ""
 if state == "scheduled" then
   unindex_tags(tag_prefix, id, before)
-  -- Without a new time, one that waits for a retry goes on waiting for it.
+  -- Without a new time, a message that waits for a retry keeps waiting.
   if due ~= "" then score = due_at end
   local lane, lane_before = lane_of(options), lane_of(before)
   if lane ~= lane_before then unplace(keys, lane_before, id) end

@@ -35,7 +35,7 @@
 --            head      ms until the next message for a server if this call brought it, else ""
 --            position  of a message that was not stored, from 1
 --            word      "exists": its server-made id is known; "past": its rule is "future" and due has come;
---                      "expired": its not-after lies before its due time;
+--                      "expired": its not-after is before its due time;
 --                      "duplicate", "conflict": its client-made id is known, with the same or other content;
 --                      "moved": it is not known here, and its rule's time has come
 -- Writes   the call's own key; records, due times and tags of the messages it does not name; publishes for each lane

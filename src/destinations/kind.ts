@@ -24,10 +24,9 @@ export interface SenderDeps {
 /**
  * One kind of destination: all that the rest of the service has to know of it.
  *
- * A message waits in a lane. "" is the main set, from which each server takes batches for its console; "stream" is that
- * of streams, which a script moves. All other lanes are `<type>:<what is held back together>`, without white space: those
- * of pull queues are leased by workers, those of kinds that have a sender are claimed for it, as many at once as the
- * limits of a lane allow.
+ * A message waits in a lane. "" is the main due set, from which each server claims batches for its console. "stream"
+ * has the messages for streams, which a script moves. All other lanes are `<type>:<name>`, without white space. Workers
+ * lease from the lanes of pull queues. A kind with a sender has its messages claimed, within the limits of a lane.
  */
 export interface DestinationKind<T extends Destination> {
   readonly type: T['type']
@@ -36,7 +35,7 @@ export interface DestinationKind<T extends Destination> {
   /** its shortest form as JSON, as it is told to a client who gave another */
   readonly form: string
   readonly laneOf: (target: T) => string
-  /** what is stored behind its lane: whatever `read` needs, on one line; "" for nothing */
+  /** what is stored after its lane: what `read` needs, on one line; "" for nothing */
   readonly restOf: (target: T) => string
   /** the reverse of both; undefined for what these do not write */
   readonly read: (lane: string, rest: string) => T | undefined

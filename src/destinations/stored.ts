@@ -18,7 +18,7 @@ export function toStored(destination: Destination, form: RecordForm): StoredDest
   return { text: rest === '' ? lane : `${lane} ${rest}`, spelling: '' }
 }
 
-/** @returns undefined for what is in neither form: somebody else has changed it */
+/** @returns undefined if it has neither form: another program has changed it */
 export function fromStored(
   text: string,
   spelling: string | undefined,

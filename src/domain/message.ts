@@ -1,4 +1,4 @@
-/** Where a message goes: its type, and what that type needs besides, see src/destinations/registry.ts. */
+/** Where a message goes: its type, and the fields of that type, see src/destinations/registry.ts. */
 export type Destination = {
   readonly type: string
   readonly [field: string]: unknown

@@ -1,8 +1,8 @@
 import type { RecordForm } from '../domain/message.ts'
 
 /**
- * So long no server that reads only the older form may have been seen before the newer one is written: one that was cut
- * off from Redis is not in the list for a while, and goes on where it was.
+ * The newer form is written once no server that reads only the older form was seen for this long. A server that is cut
+ * off from Redis is missing from the list for a while, and continues later.
  */
 export const QUIET_MS = 60_000
 

@@ -35,7 +35,7 @@ const BANNED = INSTEAD.map(([banned, instead]) => ({
 }))
 
 /** Rooms whose comments are still to be rewritten. */
-const NOT_YET = /^(?:lua|src\/(?:worker|leases))\//
+const NOT_YET = /^(?:lua\/(?:claim\/claim|lib\/lanes)\.lua$|src\/(?:worker|leases)\/)/
 const MOST_COLUMNS = 120
 
 interface File {
@@ -82,6 +82,7 @@ describe('the language of code and docs', () => {
   it('has no line over 120 columns, tables left out', () => {
     const isLong: Check = (line) =>
       line.length > MOST_COLUMNS && !line.startsWith('|') ? `${line.length} columns` : undefined
-    expect(problemsIn([...code, ...prose], isLong)).toEqual([])
+    const files = [...code.filter(({ path }) => !path.startsWith('lua/')), ...prose]
+    expect(problemsIn(files, isLong)).toEqual([])
   })
 })

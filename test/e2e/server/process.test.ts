@@ -159,7 +159,7 @@ describe('fewer shards than before', () => {
       SHARDS: '2',
     })
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^carillon: SHARDS is 2 but .* 3 shards.*SHARDS=3\n$/)
+    expect(stderr).toMatch(/^carillon: SHARDS is 2, but .* 3 shards.*SHARDS=3\n$/)
   })
 })
 

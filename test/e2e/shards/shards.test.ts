@@ -171,7 +171,7 @@ describe('raising the number of shards while servers run', () => {
     const { code, stderr } = await refusedStart({
       ...{ REDIS_URL: inject('redisUrl'), NAMESPACE: fleet.namespace, SHARDS: '1' },
     })
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/^carillon: SHARDS is 1 but .*SHARDS=4\n$/)])
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^carillon: SHARDS is 1, but .*SHARDS=4\n$/)])
     expect((await one.get('/health')).status).toBe(200)
   })
 

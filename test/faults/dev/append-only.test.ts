@@ -167,14 +167,14 @@ describe('data that are damaged otherwise', () => {
     [
       'a base of a newer Redis',
       'REDIS9999',
-      /written by a newer Redis: have that one on PATH, or a later one/,
+      /written by a newer Redis: put that version or a newer one on PATH/,
     ],
   ])('are named: %s', async (_what, start, expected) => {
     const base = readFileSync(fileOf(BASE))
     base.write(start, 0, 'latin1')
     writeFileSync(fileOf(BASE), base)
     const reason = await refusal()
-    expect(reason).toMatch(/^redis-server exited during startup \(exit code 1\), for in \/.*redis\.log\)$/)
+    expect(reason).toMatch(/^redis-server exited during startup \(exit code 1\); in \/.*redis\.log\)$/)
     expect(reason).toMatch(expected)
     expect(reason).not.toMatch(/overcommit|redis-check/)
     expect(readFileSync(fileOf(BASE)).equals(base)).toBe(true)

@@ -266,9 +266,9 @@ it('a Redis that does not tell its policy, persistence, version or memory is use
   const [server] = fleet.servers as [Service]
   const warnings = server.log.filter(({ level }) => level === 40).map(({ msg }) => String(msg))
   for (const text of [
-    /does not tell its maxmemory-policy/,
-    /does not tell whether its append-only/,
-    /does not tell its version/,
+    /does not report its maxmemory-policy/,
+    /does not report whether its append-only/,
+    /does not report its version/,
   ])
     expect(warnings).toContainEqual(expect.stringMatching(text))
   const { body } = await server.call<{ redis: object }>('GET', '/v1/stats')

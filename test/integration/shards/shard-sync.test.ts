@@ -43,7 +43,7 @@ it('a server that runs follows another that raised the number, and is not refuse
 it('a server that starts with fewer is refused, and changes nothing', async () => {
   await serverWith(5).watch.sync()
   const { watch, shardMap } = serverWith(4)
-  await expect(watch.sync()).rejects.toThrow(/^SHARDS is 4 but .* 5 shards.*SHARDS=5$/)
+  await expect(watch.sync()).rejects.toThrow(/^SHARDS is 4, but .* 5 shards.*SHARDS=5$/)
   expect(shardMap.isRecorded).toBe(false)
   expect(await recorded()).toBe('5')
 })

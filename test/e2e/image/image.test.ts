@@ -90,7 +90,7 @@ describe('the Docker image', { timeout: 60_000 }, () => {
 
   it('holds what a server needs to run, and nothing it is made of', async () => {
     const files = await outputOf(service, ['ls', '-A', '/app'])
-    expect(files.split('\n').sort()).toEqual(['dist', 'lua', 'node_modules', 'package.json'])
+    expect(files.split('\n').sort()).toEqual(['LICENSE', 'dist', 'lua', 'node_modules', 'package.json'])
     const packages = await outputOf(service, ['ls', '/app/node_modules'])
     expect(packages.split('\n')).toContain('fastify')
     expect(packages.split('\n')).not.toContain('typescript')

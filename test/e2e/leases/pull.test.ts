@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { json } from 'node:stream/consumers'
@@ -67,7 +68,30 @@ async function poll(server: Service) {
   request.end(JSON.stringify({ waitMs: 30_000 }))
   await once(request, 'finish')
   await untilRead(server)
-  return { answer, leave: () => void request.destroy() }
+  const from = request.socket?.localPort ?? 0
+  return {
+    answer,
+    leave: () => void request.destroy(),
+    hasEnded: () => !hasOpenSocket(server, from),
+  }
+}
+
+const ESTABLISHED = '01'
+const CLOSE_WAIT = '08'
+
+/** Whether a server has not closed its end of the connection that comes from a port; on Linux. */
+function hasOpenSocket({ url }: Service, from: number): boolean {
+  const inHex = (port: number | string) => Number(port).toString(16).toUpperCase().padStart(4, '0')
+  const [local, remote] = [inHex(new URL(url).port), inHex(from)]
+  return readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .some(
+      ([, ours, theirs, state = '']) =>
+        [ESTABLISHED, CLOSE_WAIT].includes(state) &&
+        ours?.endsWith(`:${local}`) &&
+        theirs?.endsWith(`:${remote}`),
+    )
 }
 
 /** What lay at the server's door before has been read by it: it has been round its event loop since. */
@@ -248,7 +272,8 @@ describe('a long poll', () => {
     const [server] = fleet.servers as [Service]
     const polls = await Promise.all(Array.from({ length: 5 }, () => poll(server)))
     for (const { leave } of polls) leave()
-    await untilRead(server)
+    // One that has closed its side may still read: the server looks again for it before it closes its own.
+    await until('the server has ended them', () => polls.every(({ hasEnded }) => hasEnded()))
     const id = await scheduleOne(server)
     const { body } = await claim(server, { waitMs: 5_000 })
     // The first claim there ever was.

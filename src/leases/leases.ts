@@ -135,7 +135,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
     await scripts.release(shard, releases).catch(() => undefined)
   }
 
-  function restorePayload(claimed: readonly Leased[]): void {
+  function putBack(claimed: readonly Leased[]): void {
     for (const shard of new Set(claimed.map((each) => each.shard))) {
       const ofShard = claimed.filter((each) => each.shard === shard)
       void giveBack(
@@ -148,7 +148,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
   const lines = createWaitingLines<Leased>({
     shardMap,
     claimIn,
-    restorePayload,
+    putBack,
     async peek(shard, lanes) {
       const room = { ...PEEK, lanes: new Map(lanes.map((lane) => [lane, 0])) }
       const reply = await withTimeout(
@@ -178,7 +178,7 @@ export function createLeases(deps: LeasesDeps): Leases & Pick<WaitingLines<unkno
     }
     if (found.length === 0 && lastError !== undefined) throw lastError
     if (!signal.aborted) return found
-    restorePayload(found)
+    putBack(found)
     return []
   }
 

@@ -21,7 +21,7 @@ export interface WaitingLinesDeps<T> {
   readonly shardMap: Pick<ShardMap, 'all' | 'onGrow'>
   readonly claimIn: ClaimIn<T>
   /** Takes back what was claimed for a worker who has gone meanwhile. */
-  readonly restorePayload: (claimed: readonly T[]) => void
+  readonly putBack: (claimed: readonly T[]) => void
   /** Asks once in one shard for the next message of any of these lanes. */
   readonly peek: (shard: number, lanes: readonly string[]) => Promise<ShardPeek>
 }
@@ -74,7 +74,7 @@ interface Line<T> {
 export function createWaitingLines<T>({
   shardMap,
   claimIn,
-  restorePayload,
+  putBack,
   peek,
 }: WaitingLinesDeps<T>): WaitingLines<T> {
   const lines = new Map<string, Line<T>>()
@@ -105,7 +105,7 @@ export function createWaitingLines<T>({
         if (nextDueInMs !== null) soon(line, shard, nextDueInMs)
         if (claimed.length === 0) continue
         if (line.waiters.has(waiter)) waiter.resolve(claimed)
-        else restorePayload(claimed)
+        else putBack(claimed)
       } catch (error) {
         soon(line, shard, LOOK_MS)
         if (failedImmediately(error)) line.refusing.add(shard)

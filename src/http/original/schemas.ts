@@ -34,50 +34,23 @@ export const ErrorBody = Type.Object(
 )
 export type ErrorBody = Static<typeof ErrorBody>
 
-export const Healthy = Type.Object(
-  {
-    status: Type.Literal('success', { description: 'always success', examples: ['success'] }),
-    message: Type.Literal('server is ok!', {
-      description: 'always the same words',
-      examples: ['server is ok!'],
-    }),
-  },
-  {
-    title: 'Healthy',
-    description: 'the server is healthy, and Redis answered it',
-    examples: [{ status: 'success', message: 'server is ok!' }],
-  },
-)
+/** An answer with status 200 that always has the same words. */
+const healthyAnswer = <const M extends string>(title: string, message: M, description: string) =>
+  Type.Object(
+    {
+      status: Type.Literal('success', { description: 'always success', examples: ['success'] }),
+      message: Type.Literal(message, { description: 'always the same words', examples: [message] }),
+    },
+    { title, description, examples: [{ status: 'success', message }] },
+  )
 
-export const Ready = Type.Object(
-  {
-    status: Type.Literal('success', { description: 'always success', examples: ['success'] }),
-    message: Type.Literal('server is ready', {
-      description: 'always the same words',
-      examples: ['server is ready'],
-    }),
-  },
-  {
-    title: 'Ready',
-    description: 'the server is ready for work',
-    examples: [{ status: 'success', message: 'server is ready' }],
-  },
+export const Healthy = healthyAnswer(
+  'Healthy',
+  'server is ok!',
+  'the server is healthy, and Redis answered it',
 )
-
-export const Alive = Type.Object(
-  {
-    status: Type.Literal('success', { description: 'always success', examples: ['success'] }),
-    message: Type.Literal('server is alive', {
-      description: 'always the same words',
-      examples: ['server is alive'],
-    }),
-  },
-  {
-    title: 'Alive',
-    description: 'the process runs',
-    examples: [{ status: 'success', message: 'server is alive' }],
-  },
-)
+export const Ready = healthyAnswer('Ready', 'server is ready', 'the server is ready for work')
+export const Alive = healthyAnswer('Alive', 'server is alive', 'the process runs')
 
 /** What the original service took; it ignored unknown fields, and so do we here. */
 export const EchoAtTimeBody = Type.Object(

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest'
 import type { MessageOptions } from '../../src/domain/message.ts'
 import { decodeHistoryEntry } from '../../src/records/history.ts'
 import { decodeRecord } from '../../src/records/record.ts'
-import type { ListQuery } from '../../src/store/scripts/query.ts'
 import {
   ANY_STATE,
   type Change,
   cancel,
   claim,
   entry,
+  FIRST_PAGE,
   fail,
   find,
   HOUR_MS,
@@ -30,16 +30,6 @@ import { useScripts } from '../support/script-world.ts'
 export function describeChanges(kind: string, redisUrl: () => string, shard: number): void {
   describe(`changes on ${kind}`, () => {
     const world = useScripts(redisUrl, shard)
-
-    const FIRST_PAGE: ListQuery = {
-      index: 'scheduled',
-      from: null,
-      before: null,
-      after: null,
-      limit: 100,
-      bytes: 1e9,
-      keep: 'all',
-    }
 
     describe('cancel', () => {
       it('says what is the case in every state, and refuses for the first reason there is', async () => {

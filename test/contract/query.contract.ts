@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { ListQuery, Position, State } from '../../src/store/scripts/query.ts'
-import { claim, entry, fail, find, HOUR_MS, ids, keysIn, LAST, put } from '../support/acts.ts'
+import { claim, entry, FIRST_PAGE, fail, find, HOUR_MS, ids, keysIn, LAST, put } from '../support/acts.ts'
 import { oneOfEach } from '../support/retained.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 
@@ -8,16 +8,6 @@ import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 export function describeQueries(kind: string, redisUrl: () => string, shard: number): void {
   describe(`queries on ${kind}`, () => {
     const world = useScripts(redisUrl, shard)
-
-    const FIRST_PAGE: ListQuery = {
-      index: 'scheduled',
-      from: null,
-      before: null,
-      after: null,
-      limit: 100,
-      bytes: 1e9,
-      keep: 'all',
-    }
 
     /** Every page of a list, and what happens between pages. */
     async function pages(w: ScriptWorld, query: Partial<ListQuery>, between?: (seen: string[]) => unknown) {

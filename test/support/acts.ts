@@ -5,7 +5,7 @@ import { fingerprintOf } from '../../src/records/fingerprint.ts'
 import { decodeRecord, encodeOptions, encodeRecordBody } from '../../src/records/record.ts'
 import type { Changes } from '../../src/store/scripts/change.ts'
 import type { Claim, ClaimReply, ClaimRoom } from '../../src/store/scripts/claim.ts'
-import type { FoundMessage } from '../../src/store/scripts/query.ts'
+import type { FoundMessage, ListQuery } from '../../src/store/scripts/query.ts'
 import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
 import type { Release } from '../../src/store/scripts/settle.ts'
 import { checkKeys } from './invariants.ts'
@@ -17,6 +17,16 @@ export const LOCK_MS = 600_000
 export const HOUR_MS = 3_600_000
 /** 9999-12-31T23:59:59.999Z */
 export const LAST = 253_402_300_799_999
+
+export const FIRST_PAGE: ListQuery = {
+  index: 'scheduled',
+  from: null,
+  before: null,
+  after: null,
+  limit: 100,
+  bytes: 1e9,
+  keep: 'all',
+}
 
 export interface Draft {
   readonly due?: Due

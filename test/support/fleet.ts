@@ -165,3 +165,16 @@ export function repeated(lines: readonly ConsoleLine[]): Record<string, number> 
   for (const { messageId } of lines) counts.set(messageId, (counts.get(messageId) ?? 0) + 1)
   return Object.fromEntries([...counts].filter(([, count]) => count > 1))
 }
+
+/** The ids that were delivered more than once as the same attempt: never, as a repeat counts as a further one. */
+export function sameAttemptTwice(lines: readonly ConsoleLine[]): string[] {
+  const seen = new Set<string>()
+  return lines.flatMap(({ messageId, attempt }) => {
+    const before = seen.size
+    return seen.add(`${messageId} ${attempt}`).size === before ? [messageId] : []
+  })
+}
+
+/** Lines that came before the due time, or say so. */
+export const early = (lines: readonly ConsoleLine[]) =>
+  lines.filter(({ lateMs, seenAt, dueAt }) => lateMs < 0 || seenAt < dueAt)

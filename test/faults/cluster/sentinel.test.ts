@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { type Fleet, repeated, startFleet } from '../../support/fleet.ts'
+import { early, type Fleet, repeated, startFleet } from '../../support/fleet.ts'
 import { type Load, startLoad, strangeAnswers } from '../../support/load.ts'
 import type { TestRedis } from '../../support/redis.ts'
 import { startSentinels, type TestSentinels } from '../../support/sentinels.ts'
@@ -29,7 +29,7 @@ async function expectKept(fleet: Fleet, load: Load, probe: Probe, lostAt: number
   const safe = load.accepted().filter(isSafe)
   await fleet.untilDelivered(safe.map(({ id }) => id))
   const lines = fleet.delivered()
-  expect(lines.filter(({ lateMs, seenAt, dueAt }) => lateMs < 0 || seenAt < dueAt)).toEqual([])
+  expect(early(lines)).toEqual([])
   // Twice only what was being delivered just then, as that it was may have been lost.
   for (const id of Object.keys(repeated(lines))) {
     const first = lines.find(({ messageId }) => messageId === id)

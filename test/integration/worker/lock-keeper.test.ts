@@ -6,9 +6,9 @@ import { SchedulerError } from '../../../src/domain/errors.ts'
 import { keysOf } from '../../../src/store/keys.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
 import { createLockKeeper } from '../../../src/worker/lock-keeper.ts'
+import { claimDeliveries } from '../../support/claimed.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
 import { noteTimers } from '../../support/noted-timers.ts'
-import { mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
 import { lostMs } from '../../support/speed.ts'
 import { until } from '../../support/until.ts'
@@ -17,23 +17,8 @@ import { until } from '../../support/until.ts'
 const LOCK_MS = 3_000
 const world = useScripts(() => inject('redisUrl'))
 
-/** Claims so many messages of a shard. */
-async function claim(w: ScriptWorld, count: number, shard = 0): Promise<Delivery[]> {
-  const due = (await w.now()) - 5
-  await w.scripts.schedule(
-    shard,
-    Array.from({ length: count }, (_, i) => w.entry(`m${i}`, due)),
-  )
-  const { claims } = await w.scripts.claim(shard, { token: 't', lockMs: LOCK_MS, room: mainRoom(count) })
-  return claims.map(
-    ({ id, number, attemptDueAt }): Delivery => ({
-      ...{ id, shard, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 5, attempt: 1 },
-      payload: '1',
-      destination: { type: 'webhook', url: 'https://a.test' },
-      lane: 'webhook:https://a.test',
-    }),
-  )
-}
+const claim = (w: ScriptWorld, count: number, shard = 0) =>
+  claimDeliveries(w, { count, shard, lockMs: LOCK_MS })
 
 /** A keeper on the real script, or on a connection that fails while `away` says so; with what it was called for. */
 function keeperOn(w: ScriptWorld, away: () => boolean = () => false, lockMs = LOCK_MS) {

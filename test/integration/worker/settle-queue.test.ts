@@ -6,8 +6,8 @@ import { SchedulerError } from '../../../src/domain/errors.ts'
 import { keysOf } from '../../../src/store/keys.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
 import { SettleQueue } from '../../../src/worker/settle-queue.ts'
+import { claimDeliveries } from '../../support/claimed.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
-import { mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
 import { until } from '../../support/until.ts'
 
@@ -16,22 +16,8 @@ const DELIVERED: Outcome = { kind: 'delivered' }
 const world = useScripts(() => inject('redisUrl'))
 const never = new AbortController().signal
 
-async function claim(w: ScriptWorld, count: number, shard = 0): Promise<Delivery[]> {
-  const due = (await w.now()) - 5
-  await w.scripts.schedule(
-    shard,
-    Array.from({ length: count }, (_, i) => w.entry(`m${i}`, due)),
-  )
-  const { claims } = await w.scripts.claim(shard, { token: 't', lockMs: LOCK_MS, room: mainRoom(count) })
-  return claims.map(
-    ({ id, number, attemptDueAt }): Delivery => ({
-      ...{ id, shard, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 5, attempt: 1 },
-      payload: '1',
-      destination: { type: 'webhook', url: 'https://a.test' },
-      lane: 'webhook:https://a.test',
-    }),
-  )
-}
+const claim = (w: ScriptWorld, count: number, shard = 0) =>
+  claimDeliveries(w, { count, shard, lockMs: LOCK_MS })
 
 /** A queue on the real scripts, each call of which lasts as long as `each` says; with what they were called for. */
 function queueOn(

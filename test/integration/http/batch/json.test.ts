@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { SchedulerError } from '../../../../src/domain/errors.ts'
@@ -6,26 +5,9 @@ import { errors } from '../../../../src/http/plugins/errors.ts'
 import { batchRoutes } from '../../../../src/http/v1/batch/routes.ts'
 import { validatorCompiler } from '../../../../src/http/validation/validation.ts'
 import type { Scheduled, Scheduler } from '../../../../src/messages/scheduler.ts'
-import { useApp } from '../../../support/app.ts'
+import { BATCH_LIMIT, LIMIT, later, PATH, type Result, useBatchApi } from '../../../support/batch-api.ts'
 
-interface Result {
-  line?: number
-  id?: string
-  status: number
-  detail?: string
-}
-
-const PATH = '/v1/messages/batch'
-
-const LINES = { 'content-type': 'application/x-ndjson' }
-
-const LIMIT = 2_048
-
-const BATCH_LIMIT = 1_048_576
-
-const world = useApp({ BODY_LIMIT_BYTES: String(LIMIT), BATCH_BODY_LIMIT_BYTES: String(BATCH_LIMIT) })
-
-const stored = () => world().stored()
+const { world, stored, postLines, payloads } = useBatchApi()
 
 const postText = (text: string, type = 'application/json') =>
   world().app.inject({ method: 'POST', url: PATH, headers: { 'content-type': type }, payload: text })
@@ -34,28 +16,6 @@ const postBatch = async (messages: unknown[]) => {
   const answer = await postText(JSON.stringify({ messages }))
   expect(answer.statusCode).toBe(200)
   return answer.json<{ results: Result[] }>().results
-}
-
-const postLines = async (payload: string | Buffer | Readable) => {
-  const answer = await world().app.inject({ method: 'POST', url: PATH, headers: LINES, payload })
-  expect(answer.statusCode).toBe(200)
-  expect(answer.headers['content-type']).toBe('application/x-ndjson')
-  return parseLines(answer.body)
-}
-
-const parseLines = (text: string) =>
-  text
-    .split('\n')
-    .slice(0, -1)
-    .map((line) => JSON.parse(line) as Result)
-
-const later = (payload: unknown) => ({ delay: '2h', payload })
-
-const payloads = async (results: readonly Result[]) => {
-  const records = await Promise.all(
-    results.map(({ id = '' }) => world().client.hget(world().keysFor(id).messages, id)),
-  )
-  return records.map((record) => JSON.parse(record?.slice(record.indexOf('\n') + 1) ?? 'null') as unknown)
 }
 
 describe('a JSON batch', () => {

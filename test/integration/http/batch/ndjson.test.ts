@@ -4,53 +4,14 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { useApp } from '../../../support/app.ts'
+import { LIMIT, LINES, later, PATH, type Result, useBatchApi } from '../../../support/batch-api.ts'
 import { startFleet } from '../../../support/fleet.ts'
 import { startRedis } from '../../../support/redis.ts'
 import { until } from '../../../support/until.ts'
 
-interface Result {
-  line?: number
-  id?: string
-  status: number
-  detail?: string
-}
-
-const PATH = '/v1/messages/batch'
-
-const LINES = { 'content-type': 'application/x-ndjson' }
-
-const LIMIT = 2_048
-
-const BATCH_LIMIT = 1_048_576
-
-const world = useApp({ BODY_LIMIT_BYTES: String(LIMIT), BATCH_BODY_LIMIT_BYTES: String(BATCH_LIMIT) })
-
-const stored = () => world().stored()
-
-const postLines = async (payload: string | Buffer | Readable) => {
-  const answer = await world().app.inject({ method: 'POST', url: PATH, headers: LINES, payload })
-  expect(answer.statusCode).toBe(200)
-  expect(answer.headers['content-type']).toBe('application/x-ndjson')
-  return parseLines(answer.body)
-}
-
-const parseLines = (text: string) =>
-  text
-    .split('\n')
-    .slice(0, -1)
-    .map((line) => JSON.parse(line) as Result)
-
-const later = (payload: unknown) => ({ delay: '2h', payload })
+const { world, stored, postLines, payloads } = useBatchApi()
 
 const laterLine = (payload: unknown) => `${JSON.stringify(later(payload))}\n`
-
-const payloads = async (results: readonly Result[]) => {
-  const records = await Promise.all(
-    results.map(({ id = '' }) => world().client.hget(world().keysFor(id).messages, id)),
-  )
-  return records.map((record) => JSON.parse(record?.slice(record.indexOf('\n') + 1) ?? 'null') as unknown)
-}
 
 const listen = () => world().app.listen({ port: 0, host: '127.0.0.1' })
 

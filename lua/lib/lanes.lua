@@ -77,10 +77,10 @@ end
 
 -- note_heads(due, places, now): reads when the first message of each lane is due, and whatever else write_places could
 -- fail at, so that it fails before anything is written.
--- Returns ms until the first of those that will be first in their lane, "" for none; queues, whose workers wait
+-- Returns "<ms>:<lane>" of the first of those that will be first in their lane, "" for none; queues, whose workers wait
 -- elsewhere, left out.
 local function note_heads(due, places, now)
-  local head_in, looked_at = "", {}
+  local head_in, head_lane, looked_at = nil, "", {}
   for lane, place in pairs(places) do
     place.head_before = head_due(due_set(due, lane)) or false
     local index = is_indexed(lane) and index_of(due, lane)
@@ -91,10 +91,10 @@ local function note_heads(due, places, now)
     end
     if index ~= due.queues and not (place.head_before and place.head_before <= place.earliest) then
       local in_ms = math.max(0, place.earliest - now)
-      if head_in == "" or in_ms < head_in then head_in = in_ms end
+      if not head_in or in_ms < head_in then head_in, head_lane = in_ms, lane end
     end
   end
-  return head_in
+  return head_in and string.format("%.0f:%s", head_in, head_lane) or ""
 end
 
 -- write_places(due, places, channel, shard, now, moves): puts messages on the schedule, or, where moves is true, moves
@@ -129,7 +129,7 @@ end
 
 -- place_all: both in one. Returns as note_heads does.
 local function place_all(due, places, channel, shard, now, moves)
-  local head_in = note_heads(due, places, now)
+  local head = note_heads(due, places, now)
   write_places(due, places, channel, shard, now, moves)
-  return head_in
+  return head
 end

@@ -19,7 +19,7 @@
 -- ARGV[8..] id              string   each once
 --
 -- Returns  {looked_at, from, head, unreadable, id, ...}: how many ids were, fewer than asked if they are much work
---          (lib/work.lua); when the first is due; the ms until the next message if one of them became it, else ""; how many
+--          (lib/work.lua); when the first is due; "<ms>:<lane>" of the next message if one of them became it, else ""; how many
 --          dead letters cannot be read, and so stay what they are; and the ids that are no dead letters
 -- Writes   only for dead letters that can be read; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages

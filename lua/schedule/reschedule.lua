@@ -26,7 +26,7 @@
 --            letter  see lib/record.lua
 --            value   "" to remove it; tags as a JSON list
 --
--- Returns  {"rescheduled", state, score, record, attempts, failures, head}, head being the ms until it if it became the
+-- Returns  {"rescheduled", state, score, record, attempts, failures, head}, head being "<ms>:<lane>" if it became the
 --          next message, else ""; {"unknown"}; {"claimed"}, {"finished"}: too late; {"damaged"}: its record cannot be read,
 --          or it is in no state, as another program has changed something; {"version"}: not accepted;
 --          {"expired"}: its not-after would be before its due time; {"no-not-after"}: on-late without not-after

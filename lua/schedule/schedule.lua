@@ -32,7 +32,7 @@
 --            now       Redis's clock, epoch ms, with a fraction; the times below are from the whole ms
 --            ran_at    when the call ran, epoch ms: now, or earlier if this is a further copy of it; "" if it came too
 --                      late, and stored nothing
---            head      ms until the next message for a server if this call brought it, else ""
+--            head      "<ms>:<lane>" of the next message for a server if this call brought it, else ""
 --            position  of a message that was not stored, from 1
 --            word      "exists": its server-made id is known; "past": its rule is "future" and due has come;
 --                      "expired": its not-after is before its due time;
@@ -67,8 +67,8 @@ if answered then
   -- A copy of this call has run.
   local reply = { exact_now }
   for word in string.gmatch(answered, "%S+") do reply[#reply + 1] = word end
-  local ran_at, head = tonumber(reply[2]), tonumber(reply[3])
-  reply[3] = head and digits(math.max(0, ran_at + head - now)) or ""
+  local head_in, lane = string.match(reply[3], "^(%d+):(.*)$")
+  reply[3] = head_in and digits(math.max(0, tonumber(reply[2]) + head_in - now)) .. ":" .. lane or ""
   return reply
 end
 if now > run_by then return { exact_now, "", "" } end
@@ -142,10 +142,10 @@ end
 local used_entries = #used_again > 0 and history_entries_of(history, used_again)
 local head = note_heads(due_sets, places, now)
 if next(new_streams) then redis.call("SCARD", streams.names) end
-reply[3] = head == "" and "" or digits(head)
+reply[3] = head
 
 local function write()
-  local answer = reply[2] .. " " .. (head == "" and "-" or reply[3])
+  local answer = reply[2] .. " " .. (head == "" and "-" or head)
   if #reply > 3 then answer = answer .. " " .. table.concat(reply, " ", 4) end
   redis.call("SET", call, answer, "PXAT", digits(run_by + 1 - clock_offset_ms))
   in_slices(records, 2, function(first, last)

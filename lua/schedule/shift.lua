@@ -15,7 +15,7 @@
 -- ARGV[7..] id              string   each once
 --
 -- Returns  {looked_at, shifted, head}: how many ids were, fewer than asked if they are much work (lib/work.lua); how many
---          were moved; and the ms until the next message if one of them became it, else ""
+--          were moved; and "<ms>:<lane>" of the next message if one of them became it, else ""
 -- Writes   records, due times and tags of the ids that are scheduled; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua

@@ -29,7 +29,7 @@ export interface Bulk {
 export interface BulkDeps {
   readonly scripts: Pick<ChangeScripts, 'cancel' | 'shift'>
   readonly selector: Selector
-  readonly onNextDue: (shard: number, inMs: number) => void
+  readonly onNextDue: (shard: number, inMs: number, lane: string) => void
 }
 
 const LIVE: ReadonlySet<State> = new Set(['scheduled', 'claimed'])
@@ -62,8 +62,12 @@ export function createBulk({ scripts, selector, onNextDue }: BulkDeps): Bulk {
       let total = 0
       // When moving to later times, the latest first: a moved message is then behind the position and is not met again.
       await forEach(selection, byMs > 0 ? 'down' : 'up', async (shard, ids) => {
-        const { processed, shifted, nextDueInMs } = await scripts.shift(shard, { ids, byMs, latest: LAST_MS })
-        if (nextDueInMs !== null) onNextDue(shard, nextDueInMs)
+        const { processed, shifted, nextDueInMs, nextDueLane } = await scripts.shift(shard, {
+          ids,
+          byMs,
+          latest: LAST_MS,
+        })
+        if (nextDueInMs !== null) onNextDue(shard, nextDueInMs, nextDueLane)
         total += shifted
         return processed
       })

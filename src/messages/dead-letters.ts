@@ -28,7 +28,7 @@ export interface DeadLetters {
 export interface DeadLettersDeps {
   readonly scripts: Pick<ChangeScripts, 'cancel' | 'redrive'>
   readonly selector: Selector
-  readonly onNextDue: (shard: number, inMs: number) => void
+  readonly onNextDue: (shard: number, inMs: number, lane: string) => void
 }
 
 const DEAD: ReadonlySet<State> = new Set(['dead'])
@@ -62,7 +62,7 @@ export function createDeadLetters({ scripts, selector, onNextDue }: DeadLettersD
         redriven += reply.processed - reply.unknown.length - reply.unreadable
         unreadable += reply.unreadable
         unknown.push(...reply.unknown)
-        if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs)
+        if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs, reply.nextDueLane)
         return reply.processed
       })
       return { redriven, unreadable, unknown: 'ids' in selection ? [...unknown, ...notFound] : [] }

@@ -68,7 +68,7 @@ export interface GroupCommitDeps {
   /** @returns what no call of any server had before */
   readonly nextToken: () => string
   /** told when a message of ours became the next one of its shard */
-  readonly onNextDue: (shard: number, inMs: number) => void
+  readonly onNextDue: (shard: number, inMs: number, lane: string) => void
 }
 
 export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {

@@ -47,7 +47,7 @@ export interface ScheduleCallsDeps {
   /** @returns what no call of any server had before */
   readonly nextToken: () => string
   /** told when a message of ours became the next one of its shard */
-  readonly onNextDue: (shard: number, inMs: number) => void
+  readonly onNextDue: (shard: number, inMs: number, lane: string) => void
 }
 
 export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
@@ -94,9 +94,9 @@ export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
       for (let wait = FIRST_RETRY_MS; ; wait *= 2) {
         let lastError: unknown
         try {
-          const { words, nextDueInMs, subMs, ranAt } = await send(shard, entries, call, leftMs)
+          const { words, nextDueInMs, nextDueLane, subMs, ranAt } = await send(shard, entries, call, leftMs)
           if (ranAt !== null) {
-            if (nextDueInMs !== null) onNextDue(shard, Math.max(0, nextDueInMs - subMs))
+            if (nextDueInMs !== null) onNextDue(shard, Math.max(0, nextDueInMs - subMs), nextDueLane)
             return { words, ranAt }
           }
           // Redis's clock is another one than was known here.

@@ -86,7 +86,7 @@ export interface SchedulerDeps {
   readonly shardMap: ShardMap
   /** in which form destinations are stored just now */
   readonly recordForm: () => RecordForm
-  readonly onNextDue: (shard: number, inMs: number) => void
+  readonly onNextDue: (shard: number, inMs: number, lane: string) => void
   /** how long finished client-made ids stay known */
   readonly dedupWindowMs: number
   /** Redis's clock as last heard of, epoch ms */
@@ -201,7 +201,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       const reply = await scripts.reschedule(shard, { id, ifMatch, changes })
       switch (reply.word) {
         case 'rescheduled':
-          if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs)
+          if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs, reply.nextDueLane)
           // Never a forgotten one, as it is scheduled or dead.
           return toMessage(reply.found) as Message | UnreadableMessage
         case 'expired':

@@ -13,8 +13,6 @@ export interface ClaimEffects {
   readonly dropped: number
   readonly died: number
   readonly trimmed: number
-  /** how late each message was that was moved to its stream, ms */
-  readonly moved: readonly number[]
 }
 
 /** Reports what a claim call did in addition to claiming. */
@@ -23,10 +21,8 @@ export function recordClaimMetrics(
   shard: number,
   reply: ClaimEffects,
 ): void {
-  const { claims, recovered, dropped, died, trimmed, moved } = reply
+  const { claims, recovered, dropped, died, trimmed } = reply
   if (claims.length > 0) metrics.claimed(claims.length)
-  for (const lateMs of moved) metrics.deliveryStarted('stream', lateMs)
-  if (moved.length > 0) metrics.delivered('stream', moved.length)
   if (recovered > 0) {
     metrics.recovered(recovered)
     logger.warn({ shard, count: recovered }, 'recovered claims that were not settled in time')

@@ -11,7 +11,7 @@ import type { HealthCheck } from '../http/original/health.ts'
 import { parseApiKeys } from '../http/plugins/api-keys.ts'
 import { parseAllowedHosts, parseCorsOrigins } from '../http/plugins/hosts.ts'
 import { parseTrustedProxies } from '../http/plugins/trusted-proxies.ts'
-import { createLeases } from '../leases/leases.ts'
+import { RedisLeases } from '../leases/leases.ts'
 import { createMembership } from '../membership/membership.ts'
 import { createShardOwnership } from '../membership/ownership.ts'
 import { createRecordFormChoice } from '../membership/record-form.ts'
@@ -36,11 +36,11 @@ import { readRedisFacts } from '../store/requirements.ts'
 import type { ScriptsOptions } from '../store/script-values.ts'
 import { createScripts } from '../store/scripts/scripts.ts'
 import { createRaiseShards } from '../store/scripts/shard-counts.ts'
-import { createClaimLoop } from '../worker/claim-loop.ts'
+import { Claimers } from '../worker/claimers.ts'
 import { createDispatcher } from '../worker/dispatcher.ts'
-import { createHostSlots } from '../worker/host-slots.ts'
 import { createLockKeeper } from '../worker/lock-keeper.ts'
 import { SettleQueue } from '../worker/settle-queue.ts'
+import { createSlots } from '../worker/slots.ts'
 import type { Config } from './config.ts'
 import { connectionsWithin, descriptorLimit } from './file-descriptors.ts'
 import { createPermissionsMonitor } from './permissions-monitor.ts'
@@ -78,10 +78,10 @@ export async function compose(foundations: Foundations) {
   const serverId = randomBytes(9).toString('base64url')
   const ending = new AbortController()
   setMaxListeners(0, ending.signal) // each batch on its way out listens, of any number of shards
-  const slots = createHostSlots({
+  const slots = createSlots({
     total: config.DELIVERY_CONCURRENCY,
     perHost: config.HOST_CONCURRENCY,
-    onFree: () => claimLoop.slotFreed(),
+    onFree: () => claimers.slotFreed(),
   })
   const sender = createSenders({ secrets: secretsOf(foundations), allow, now: clock.now })
   const settleQueue = new SettleQueue({ scripts, logger, metrics }, ending.signal)
@@ -89,7 +89,7 @@ export async function compose(foundations: Foundations) {
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
   const ownership = createShardOwnership(serverId, () => shardMap.all)
   let claims = 0
-  const claimLoop = createClaimLoop({
+  const claimers = new Claimers({
     ...{
       scripts,
       clock,
@@ -107,12 +107,12 @@ export async function compose(foundations: Foundations) {
     limit: config.CLAIM_BATCH,
     nextToken: () => `${serverId}:${++claims}`,
   })
-  const leases = createLeases({ scripts, clock, shardMap, logger, metrics })
+  const leases = new RedisLeases({ scripts, clock, shardMap, logger, metrics })
   const recordForm = createRecordFormChoice()
   const self = { id: serverId, roles: config.ROLES, version: VERSION, form: NEWEST_FORM }
   const membership = createMembership({
     ...{ scripts, self, clock },
-    state: () => ({ fullHosts: slots.takeSaturated(), stuck: claimLoop.isStuck() }),
+    state: () => ({ fullHosts: slots.takeSaturated(), stuck: claimers.isStuck() }),
     onMembers(servers, oldestForm) {
       recordForm.observe(oldestForm)
       const workers = servers.filter(({ roles, stuck }) => roles.includes('worker') && !stuck)
@@ -134,7 +134,7 @@ export async function compose(foundations: Foundations) {
   })
   shardMap.onGrow(() => logger.info({ shards: shardMap.all }, 'the number of shards was raised'))
 
-  const onNextDue = claimLoop.wake
+  const onNextDue = (shard: number, inMs: number, lane: string) => claimers.wake(shard, inMs, lane)
   let scheduleCalls = 0
   const groupCommit = createGroupCommit({
     ...{ scripts, clock, shards: () => shardMap.writable, onNextDue, metrics, probe: scripts.streams },
@@ -195,16 +195,16 @@ export async function compose(foundations: Foundations) {
   })
   /** Something in a lane becomes due: for servers, or for the workers that wait for it. */
   const wake = (shard: number, inMs: number, lane: string) => {
-    claimLoop.wake(shard, inMs, lane)
+    claimers.wake(shard, inMs, lane)
     leases.wake(shard, inMs, lane)
   }
   const wakeAll = () => {
-    claimLoop.wakeAll()
+    claimers.wakeAll()
     leases.wakeAll()
   }
   return {
     app,
-    claimLoop,
+    claimers,
     membership,
     sender,
     shardSync,

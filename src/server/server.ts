@@ -44,7 +44,7 @@ export interface Server {
 }
 
 /**
- * Starts one server: the HTTP side, the claim loop, or both, on one Redis.
+ * Starts one server: the HTTP side, the claimers, or both, on one Redis.
  *
  * It also starts while Redis is away: requests are answered 503 until Redis is there.
  *
@@ -65,11 +65,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (unavailableReason !== undefined) throw new Error(unavailableReason)
   }
   const redisUser = { db: 'db' in target ? target.db : 0, username: target.username }
-  const { app, claimLoop, membership, sender, shardSync, permissionsMonitor, wake, wakeAll, measured } =
+  const { app, claimers, membership, sender, shardSync, permissionsMonitor, wake, wakeAll, measured } =
     await compose({
       ...{ ...options, connection, redisUser, clock, shardMap, checkHealth },
     })
-  listenForWakes(wakeConnection, config.NAMESPACE, { onWake: wake, onHelp: claimLoop.help, onGap: wakeAll })
+  listenForWakes(wakeConnection, config.NAMESPACE, {
+    onWake: wake,
+    onHelp: (shard) => claimers.help(shard),
+    onGap: wakeAll,
+  })
 
   const closeRedis = async () => {
     await Promise.all([connection.close(), wakeConnection.close(), sender.close()])
@@ -86,7 +90,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await shardSync.sync()
     shardSync.start()
     membership.start()
-    if (config.ROLES.includes('worker')) claimLoop.start()
+    if (config.ROLES.includes('worker')) claimers.start()
     wakeAll()
   }
   const monitor = monitorRedis({
@@ -114,7 +118,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         permissionsMonitor.stop()
         const closed = new AbortController()
         const forceClose = sleep(graceMs, closed.signal).then(() => app.server.closeAllConnections())
-        await Promise.all([app.close().then(() => closed.abort()), claimLoop.stop({ graceMs })])
+        await Promise.all([app.close().then(() => closed.abort()), claimers.stop({ graceMs })])
         await forceClose
         monitor.stop()
         await deregistered
@@ -123,7 +127,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     }
   } catch (error) {
     monitor.stop()
-    await claimLoop.stop({ graceMs: 0 })
+    await claimers.stop({ graceMs: 0 })
     shardSync.stop()
     permissionsMonitor.stop()
     await membership.stop()

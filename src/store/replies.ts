@@ -10,6 +10,19 @@ export const expectWord =
 /** "" means no number. */
 export const numberOrNull = (reply: unknown): number | null => (reply === '' ? null : Number(reply))
 
+/** The first message of a lane, if a call made it that. */
+export interface NewHead {
+  /** ms until it is due; null when there is none */
+  readonly nextDueInMs: number | null
+  readonly nextDueLane: string
+}
+
+/** @param head `<ms>:<lane>`, "" for none */
+export function newHead(head: unknown): NewHead {
+  const [, inMs = null, nextDueLane = ''] = /^(\d+):(.*)$/.exec(String(head)) ?? []
+  return { nextDueInMs: inMs === null ? null : Number(inMs), nextDueLane }
+}
+
 /** Redis's clock as scripts answer it. */
 export interface ExactTime {
   /** epoch ms */

@@ -1,45 +1,65 @@
 import type { Logger } from 'pino'
 
 /** Shards on one lost master fail within this of each other, and are told of in one line. */
-const COLLECT_MS = 250
+const TOGETHER_MS = 250
 
-/** Tells of shards that cannot be claimed from, and of those that can again: once each, not at every try. */
-export interface ClaimErrorLog {
+/** What one claimer tells of its claims. */
+export interface ClaimErrors {
   failed(shard: number, error: unknown): void
   recovered(shard: number): void
 }
 
-export function createClaimErrorLog(logger: Logger): ClaimErrorLog {
-  const failing = new Set<number>()
-  let newlyFailing: number[] = []
-  let newlyRecovered: number[] = []
-  let lastError: unknown
-  let timer: NodeJS.Timeout | undefined
+/** Logs once when a shard starts failing, for whichever claimer, and once when it recovers for all of them. */
+export class ClaimErrorLog {
+  readonly #logger: Logger
+  /** which claimers fail in a shard */
+  readonly #failing = new Map<number, Set<string>>()
+  #broken: number[] = []
+  #recovered: number[] = []
+  #lastError: unknown
+  #timer: NodeJS.Timeout | undefined
 
-  const log = () => {
-    timer = undefined
-    if (newlyFailing.length > 0)
-      logger.error({ shards: newlyFailing, err: lastError }, 'claims fail; retrying')
-    if (newlyRecovered.length > 0) logger.info({ shards: newlyRecovered }, 'claims succeed again')
-    newlyFailing = []
-    newlyRecovered = []
-  }
-  const logSoon = () => {
-    if (timer === undefined) timer = setTimeout(log, COLLECT_MS).unref()
+  constructor(logger: Logger) {
+    this.#logger = logger
   }
 
-  return {
-    failed(shard, error) {
-      if (failing.has(shard)) return
-      failing.add(shard)
-      newlyFailing.push(shard)
-      lastError = error
-      logSoon()
-    },
-    recovered(shard) {
-      if (!failing.delete(shard)) return
-      newlyRecovered.push(shard)
-      logSoon()
-    },
+  of(claimer: string): ClaimErrors {
+    return {
+      failed: (shard, error) => this.#failed(shard, claimer, error),
+      recovered: (shard) => this.#works(shard, claimer),
+    }
+  }
+
+  #failed(shard: number, claimer: string, error: unknown): void {
+    const claimers = this.#failing.get(shard)
+    if (claimers !== undefined) {
+      claimers.add(claimer)
+      return
+    }
+    this.#failing.set(shard, new Set([claimer]))
+    this.#broken.push(shard)
+    this.#lastError = error
+    this.#logSoon()
+  }
+
+  #works(shard: number, claimer: string): void {
+    const claimers = this.#failing.get(shard)
+    if (!claimers?.delete(claimer) || claimers.size > 0) return
+    this.#failing.delete(shard)
+    this.#recovered.push(shard)
+    this.#logSoon()
+  }
+
+  #logSoon(): void {
+    this.#timer ??= setTimeout(() => this.#log(), TOGETHER_MS).unref()
+  }
+
+  #log(): void {
+    this.#timer = undefined
+    const [broken, recovered] = [this.#broken.splice(0), this.#recovered.splice(0)]
+    if (broken.length > 0) {
+      this.#logger.error({ shards: broken, err: this.#lastError }, 'claims fail; retrying')
+    }
+    if (recovered.length > 0) this.#logger.info({ shards: recovered }, 'claims succeed again')
   }
 }

@@ -1,9 +1,9 @@
 import type { Delivery, Outcome, Sender } from '../destinations/delivery.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { Cancellation } from '../runtime/cancel-signal.ts'
-import type { HostSlots } from './host-slots.ts'
 import type { LockKeeper } from './lock-keeper.ts'
 import type { SettleQueue } from './settle-queue.ts'
+import type { Slots } from './slots.ts'
 
 /** Delivers messages one by one, each for as long as it takes under a lock that is kept, and has each settled. */
 export interface Dispatcher {
@@ -20,7 +20,7 @@ export interface Dispatcher {
 
 export interface DispatcherDeps {
   readonly sender: Sender
-  readonly slots: Pick<HostSlots, 'take' | 'free'>
+  readonly slots: Pick<Slots, 'take' | 'free'>
   readonly lockKeeper: LockKeeper
   readonly settleQueue: Pick<SettleQueue, 'add'>
   readonly metrics: Pick<Metrics, 'deliveryStarted'>
@@ -29,9 +29,9 @@ export interface DispatcherDeps {
 /** @param signal aborted when the service ends now: what is under way is broken off and handed back */
 export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dispatcher {
   const { sender, slots, lockKeeper, settleQueue, metrics } = deps
-  const inFlight = new Map<Cancellation, Promise<void>>()
+  const underWay = new Map<Cancellation, Promise<void>>()
   signal.addEventListener('abort', () => {
-    for (const cancellation of inFlight.keys()) cancellation.abort()
+    for (const cancellation of underWay.keys()) cancellation.abort()
   })
 
   async function deliver(
@@ -56,16 +56,16 @@ export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dis
     // Whose lock was lost may be another server's by now: it is that server's to settle.
     if (!lock.lost.aborted) await settleQueue.add([{ delivery, outcome }], lock.endsAt)
     lock.release()
-    inFlight.delete(cancellation)
+    underWay.delete(cancellation)
   }
 
   return {
     dispatch(delivery, startBy, lockEndsAt) {
       const cancellation = new Cancellation()
-      inFlight.set(cancellation, deliver(delivery, startBy, lockEndsAt, cancellation))
+      underWay.set(cancellation, deliver(delivery, startBy, lockEndsAt, cancellation))
     },
     async idle() {
-      await Promise.all(inFlight.values())
+      await Promise.all(underWay.values())
     },
   }
 }

@@ -227,13 +227,23 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         await put(w, 'a', { due: { at: 100 }, options })
         await put(w, '~b', { due: { at: 200 } })
         const before = await recordOf(w, 'a')
-        expect(await shift(w, ['a', '~b'], 50)).toEqual({ processed: 2, shifted: 2, nextDueInMs: null })
+        expect(await shift(w, ['a', '~b'], 50)).toEqual({
+          processed: 2,
+          shifted: 2,
+          nextDueInMs: null,
+          nextDueLane: '',
+        })
         expect(await recordOf(w, 'a')).toEqual({ ...before, dueAt: 150, notAfter: 950, version: 2 })
         expect(await w.client.hget(w.keys.messages, '~b')).toBe('250{"v":2}\n"x"')
         expect(await w.client.zrange(w.keys.scheduled, '0', '-1', 'WITHSCORES')).toEqual([
           ...['a', '150', '~b', '250'],
         ])
-        expect(await shift(w, ['~b', 'a'], -120)).toEqual({ processed: 2, shifted: 2, nextDueInMs: 0 })
+        expect(await shift(w, ['~b', 'a'], -120)).toEqual({
+          processed: 2,
+          shifted: 2,
+          nextDueInMs: 0,
+          nextDueLane: '',
+        })
         expect(await recordOf(w, 'a')).toMatchObject({ dueAt: 30, notAfter: 830, version: 3 })
         await reschedule(w, 'a', { options: { notAfter: undefined, onLate: undefined } })
         await fail(w, 60_000)
@@ -248,7 +258,7 @@ export function describeChanges(kind: string, redisUrl: () => string, shard: num
         await oneOfEach(w)
         const before = await w.snapshot()
         const answer = await shift(w, ['claimed', 'dead', 'delivered', 'dropped', 'nowhere'], 50)
-        expect(answer).toEqual({ processed: 5, shifted: 0, nextDueInMs: null })
+        expect(answer).toEqual({ processed: 5, shifted: 0, nextDueInMs: null, nextDueLane: '' })
         expect(await w.snapshot()).toBe(before)
       })
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { postponed } from '../support/acts.ts'
+import { claimAll } from '../support/claim-all.ts'
 import { delivered, mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 
@@ -11,7 +12,7 @@ export function describeClaim(kind: string, redisUrl: () => string, shard: numbe
     const world = useScripts(redisUrl, shard)
 
     const claim = (w: ScriptWorld, token: string, limit = 100) =>
-      w.scripts.claim(w.shard, { token, lockMs: LOCK_MS, room: mainRoom(limit) })
+      claimAll(w.scripts, w.shard, { token, lockMs: LOCK_MS, room: mainRoom(limit) })
 
     const ids = (reply: { claims: readonly { id: string }[] }) => reply.claims.map(({ id }) => id)
 

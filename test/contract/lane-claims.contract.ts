@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { decodeRecord, encodeRecordBody } from '../../src/records/record.ts'
-import type { ClaimRoom } from '../../src/store/scripts/claim.ts'
 import {
   cancel,
   claim,
@@ -18,6 +17,7 @@ import {
   webhook,
   workerRoom,
 } from '../support/acts.ts'
+import type { ClaimRoom } from '../support/claim-all.ts'
 import { checkKeys, dump } from '../support/invariants.ts'
 import { lanesOf, ONE, putAll, THREE, TWO, toHost, toQueue } from '../support/lanes.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
@@ -156,7 +156,7 @@ export function describeLaneClaims(kind: string, redisUrl: () => string, shard: 
           ids(2_000).map((id, i) => entry(id, { due: { at: now + i }, options: toHost(`http://${i}.test`) })),
         )
         for (let i = 0; i < 3; i += 1) {
-          const reply = await claim(w, { slots: 0 })
+          const reply = await claim(w, { limit: 0, streamLimit: 0, slots: 0 })
           expect(reply.now - now).toBeLessThan(1_900)
           expect(reply).toMatchObject({ ids: [], heldBack: true, nextDueInMs: 1 })
         }

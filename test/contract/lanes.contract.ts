@@ -199,13 +199,14 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         expect(await head({ options: toHost() })).toBeGreaterThan(10_000)
         expect(await head({ options: toQueue() })).toBeNull()
         expect(await head({ options: { destination: undefined } })).toBeNull()
-        const { nextDueInMs } = await w.scripts.schedule(w.shard, [
+        const { nextDueInMs, nextDueLane } = await w.scripts.schedule(w.shard, [
           entry('q', { due: { at: 1 }, options: toQueue() }),
           entry('b', { due: { at: now + 18_000 }, options: toHost() }),
           entry('c', { due: { at: now + 19_000 }, options: toHost(TWO) }),
         ])
         expect(nextDueInMs).toBeGreaterThan(10_000)
         expect(nextDueInMs).toBeLessThanOrEqual(18_000)
+        expect(nextDueLane).toMatch(/^webhook:/)
       })
 
       it('moves with shift, its index too', async () => {

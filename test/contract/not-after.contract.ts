@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { decodeHistoryEntry } from '../../src/records/history.ts'
-import { claim, entry, fail, find, LOCK_MS, put, stateOf } from '../support/acts.ts'
+import { claim, entry, fail, find, LOCK_MS, MAIN_ONLY, put, stateOf } from '../support/acts.ts'
 import { useScripts } from '../support/script-world.ts'
 
 /** What becomes of messages that are too late. */
@@ -53,7 +53,7 @@ export function describeNotAfter(kind: string, redisUrl: () => string, shard: nu
         w.pass(50_000)
         expect((await claim(w)).ids).toEqual(['a', 'b'])
         w.pass(LOCK_MS + 1)
-        const reply = await claim(w)
+        const reply = await claim(w, MAIN_ONLY)
         expect(reply).toMatchObject({ ids: [], recovered: 2, dropped: 1, died: 1 })
         expect(await find(w, 'b')).toMatchObject({ state: 'dead', attemptCounts: '1 1', score: reply.now })
         const dropped = decodeHistoryEntry((await find(w, 'a'))?.record ?? '')

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { encodeRecordBody } from '../../src/records/record.ts'
 import { keysIn, listen } from '../support/acts.ts'
+import { claimAll } from '../support/claim-all.ts'
 import { freshCall } from '../support/fresh-call.ts'
 import { delivered, mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
@@ -13,7 +14,7 @@ export function describeSchedule(kind: string, redisUrl: () => string, shard: nu
     const world = useScripts(redisUrl, shard)
 
     const claim = (w: ScriptWorld, token: string, limit = 100) =>
-      w.scripts.claim(w.shard, { token, lockMs: LOCK_MS, room: mainRoom(limit) })
+      claimAll(w.scripts, w.shard, { token, lockMs: LOCK_MS, room: mainRoom(limit) })
 
     const ids = (reply: { claims: readonly { id: string }[] }) => reply.claims.map(({ id }) => id)
 
@@ -107,7 +108,7 @@ export function describeSchedule(kind: string, redisUrl: () => string, shard: nu
         const call = freshCall(now)
         const first = await w.scripts.schedule(w.shard, entries, call)
         expect(first).toMatchObject({ words: ['scheduled', 'exists', 'past'], ranAt: first.now })
-        const { claims } = await w.scripts.claim(w.shard, { token: 't', lockMs: 1, room: mainRoom(0) })
+        const { claims } = await claimAll(w.scripts, w.shard, { token: 't', lockMs: 1, room: mainRoom(0) })
         expect(claims).toEqual([])
         await w.scripts.cancel(w.shard, { ids: ['a'], ifMatch: '', states: ['scheduled'] })
         w.pass(1_000)

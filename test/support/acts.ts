@@ -4,10 +4,11 @@ import type { AttemptReport, Destination, Due, MessageOptions } from '../../src/
 import { fingerprintOf } from '../../src/records/fingerprint.ts'
 import { decodeRecord, encodeOptions, encodeRecordBody } from '../../src/records/record.ts'
 import type { Changes } from '../../src/store/scripts/change.ts'
-import type { Claim, ClaimReply, ClaimRoom } from '../../src/store/scripts/claim.ts'
+import type { Claim } from '../../src/store/scripts/claim.ts'
 import type { FoundMessage, ListQuery } from '../../src/store/scripts/query.ts'
 import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
 import type { Release } from '../../src/store/scripts/settle.ts'
+import { type AllClaimed, type ClaimRoom, claimAll } from './claim-all.ts'
 import { checkKeys } from './invariants.ts'
 import type { ScriptWorld } from './script-world.ts'
 
@@ -67,13 +68,16 @@ export const WIDE: ClaimRoom = {
   lanes: new Map(),
 }
 
+/** For a claim of one call. */
+export const MAIN_ONLY: Partial<ClaimRoom> = { streamLimit: 0, hostSlots: 0 }
+
 /** Room for what is in a queue, as a worker asks for it. */
 export const workerRoom = (queue: string, slots = 10_000): ClaimRoom => ({
   ...{ limit: 0, streamLimit: 0, slots, hostSlots: 0, reserve: 0 },
   lanes: new Map([[`pull:${queue}`, slots]]),
 })
 
-export interface Claimed extends ClaimReply {
+export interface Claimed extends AllClaimed {
   readonly token: string
   readonly ids: string[]
 }
@@ -86,7 +90,7 @@ export async function claim(
 ): Promise<Claimed> {
   tokens += 1
   const token = `t${tokens}`
-  const reply = await w.scripts.claim(w.shard, { token, lockMs, room: { ...WIDE, ...room } })
+  const reply = await claimAll(w.scripts, w.shard, { token, lockMs, room: { ...WIDE, ...room } })
   return { ...reply, token, ids: reply.claims.map(({ id }) => id) }
 }
 

@@ -52,7 +52,7 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
     }
     const clock = createRedisClock()
     const shardMap = createShardMap(config.SHARDS, clock.now)
-    const { app, claimLoop, membership, shardSync } = await compose({
+    const { app, claimers, membership, shardSync } = await compose({
       config,
       console,
       logger: pino({ level: 'silent' }),
@@ -77,12 +77,12 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
       delivered,
       startClaiming() {
         membership.start()
-        claimLoop.start()
+        claimers.start()
       },
     }
     return async () => {
       await app.close()
-      await claimLoop.stop({ graceMs: 1_000 })
+      await claimers.stop({ graceMs: 1_000 })
       shardSync.stop()
       await membership.stop()
       await clearNamespace(connection.client, namespace)

@@ -1,5 +1,4 @@
 import type { Delivery } from '../../src/destinations/delivery.ts'
-import { mainRoom } from './retention.ts'
 import type { ScriptWorld } from './script-world.ts'
 
 /** Schedules so many messages in a shard, due 5 ms ago, and claims them with token `t`. */
@@ -12,7 +11,7 @@ export async function claimDeliveries(
     shard,
     Array.from({ length: count }, (_, i) => w.entry(`m${i}`, due)),
   )
-  const { claims } = await w.scripts.claim(shard, { token: 't', lockMs, room: mainRoom(count) })
+  const { claims } = await w.scripts.claim(shard, { token: 't', lockMs, limit: count })
   return claims.map(
     ({ id, number, attemptDueAt }): Delivery => ({
       ...{ id, shard, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 5, attempt: 1 },

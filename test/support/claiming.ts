@@ -6,14 +6,13 @@ import { encodeRecordBody } from '../../src/records/record.ts'
 import type { CancelSignal } from '../../src/runtime/cancel-signal.ts'
 import type { ShardMap } from '../../src/shards/shard-map.ts'
 import { createRedisClock } from '../../src/store/redis-clock.ts'
-import type { ClaimRoom } from '../../src/store/scripts/claim.ts'
 import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
 import type { Scripts } from '../../src/store/scripts/scripts.ts'
-import { type ClaimLoop, createClaimLoop } from '../../src/worker/claim-loop.ts'
+import { Claimers } from '../../src/worker/claimers.ts'
 import { createDispatcher } from '../../src/worker/dispatcher.ts'
-import { createHostSlots, type HostSlots } from '../../src/worker/host-slots.ts'
 import { createLockKeeper } from '../../src/worker/lock-keeper.ts'
 import { SettleQueue } from '../../src/worker/settle-queue.ts'
+import { createSlots, type Slots } from '../../src/worker/slots.ts'
 import { type NotedMetrics, noteMetrics } from './noted-metrics.ts'
 import type { ScriptWorld } from './script-world.ts'
 import { shardMapOf } from './shards.ts'
@@ -27,24 +26,25 @@ export interface Sent {
 }
 
 interface ClaimCall {
+  readonly of: 'console' | 'hosts' | 'streams'
   readonly shard: number
-  readonly room: ClaimRoom
-  readonly at: number
 }
 
-/** A claim loop with all that it works with, on a real Redis, that sends webhooks as the test says. */
+/** A server's claimers with all that they work with, on a real Redis, that sends webhooks as the test says. */
 export interface Claiming {
-  readonly loop: ClaimLoop
-  readonly slots: HostSlots
+  readonly claimers: Claimers
+  readonly slots: Slots
   readonly noted: NotedMetrics
   /** every claim call so far */
   readonly calls: readonly ClaimCall[]
-  /** claim calls under way that were told of free slots, at most at a time */
+  /** those for this kind of destination */
+  callsOf(kind: ClaimCall['of']): number
+  /** claim calls in flight that were told of free slots, at most at a time */
   offersAtOnce(): number
   /** every delivery begun so far */
   readonly sent: readonly Sent[]
   /** those begun and not ended */
-  inFlight(): readonly Sent[]
+  underWay(): readonly Sent[]
   /** deliveries under way, at most at a time: to one host, and in all */
   readonly most: { toOne: number; inAll: number }
 }
@@ -107,34 +107,41 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
   const real = options.scripts ?? w.scripts
   const scripts: Scripts = {
     ...real,
-    async claim(shard, args) {
-      calls.push({ shard, room: args.room, at: performance.now() })
-      if (args.room.hostSlots === 0) return real.claim(shard, args)
+    claim(shard, args) {
+      calls.push({ of: 'console', shard })
+      return real.claim(shard, args)
+    },
+    moveToStreams(shard, args) {
+      calls.push({ of: 'streams', shard })
+      return real.moveToStreams(shard, args)
+    },
+    claimHosts(shard, args) {
+      calls.push({ of: 'hosts', shard })
       offers += 1
       offersAtOnce = Math.max(offersAtOnce, offers)
-      return real.claim(shard, args).finally(() => {
+      return real.claimHosts(shard, args).finally(() => {
         offers -= 1
       })
     },
   }
 
   const sent: Sent[] = []
-  const inFlight = () => sent.filter(({ hasEnded }) => !hasEnded)
+  const underWay = () => sent.filter(({ hasEnded }) => !hasEnded)
   const most = { toOne: 0, inAll: 0 }
   const sender = {
-    send: (delivery: Delivery, signal: CancelSignal, onReleased = () => {}) =>
+    send: (delivery: Delivery, signal: CancelSignal, onOver = () => {}) =>
       new Promise<Outcome>((resolve) => {
         const one: Sent = {
           ...{ delivery, signal, hasEnded: false },
           end(outcome) {
             if (one.hasEnded) return
             one.hasEnded = true
-            onReleased()
+            onOver()
             resolve(outcome)
           },
         }
         sent.push(one)
-        const now = inFlight()
+        const now = underWay()
         const toOne = now.filter((other) => hostOf(other.delivery) === hostOf(delivery)).length
         most.toOne = Math.max(most.toOne, toOne)
         most.inAll = Math.max(most.inAll, now.length)
@@ -145,12 +152,12 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
   }
 
   const ending = new AbortController()
-  const slots = createHostSlots({ total, perHost, onFree: () => loop.slotFreed() })
+  const slots = createSlots({ total, perHost, onFree: () => claimers.slotFreed() })
   const settleQueue = new SettleQueue({ scripts, logger, metrics }, ending.signal)
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
   let claims = 0
-  const loop = createClaimLoop({
+  const claimers = new Claimers({
     ...{
       scripts,
       clock: createRedisClock(),
@@ -168,6 +175,7 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
     console: options.console ?? consoleTaking(),
     nextToken: () => `test:${++claims}`,
   })
-  onTestFinished(() => loop.stop({ graceMs: 0 }))
-  return { loop, slots, noted, calls, offersAtOnce: () => offersAtOnce, sent, inFlight, most }
+  onTestFinished(() => claimers.stop({ graceMs: 0 }))
+  const callsOf = (kind: ClaimCall['of']) => calls.filter(({ of }) => of === kind).length
+  return { claimers, slots, noted, calls, callsOf, offersAtOnce: () => offersAtOnce, sent, underWay, most }
 }

@@ -2,7 +2,8 @@ import { setMaxListeners } from 'node:events'
 import { pino } from 'pino'
 import { onTestFinished } from 'vitest'
 import type { MessageOptions } from '../../src/domain/message.ts'
-import { createLeases, type Lease } from '../../src/leases/leases.ts'
+import type { Lease } from '../../src/leases/lease.ts'
+import { RedisLeases } from '../../src/leases/leases.ts'
 import { encodeRecordBody } from '../../src/records/record.ts'
 import type { ShardMap } from '../../src/shards/shard-map.ts'
 import { createRedisClock } from '../../src/store/redis-clock.ts'
@@ -39,16 +40,20 @@ export function pullingOn(
   { shards = 1, shardMap = shardMapOf(shards), scripts: real = w.scripts }: PullingOptions = {},
 ) {
   const noted = noteMetrics()
-  const claims: { shard: number; lanes: readonly string[]; isLook: boolean; at: number }[] = []
+  const claims: { shard: number; lane: string }[] = []
+  let peeks = 0
   const scripts: Scripts = {
     ...real,
-    claim(shard, args) {
-      const { slots, lanes } = args.room
-      claims.push({ shard, lanes: [...lanes.keys()], isLook: slots === 0, at: performance.now() })
-      return real.claim(shard, args)
+    lease(shard, args) {
+      claims.push({ shard, lane: args.lane })
+      return real.lease(shard, args)
+    },
+    peek(shard, lanes) {
+      peeks += 1
+      return real.peek(shard, lanes)
     },
   }
-  const leases = createLeases({
+  const leases = new RedisLeases({
     ...{ scripts, clock: createRedisClock(), shardMap, logger: pino({ level: 'silent' }) },
     metrics: noted.metrics,
   })
@@ -66,5 +71,5 @@ export function pullingOn(
     if (lease === undefined) throw new Error('there was nothing to claim')
     return lease
   }
-  return { leases, claim, claimOne, noted, claims }
+  return { leases, claim, claimOne, noted, claims, peeks: () => peeks }
 }

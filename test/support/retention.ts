@@ -1,6 +1,6 @@
 import type { Retention, ScriptsOptions } from '../../src/store/script-values.ts'
-import type { ClaimRoom } from '../../src/store/scripts/claim.ts'
 import type { Delivered } from '../../src/store/scripts/settle.ts'
+import type { ClaimRoom } from './claim-all.ts'
 
 /** How long what is no longer scheduled is kept in tests that do not say otherwise. */
 export const RETENTION: Retention = {

@@ -1,5 +1,5 @@
 import type { ScriptContext } from '../define-script.ts'
-import { expectWord, numberOrNull } from '../replies.ts'
+import { expectWord, type NewHead, newHead } from '../replies.ts'
 import { type FoundMessage, STATES } from './query.ts'
 
 export interface Changes {
@@ -19,7 +19,7 @@ const RESCHEDULE_REFUSALS = [
   ...['unknown', 'claimed', 'finished', 'damaged', 'version', 'expired', 'no-not-after'],
 ] as const
 type RescheduleReply =
-  | { readonly word: 'rescheduled'; readonly found: FoundMessage; readonly nextDueInMs: number | null }
+  | ({ readonly word: 'rescheduled'; readonly found: FoundMessage } & NewHead)
   | { readonly word: (typeof RESCHEDULE_REFUSALS)[number] }
 
 /** Each rejects with a SchedulerError as toSchedulerError says. */
@@ -40,7 +40,7 @@ export interface ChangeScripts {
   shift(
     shard: number,
     args: { ids: readonly string[]; byMs: number; latest: number },
-  ): Promise<{ processed: number; shifted: number; nextDueInMs: number | null }>
+  ): Promise<NewHead & { processed: number; shifted: number }>
   /**
    * Looks at one id at least, and at fewer than all if their records are large.
    *
@@ -52,14 +52,15 @@ export interface ChangeScripts {
   redrive(
     shard: number,
     args: { ids: readonly string[]; from: number | null; everyMs: number; before: number },
-  ): Promise<{
-    processed: number
-    from: number
-    /** how many dead letters cannot be read, and so stay what they are */
-    unreadable: number
-    unknown: string[]
-    nextDueInMs: number | null
-  }>
+  ): Promise<
+    NewHead & {
+      processed: number
+      from: number
+      /** how many dead letters cannot be read, and so stay what they are */
+      unreadable: number
+      unknown: string[]
+    }
+  >
 }
 
 export function changeScripts({ define }: ScriptContext): ChangeScripts {
@@ -97,12 +98,12 @@ export function changeScripts({ define }: ScriptContext): ChangeScripts {
         attemptCounts: String(attemptCounts),
         failures: String(failures),
       }
-      return { word, found, nextDueInMs: numberOrNull(head) }
+      return { word, found, ...newHead(head) }
     },
 
     async shift(shard, { ids, ...args }) {
       const [processed, shifted, head] = await shift(shard, args, ids)
-      return { processed: Number(processed), shifted: Number(shifted), nextDueInMs: numberOrNull(head) }
+      return { processed: Number(processed), shifted: Number(shifted), ...newHead(head) }
     },
 
     async redrive(shard, { ids, from, everyMs, before }) {
@@ -113,7 +114,7 @@ export function changeScripts({ define }: ScriptContext): ChangeScripts {
         from: Number(start),
         unreadable: Number(unreadable),
         unknown: unknown.map(String),
-        nextDueInMs: numberOrNull(head),
+        ...newHead(head),
       }
     },
   }

@@ -1,5 +1,5 @@
 import type { ScriptContext } from '../define-script.ts'
-import { type ExactTime, exactTime, expectWord, numberOrNull } from '../replies.ts'
+import { type ExactTime, exactTime, expectWord, type NewHead, newHead, numberOrNull } from '../replies.ts'
 
 export interface ScheduleEntry {
   readonly id: string
@@ -31,11 +31,10 @@ const REFUSALS = ['exists', 'past', 'expired', 'duplicate', 'conflict', 'moved']
 /** What became of an entry; see lua/schedule/schedule.lua for the refusals. */
 export type ScheduleWord = 'scheduled' | (typeof REFUSALS)[number]
 
-export interface ScheduleReply extends ExactTime {
+/** The head is told from `now` on. */
+export interface ScheduleReply extends ExactTime, NewHead {
   /** one per entry, in order */
   readonly words: ScheduleWord[]
-  /** ms until the next message if an entry became it, from `now` on */
-  readonly nextDueInMs: number | null
   /** when the call ran, epoch ms: before `now` if this is a further copy; null if it was too late and stored nothing */
   readonly ranAt: number | null
 }
@@ -69,7 +68,7 @@ export function scheduleScripts({ define, keys }: ScriptContext): ScheduleScript
       const [now, ranAt, head, ...refused] = reply
       const words = new Array<ScheduleWord>(entries.length).fill('scheduled')
       for (let i = 0; i < refused.length; i += 2) words[Number(refused[i]) - 1] = refusal(refused[i + 1])
-      return { words, nextDueInMs: numberOrNull(head), ranAt: numberOrNull(ranAt), ...exactTime(now) }
+      return { words, ...newHead(head), ranAt: numberOrNull(ranAt), ...exactTime(now) }
     },
   }
 }

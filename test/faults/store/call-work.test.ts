@@ -10,6 +10,7 @@ import { createRedisClock } from '../../../src/store/redis-clock.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
 import { createScripts } from '../../../src/store/scripts/scripts.ts'
 import type { Held } from '../../../src/store/scripts/settle.ts'
+import { claimAll } from '../../support/claim-all.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
 import { startRedis } from '../../support/redis.ts'
 import { SETTINGS } from '../../support/retention.ts'
@@ -108,7 +109,7 @@ describe.each(Object.entries(KINDS))('where each of many messages has %s', (_kin
       while (held.length < COUNT) {
         for (const room of rooms) {
           const token = randomUUID()
-          const { claims } = await scripts.claim(0, { token, lockMs, room })
+          const { claims } = await claimAll(scripts, 0, { token, lockMs, room })
           held.push(...claims.map(({ id }) => ({ id, token })))
         }
       }
@@ -124,7 +125,7 @@ describe.each(Object.entries(KINDS))('where each of many messages has %s', (_kin
     expect(await commandsPerCall(release)).toBeLessThan(MOST_COMMANDS)
     await claim(1)
     while ((await scripts.count(0)).claimed > 0) {
-      const recover = () => scripts.claim(0, { token: 'r', lockMs: 1, room: nothing })
+      const recover = () => claimAll(scripts, 0, { token: 'r', lockMs: 1, room: nothing })
       expect(await commandsPerCall(recover)).toBeLessThan(MOST_COMMANDS)
     }
     const again = await claim(60_000)

@@ -5,6 +5,7 @@ import { connect } from '../../../src/store/connect.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
 import { createScripts } from '../../../src/store/scripts/scripts.ts'
 import { WIDE } from '../../support/acts.ts'
+import { claimAll } from '../../support/claim-all.ts'
 import { freshCall } from '../../support/fresh-call.ts'
 import { startRedis } from '../../support/redis.ts'
 import { delivered, mainRoom, SETTINGS } from '../../support/retention.ts'
@@ -23,7 +24,7 @@ describe('a full Redis', () => {
       await expect(scripts.schedule(0, [entry('c')], freshCall())).rejects.toMatchObject({
         code: 'STORE_FULL',
       })
-      const { claims } = await scripts.claim(0, { token: 't', lockMs: 10_000, room: mainRoom(10) })
+      const { claims } = await claimAll(scripts, 0, { token: 't', lockMs: 10_000, room: mainRoom(10) })
       expect(claims.map(({ id }) => id)).toEqual(['a', 'b'])
       const { words } = await scripts.release(0, [{ id: 'b', token: 't', why: 'returned', dueAt: 1 }])
       expect(words).toEqual(['released'])
@@ -67,7 +68,7 @@ describe('a full Redis with messages for others', () => {
       await scripts.schedule(0, entries, freshCall())
       await redis.client.config('SET', 'maxmemory', '1')
 
-      const claimed = await scripts.claim(0, { token: 't', lockMs: 10_000, room: WIDE })
+      const claimed = await claimAll(scripts, 0, { token: 't', lockMs: 10_000, room: WIDE })
       expect(claimed).toMatchObject({ moved: [expect.any(Number)], died: 1 })
       expect(claimed.claims).toHaveLength(5)
       const said = { token: 't', reason: 'r', report: '{}' }
@@ -84,7 +85,7 @@ describe('a full Redis with messages for others', () => {
         await cancel(0, { ids: ['far', 'rejected'], ifMatch: '', states: ['scheduled', 'dead'] }),
       ).toEqual(['cancelled', 'cancelled'])
       offset = 60_000
-      const again = await scripts.claim(0, { token: 'u', lockMs: 10_000, room: WIDE })
+      const again = await claimAll(scripts, 0, { token: 'u', lockMs: 10_000, room: WIDE })
       expect(again).toMatchObject({ recovered: 1, claims: { length: 3 } })
       // What would add to what is due has to wait.
       const args = { ids: ['late'], from: null, everyMs: 0, before: 0 }

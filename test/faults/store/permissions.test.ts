@@ -12,6 +12,7 @@ import {
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
 import type { ScheduleEntry } from '../../../src/store/scripts/schedule.ts'
 import { createScripts, type Scripts } from '../../../src/store/scripts/scripts.ts'
+import { claimAll } from '../../support/claim-all.ts'
 import { startRedis, type TestRedis } from '../../support/redis.ts'
 import { SETTINGS } from '../../support/retention.ts'
 
@@ -120,7 +121,7 @@ describe('a script that lacks a right half-way', () => {
 
   const calls: Readonly<Record<string, () => Promise<unknown>>> = {
     schedule: () => schedule([entry('new', { ...webhook, tags: ['t'] })]),
-    claim: () => scripts.claim(0, { token: 'other', lockMs: 60_000, room: ROOM }),
+    claim: () => claimAll(scripts, 0, { token: 'other', lockMs: 60_000, room: ROOM }),
     acknowledge: () => scripts.acknowledge(0, [{ id: 'claimed', token: 'mine', lateMs: 0 }]),
     release: () =>
       scripts.release(0, [
@@ -140,7 +141,7 @@ describe('a script that lacks a right half-way', () => {
     await redis.client.flushall()
     await grant()
     await schedule([entry('claimed')])
-    await scripts.claim(0, { token: 'mine', lockMs: 600_000, room: ROOM })
+    await claimAll(scripts, 0, { token: 'mine', lockMs: 600_000, room: ROOM })
     await schedule([entry('due'), entry('hook', webhook), entry('later', { tags: ['t'] }, 9e12)])
     const before = await snapshot()
     for (const command of loadScript(name).commands.map((each) => each.toLowerCase())) {
@@ -210,7 +211,7 @@ describe('a script that lacks a right half-way', () => {
     await grant()
     await schedule([entry('new')])
     await grant('resetchannels')
-    const { claims } = await scripts.claim(0, { token: 'mine', lockMs: 60_000, room: ROOM })
+    const { claims } = await claimAll(scripts, 0, { token: 'mine', lockMs: 60_000, room: ROOM })
     expect(claims.map(({ id }) => id)).toEqual(['new'])
   })
 

@@ -134,8 +134,8 @@ describe('a claim', () => {
       const gone = new AbortController()
       const scripts: Scripts = {
         ...w.scripts,
-        async claim(...args) {
-          const reply = await w.scripts.claim(...args)
+        async lease(...args) {
+          const reply = await w.scripts.lease(...args)
           gone.abort()
           return reply
         },
@@ -154,8 +154,8 @@ describe('a claim', () => {
     await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
     const scripts: Scripts = {
       ...w.scripts,
-      async claim(...args) {
-        const reply = await w.scripts.claim(...args)
+      async lease(...args) {
+        const reply = await w.scripts.lease(...args)
         await delay(1_400)
         return reply
       },
@@ -173,9 +173,9 @@ describe('a claim', () => {
     const down = new Set([0, 1])
     const scripts: Scripts = {
       ...w.scripts,
-      async claim(shard, args) {
+      async lease(shard, args) {
         if (down.has(shard)) throw new SchedulerError('STORE_UNAVAILABLE', 'away')
-        return w.scripts.claim(shard, args)
+        return w.scripts.lease(shard, args)
       },
     }
     const { claim } = pullingOn(w, { scripts, shards: 2 })

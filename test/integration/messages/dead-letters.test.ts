@@ -6,6 +6,7 @@ import { createSelector } from '../../../src/messages/selector.ts'
 import { encodeRecordBody } from '../../../src/records/record.ts'
 import { keysOf } from '../../../src/store/keys.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
+import { claimAll } from '../../support/claim-all.ts'
 import { delivered, mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
 import { shardMapOf } from '../../support/shards.ts'
@@ -15,7 +16,7 @@ const world = useScripts(() => inject('redisUrl'))
 /** Claims what is due and has it rejected. */
 async function reject(w: ScriptWorld, shard: number): Promise<void> {
   const room = { ...mainRoom(1_000), slots: 1_000, hostSlots: 1_000 }
-  const { claims } = await w.scripts.claim(shard, { token: 't', lockMs: 60_000, room })
+  const { claims } = await claimAll(w.scripts, shard, { token: 't', lockMs: 60_000, room })
   await w.scripts.release(
     shard,
     claims.map(({ id }) => ({ id, token: 't', why: 'rejected', reason: 'status 410', report: '' })),
@@ -83,7 +84,7 @@ describe('redriving', () => {
     // Of some of them a namesake was delivered since, in the shard where it would be now.
     const [one = ''] = ids.filter((id) => shardOfClientId(id, 4) === 2)
     await w.scripts.schedule(2, [w.entry(one, (await w.now()) - 5)])
-    await w.scripts.claim(2, { token: 't', lockMs: 60_000, room: mainRoom() })
+    await claimAll(w.scripts, 2, { token: 't', lockMs: 60_000, room: mainRoom() })
     await w.scripts.acknowledge(2, delivered('t', one))
     const { deadLetters } = deadLettersOn(w, 4, w.scripts.redrive, [1])
     const { redriven, unknown } = await deadLetters.redrive({ ids: [...ids, 'unknown'] }, null)

@@ -5,6 +5,7 @@ import { shardOfClientId } from '../../../src/domain/message-id.ts'
 import type { Draft } from '../../../src/messages/group-commit.ts'
 import { encodeRecordBody } from '../../../src/records/record.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
+import { claimAll } from '../../support/claim-all.ts'
 import { commitTo, draft } from '../../support/committing.ts'
 import { delivered, mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
@@ -139,7 +140,7 @@ describe('group commit', () => {
           const reply = await w.scripts.schedule(...args)
           if (reply.ranAt !== reply.now) return reply
           w.pass(2_000)
-          const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 5_000, room: mainRoom(1) })
+          const { claims } = await claimAll(w.scripts, 0, { token: 't', lockMs: 5_000, room: mainRoom(1) })
           await w.scripts.acknowledge(0, delivered('t', ...claims.map(({ id }) => id)))
           throw new SchedulerError('STORE_UNAVAILABLE', 'the connection was lost', { outcomeUnknown: true })
         },
@@ -307,7 +308,7 @@ describe('group commit', () => {
     )
     await Promise.all(late)
     for (;;) {
-      const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 5_000, room: mainRoom(100) })
+      const { claims } = await claimAll(w.scripts, 0, { token: 't', lockMs: 5_000, room: mainRoom(100) })
       if (claims.length === 0) break
       taken.push(...claims.map(({ id }) => id))
     }

@@ -8,6 +8,7 @@ import { createShardMap } from '../../../src/shards/shard-map.ts'
 import { keysOf } from '../../../src/store/keys.ts'
 import { createRedisClock } from '../../../src/store/redis-clock.ts'
 import { RAISE_DELAY_MS } from '../../../src/store/scripts/shard-counts.ts'
+import { claimAll } from '../../support/claim-all.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
 import { delivered, mainRoom, RETENTION } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
@@ -146,7 +147,7 @@ describe('adding shards', () => {
     const old = IDS.slice(0, 10)
     const before = withShards(w, 1).scheduler
     for (const id of old) await before.schedule({ ...message(id), due: { inMs: 0 } })
-    const { claims } = await w.scripts.claim(0, { token: 't', lockMs: 10_000, room: mainRoom(10) })
+    const { claims } = await claimAll(w.scripts, 0, { token: 't', lockMs: 10_000, room: mainRoom(10) })
     await w.scripts.acknowledge(0, delivered('t', ...claims.map(({ id }) => id)))
     for (const id of old) await w.client.del(w.keys.seenPrefix + id)
 
@@ -160,7 +161,7 @@ describe('adding shards', () => {
   it('keeps what was finished before known', async () => {
     const w = world()
     await withShards(w, 1).scheduler.schedule({ ...message('a'), due: { inMs: 0 } })
-    await w.scripts.claim(0, { token: 't', lockMs: 10_000, room: mainRoom(10) })
+    await claimAll(w.scripts, 0, { token: 't', lockMs: 10_000, room: mainRoom(10) })
     await w.scripts.acknowledge(0, delivered('t', 'a'))
     for (const shards of [2, 3, 4, 5]) {
       const { scheduler } = withShards(w, shards, [1])

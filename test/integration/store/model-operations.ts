@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { Destination, OnLate, RetryPolicy } from '../../../src/domain/message.ts'
-import type { ClaimRoom } from '../../../src/store/scripts/claim.ts'
 import type { Release } from '../../../src/store/scripts/settle.ts'
+import type { ClaimRoom } from '../../support/claim-all.ts'
 import { SETTINGS } from '../../support/retention.ts'
 
 /**

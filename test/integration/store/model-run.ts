@@ -4,11 +4,11 @@ import { fingerprintOf } from '../../../src/records/fingerprint.ts'
 import { decodeHistoryEntry } from '../../../src/records/history.ts'
 import { decodeRecord, encodeOptions, encodeRecordBody } from '../../../src/records/record.ts'
 import { keysOf, type ShardKeys } from '../../../src/store/keys.ts'
-import type { ClaimRoom } from '../../../src/store/scripts/claim.ts'
 import type { FoundMessage } from '../../../src/store/scripts/query.ts'
 import type { ScheduleEntry } from '../../../src/store/scripts/schedule.ts'
 import type { Release } from '../../../src/store/scripts/settle.ts'
 import { WIDE, workerRoom } from '../../support/acts.ts'
+import { type ClaimRoom, claimAll, roomsOf } from '../../support/claim-all.ts'
 import { checkKeys, dump, laneOf } from '../../support/invariants.ts'
 import type { ScriptWorld } from '../../support/script-world.ts'
 import { type Change, Model, type NewMessage, type Stored } from './model.ts'
@@ -103,7 +103,8 @@ export class Run {
         return
       }
       case 'claim':
-        return this.claim(operation.room)
+        for (const room of roomsOf(operation.room)) await this.claim(room)
+        return
       case 'acknowledge': {
         const { token, ids } = this.pick(operation)
         const delivered = ids.map((id, i) => ({ id, token, lateMs: i * 7 }))
@@ -263,7 +264,7 @@ export class Run {
 
   private async claim(room: ClaimRoom): Promise<void> {
     const token = `t${this.claims.length}`
-    const reply = await this.w.scripts.claim(this.shard, { token, lockMs: LOCK_MS, room })
+    const reply = await claimAll(this.w.scripts, this.shard, { token, lockMs: LOCK_MS, room })
     await this.learn(reply.now)
     const { claimed, ...rest } = this.model.claim(token, LOCK_MS, room, reply.now)
     expect(reply.claims.map(({ id }) => id)).toEqual(claimed)
@@ -425,9 +426,11 @@ export class Run {
     this.w.pass(40 * STEP)
     for (let round = 0; round < 3; round += 1) {
       for (const room of [WIDE, workerRoom('q')]) {
-        await this.claim(room)
-        const last = this.claims[0]
-        if (last !== undefined) await this.do({ do: 'acknowledge', held: true, claim: 0, mask: 255 })
+        for (const one of roomsOf(room)) {
+          await this.claim(one)
+          const last = this.claims[0]
+          if (last !== undefined) await this.do({ do: 'acknowledge', held: true, claim: 0, mask: 255 })
+        }
       }
     }
     expect([...this.model.messages.values()].every(({ state }) => state === 'dead')).toBe(true)

@@ -2,10 +2,10 @@ import type { Due, MessageOptions, RetryPolicy } from '../../../src/domain/messa
 import { fingerprintOf } from '../../../src/records/fingerprint.ts'
 import type { ScriptsOptions } from '../../../src/store/script-values.ts'
 import type { CancelWord } from '../../../src/store/scripts/change.ts'
-import type { ClaimRoom } from '../../../src/store/scripts/claim.ts'
 import type { FoundMessage } from '../../../src/store/scripts/query.ts'
 import type { ScheduleEntry, ScheduleWord } from '../../../src/store/scripts/schedule.ts'
 import type { Release, ReleaseWord } from '../../../src/store/scripts/settle.ts'
+import type { ClaimRoom } from '../../support/claim-all.ts'
 import { laneOf } from '../../support/invariants.ts'
 
 const LATEST = 253_402_300_799_999

@@ -1,13 +1,18 @@
 import { pino } from 'pino'
 import { describe, expect, inject, it } from 'vitest'
 import type { BatchSender, Delivery, Outcome } from '../../../src/destinations/delivery.ts'
+import { createShardOwnership } from '../../../src/membership/ownership.ts'
 import { encodeRecordBody } from '../../../src/records/record.ts'
 import { createRedisClock } from '../../../src/store/redis-clock.ts'
-import { type ClaimDeps, claimOnce } from '../../../src/worker/claim-once.ts'
+import { ClaimErrorLog } from '../../../src/worker/claim-error-log.ts'
+import { ConsoleClaimer } from '../../../src/worker/console-claimer.ts'
+import { PushClaimer } from '../../../src/worker/push-claimer.ts'
 import { SettleQueue } from '../../../src/worker/settle-queue.ts'
-import { type NotedMetrics, noteMetrics } from '../../support/noted-metrics.ts'
-import { mainRoom } from '../../support/retention.ts'
+import { createSlots } from '../../../src/worker/slots.ts'
+import { StreamMover } from '../../../src/worker/stream-mover.ts'
+import { noteMetrics } from '../../support/noted-metrics.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
+import { shardMapOf } from '../../support/shards.ts'
 
 const LOCK_MS = 60_000
 const world = useScripts(() => inject('redisUrl'))
@@ -24,30 +29,34 @@ function destination(answer: (delivery: Delivery) => Outcome = () => ({ kind: 'd
   return { got, deliver }
 }
 
-/** Those of which a test that has webhooks expects something. */
-interface Others {
-  readonly noted?: NotedMetrics
-  readonly dispatch?: ClaimDeps['dispatcher']['dispatch']
+/** What claimers of shard 0 work with; each lets the others have what is not its own. */
+function claimersOn(w: ScriptWorld, to: BatchSender, noted = noteMetrics()) {
+  const dispatched: [Delivery, number, number][] = []
+  const { metrics } = noted
+  let tokens = 0
+  const deps = {
+    scripts: w.scripts,
+    clock: createRedisClock(),
+    console: to,
+    dispatcher: { dispatch: (...args: [Delivery, number, number]) => void dispatched.push(args) },
+    settleQueue: new SettleQueue({ scripts: w.scripts, logger, metrics }, never),
+    slots: createSlots({ total: 10, perHost: 10, onFree: () => undefined }),
+    shardMap: shardMapOf(1),
+    ownership: createShardOwnership('test', () => 1),
+    errors: new ClaimErrorLog(logger).of('test'),
+    ...{ logger, metrics, lockMs: LOCK_MS, limit: 100, ending: never },
+    nextToken: () => `test:${++tokens}`,
+  }
+  return { deps, dispatched }
 }
 
-let tokens = 0
-const deps = (
-  w: ScriptWorld,
-  to: BatchSender,
-  { noted = noteMetrics(), dispatch }: Others = {},
-): ClaimDeps => ({
-  scripts: w.scripts,
-  clock: createRedisClock(),
-  console: to,
-  dispatcher: {
-    dispatch: dispatch ?? ((delivery) => expect.unreachable(`nobody is to be sent ${delivery.id}`)),
-  },
-  settleQueue: new SettleQueue({ scripts: w.scripts, logger, metrics: noted.metrics }, never),
-  logger,
-  metrics: noted.metrics,
-  lockMs: LOCK_MS,
-  nextToken: () => `test:${++tokens}`,
-})
+/** One pass of the console's claimer. @returns what it tells, once all is settled */
+async function passOn(w: ScriptWorld, to: BatchSender, { noted = noteMetrics(), limit = 100 } = {}) {
+  const claimer = new ConsoleClaimer({ ...claimersOn(w, to, noted).deps, limit })
+  const pass = await claimer.claimOnce(0)
+  await claimer.idle()
+  return { ...pass, isStuck: claimer.isStuck() }
+}
 
 const report = { at: 1, claim: 1, durationMs: 1 }
 const failed = { kind: 'failed', reason: 'no', report } as const
@@ -58,8 +67,7 @@ describe('one pass', () => {
     const now = await w.now()
     await w.scripts.schedule(0, [w.entry('a', now - 20), w.entry('b', now + 60_000)])
     const to = destination()
-    const pass = await claimOnce(deps(w, to), 0, mainRoom(), never)
-    await pass.settled
+    const pass = await passOn(w, to)
     expect(to.got).toMatchObject([{ id: 'a', dueAt: now - 20, attempt: 1, payload: '"text of a"' }])
     expect(to.got[0]?.lateMs).toBeGreaterThanOrEqual(20)
     expect(pass.nextDueInMs).toBeGreaterThan(50_000)
@@ -71,11 +79,11 @@ describe('one pass', () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
     const failing = destination(() => failed)
-    await (await claimOnce(deps(w, failing), 0, mainRoom(), never)).settled
+    await passOn(w, failing)
     expect(await w.client.hget(w.keys.attempts, 'a')).toBe('1 0')
     w.pass(1_001)
     const to = destination()
-    await (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
+    await passOn(w, to)
     expect(to.got).toMatchObject([{ id: 'a', attempt: 2 }])
     expect(await w.snapshot()).toBe('[[],[],{},{}]')
   })
@@ -85,7 +93,7 @@ describe('one pass', () => {
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
     const before = await w.snapshot()
     const returning = destination(() => ({ kind: 'returned' }))
-    await (await claimOnce(deps(w, returning), 0, mainRoom(), never)).settled
+    await passOn(w, returning)
     expect(await w.snapshot()).toBe(before)
     expect(await w.lockOf('a')).toBeNull()
   })
@@ -103,7 +111,7 @@ describe('one pass', () => {
       c: { kind: 'returned' },
     }
     const to = destination(({ id }) => outcomes[id] ?? { kind: 'delivered' })
-    await (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
+    await passOn(w, to)
     expect((await w.client.hkeys(w.keys.messages)).sort()).toEqual(['b', 'c'])
     expect(await w.client.hgetall(w.keys.attempts)).toEqual({ b: '1 0' })
   })
@@ -115,12 +123,12 @@ describe('one pass', () => {
     const slow: BatchSender = {
       async deliver(batch) {
         w.pass(LOCK_MS + 1)
-        await w.scripts.claim(0, { token: 'other', lockMs: LOCK_MS, room: mainRoom(1) })
+        await w.scripts.claim(0, { token: 'other', lockMs: LOCK_MS, limit: 1 })
         after = await w.snapshot()
         return batch.map(() => ({ kind: 'delivered' }))
       },
     }
-    await (await claimOnce(deps(w, slow), 0, mainRoom(), never)).settled
+    await passOn(w, slow)
     expect(await w.snapshot()).toBe(after)
     expect(await w.lockOf('a')).toBe('other')
   })
@@ -149,7 +157,7 @@ describe('one pass', () => {
       await w.client.zadd(w.keys.scheduled, due, 'broken')
       await w.scripts.schedule(0, [w.entry('a', due), w.entry('z', due)])
       const to = destination()
-      await (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
+      await passOn(w, to)
       expect(to.got.map(({ id }) => id)).toEqual(expect.arrayContaining(['a', 'z']))
       expect(await w.client.zscore(w.keys.dead, 'broken')).not.toBeNull()
       expect(await w.client.hget(w.keys.failures, 'broken')).toMatch(/^unreadable\n/)
@@ -158,15 +166,15 @@ describe('one pass', () => {
       await w.client.zadd(w.keys.scheduled, due, 'broken')
       await w.scripts.schedule(0, [w.entry('b', due)])
       w.pass(2_000)
-      await w.scripts.claim(0, { token: 'dead', lockMs: LOCK_MS, room: mainRoom() })
+      await w.scripts.claim(0, { token: 'dead', lockMs: LOCK_MS, limit: 100 })
       w.pass(LOCK_MS + 1)
-      await (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
+      await passOn(w, to)
       expect(to.got.map(({ id }) => id)).toContain('b')
       expect(await w.client.hexists(w.keys.messages, 'b')).toBe(0)
     },
   )
 
-  it('hands webhooks on one by one, each with the time left of its lock, and the rest to the console', async () => {
+  it('dispatches webhooks one by one, each with the time left of its lock, and leaves the rest', async () => {
     const w = world()
     const due = (await w.now()) - 5
     const webhook = { type: 'webhook', url: 'https://a.test/hook' } as const
@@ -175,78 +183,84 @@ describe('one pass', () => {
       ...['x', 'y'].map((id) => ({ id, due: { at: due }, rule: 'any' as const, body })),
       w.entry('a', due),
     ])
-    const dispatched: [Delivery, number, number][] = []
     const noted = noteMetrics()
     const to = destination()
+    const { deps, dispatched } = claimersOn(w, to, noted)
     const from = performance.now()
-    const pass = await claimOnce(
-      deps(w, to, { noted, dispatch: (...args) => void dispatched.push(args) }),
-      0,
-      { ...mainRoom(10), slots: 10, hostSlots: 10 },
-      never,
-    )
+    await new PushClaimer(deps).claimOnce(0)
     const sentBy = performance.now()
-    await pass.settled
-    expect(to.got.map(({ id }) => id)).toEqual(['a'])
+    expect(to.got).toEqual([])
     expect(dispatched.map(([{ id }]) => id).sort()).toEqual(['x', 'y'])
     for (const [delivery, startBy, lockEndsAt] of dispatched) {
       const token = await w.lockOf(delivery.id)
       expect(delivery).toMatchObject({ shard: 0, token, dueAt: due, attempt: 1, destination: webhook })
+      expect(delivery.lane).toBe('webhook:https://a.test')
       expect(lockEndsAt).toBeGreaterThanOrEqual(from + LOCK_MS)
       expect(lockEndsAt).toBeLessThanOrEqual(sentBy + LOCK_MS)
       expect(lockEndsAt - startBy).toBeCloseTo(LOCK_MS / 4)
     }
     expect(new Set(dispatched.map(([{ claim }]) => claim)).size).toBe(2)
-    expect([noted.claimBatches, noted.lateMs('console').length]).toEqual([[3], 1])
-    expect(noted.lateMs('console')[0]).toBeGreaterThanOrEqual(5)
-    expect(noted.lateMs('console')[0]).toBeLessThan(5_000)
+    expect(noted.claimBatches).toEqual([2])
     // Settled by whoever delivers them.
     expect(await w.client.zcard(w.keys.claimed)).toBe(2)
   })
 
-  it('takes only what there is room for', async () => {
+  it('takes no more than its limit, and tells how late it was', async () => {
     const w = world()
     const due = (await w.now()) - 5
     await w.scripts.schedule(0, [w.entry('a', due), w.entry('b', due)])
     const to = destination()
-    const pass = await claimOnce(deps(w, to), 0, mainRoom(1), never)
-    await pass.settled
-    expect([to.got.length, pass.nextDueInMs, pass.heldBack]).toEqual([1, 0, false])
-    const none = await claimOnce(deps(w, to), 0, mainRoom(0), never)
-    expect([none.settled, none.nextDueInMs]).toEqual([null, null])
+    const noted = noteMetrics()
+    const pass = await passOn(w, to, { limit: 1, noted })
+    expect([to.got.length, pass.nextDueInMs]).toEqual([1, 0])
+    expect(pass.lateMs).toBeGreaterThanOrEqual(5)
+    expect(noted.lateMs('console')).toEqual([pass.lateMs])
   })
 
   it('reports what the claim call did besides', async () => {
     const w = world()
     const now = await w.now()
     const expired = encodeRecordBody('1', { notAfter: now - 10, onLate: 'dead-letter' })
-    const stream = encodeRecordBody('1', { destination: { type: 'stream', name: 's' } })
     await w.scripts.schedule(0, [
       { id: 'too late', due: { at: now - 500 }, rule: 'any', body: expired },
-      { id: 'moved', due: { at: now - 500 }, rule: 'any', body: stream },
-      w.entry('lost', now - 500),
+      w.entry('lost', now - 501),
     ])
-    await w.scripts.claim(0, { token: 'dead', lockMs: 1_000, room: { ...mainRoom(1), streamLimit: 0 } })
+    await w.scripts.claim(0, { token: 'dead', lockMs: 1_000, limit: 1 })
     w.pass(1_001)
     const noted = noteMetrics()
     const to = destination()
-    await (await claimOnce(deps(w, to, { noted }), 0, mainRoom(), never)).settled
+    await passOn(w, to, { noted })
     expect(to.got.map(({ id, attempt }) => [id, attempt])).toEqual([['lost', 2]])
-    expect(['recovered', 'died', 'delivered stream'].map(noted.of)).toEqual([1, 1, 1])
-    expect(noted.lateMs('stream')[0]).toBeGreaterThanOrEqual(500)
+    expect(['recovered', 'died'].map(noted.of)).toEqual([1, 1])
+  })
+
+  it('moves what is due for streams, and fails what Redis refuses and what cannot be read', async () => {
+    const w = world()
+    const due = (await w.now()) - 500
+    const body = encodeRecordBody('1', { destination: { type: 'stream', name: 's' } })
+    await w.scripts.schedule(0, [{ id: 'moved', due: { at: due }, rule: 'any', body }, w.entry('a', due)])
+    await w.client.hset(w.keys.messages, 'broken', 'not a record')
+    await w.client.zadd(w.keys.forStreams, due, 'broken')
+    const noted = noteMetrics()
+    const to = destination()
+    const mover = new StreamMover(claimersOn(w, to, noted).deps)
+    const pass = await mover.moveOnce(0)
+    expect(await w.client.xlen(`${w.keys.streamPrefix}s`)).toBe(1)
+    expect([noted.of('delivered stream'), noted.lateMs('stream')]).toEqual([1, [pass.lateMs]])
+    expect(pass.lateMs).toBeGreaterThanOrEqual(500)
+    expect(await w.client.hget(w.keys.failures, 'broken')).toMatch(/^unreadable\n/)
+    expect([to.got, pass.nextDueInMs]).toEqual([[], null])
   })
 
   it('says when the destination took nothing, so that it can be left alone', async () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
-    const pass = async (to: BatchSender) => (await claimOnce(deps(w, to), 0, mainRoom(), never)).settled
-    expect(await pass(destination(() => ({ kind: 'returned' })))).toBe(false)
-    expect(await pass(destination())).toBe(true)
+    const takesNothing = destination(() => ({ kind: 'returned' }))
+    expect((await passOn(w, takesNothing)).isStuck).toBe(true)
+    expect((await passOn(w, destination())).isStuck).toBe(false)
     // It was not asked.
     await w.client.hset(w.keys.messages, 'broken', 'not a record')
     await w.client.zadd(w.keys.scheduled, 1, 'broken')
-    expect(await pass(destination(() => ({ kind: 'returned' })))).toBe(true)
-    // Nothing for it was there.
-    expect(await pass(destination())).toBeNull()
+    expect((await passOn(w, takesNothing)).isStuck).toBe(false)
   })
 })

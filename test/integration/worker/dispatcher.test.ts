@@ -3,9 +3,10 @@ import { describe, expect, inject, it } from 'vitest'
 import type { Delivery, Outcome } from '../../../src/destinations/delivery.ts'
 import type { CancelSignal } from '../../../src/runtime/cancel-signal.ts'
 import { createDispatcher } from '../../../src/worker/dispatcher.ts'
-import { createHostSlots } from '../../../src/worker/host-slots.ts'
 import { createLockKeeper } from '../../../src/worker/lock-keeper.ts'
 import { SettleQueue } from '../../../src/worker/settle-queue.ts'
+import { createSlots } from '../../../src/worker/slots.ts'
+import { claimAll } from '../../support/claim-all.ts'
 import { DELIVERED, webhookEntry } from '../../support/claiming.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
 import { mainRoom } from '../../support/retention.ts'
@@ -21,7 +22,7 @@ async function claim(w: ScriptWorld, count: number): Promise<Delivery[]> {
     Array.from({ length: count }, (_, i) => webhookEntry(`m${i}`, due)),
   )
   const room = { ...mainRoom(0), slots: count, hostSlots: count }
-  const { claims } = await w.scripts.claim(0, { token: 't', lockMs: LOCK_MS, room })
+  const { claims } = await claimAll(w.scripts, 0, { token: 't', lockMs: LOCK_MS, room })
   return claims.map(
     ({ id, number, attemptDueAt }): Delivery => ({
       ...{ id, shard: 0, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 50, attempt: 1 },
@@ -38,7 +39,7 @@ function dispatcherOn(w: ScriptWorld, send: (delivery: Delivery, signal: CancelS
   const { metrics } = noted
   const ending = new AbortController()
   const sent: string[] = []
-  const slots = createHostSlots({ total: 10, perHost: 5, onFree: () => undefined })
+  const slots = createSlots({ total: 10, perHost: 5, onFree: () => undefined })
   const dispatcher = createDispatcher(
     {
       sender: {
@@ -55,11 +56,7 @@ function dispatcherOn(w: ScriptWorld, send: (delivery: Delivery, signal: CancelS
     },
     ending.signal,
   )
-  const busy = () => {
-    const offer = slots.open()
-    offer?.close()
-    return 10 - (offer?.room.slots ?? 0)
-  }
+  const busy = () => 10 - slots.room().slots
   return { dispatcher, sent, noted, ending, busy }
 }
 

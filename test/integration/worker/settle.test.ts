@@ -4,6 +4,7 @@ import type { Delivery, Outcome } from '../../../src/destinations/delivery.ts'
 import { SchedulerError } from '../../../src/domain/errors.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
 import { settle } from '../../../src/worker/settle.ts'
+import { claimAll } from '../../support/claim-all.ts'
 import { type NotedMetrics, noteMetrics } from '../../support/noted-metrics.ts'
 import { mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
@@ -36,7 +37,7 @@ async function claimed(w: ScriptWorld, ids = ['a']): Promise<Delivery[]> {
     0,
     ids.map((id) => w.entry(id, due)),
   )
-  const { claims } = await w.scripts.claim(0, { token: 't', lockMs: LOCK_MS, room: mainRoom() })
+  const { claims } = await claimAll(w.scripts, 0, { token: 't', lockMs: LOCK_MS, room: mainRoom() })
   return claims.map(
     ({ id, number, attemptDueAt }): Delivery => ({
       ...{ id, shard: 0, token: 't', claim: number, dueAt: due, attemptDueAt, lateMs: 5, attempt: 1 },

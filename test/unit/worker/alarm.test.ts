@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createAlarm } from '../../../src/worker/alarm.ts'
-import { nextWaitMs } from '../../../src/worker/claim-loop.ts'
+import { nextWaitMs } from '../../../src/worker/claim-call.ts'
 
 const elapsed = async (wait: Promise<void>) => {
   const from = performance.now()
@@ -50,21 +50,17 @@ describe('an alarm', () => {
 describe('the next wait', () => {
   it('is until the next message, but never longer than a second and a little', () => {
     const due = (nextDueInMs: number | null) => ({ nextDueInMs, expiryInMs: null })
-    expect(nextWaitMs(due(7), { shards: 1, standbyDelayMs: 0 }, 0.5)).toBe(7)
-    expect(nextWaitMs({ nextDueInMs: 7, expiryInMs: 5 }, { shards: 1, standbyDelayMs: 0 }, 0.5)).toBe(5)
-    expect(nextWaitMs(due(60 * 24 * 3_600_000), { shards: 1, standbyDelayMs: 0 }, 0.5)).toBe(1_000)
-    expect(nextWaitMs(due(null), { shards: 1, standbyDelayMs: 0 }, 0)).toBeCloseTo(900)
-    expect(nextWaitMs(due(null), { shards: 1, standbyDelayMs: 0 }, 1)).toBeCloseTo(1_100)
-    expect(nextWaitMs(due(null), { shards: 16, standbyDelayMs: 0 }, 0.5)).toBe(16_000)
+    expect(nextWaitMs(due(7), { shards: 1, standbyMs: 0 }, 0.5)).toBe(7)
+    expect(nextWaitMs({ nextDueInMs: 7, expiryInMs: 5 }, { shards: 1, standbyMs: 0 }, 0.5)).toBe(5)
+    expect(nextWaitMs(due(60 * 24 * 3_600_000), { shards: 1, standbyMs: 0 }, 0.5)).toBe(1_000)
+    expect(nextWaitMs(due(null), { shards: 1, standbyMs: 0 }, 0)).toBeCloseTo(900)
+    expect(nextWaitMs(due(null), { shards: 1, standbyMs: 0 }, 1)).toBeCloseTo(1_100)
+    expect(nextWaitMs(due(null), { shards: 16, standbyMs: 0 }, 0.5)).toBe(16_000)
   })
 
-  it('is longer where another server is on duty, but never longer than the poll', () => {
-    expect(nextWaitMs({ nextDueInMs: 7, expiryInMs: 90 }, { shards: 1, standbyDelayMs: 50 }, 0.5)).toBe(57)
-    expect(nextWaitMs({ nextDueInMs: null, expiryInMs: 90 }, { shards: 1, standbyDelayMs: 50 }, 0.5)).toBe(
-      140,
-    )
-    expect(nextWaitMs({ nextDueInMs: 990, expiryInMs: null }, { shards: 1, standbyDelayMs: 50 }, 0.5)).toBe(
-      1_000,
-    )
+  it('is longer where another server is on ownership, but never longer than the poll', () => {
+    expect(nextWaitMs({ nextDueInMs: 7, expiryInMs: 90 }, { shards: 1, standbyMs: 50 }, 0.5)).toBe(57)
+    expect(nextWaitMs({ nextDueInMs: null, expiryInMs: 90 }, { shards: 1, standbyMs: 50 }, 0.5)).toBe(140)
+    expect(nextWaitMs({ nextDueInMs: 990, expiryInMs: null }, { shards: 1, standbyMs: 50 }, 0.5)).toBe(1_000)
   })
 })

@@ -4,6 +4,7 @@ import type { BatchSender, Outcome } from '../../../src/destinations/delivery.ts
 import { SchedulerError } from '../../../src/domain/errors.ts'
 import { keysOf } from '../../../src/store/keys.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
+import { claimAll } from '../../support/claim-all.ts'
 import {
   claimingOn,
   consoleTaking,
@@ -44,16 +45,16 @@ describe('slots', () => {
     const w = world()
     await scheduleDue(w, ['a.test', 'b.test', 'c.test'], 10)
     const c = claimingOn(w, { total: 5, perHost: 2 })
-    c.loop.start()
+    c.claimers.start()
     await until('all slots are taken', () => c.sent.length === 5)
     expect(await claimed(w)).toBe(5)
-    expect(c.inFlight()).toHaveLength(5)
+    expect(c.underWay()).toHaveLength(5)
     while (c.sent.length < 30) {
       const before = c.sent.length
-      for (const one of c.inFlight()) one.end(DELIVERED)
+      for (const one of c.underWay()) one.end(DELIVERED)
       await until('others have begun', () => c.sent.length > before)
     }
-    for (const one of c.inFlight()) one.end(DELIVERED)
+    for (const one of c.underWay()) one.end(DELIVERED)
     expect(c.most).toEqual({ toOne: 2, inAll: 5 })
     await until('all are acknowledged', async () => (await left(w)) === 0)
     expect(new Set(c.sent.map(({ delivery }) => delivery.id)).size).toBe(30)
@@ -65,7 +66,7 @@ describe('slots', () => {
     await scheduleDue(w, ['a.test'], 30)
     const c = claimingOn(w, { perHost: 1, answer: soon(1) })
     const from = performance.now()
-    c.loop.start()
+    c.claimers.start()
     await until('all are sent', () => c.sent.length === 30)
     // With polls alone it would take half a minute.
     expect(machineMs(from)).toBeLessThan(5_000)
@@ -76,7 +77,7 @@ describe('slots', () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 2)
     const c = claimingOn(w, { perHost: 1 })
-    c.loop.start()
+    c.claimers.start()
     await until('the host is full', () => c.sent.length === 1)
     await delay(20)
     c.sent[0]?.end(DELIVERED)
@@ -98,10 +99,10 @@ describe('slots', () => {
     await scheduleDue(w, [one], 5)
     await scheduleDue(w, [`${other}:443`, other], 5, 0)
     const c = claimingOn(w, { perHost: 2 })
-    c.loop.start()
+    c.claimers.start()
     await until('all slots are taken', () => c.sent.length >= 2)
-    c.loop.wakeAll()
-    await until('it has looked again', () => c.calls.length >= 2)
+    c.claimers.wakeAll()
+    await until('it has claimed again', () => c.callsOf('hosts') >= 2)
     await delay(20)
     expect(c.sent).toHaveLength(2)
   })
@@ -112,22 +113,22 @@ describe('slots', () => {
     let mayAnswer = Promise.resolve()
     const scripts: Scripts = {
       ...w.scripts,
-      async claim(...args) {
-        const reply = await w.scripts.claim(...args)
+      async claimHosts(...args) {
+        const reply = await w.scripts.claimHosts(...args)
         await mayAnswer
         return reply
       },
     }
     const c = claimingOn(w, { perHost: 1, scripts })
-    c.loop.start()
+    c.claimers.start()
     await until('the host is full', () => c.sent.length === 1)
     await delay(20)
     let answer = () => {}
     mayAnswer = new Promise((resolve) => {
       answer = resolve
     })
-    c.loop.wakeAll()
-    await until('it claims with no slot', () => c.calls.length === 2)
+    c.claimers.wakeAll()
+    await until('it claims with no slot', () => c.callsOf('hosts') === 2)
     await delay(20)
     c.sent[0]?.end(DELIVERED)
     await delay(20)
@@ -145,7 +146,7 @@ describe('slots', () => {
       answer: (sent) => hostOf(sent.delivery) === 'works.test' && soon(1)(sent),
     })
     const from = performance.now()
-    c.loop.start()
+    c.claimers.start()
     const to = (host: string) => c.sent.filter(({ delivery }) => hostOf(delivery) === host)
     await until('the other has its messages', () => to('works.test').length === 200)
     expect(machineMs(from)).toBeLessThan(5_000)
@@ -159,14 +160,14 @@ describe('slots', () => {
     let failing = 3
     const scripts: Scripts = {
       ...w.scripts,
-      async claim(...args) {
+      async claimHosts(...args) {
         if (failing-- > 0) throw new SchedulerError('STORE_UNAVAILABLE', 'away')
-        return w.scripts.claim(...args)
+        return w.scripts.claimHosts(...args)
       },
     }
     await scheduleDue(w, ['a.test'], 3)
     const c = claimingOn(w, { perHost: 3, scripts, answer: soon(1) })
-    c.loop.start()
+    c.claimers.start()
     await until('all are sent', () => c.sent.length === 3)
   })
 })
@@ -180,7 +181,7 @@ describe('several shards', () => {
     }
     const c = claimingOn(w, { shards: SHARDS, total: 5, perHost: 2, answer: soon(2) })
     const from = performance.now()
-    c.loop.start()
+    c.claimers.start()
     await until('all are sent', () => c.sent.length === 300)
     expect(machineMs(from)).toBeLessThan(10_000)
     // They take turns: halfway, each has had about a quarter of it.
@@ -212,19 +213,35 @@ describe('several shards', () => {
         soon(2)(sent)
       },
     })
-    c.loop.start()
+    c.claimers.start()
     await until('all are sent', () => c.sent.length === 20)
     await until('all are written', () => got.length === lines.length)
     expect(gotWhenSent).toBeLessThan(lines.length / 2)
+  })
+
+  it('take turns at the only slot of a host, while other hosts have free ones', async () => {
+    const w = world()
+    const SHARDS = 3
+    for (let shard = 0; shard < SHARDS; shard += 1) await scheduleDue(w, ['a.test'], 6, shard)
+    const c = claimingOn(w, { shards: SHARDS, total: 9, perHost: 1 })
+    c.claimers.start()
+    for (let i = 1; i <= 15; i += 1) {
+      await until('the next is sent', () => c.sent.length === i)
+      await until('all have found the host full', () => c.callsOf('hosts') >= SHARDS * i)
+      c.sent[i - 1]?.end(DELIVERED)
+    }
+    const order = c.sent.map(({ delivery }) => delivery.shard)
+    // The first got its slot before the others had asked for one.
+    for (let i = 1; i + SHARDS <= 15; i += 1) expect(new Set(order.slice(i, i + SHARDS)).size).toBe(SHARDS)
   })
 
   it('keep nothing from each other when wakes name shards that this server does not have', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 3)
     const c = claimingOn(w, { total: 2, perHost: 1 })
-    c.loop.start()
+    c.claimers.start()
     await until('the host is full', () => c.sent.length === 1)
-    c.loop.wake(7, 0, 'webhook:https://a.test')
+    c.claimers.wake(7, 0, 'webhook:https://a.test')
     for (let i = 0; i < 3; i += 1) {
       await until('the next is sent', () => c.sent.length === i + 1, 500)
       c.sent[i]?.end(DELIVERED)
@@ -237,17 +254,17 @@ describe('several shards', () => {
     const got: string[] = []
     const c = claimingOn(w, { shardMap, console: consoleTaking(got) })
     await w.scripts.schedule(2, [w.entry('waits', (await w.now()) - 5)])
-    c.loop.start()
+    c.claimers.start()
     await until('it has looked', () => c.calls.length > 0)
     raise(shardMap, 1, 3)
     await until('it is delivered', () => got.includes('waits'))
     await w.scripts.schedule(1, [w.entry('comes', (await w.now()) + 10)])
-    c.loop.wake(1, 10)
+    c.claimers.wake(1, 10, '')
     await until('that is too', () => got.includes('comes'))
-    await c.loop.stop({ graceMs: 1_000 })
+    await c.claimers.stop({ graceMs: 1_000 })
     const calls = c.calls.length
     raise(shardMap, 3, 5)
-    c.loop.wakeAll()
+    c.claimers.wakeAll()
     await delay(50)
     expect(c.calls.length).toBe(calls)
   })
@@ -264,7 +281,7 @@ describe('several shards', () => {
     }
     const got: string[] = []
     const c = claimingOn(w, { shards: SHARDS, limit: 5, console: consoleTaking(got) })
-    c.loop.start()
+    c.claimers.start()
     await until('all are delivered', () => got.length === 200)
     expect(new Set(got).size).toBe(200)
   })
@@ -272,18 +289,18 @@ describe('several shards', () => {
 
 describe.each([1, 4])('a loop that has nothing to do, with %i shards', (shards) => {
   const quiet = async (c: ReturnType<typeof claimingOn>) => {
-    const before = c.calls.length
+    const kinds = ['console', 'hosts', 'streams'] as const
+    const before = kinds.map(c.callsOf)
+    const all = c.calls.length
     await delay(1_400)
-    const calls = c.calls.length - before
-    // A poll a second, and one more where a shard stood back for another's claim.
-    expect(calls).toBeLessThanOrEqual(4)
-    if (shards === 1) await until('it has looked again', () => c.calls.length > before, 1_000)
+    for (const [i, kind] of kinds.entries()) expect(c.callsOf(kind) - (before[i] ?? 0)).toBeLessThanOrEqual(4)
+    if (shards === 1) await until('it has claimed again', () => c.calls.length > all, 1_000)
   }
 
   it('looks about once a second', async () => {
     const c = claimingOn(world(), { shards })
-    c.loop.start()
-    await until('it has looked', () => c.calls.length >= shards)
+    c.claimers.start()
+    await until('it has claimed', () => c.calls.length >= 3 * shards)
     await quiet(c)
   })
 
@@ -291,7 +308,7 @@ describe.each([1, 4])('a loop that has nothing to do, with %i shards', (shards) 
     const w = world()
     for (let shard = 0; shard < shards; shard += 1) await scheduleDue(w, ['a.test'], 20, shard)
     const c = claimingOn(w, { shards, perHost: 2 })
-    c.loop.start()
+    c.claimers.start()
     await until('the host is full', () => c.sent.length === 2)
     await quiet(c)
     expect(c.sent).toHaveLength(2)
@@ -301,7 +318,7 @@ describe.each([1, 4])('a loop that has nothing to do, with %i shards', (shards) 
     const w = world()
     for (let shard = 0; shard < shards; shard += 1) await scheduleDue(w, ['a.test', 'b.test'], 20, shard)
     const c = claimingOn(w, { shards, total: 3 })
-    c.loop.start()
+    c.claimers.start()
     await until('all are taken', () => c.sent.length === 3)
     await quiet(c)
     expect(c.sent).toHaveLength(3)
@@ -312,27 +329,28 @@ describe('a wake', () => {
   it('leads to a claim in time', async () => {
     const w = world()
     const c = claimingOn(w)
-    c.loop.start()
-    await until('it sleeps', () => c.calls.length === 1)
+    c.claimers.start()
+    await until('it sleeps', () => c.calls.length === 3)
     await delay(20)
-    c.loop.wake(0, 0, 'webhook:https://a.test')
-    await until('it looks', () => c.calls.length === 2, 500)
+    c.claimers.wake(0, 0, 'webhook:https://a.test')
+    await until('it claims', () => c.callsOf('hosts') === 2, 500)
+    expect(c.calls).toHaveLength(4)
   })
 
   it('leads to no claim for a full host before a slot is free', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 1)
     const c = claimingOn(w, { perHost: 1 })
-    c.loop.start()
+    c.claimers.start()
     await until('the host is full', () => c.sent.length === 1)
     await delay(20)
     await w.scripts.schedule(0, [webhookEntry('next', await w.now(), 'a.test')])
     const before = c.calls.length
     for (let i = 0; i < 8; i += 1) {
-      c.loop.wake(0, 0, 'webhook:https://a.test')
+      c.claimers.wake(0, 0, 'webhook:https://a.test')
       await delay(15)
     }
-    expect(c.calls.length - before).toBeLessThanOrEqual(1) // the poll
+    expect(c.calls.length - before).toBeLessThanOrEqual(3) // the polls
     c.sent[0]?.end(DELIVERED)
     await until('the next is sent', () => c.sent[1]?.delivery.id === 'next', 500)
   })
@@ -340,12 +358,12 @@ describe('a wake', () => {
   it('leads to no claim for a queue, whose workers wait elsewhere', async () => {
     const w = world()
     const c = claimingOn(w)
-    c.loop.start()
-    await until('it sleeps', () => c.calls.length === 1)
+    c.claimers.start()
+    await until('it sleeps', () => c.calls.length === 3)
     await delay(20)
-    for (let i = 0; i < 100; i += 1) c.loop.wake(0, 0, 'pull:jobs')
+    for (let i = 0; i < 100; i += 1) c.claimers.wake(0, 0, 'pull:jobs')
     await delay(100)
-    expect(c.calls).toHaveLength(1)
+    expect(c.calls).toHaveLength(3)
   })
 })
 
@@ -371,10 +389,10 @@ describe('a console', () => {
       },
     }
     const c = claimingOn(w, { limit: 1, console, answer: soon(1) })
-    c.loop.start()
+    c.claimers.start()
     await until('it has what it may have', () => got.length === 3)
     await scheduleDue(w, ['a.test'], 40)
-    c.loop.wake(0, 0, 'webhook:https://a.test')
+    c.claimers.wake(0, 0, 'webhook:https://a.test')
     await until('webhooks are delivered', () => c.sent.length === 40)
     expect(got).toHaveLength(3)
     expect(await w.client.zcard(w.keys.scheduled)).toBe(7)
@@ -397,11 +415,11 @@ describe('a console', () => {
       },
     }
     const c = claimingOn(w, { console })
-    c.loop.start()
+    c.claimers.start()
     await until('it was asked', () => at.length === 1)
     // A webhook comes meanwhile, and with it a look for others alone.
     await delay(30)
-    c.loop.wake(0, 0, 'webhook:https://a.test')
+    c.claimers.wake(0, 0, 'webhook:https://a.test')
     await until('it takes it', () => at.length === 3)
     const lost = lostMs(at[0] ?? 0)
     const waits = [(at[1] ?? 0) - (at[0] ?? 0), (at[2] ?? 0) - (at[1] ?? 0)]
@@ -419,7 +437,7 @@ describe('a lock', () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 1)
     const c = claimingOn(w, { lockMs: LOCK_MS })
-    c.loop.start()
+    c.claimers.start()
     await until('it is sent', () => c.sent.length === 1)
     const from = performance.now()
     const scores = new Set<string>()
@@ -441,13 +459,13 @@ describe('a lock', () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 1)
     const c = claimingOn(w, { lockMs: LOCK_MS })
-    c.loop.start()
+    c.claimers.start()
     await until('it is sent', () => c.sent.length === 1)
     await w.client.set(`${w.keys.lockPrefix}a.test:0:0`, 'other', 'PX', 60_000)
     await w.client.zadd(w.keys.claimed, (await w.now()) + 60_000, 'a.test:0:0')
     const before = await w.snapshot()
     await until('it is broken off', () => c.sent[0]?.signal.aborted === true)
-    await until('its slot is free', () => c.slots.open()?.room.lanes.size === 0)
+    await until('its slot is free', () => c.slots.room().lanes.size === 0)
     await delay(50)
     expect(await w.snapshot()).toBe(before)
     expect(await w.lockOf('a.test:0:0')).toBe('other')
@@ -466,7 +484,7 @@ describe('a lock', () => {
       },
     }
     const c = claimingOn(w, { lockMs: LOCK_MS, scripts, breaksOff: DELIVERED })
-    c.loop.start()
+    c.claimers.start()
     await until('it is sent', () => c.sent.length === 1)
     await w.client.del(`${w.keys.lockPrefix}a.test:0:0`)
     await until('it is broken off', () => c.sent[0]?.hasEnded === true)
@@ -493,7 +511,7 @@ describe('a delivery that ends while its lock is being extended', () => {
         return reply
       },
       async extend(...args) {
-        for (const sent of c.inFlight()) sent.end(DELIVERED)
+        for (const sent of c.underWay()) sent.end(DELIVERED)
         // Sent after it, and answered in the same breath.
         await acknowledging
         extended += 1
@@ -501,7 +519,7 @@ describe('a delivery that ends while its lock is being extended', () => {
       },
     }
     const c = claimingOn(w, { lockMs: LOCK_MS, scripts })
-    c.loop.start()
+    c.claimers.start()
     await until('they are acknowledged', async () => extended > 0 && (await left(w)) === 0)
     await delay(20)
     expect(['locks lost', 'delivered webhook'].map(c.noted.of)).toEqual([0, 3])
@@ -523,7 +541,7 @@ describe('outcomes', () => {
       Object.keys(outcomes).map((id) => webhookEntry(id, now - 500)),
     )
     const c = claimingOn(w, { answer: (sent) => sent.end(outcomes[sent.delivery.id] ?? DELIVERED) })
-    c.loop.start()
+    c.claimers.start()
     await until('all are settled', async () => c.sent.length === 3 && (await claimed(w)) === 0)
     expect(await w.client.hget(w.keys.history, 'good')).toMatch(/^delivered/)
     expect(Number(await w.client.zscore(w.keys.laned, 'failed'))).toBeGreaterThanOrEqual(now + 30_000)
@@ -542,7 +560,7 @@ describe('outcomes', () => {
     const w = world()
     const now = await w.now()
     await w.scripts.schedule(0, [webhookEntry('a', now - 60_000)])
-    const first = await w.scripts.claim(0, {
+    const first = await claimAll(w.scripts, 0, {
       token: 't',
       lockMs: 60_000,
       room: { ...mainRoom(0), slots: 1, hostSlots: 1 },
@@ -552,7 +570,7 @@ describe('outcomes', () => {
       { id: 'a', token: 't', why: 'postponed', delayMs: 50, reason: 'no', report: '' },
     ])
     const c = claimingOn(w, { answer: soon(1) })
-    c.loop.start()
+    c.claimers.start()
     await until('it is sent', () => c.sent.length === 1)
     expect(c.sent[0]?.delivery).toMatchObject({ attempt: 2, dueAt: now - 60_000 })
     expect(c.sent[0]?.delivery.lateMs).toBeGreaterThanOrEqual(60_000)
@@ -566,26 +584,26 @@ describe('stopping', () => {
     await scheduleDue(w, ['a.test', 'b.test'], 3)
     const due = await w.client.zrange(w.keys.laned, '0', '-1', 'WITHSCORES')
     const c = claimingOn(w)
-    c.loop.start()
+    c.claimers.start()
     await until('all are sent', () => c.sent.length === 6)
     const from = performance.now()
-    await c.loop.stop({ graceMs: 50 })
+    await c.claimers.stop({ graceMs: 50 })
     expect(machineMs(from)).toBeLessThan(2_000)
     expect(c.sent.every(({ signal }) => signal.aborted)).toBe(true)
     expect(await w.client.zrange(w.keys.laned, '0', '-1', 'WITHSCORES')).toEqual(due)
     expect(await claimed(w)).toBe(0)
     expect(await w.client.exists(w.keys.attempts, w.keys.failures)).toBe(0)
     expect(await w.lockOf('a.test:0:0')).toBeNull()
-    expect(c.inFlight()).toEqual([])
+    expect(c.underWay()).toEqual([])
   })
 
   it('lets what ends within the grace end, and begins nothing new', async () => {
     const w = world()
     await scheduleDue(w, ['a.test'], 5)
     const c = claimingOn(w, { perHost: 1 })
-    c.loop.start()
+    c.claimers.start()
     await until('one is sent', () => c.sent.length === 1)
-    const stopped = c.loop.stop({ graceMs: 10_000 })
+    const stopped = c.claimers.stop({ graceMs: 10_000 })
     await delay(50)
     expect(c.sent[0]?.signal.aborted).toBe(false)
     const from = performance.now()
@@ -602,11 +620,11 @@ describe('stopping', () => {
     await scheduleDue(w, ['a.test'], 2)
     const timers = noteTimers()
     const c = claimingOn(w, { lockMs: 12_000 })
-    c.loop.start()
+    c.claimers.start()
     await until('all are sent', () => c.sent.length === 2)
     await delay(20)
     expect(timers()).toBeGreaterThan(0)
-    const stopped = c.loop.stop({ graceMs: 8_000 })
+    const stopped = c.claimers.stop({ graceMs: 8_000 })
     for (const one of c.sent) one.end(DELIVERED)
     await stopped
     expect(timers()).toBe(0)
@@ -614,8 +632,8 @@ describe('stopping', () => {
 
   it('is safe before the start, and twice', async () => {
     const c = claimingOn(world())
-    await c.loop.stop({ graceMs: 1_000 })
-    await c.loop.stop({ graceMs: 1_000 })
+    await c.claimers.stop({ graceMs: 1_000 })
+    await c.claimers.stop({ graceMs: 1_000 })
     expect(c.calls).toEqual([])
   })
 })

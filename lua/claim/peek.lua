@@ -1,0 +1,26 @@
+#!lua flags=no-writes
+-- peek: tell when something will be there for those who wait for the messages of queues.
+--
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
+-- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[2..] lane            string   lanes of queues
+--
+-- Returns  {expiry_in, next_in, ...}
+--            expiry_in  ms until the next claim expires unless it is extended, 0 if one has; "" when there is none
+--            next_in    for each lane, in order: ms until its next message is due, 0 if one is; "" for none
+-- Writes   nothing
+-- Cost     O(l log S), l = lanes
+--@include lib/clock.lua
+--@include lib/wake.lua
+
+local scheduled, claimed = KEYS[1], KEYS[2]
+local now = redis_now(tonumber(ARGV[1]))
+
+local function wait_of(head)
+  return head and math.max(0, head - now) or ""
+end
+
+local reply = { wait_of(head_due(claimed)) }
+for i = 2, #ARGV do reply[i] = wait_of(head_due(scheduled .. ":" .. ARGV[i])) end
+return reply

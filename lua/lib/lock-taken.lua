@@ -1,0 +1,119 @@
+-- Locks what was taken off the schedule, and answers it. Needs lib/claim-state.lua, lib/batch.lua, lib/wake.lua,
+-- lib/record.lua, lib/tags.lua, lib/failures.lua, lib/history.lua, lib/seen.lua, lib/dead-letters.lua and
+-- lib/clock-step.lua.
+
+-- counts_of_taken(state): for each taken message its two counts as text, if it has any.
+local function counts_of_taken(state)
+  state.any_attempts = redis.call("EXISTS", state.attempts) == 1
+  state.any_failures = redis.call("EXISTS", state.failures) == 1
+  return state.any_attempts and values_of(state.attempts, state.ids) or {}
+end
+
+-- finish(state, status, id, record, options, counts, late_ms): notes a message that is delivered, or dropped.
+local function finish(state, status, id, record, options, counts, late_ms)
+  remember_id(state.seen_prefix, state.dedup_window_ms, id, status, options)
+  local notes = state.any_failures and redis.call("HGET", state.failures, id)
+  add_history_entry(state.history, status, id, record, digits(state.now), late_ms, counts, notes)
+  unindex_tags(state.tag_prefix, id, options)
+  state.finished[#state.finished + 1] = id
+end
+
+local function forget_finished(state)
+  in_slices(state.finished, 1, function(first, last)
+    redis.call("HDEL", state.messages, unpack(state.finished, first, last))
+    if state.any_attempts then redis.call("HDEL", state.attempts, unpack(state.finished, first, last)) end
+    if state.any_failures then redis.call("HDEL", state.failures, unpack(state.finished, first, last)) end
+  end)
+  write_history(state.history)
+end
+
+local function late_ms_of(state, record)
+  return digits(math.max(0, state.now - tonumber(due_of(record))))
+end
+
+-- expire(state, id, record, options, counts): drops a message whose not-after has passed, or makes it a dead letter, if
+-- it asks for that. Returns whether it did.
+local function expire(state, id, record, options, counts)
+  if not (options and options.n and options.l and state.now > tonumber(options.n)) or options.l == "deliver" then
+    return false
+  end
+  if options.l == "drop" then
+    state.dropped = state.dropped + 1
+    finish(state, "dropped", id, record, options, counts, late_ms_of(state, record))
+  else
+    state.died = state.died + 1
+    move_to_dead_letters(state.dead_letters, id, options, "expired", "", state.now)
+  end
+  return true
+end
+
+-- lock(state, i, counts, more): claims the message taken as number i for the caller. What more there is to tell of it
+-- is answered behind the rest, unless it is nil.
+local function lock(state, i, counts, more)
+  local id, ends = state.ids[i], state.lock_end
+  local key = state.lock_prefix .. id
+  if redis.call("SET", key, state.token, "NX", "PXAT", state.lock_until) then
+    local reply = state.reply
+    local at = #reply
+    reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = id, state.due_at[i], state.records[i], counts
+    reply[at + 5] = more
+    state.returned = state.returned + 1
+  else
+    local left_ms = redis.call("PTTL", key)
+    if left_ms >= 0 then ends = digits(state.now + left_ms) end
+  end
+  local locked = state.locked
+  local at = #locked
+  locked[at + 1], locked[at + 2] = ends, id
+end
+
+-- lock_taken(state, with_lanes): locks all that was taken, except what has expired or has no record.
+local function lock_taken(state, with_lanes)
+  -- Only those with a not-after have options that matter here.
+  local OF_INTEREST = { "n" }
+  local all_counts = counts_of_taken(state)
+  for i = 1, #state.ids do
+    local record, counts = state.records[i], all_counts[i] or ""
+    local options = record and options_with(record, OF_INTEREST)
+    if record and not expire(state, state.ids[i], record, options, counts) then
+      lock(state, i, counts, with_lanes and state.lanes[i] or nil)
+    end
+  end
+end
+
+-- next_claims(state): the first of as many new claim numbers as messages are returned. A counter that another program
+-- has damaged continues from the time in ms, which is more than all claims before.
+local function next_claims(state)
+  local last = tonumber(redis.call("GET", state.claims) or 0) or state.now
+  redis.call("SET", state.claims, digits(last + state.returned))
+  return last + 1
+end
+
+-- wait_of(state, head): ms until then, "" for never.
+local function wait_of(state, head)
+  return head and math.max(0, head - state.now) or ""
+end
+
+-- answer(state, head, calls_help): writes what was noted, and returns the reply with its first eight values. head is
+-- when the next message is due that the caller could have. Where one is due already, and calls_help is true, other
+-- servers are called.
+local function answer(state, head, calls_help)
+  in_slices(state.locked, 2, function(first, last)
+    redis.call("ZADD", state.claimed, unpack(state.locked, first, last))
+  end)
+  forget_finished(state)
+  -- While messages are delivered to a console or over HTTP, acknowledge does it.
+  if (#state.finished > 0 or state.returned == 0) and redis.call("EXISTS", state.history.entries) == 1 then
+    trim_history(state.history, state.now)
+  end
+  if calls_help and head and head <= state.now and #state.ids > 0 then
+    redis.pcall("PUBLISH", state.wake_channel, "help " .. state.shard)
+  end
+  local next_expiry = head_due(state.claimed)
+  if next_expiry then mark_clock(state.clock, state.now, state.marked, 0) end
+  local reply = state.reply
+  reply[1], reply[2], reply[3] = state.exact_now, wait_of(state, head), wait_of(state, next_expiry)
+  reply[4], reply[5], reply[6], reply[7] = state.recovered, state.dropped, state.died, state.trimmed
+  reply[8] = state.returned > 0 and next_claims(state) or 0
+  return reply
+end

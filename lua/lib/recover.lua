@@ -1,0 +1,62 @@
+-- What every claim does first: it sets right what claims before it have left. Needs lib/claim-state.lua, lib/batch.lua,
+-- lib/lock.lua, lib/lanes.lua, lib/attempts.lua, lib/record.lua, lib/tags.lua, lib/failures.lua, lib/dead-letters.lua,
+-- lib/clock-step.lua, lib/set-back.lua and lib/work.lua.
+
+-- follow_clock(state): where Redis's clock was set back, brings back what was written in a time to come.
+local function follow_clock(state)
+  local now, due, history = state.now, state.due, state.history
+  local marked, set_back_ms = check_clock(state.clock, now)
+  state.marked = marked
+  if set_back_ms == 0 then return end
+  local places = {}
+  set_back_end_times({ state.dead_letters.dead, history.delivered, history.dropped }, history.entries, now)
+  set_back_retries(due, places, state.attempts, state.messages, state.tag_prefix, now, set_back_ms)
+  place_all(due, places, state.wake_channel, state.shard, now, true)
+  redis.call("SET", state.clock.mark, digits(now))
+end
+
+-- put_back(state, ids): puts back the first of the messages whose claims have expired: as many as are not too much
+-- work. Returns how many.
+local function put_back(state, ids)
+  local LOOK_AT_ONCE = 8
+  local places, tags, work, done = {}, {}, 0, 0
+  while done < #ids and work < WORK_AT_ONCE do
+    local first, last = done + 1, math.min(done + LOOK_AT_ONCE, #ids)
+    local records = redis.call("HMGET", state.messages, unpack(ids, first, last))
+    for i = first, last do
+      local id, record = ids[i], records[i - first + 1]
+      local options = record and options_of(record)
+      work = work + work_of(record or "", options)
+      if record and select(2, counts_of(state.attempts, id)) >= state.max_recoveries then
+        state.died = state.died + 1
+        move_to_dead_letters(state.dead_letters, id, options, "recoveries", "", state.now)
+      elseif record then
+        state.recovered = state.recovered + 1
+        gather(places, lane_of(options), id, due_of(record))
+        collect_tags(tags, id, options, due_of(record))
+        add_to_counts(state.attempts, id, 0, 1)
+        note_failure(state.failures, id, "lock lost", "")
+      end
+    end
+    done = last
+  end
+  index_all_tags(state.tag_prefix, tags)
+  place_all(state.due, places, state.wake_channel, state.shard, state.now)
+  return done
+end
+
+-- recover(state): puts back the messages whose claim has expired, as their server died or lost them, and trims the dead
+-- letters.
+local function recover(state)
+  local AT_ONCE = 500
+  follow_clock(state)
+  local expired = redis.call("ZRANGE", state.claimed, "-inf", state.now, "BYSCORE", "LIMIT", 0, AT_ONCE)
+  if #expired > 0 then
+    local count = put_back(state, expired)
+    redis.call("ZREMRANGEBYRANK", state.claimed, 0, count - 1)
+    for i = #expired, count + 1, -1 do expired[i] = nil end
+    -- The lock may outlive its entry when clocks are moved: its holder has lost the claim either way.
+    unlock(state.lock_prefix, expired)
+  end
+  state.trimmed = trim_dead(state.dead_letters, state.now)
+end

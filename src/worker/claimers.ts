@@ -1,0 +1,104 @@
+import type { ShardOwnership } from '../membership/ownership.ts'
+import { sleep } from '../runtime/sleep.ts'
+import { laneOfQueue } from '../store/keys.ts'
+import { ClaimErrorLog } from './claim-error-log.ts'
+import { ConsoleClaimer, type ConsoleClaimerDeps } from './console-claimer.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { PushClaimer, type PushClaimerDeps } from './push-claimer.ts'
+import { StreamMover, type StreamMoverDeps } from './stream-mover.ts'
+
+/** After the grace, what cannot be cancelled (a write that hangs) is left behind to be recovered. */
+const HAND_BACK_MS = 2_000
+
+export type ClaimersDeps = Omit<
+  ConsoleClaimerDeps & PushClaimerDeps & StreamMoverDeps,
+  'errors' | 'ending' | 'onOthers'
+> & {
+  readonly dispatcher: Dispatcher
+  readonly ownership: ShardOwnership
+  /** aborted here when the service ends now */
+  readonly ending: AbortController
+}
+
+/** Claims and delivers what is due: a claimer for each kind of destination, started and stopped as one. */
+export class Claimers {
+  readonly #deps: ClaimersDeps
+  readonly #console: ConsoleClaimer
+  readonly #push: PushClaimer
+  readonly #streams: StreamMover
+
+  constructor(deps: ClaimersDeps) {
+    const errors = new ClaimErrorLog(deps.logger)
+    const ending = deps.ending.signal
+    this.#deps = deps
+    this.#push = new PushClaimer({ ...deps, errors: errors.of('push') })
+    this.#streams = new StreamMover({ ...deps, errors: errors.of('streams') })
+    this.#console = new ConsoleClaimer({
+      ...{ ...deps, ending, errors: errors.of('console') },
+      onOthers: (shard, { hostsInMs, streamsInMs }) => {
+        if (hostsInMs !== null) this.#push.notice(shard, hostsInMs)
+        if (streamsInMs !== null) this.#streams.loops.notice(shard, streamsInMs)
+      },
+    })
+  }
+
+  /** Idempotent. */
+  start(): void {
+    this.#console.loops.start()
+    this.#push.start()
+    this.#streams.loops.start()
+  }
+
+  /** Something becomes due in a lane of a shard: its claimer checks in `inMs`, a standby a little later. */
+  wake(shard: number, inMs: number, lane: string): void {
+    if (lane === '') this.#console.loops.wake(shard, inMs)
+    else if (lane === 'stream') this.#streams.loops.wake(shard, inMs)
+    // Workers wait for what is in queues.
+    else if (!lane.startsWith(laneOfQueue(''))) this.#push.wake(shard, inMs, lane)
+  }
+
+  /** More is due in a shard than one claim takes: helps its owner. */
+  help(shard: number): void {
+    const inMs = this.#deps.ownership.requestHelp(shard)
+    if (inMs === null) return
+    this.#console.loops.claimWithin(shard, inMs)
+    this.#push.claimWithin(shard, inMs)
+    this.#streams.loops.claimWithin(shard, inMs)
+  }
+
+  /** Whether the console has taken nothing of the last batch of any shard. */
+  isStuck(): boolean {
+    return this.#console.isStuck()
+  }
+
+  /** Claims at once, everywhere: Redis is back. */
+  wakeAll(): void {
+    this.#console.loops.wakeAll()
+    this.#push.wakeAll()
+    this.#streams.loops.wakeAll()
+  }
+
+  /** A slot for webhooks has become free. */
+  slotFreed(): void {
+    this.#push.slotFreed()
+  }
+
+  /**
+   * Claims no more, lets deliveries finish for `graceMs`, releases the rest. Idempotent; may be called before start().
+   * @returns once nothing is running any more, or what is cannot be ended
+   */
+  async stop({ graceMs }: { graceMs: number }): Promise<void> {
+    const { dispatcher, ending } = this.#deps
+    const stopped = [this.#console.stop(), this.#push.stop(), this.#streams.loops.stop()]
+    const finished = Promise.all(stopped).then(() => dispatcher.idle())
+    await within(finished, graceMs)
+    ending.abort()
+    await within(finished, HAND_BACK_MS)
+  }
+}
+
+async function within(finished: Promise<void>, ms: number): Promise<void> {
+  const over = new AbortController()
+  await Promise.race([finished, sleep(ms, over.signal)])
+  over.abort()
+}

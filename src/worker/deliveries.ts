@@ -1,0 +1,71 @@
+import type { Delivery } from '../destinations/delivery.ts'
+import { decodeRecord } from '../records/record.ts'
+import type { Claim, ClaimReply } from '../store/scripts/claim.ts'
+import type { ClaimCall, ClaimerDeps } from './claim-call.ts'
+import type { Settlement } from './settle.ts'
+
+const CONSOLE = { type: 'console' } as const
+
+export interface Deliveries<C extends Claim> {
+  /** what is to be delivered, with the claims it comes from */
+  readonly readable: readonly { readonly delivery: Delivery; readonly claim: C }[]
+  /** ends the claims of messages whose records cannot be read */
+  readonly unreadable: readonly Settlement[]
+}
+
+/**
+ * Makes deliveries of what a call has claimed.
+ *
+ * @param laneOf the lane that each was taken from
+ * @param isExpected whether it belongs where it was found
+ */
+export function toDeliveries<C extends Claim>(
+  { logger }: Pick<ClaimerDeps, 'logger'>,
+  { reply, shard, token }: ClaimCall<ClaimReply<C>>,
+  laneOf: (claim: C) => string,
+  isExpected: (delivery: Delivery, claim: C) => boolean,
+): Deliveries<C> {
+  const readable: { delivery: Delivery; claim: C }[] = []
+  const unreadable: Settlement[] = []
+  for (const claim of reply.claims) {
+    const head = { ...headOf(claim, shard, token), lane: laneOf(claim) }
+    const delivery = toDelivery(head, claim.record, reply.now)
+    if (delivery !== null && isExpected(delivery, claim)) readable.push({ delivery, claim })
+    else {
+      logger.error({ id: claim.id }, 'the record of a message cannot be read')
+      unreadable.push(
+        rejection(
+          { ...head, dueAt: claim.attemptDueAt, lateMs: 0, payload: 'null', destination: CONSOLE },
+          reply.now,
+        ),
+      )
+    }
+  }
+  return { readable, unreadable }
+}
+
+type Head = Omit<Delivery, 'dueAt' | 'lateMs' | 'payload' | 'destination'>
+
+const headOf = ({ id, number, attemptDueAt, failures, recoveries }: Claim, shard: number, token: string) => ({
+  ...{ id, shard, token, claim: number, attemptDueAt },
+  attempt: 1 + failures + recoveries,
+})
+
+/** @param now Redis's clock at the claim, epoch ms @returns null for a record that makes no sense */
+function toDelivery(head: Head, record: string, now: number): Delivery | null {
+  try {
+    const { dueAt, payload, destination = CONSOLE } = decodeRecord(record)
+    return { ...head, dueAt, lateMs: now - dueAt, payload, destination }
+  } catch {
+    return null
+  }
+}
+
+const rejection = (delivery: Delivery, now: number): Settlement => ({
+  delivery,
+  outcome: {
+    kind: 'rejected',
+    reason: 'unreadable',
+    report: { at: now, claim: delivery.claim, durationMs: 0, error: 'the record cannot be read' },
+  },
+})

@@ -29,12 +29,8 @@
 -- Returns  {kind, name, detail, ...}, three per finding; nothing for keys that have gone meanwhile
 -- Writes   nothing
 -- Cost     O(log S) per key, S = scheduled messages
---@include lib/clock.lua
---@include lib/wake.lua
---@include lib/lanes.lua
---@include lib/record.lua
---@include lib/streams.lua
 --@include lib/audit.lua
+--@include lib/clock.lua
 
 local shard = {
   scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[6],

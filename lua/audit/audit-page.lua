@@ -30,12 +30,8 @@
 --          members were looked at, and of how many bytes; and three per finding
 -- Writes   nothing
 -- Cost     O(count log S), S = scheduled messages
---@include lib/clock.lua
---@include lib/wake.lua
---@include lib/lanes.lua
---@include lib/record.lua
---@include lib/streams.lua
 --@include lib/audit.lua
+--@include lib/clock.lua
 
 local shard = {
   scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[6],

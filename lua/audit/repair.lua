@@ -31,15 +31,10 @@
 -- Returns  a word per name: "repaired", "left" if a repair is not safe, "sound" where nothing is wrong any more
 -- Writes   only for names of which something is wrong at this moment; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = names, S = scheduled messages
---@include lib/clock.lua
---@include lib/batch.lua
---@include lib/wake.lua
---@include lib/lanes.lua
---@include lib/record.lua
---@include lib/tags.lua
 --@include lib/attempts.lua
---@include lib/streams.lua
 --@include lib/audit.lua
+--@include lib/clock.lua
+--@include lib/tags.lua
 
 local shard = {
   scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[6],

@@ -25,12 +25,11 @@
 -- Writes   only for owned ids
 -- Cost     O(n log C), n = ids, C = claims in flight
 --@include lib/clock.lua
---@include lib/batch.lua
+--@include lib/history.lua
 --@include lib/lock.lua
 --@include lib/record.lua
---@include lib/tags.lua
---@include lib/history.lua
 --@include lib/seen.lua
+--@include lib/tags.lua
 
 local claimed, messages, attempts, failures = KEYS[1], KEYS[2], KEYS[3], KEYS[7]
 local history = { entries = KEYS[4], delivered = KEYS[5], dropped = KEYS[6] }

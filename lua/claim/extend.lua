@@ -13,10 +13,9 @@
 -- Returns  the ids whose claim is no longer this token's; empty when all were extended
 -- Writes   only for owned ids; a clock that was set back is heeded first
 -- Cost     O(n log C), n = ids, C = claims in flight
---@include lib/clock.lua
---@include lib/batch.lua
---@include lib/lock.lua
 --@include lib/clock-step.lua
+--@include lib/clock.lua
+--@include lib/lock.lua
 
 local claimed = KEYS[1]
 local now = redis_now(tonumber(ARGV[1]))

@@ -36,16 +36,11 @@
 --          they are much work (lib/work.lua)
 -- Writes   only for owned ids; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
---@include lib/clock.lua
---@include lib/batch.lua
---@include lib/lock.lua
---@include lib/wake.lua
---@include lib/lanes.lua
 --@include lib/attempts.lua
---@include lib/record.lua
---@include lib/tags.lua
---@include lib/failures.lua
+--@include lib/clock.lua
 --@include lib/dead-letters.lua
+--@include lib/lock.lua
+--@include lib/record.lua
 --@include lib/work.lua
 
 local claimed, attempts, messages, failures = KEYS[2], KEYS[3], KEYS[4], KEYS[9]

@@ -1,5 +1,6 @@
+--@include lib/streams.lua
 -- What holds of the keys of a shard between any two calls, written once: the auditor reports what breaks it, and a repair
--- asks again before it writes. Needs lib/wake.lua, lib/lanes.lua, lib/record.lua and lib/streams.lua.
+-- asks again before it writes.
 -- shard = { now, scheduled, laned, hosts, queues, claimed, dead, messages, attempts, failures, history, delivered, dropped,
 --   streams, claims, lock_prefix, tag_prefix, seen_prefix, call_prefix }: the names of its keys, and Redis's clock.
 -- Each check calls add(kind, name, detail) for what it finds; the kinds are told in src/audit/kinds.ts.

@@ -1,8 +1,8 @@
+--@include lib/batch.lua
 -- The clock of Redis may be set back: by hand, or as a replica takes over whose clock is behind. What was written before
 -- would then end, or fall due, as much later. So the latest time at which there was a claim is kept, and where now is
 -- before that, later times are set back by the difference. They are never set too far: the clock ran on between that
 -- time and the step, so that claims last up to MARK_EVERY_MS longer than they would have, and never shorter.
--- Needs lib/batch.lua.
 -- clock = { mark, claimed, lock_prefix }: the names of keys; mark holds "<time>", and behind a blank by how many ms the
 -- rest of the shard has to be set back where only its claims have been.
 local CLOCK_SLACK_MS, MARK_EVERY_MS = 1000, 2000

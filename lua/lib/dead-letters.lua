@@ -1,5 +1,6 @@
--- Dead letters stay as they are until they are redriven, deleted or trimmed. Needs lib/tags.lua, lib/failures.lua
--- and lib/batch.lua.
+--@include lib/failures.lua
+--@include lib/tags.lua
+-- Dead letters stay as they are until they are redriven, deleted or trimmed.
 -- dead_letters = { dead, failures, messages, attempts, tag_prefix, max, ttl_ms }
 
 -- move_to_dead_letters(dead_letters, id, options, reason, report, now): makes a message, already off the schedule and unclaimed, a dead letter.

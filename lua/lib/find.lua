@@ -1,8 +1,9 @@
+--@include lib/scheduled.lua
 -- find_message(keys, id, now): {state, score, record, attempts, failures} of one message, state being "scheduled",
 -- "claimed" or "dead" (score: when next due, lock end, time of death), "delivered" or "dropped" (score: finished at;
 -- record is the history's entry), "stranded" (score 0: there is a record, and nothing that says what is to become of it:
 -- another program has changed something), or "unknown". keys = { scheduled, laned, claimed, dead, messages, attempts, failures,
--- history }, history with its ttl_ms. Needs lib/scheduled.lua.
+-- history }, history with its ttl_ms.
 local function find_message(keys, id, now)
   local record = redis.call("HGET", keys.messages, id)
   if record then

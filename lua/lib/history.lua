@@ -1,3 +1,4 @@
+--@include lib/batch.lua
 -- The history keeps what became of finished messages: an entry is "<status> <finished at> <late ms>
 -- <failures> <recoveries><line break><record>", the record without its payload if that is over 1 KiB; and, behind
 -- another line break, what went wrong on the way, if anything did (see lib/failures.lua).
@@ -28,7 +29,7 @@ local function add_history_entry(history, status, id, record, now, late_ms, atte
   members[at + 1], members[at + 2] = now, id
 end
 
--- write_history(history): writes what was noted. Needs lib/batch.lua.
+-- write_history(history): writes what was noted.
 local function write_history(history)
   for name, list in pairs(history.noted or {}) do
     in_slices(list, 2, function(first, last)
@@ -37,7 +38,7 @@ local function write_history(history)
   end
 end
 
--- history_entries_of(history, ids): those of the ids that have a history entry. Needs lib/batch.lua.
+-- history_entries_of(history, ids): those of the ids that have a history entry.
 local function history_entries_of(history, ids)
   local found = {}
   if #ids == 0 or redis.call("EXISTS", history.entries) == 0 then return found end
@@ -58,8 +59,7 @@ local function delete_history_entries(history, ids)
 end
 
 -- trim_history(history, now): drops the entries beyond the age, then the oldest beyond the count, of either kind.
--- At most 6,000 for each reason: more than one call can add, so that the history shrinks to its bounds. Needs
--- lib/batch.lua.
+-- At most 6,000 for each reason: more than one call can add, so that the history shrinks to its bounds.
 local function trim_history(history, now)
   local AT_ONCE = 6000
   local kinds, count = { history.delivered, history.dropped }, 0

@@ -1,5 +1,7 @@
+--@include lib/batch.lua
+--@include lib/wake.lua
 -- A destination that can hold its messages back has a lane: a due set of its own, so that what waits there stands in
--- nobody's way. Needs lib/batch.lua and lib/wake.lua.
+-- nobody's way.
 --   ""                                     the main due set: the console
 --   "stream"                               streams, which take at once whatever is due
 --   "pull:<queue>"                         a queue that workers pull from

@@ -1,6 +1,11 @@
--- Locks what was taken off the schedule, and answers it. Needs lib/claim-state.lua, lib/batch.lua, lib/wake.lua,
--- lib/record.lua, lib/tags.lua, lib/failures.lua, lib/history.lua, lib/seen.lua, lib/dead-letters.lua and
--- lib/clock-step.lua.
+--@include lib/clock-step.lua
+--@include lib/dead-letters.lua
+--@include lib/history.lua
+--@include lib/record.lua
+--@include lib/seen.lua
+--@include lib/wake.lua
+-- Locks what was taken off the schedule, and answers it. A due id without a record is forgotten. One that another lock
+-- holds is parked in claimed until that lock ends: never returned, never lost. state: see lib/claim-state.lua
 
 -- counts_of_taken(state): for each taken message its two counts as text, if it has any.
 local function counts_of_taken(state)
@@ -94,9 +99,18 @@ local function wait_of(state, head)
   return head and math.max(0, head - state.now) or ""
 end
 
--- answer(state, head, calls_help): writes what was noted, and returns the reply with its first eight values. head is
--- when the next message is due that the caller could have. Where one is due already, and calls_help is true, other
--- servers are called.
+-- answer(state, head, calls_help): writes what was noted, and returns the reply, which begins with
+--   now          Redis's clock, epoch ms, with a fraction; the times below are from the whole ms
+--   next_in      ms until the next message is due that the caller could have, 0 if one is; "" for none
+--   expiry_in    ms until the next claim expires unless it is extended; "" when there is none
+--   recovered    claims found expired and put back to due
+--   dropped      messages past their not-after that were dropped
+--   died         messages that became dead letters: past their not-after, or recovered too often
+--   trimmed      dead letters deleted because there are too many or they are too old
+--   first_claim  the claim number of the first message returned; it grows by 1 with each
+-- The values of each message are id, due (when this attempt was due, epoch ms: a retry's own time), record, attempts
+-- ("<failures> <recoveries>", "" when there was neither), and what the script adds.
+-- head is when the next message is due. Where one is due already, and calls_help is true, other servers are called.
 local function answer(state, head, calls_help)
   in_slices(state.locked, 2, function(first, last)
     redis.call("ZADD", state.claimed, unpack(state.locked, first, last))

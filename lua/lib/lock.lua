@@ -1,3 +1,4 @@
+--@include lib/batch.lua
 -- split_by_owner(lock_prefix, ids, tokens): the positions (in ids) whose lock holds their token, and those whose lock is
 -- gone or another claim's. Ownership is proved here, inside Redis, on every path.
 local function split_by_owner(lock_prefix, ids, tokens)

@@ -1,6 +1,6 @@
+--@include lib/record.lua
 -- Whether a record is still one, or another program has changed it. Of a payload, and of texts within the options, only the
 -- ends are looked at, at the same cost however long they are: that tells what was overwritten or cut off.
--- Needs lib/record.lua.
 
 -- may_be_json(text): whether it begins and ends as a JSON value does.
 local function may_be_json(text)

@@ -1,6 +1,11 @@
--- What every claim does first: it sets right what claims before it have left. Needs lib/claim-state.lua, lib/batch.lua,
--- lib/lock.lua, lib/lanes.lua, lib/attempts.lua, lib/record.lua, lib/tags.lua, lib/failures.lua, lib/dead-letters.lua,
--- lib/clock-step.lua, lib/set-back.lua and lib/work.lua.
+--@include lib/attempts.lua
+--@include lib/clock-step.lua
+--@include lib/dead-letters.lua
+--@include lib/lock.lua
+--@include lib/set-back.lua
+--@include lib/work.lua
+-- What every claim does first: it corrects what a clock that was set back has left, and recovers expired claims.
+-- state: see lib/claim-state.lua
 
 -- follow_clock(state): where Redis's clock was set back, brings back what was written in a time to come.
 local function follow_clock(state)

@@ -1,3 +1,4 @@
+--@include lib/batch.lua
 -- remember_id(seen_prefix, window_ms, id, status, options): a finished client-made id stays known for the
 -- window, so that sending it again is noticed: "<status> <fingerprint>", one small key that ends by itself.
 local function remember_id(seen_prefix, window_ms, id, status, options)
@@ -6,7 +7,7 @@ local function remember_id(seen_prefix, window_ms, id, status, options)
   end
 end
 
--- finished_fingerprints(seen_prefix, ids): by id, the fingerprints of those of them that are still known. Needs lib/batch.lua.
+-- finished_fingerprints(seen_prefix, ids): by id, the fingerprints of those of them that are still known.
 local function finished_fingerprints(seen_prefix, ids)
   local prints, keys = {}, {}
   for i = 1, #ids do keys[i] = seen_prefix .. ids[i] end

@@ -1,5 +1,7 @@
--- What is left to set right in a shard once its claims have been, see lib/clock-step.lua. Needs lib/batch.lua,
--- lib/lanes.lua, lib/record.lua and lib/tags.lua.
+--@include lib/lanes.lua
+--@include lib/record.lua
+--@include lib/tags.lua
+-- What is left to set right in a shard once its claims have been, see lib/clock-step.lua.
 
 -- set_back_end_times(sets, entries, now): what ended in the future has ended now. Otherwise what ends from now on would be
 -- taken for the oldest, and be the first to be deleted. sets: of the dead, the delivered and the dropped; entries: the

@@ -1,4 +1,6 @@
--- Streams are read by consumers of the users' own. Needs lib/record.lua and lib/lanes.lua.
+--@include lib/lanes.lua
+--@include lib/record.lua
+-- Streams are read by consumers of the users' own.
 -- streams = { names, prefix }: the set of names there are, and what their keys begin with
 
 -- stream_of(options): the name of the stream that a message is for and its length at most (nil for any), or nil. Its

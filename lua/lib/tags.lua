@@ -1,3 +1,4 @@
+--@include lib/batch.lua
 -- If another program has put something else under a tag's key, only the tag is lost: that is why pcall is used.
 
 -- index_tags(tag_prefix, id, options, score): lists a scheduled or claimed message under each of its tags.
@@ -27,7 +28,7 @@ local function collect_tags(tags, id, options, score)
   end
 end
 
--- index_all_tags(tag_prefix, tags): index_tags for all that were gathered, with a call a tag. Needs lib/batch.lua.
+-- index_all_tags(tag_prefix, tags): index_tags for all that were gathered, with a call a tag.
 local function index_all_tags(tag_prefix, tags)
   for tag, members in pairs(tags) do
     in_slices(members, 2, function(first, last)

@@ -1,4 +1,6 @@
--- Takes due messages off the schedule. Needs lib/claim-state.lua, lib/lanes.lua, lib/record.lua and lib/work.lua.
+--@include lib/record.lua
+--@include lib/work.lua
+-- Takes due messages off the schedule. state: see lib/claim-state.lua
 
 -- One reply holds this many bytes of records at most, and the few that were read together with the last.
 local REPLY_BYTES, READ_AT_ONCE = 4194304, 8

@@ -1,5 +1,5 @@
--- A call does a bounded part of what it is asked for, which keeps it to some milliseconds, and says how much. Needs
--- lib/lanes.lua.
+--@include lib/lanes.lua
+-- A call does a bounded part of what it is asked for, which keeps it to some milliseconds, and says how much.
 local WORK_AT_ONCE = 500
 
 -- work_of(record, options): what a message costs, in parts of one that is small and has no tags and no lane: a write for

@@ -25,7 +25,6 @@
 -- Writes   nothing
 -- Cost     O(1) per id
 --@include lib/clock.lua
---@include lib/scheduled.lua
 --@include lib/find.lua
 
 local keys = {

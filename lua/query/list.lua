@@ -20,9 +20,9 @@
 --          nothing is left behind it, and five per message; a finished one has its history entry as record
 -- Writes   nothing
 -- Cost     O(limit + log n (log n)), n = members of the index
+--@include lib/page.lua
 --@include lib/record.lua
 --@include lib/scheduled.lua
---@include lib/page.lua
 
 local index, messages, attempts, history, failures = KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local due = { scheduled = KEYS[2], laned = KEYS[7] }

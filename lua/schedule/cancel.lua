@@ -26,15 +26,11 @@
 -- Cost     O(n log S), n = ids, S = scheduled messages; plus the lanes of hosts and queues for each id that is not
 --          where its record says
 --@include lib/clock.lua
---@include lib/batch.lua
---@include lib/wake.lua
---@include lib/lanes.lua
---@include lib/record.lua
---@include lib/tags.lua
---@include lib/scheduled.lua
 --@include lib/find.lua
---@include lib/version.lua
+--@include lib/record.lua
 --@include lib/search-lanes.lua
+--@include lib/tags.lua
+--@include lib/version.lua
 --@include lib/work.lua
 
 local keys = {

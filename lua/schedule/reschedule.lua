@@ -33,16 +33,11 @@
 -- Writes   only for "rescheduled"; publishes when it became the first of its lane
 -- Cost     O(log S), S = scheduled messages
 --@include lib/clock.lua
---@include lib/batch.lua
---@include lib/wake.lua
---@include lib/lanes.lua
---@include lib/record.lua
---@include lib/tags.lua
---@include lib/scheduled.lua
 --@include lib/find.lua
---@include lib/version.lua
---@include lib/streams.lua
 --@include lib/readable.lua
+--@include lib/streams.lua
+--@include lib/tags.lua
+--@include lib/version.lua
 
 local keys = {
   scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],

@@ -42,15 +42,11 @@
 --          that has a new first message. All that can fail is read before the first write; what fails all the same is undone.
 -- Cost     O(n log S), n = messages, S = scheduled messages
 --@include lib/clock.lua
---@include lib/batch.lua
---@include lib/wake.lua
---@include lib/lanes.lua
---@include lib/record.lua
---@include lib/tags.lua
 --@include lib/history.lua
---@include lib/streams.lua
---@include lib/seen.lua
 --@include lib/readable.lua
+--@include lib/seen.lua
+--@include lib/streams.lua
+--@include lib/tags.lua
 
 local messages, call = KEYS[2], KEYS[10]
 local due_sets = { scheduled = KEYS[1], laned = KEYS[6], hosts = KEYS[7], queues = KEYS[8] }

@@ -19,12 +19,8 @@
 -- Writes   records, due times and tags of the ids that are scheduled; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua
---@include lib/batch.lua
---@include lib/wake.lua
---@include lib/lanes.lua
---@include lib/scheduled.lua
---@include lib/record.lua
 --@include lib/readable.lua
+--@include lib/scheduled.lua
 --@include lib/tags.lua
 --@include lib/work.lua
 

@@ -15,7 +15,7 @@ const camelCase = (name: string): string =>
   name.replace(/_(\w)/g, (_underscore, letter: string) => letter.toUpperCase())
 
 /**
- * Reads a script's header:
+ * Reads a script's header, parts of which may be in what it includes:
  *
  * ```
  * -- KEYS[1]  claimed  zset     a key and its type
@@ -33,6 +33,7 @@ export function parseHeader(source: string): Header {
   const inOrder = (list: string) =>
     all
       .filter(([, of]) => of === list)
+      .sort(([, , a], [, , b]) => Number(a) - Number(b))
       .map(([, , n, name = '', type = ''], i) => {
         if (Number(n) !== i + 1) throw new Error(`its header has ${list}[${n}] out of order`)
         return { name: camelCase(name), type }

@@ -24,23 +24,18 @@ export interface LuaSource {
 }
 
 /**
- * Inserts a script's one-level includes, makes its preflight, and compares its header with its code: both name the same
- * KEYS, and the header has every ARGV that the code uses by number.
+ * Inserts a script's includes, makes its preflight, and compares its header with its code: both name the same KEYS, and
+ * the header has every ARGV that the code uses by number.
  *
  * @param read answers the text of a file below `lua/`
- * @throws Error naming the script when its header is wrong or an include includes
+ * @throws Error naming the script when its header is wrong
  */
 export function parseScript(name: string, read: (path: string) => string): LuaSource {
-  const source = read(`${name}.lua`)
-  const lua = source.replace(/^--@include (\S+)$/gm, (_line, path: string) => {
-    const included = read(path)
-    if (/^--@include /m.test(included)) throw new Error(`${path}, included by ${name}.lua, includes another`)
-    return included
-  })
+  const lua = withIncludes(read(`${name}.lua`), read, new Set())
   const code = lua.replace(/^\s*--.*$/gm, '')
   const [first = '', ...rest] = lua.split('\n')
   try {
-    const header = parseHeader(source)
+    const header = parseHeader(lua)
     checkHeader(header, code)
     const channelAt = header.args.indexOf('wakeChannel') + 1
     const check = preflight(code, {
@@ -52,6 +47,15 @@ export function parseScript(name: string, read: (path: string) => string): LuaSo
   } catch (error) {
     throw new Error(`${name}.lua: ${(error as Error).message}`, { cause: error })
   }
+}
+
+/** Each file is inserted once, where it is first named: what it includes comes before it. */
+function withIncludes(text: string, read: (path: string) => string, seen: Set<string>): string {
+  return text.replace(/^--@include (\S+)\n/gm, (_line, path: string) => {
+    if (seen.has(path)) return ''
+    seen.add(path)
+    return `${withIncludes(read(path), read, seen).trimEnd()}\n`
+  })
 }
 
 function checkHeader(header: Header, code: string): void {

@@ -1,6 +1,6 @@
 import type { RecordForm } from '../domain/message.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
-import { type ClusterScripts, SERVER_GONE_AFTER_MS } from '../store/scripts/cluster.ts'
+import { type MembershipScripts, SERVER_GONE_AFTER_MS } from '../store/scripts/membership.ts'
 
 const HEARTBEAT_MS = SERVER_GONE_AFTER_MS / 3
 /**
@@ -28,12 +28,12 @@ export interface Membership {
   start(): void
   /** Leaves at once. Safe before start and twice; never throws. */
   stop(): Promise<void>
-  /** @throws SchedulerError STORE_UNAVAILABLE @see lua/cluster/heartbeat.lua */
+  /** @throws SchedulerError STORE_UNAVAILABLE @see lua/service/heartbeat.lua */
   servers(): Promise<ServerInfo[]>
 }
 
 export interface MembershipDeps {
-  readonly scripts: Pick<ClusterScripts, 'heartbeat'>
+  readonly scripts: Pick<MembershipScripts, 'heartbeat'>
   readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version' | 'form'>
   /** how it does, asked at every beat */
   readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck'>

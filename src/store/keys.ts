@@ -90,7 +90,7 @@ export const laneOfQueue = (queue: string): string => `pull:${queue}`
  */
 export const wakeChannelOf = (namespace: string): string => `${namespace}:wake`
 
-/** string: every number of shards so far, and since when; see lua/cluster/shards.lua. */
+/** string: every number of shards so far, and since when; see lua/service/shards.lua. */
 export const shardCountsKeyOf = (namespace: string): string => `${namespace}:shards`
 
 /**

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { serversKeyOf } from '../../src/store/keys.ts'
-import { SERVER_GONE_AFTER_MS } from '../../src/store/scripts/cluster.ts'
+import { SERVER_GONE_AFTER_MS } from '../../src/store/scripts/membership.ts'
 import { useScripts } from '../support/script-world.ts'
 
 /** Which servers are there. */

@@ -3,7 +3,7 @@ import { scriptContext } from '../define-script.ts'
 import type { ScriptsOptions } from '../script-values.ts'
 import { type ChangeScripts, changeScripts } from './change.ts'
 import { type ClaimScripts, claimScripts } from './claim.ts'
-import { type ClusterScripts, clusterScripts } from './cluster.ts'
+import { type MembershipScripts, membershipScripts } from './membership.ts'
 import { type QueryScripts, queryScripts } from './query.ts'
 import { type ScheduleScripts, scheduleScripts } from './schedule.ts'
 import { type SettleScripts, settleScripts } from './settle.ts'
@@ -14,7 +14,7 @@ export type Scripts = ScheduleScripts &
   SettleScripts &
   ChangeScripts &
   QueryScripts &
-  ClusterScripts
+  MembershipScripts
 
 /** Defines the scripts on a client, once, and returns them as methods. @throws Error as Define says */
 export function createScripts(client: Redis | Cluster, options: ScriptsOptions): Scripts {
@@ -25,6 +25,6 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
     ...settleScripts(context),
     ...changeScripts(context),
     ...queryScripts(context),
-    ...clusterScripts(client, options),
+    ...membershipScripts(client, options),
   }
 }

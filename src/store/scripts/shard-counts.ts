@@ -38,7 +38,7 @@ interface RaisedShards extends ShardCounts {
  *
  * @returns the numbers as they now are
  * @throws SchedulerError as toSchedulerError says; STORE_REFUSED if what Redis has recorded is no list of numbers
- * @see lua/cluster/shards.lua
+ * @see lua/service/shards.lua
  */
 export type RaiseShards = (count: number) => Promise<RaisedShards>
 

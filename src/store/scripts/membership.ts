@@ -5,13 +5,13 @@ import type { ScriptsOptions } from '../script-values.ts'
 /** A server not heard of for this long is taken for gone; it says every third of it that it is there. */
 export const SERVER_GONE_AFTER_MS = 7_500
 
-export interface ClusterScripts {
+export interface MembershipScripts {
   /**
    * @param self this server, with a description to stay and null to leave; null only reads
    * @param readsMembers whether to learn who is alive, which costs the more the more there are
    * @returns Redis's clock, and the servers alive, id to description; none without a look
    * @throws SchedulerError as toSchedulerError says
-   * @see lua/cluster/heartbeat.lua
+   * @see lua/service/heartbeat.lua
    */
   heartbeat(
     self: { id: string; description: string | null } | null,
@@ -19,10 +19,10 @@ export interface ClusterScripts {
   ): Promise<{ now: number; alive: Map<string, string> }>
 }
 
-export function clusterScripts(
+export function membershipScripts(
   client: Redis | Cluster,
   options: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
-): ClusterScripts {
+): MembershipScripts {
   const heartbeat = namespaceDefine(client, options)('heartbeat', {
     args: ['serverId', 'description', 'goneAfterMs', 'look'],
     timed: true,

@@ -43,11 +43,11 @@ interface ReleaseReply {
 
 /** Each rejects with a SchedulerError as toSchedulerError says. Ids of one call must differ. */
 export interface SettleScripts {
-  /** @returns the ids whose lock no longer held the token @see lua/claim/acknowledge.lua */
+  /** @returns the ids whose lock no longer held the token @see lua/settle/acknowledge.lua */
   acknowledge(shard: number, delivered: readonly Delivered[]): Promise<string[]>
-  /** @see lua/claim/release.lua */
+  /** @see lua/settle/release.lua */
   release(shard: number, releases: readonly Release[]): Promise<ReleaseReply>
-  /** @returns the ids whose lock no longer held the token @see lua/claim/extend.lua */
+  /** @returns the ids whose lock no longer held the token @see lua/settle/extend.lua */
   extend(shard: number, args: { held: readonly Held[]; lockMs: number }): Promise<string[]>
 }
 

@@ -15,7 +15,7 @@ import { monitorRedis, type RedisMonitor } from './redis-monitor.ts'
 /** A start waits this long for Redis before it answers requests without it. */
 const WAIT_FOR_REDIS_MS = 1_500
 
-/** What is said of credentials. */
+/** What Redis says of credentials. */
 const REFUSED = /WRONGPASS|NOAUTH|invalid password/
 
 export interface ServerOptions {
@@ -23,7 +23,7 @@ export interface ServerOptions {
   readonly target: RedisTarget
   readonly console: BatchSender
   readonly logger: Logger
-  /** told when Redis, once there, turns out not to be fit for messages; the process has to end */
+  /** told when Redis turns out later not to meet the requirements; the process has to end */
   readonly onUnsupported: (error: UnsupportedRedisError) => void
   /** told when Redis went away */
   readonly onDisconnected?: () => void
@@ -75,14 +75,23 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     onGap: wakeAll,
   })
 
-  const closeRedis = async () => {
+  const stop = async ({ graceMs }: { graceMs: number }) => {
+    const deregistered = membership.stop()
+    shardSync.stop()
+    permissionsMonitor.stop()
+    const closed = new AbortController()
+    const forceClose = sleep(graceMs, closed.signal).then(() => app.server.closeAllConnections())
+    await Promise.all([app.close().then(() => closed.abort()), claimers.stop({ graceMs })])
+    await forceClose
+    monitor.stop()
+    await deregistered
     await Promise.all([connection.close(), wakeConnection.close(), sender.close()])
   }
   let warned: readonly string[] = []
   const checkRedis = async () => {
     const facts = { allowEviction: config.ALLOW_EVICTION }
     const warnings = await checkRequirements(connection.client, facts)
-    // A look that fails is made again and again.
+    // A check that fails is repeated.
     for (const warning of warnings) if (!warned.includes(warning)) logger.warn(warning)
     warned = warnings
     await permissionsMonitor.checkAll()
@@ -109,38 +118,19 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       listenTextResolver: (address) => `listening on ${address}`,
     })
     warnIfUnauthenticated(options)
-    return {
-      url,
-      measured,
-      async stop({ graceMs }) {
-        const deregistered = membership.stop()
-        shardSync.stop()
-        permissionsMonitor.stop()
-        const closed = new AbortController()
-        const forceClose = sleep(graceMs, closed.signal).then(() => app.server.closeAllConnections())
-        await Promise.all([app.close().then(() => closed.abort()), claimers.stop({ graceMs })])
-        await forceClose
-        monitor.stop()
-        await deregistered
-        await closeRedis()
-      },
-    }
+    return { url, measured, stop }
   } catch (error) {
     monitor.stop()
-    await claimers.stop({ graceMs: 0 })
-    shardSync.stop()
-    permissionsMonitor.stop()
-    await membership.stop()
-    await closeRedis()
+    await stop({ graceMs: 0 })
     throw error
   }
 }
 
-/** Without keys everyone who reaches the address may do everything, which has to be meant. */
+/** Without keys, every client that reaches the address may do everything: an operator has to know. */
 function warnIfUnauthenticated({ config, logger }: ServerOptions): void {
   if (config.API_KEYS !== undefined) return
   if (isLoopback(config.HOST))
-    logger.info('API_KEYS is not set: authentication is disabled for local ' + 'clients')
+    logger.info('API_KEYS is not set: authentication is disabled for local clients')
   else
     logger.warn(
       'ALLOW_OPEN is true and API_KEYS is not set: authentication is disabled for everyone who ' +

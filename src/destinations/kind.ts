@@ -11,8 +11,8 @@ export interface DestinationProblem {
   readonly message: string
 }
 
-/** What senders work with. */
-export interface SenderDeps {
+/** What kinds of destinations work with: to check a destination when it is scheduled, and to deliver to it. */
+export interface DestinationDeps {
   /** each of them signs a webhook; with none, webhooks go unsigned */
   readonly secrets: readonly Buffer[]
   /** addresses that may be reached though they are not public */
@@ -41,8 +41,8 @@ export interface DestinationKind<T extends Destination> {
   readonly read: (lane: string, rest: string) => T | undefined
   /** the same destination with all defaults, by which two requests are compared; itself unless given */
   readonly withDefaults?: (target: T) => T
-  /** what is wrong with it that its schema cannot tell; nothing unless given */
-  readonly problemsOf?: (target: T, allow: AllowList) => DestinationProblem[]
+  /** what is wrong with it that its schema cannot tell, by the settings too; nothing unless given */
+  readonly problemsOf?: (target: T, deps: DestinationDeps) => DestinationProblem[]
   /** makes what delivers its messages one by one; absent where no server pushes them */
-  readonly createSender?: (deps: SenderDeps) => Sender
+  readonly createSender?: (deps: DestinationDeps) => Sender
 }

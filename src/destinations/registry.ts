@@ -1,10 +1,9 @@
 import type { Destination } from '../domain/message.ts'
 import { consoleKind } from './console/kind.ts'
 import type { Sender } from './delivery.ts'
-import type { DestinationKind, DestinationProblem, SenderDeps } from './kind.ts'
+import type { DestinationDeps, DestinationKind, DestinationProblem } from './kind.ts'
 import { pullKind } from './pull/kind.ts'
 import { streamKind } from './stream/kind.ts'
-import type { AllowList } from './webhook/addresses.ts'
 import { webhookKind } from './webhook/kind.ts'
 
 /** Every kind of destination, one line each, in the order in which they are described. */
@@ -28,15 +27,16 @@ export const laneOf = (destination: Destination): string =>
 /** Whether servers deliver it one by one. */
 export const isPushed = (type: string): boolean => kinds.get(type)?.createSender !== undefined
 
-export const problemsOf = (destination: Destination, allow: AllowList): readonly DestinationProblem[] =>
-  kinds.get(destination.type)?.problemsOf?.(destination, allow) ?? []
+/** What is wrong with a destination that a client gives; empty if nothing is. */
+export const problemsOf = (destination: Destination, deps: DestinationDeps): readonly DestinationProblem[] =>
+  kinds.get(destination.type)?.problemsOf?.(destination, deps) ?? []
 
 /** A destination with all defaults, by which two requests are compared. */
 export const withDefaults = (destination: Destination = { type: 'console' }): Destination =>
   kinds.get(destination.type)?.withDefaults?.(destination) ?? destination
 
 /** One sender for all kinds that are pushed. */
-export function createSenders(deps: SenderDeps): Sender {
+export function createSenders(deps: DestinationDeps): Sender {
   const senders = new Map(
     [...kinds].flatMap(([type, { createSender }]) =>
       createSender === undefined ? [] : [[type, createSender(deps)] as const],

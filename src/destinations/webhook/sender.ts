@@ -1,6 +1,6 @@
 import type { CancelSignal } from '../../runtime/cancel-signal.ts'
 import type { Delivery, Sender } from '../delivery.ts'
-import type { AllowList } from './addresses.ts'
+import type { DestinationDeps } from '../kind.ts'
 import { createWebhookClient, type WebhookClient, type WebhookRequest } from './client.ts'
 import { type LookupAll, lookupAll } from './guarded-lookup.ts'
 import { type Signing, webhookHeaders } from './headers.ts'
@@ -8,12 +8,7 @@ import type { RequestResult } from './in-flight-request.ts'
 import { classify } from './outcome.ts'
 import { DEFAULT_WEBHOOK_TIMEOUT_MS, type WebhookDestination } from './schema.ts'
 
-export interface WebhookSenderOptions {
-  /** each of them signs; with none, webhooks go unsigned */
-  readonly secrets: readonly Buffer[]
-  readonly allow: AllowList
-  /** Redis's clock, epoch ms */
-  readonly now: () => number
+export interface WebhookSenderOptions extends DestinationDeps {
   /** tests answer for names themselves */
   readonly lookup?: LookupAll
 }

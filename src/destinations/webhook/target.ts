@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import type { DestinationProblem } from '../kind.ts'
+import type { DestinationDeps, DestinationProblem } from '../kind.ts'
 import { type AllowList, isAllowed } from './addresses.ts'
 import type { WebhookDestination } from './schema.ts'
 
@@ -10,7 +10,7 @@ const MOST_HEADER_BYTES = 8_192
 /** What is wrong with a webhook that a client wants to schedule; empty if nothing is. */
 export function webhookDestinationProblems(
   { url, headers = {} }: WebhookDestination,
-  allow: AllowList,
+  { allow }: Pick<DestinationDeps, 'allow'>,
 ): DestinationProblem[] {
   const wrongUrl = urlProblem(url, allow)
   return [

@@ -3,12 +3,17 @@ import { parseAllowList } from '../../../../src/destinations/webhook/addresses.t
 import { webhookDestinationProblems } from '../../../../src/destinations/webhook/target.ts'
 
 const urlProblems = (url: string, allow = '') =>
-  webhookDestinationProblems({ type: 'webhook', url }, parseAllowList(allow)).map(({ path, message }) => {
-    expect(path).toBe('/destination/url')
-    return message
-  })
+  webhookDestinationProblems({ type: 'webhook', url }, { allow: parseAllowList(allow) }).map(
+    ({ path, message }) => {
+      expect(path).toBe('/destination/url')
+      return message
+    },
+  )
 const headerProblems = (headers: Readonly<Record<string, string>>) =>
-  webhookDestinationProblems({ type: 'webhook', url: 'https://example.com/', headers }, parseAllowList(''))
+  webhookDestinationProblems(
+    { type: 'webhook', url: 'https://example.com/', headers },
+    { allow: parseAllowList('') },
+  )
 
 describe("a webhook's URL", () => {
   it.each([

@@ -1,0 +1,59 @@
+import { problemsOf } from '../destinations/registry.ts'
+import type { RecordForm } from '../domain/message.ts'
+import type { ApiDeps } from '../http/v1/deps.ts'
+import { RedisLeases } from '../leases/leases.ts'
+import type { Membership } from '../membership/membership.ts'
+import { createBulk } from '../messages/bulk.ts'
+import { createDeadLetters } from '../messages/dead-letters.ts'
+import { createGroupCommit } from '../messages/group-commit.ts'
+import { listPage } from '../messages/listing.ts'
+import { forecast, streams, totals } from '../messages/overview.ts'
+import { createScheduler } from '../messages/scheduler.ts'
+import { createSelector } from '../messages/selector.ts'
+import { keysOf } from '../store/keys.ts'
+import { readRedisFacts } from '../store/requirements.ts'
+import type { Parts } from './parts.ts'
+
+export interface ApiParts extends Parts {
+  readonly membership: Membership
+  /** in which form records are written just now */
+  readonly recordForm: () => RecordForm
+  /** told when a message became the next one of its lane */
+  readonly onNextDue: (shard: number, inMs: number, lane: string) => void
+}
+
+/** What the routes for messages work with. */
+export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases } {
+  const { config, clock, shardMap, scripts, serverId, membership, onNextDue } = parts
+  let scheduleCalls = 0
+  const groupCommit = createGroupCommit({
+    ...parts,
+    shards: () => shardMap.writable,
+    probe: scripts.streams,
+    nextToken: () => `${serverId}:${++scheduleCalls}`,
+  })
+  const selector = createSelector(scripts, shardMap)
+  return {
+    scheduler: createScheduler({
+      ...{ ...parts, groupCommit },
+      dedupWindowMs: config.DEDUP_WINDOW_MS,
+      now: clock.now,
+    }),
+    bulk: createBulk({ scripts, selector, onNextDue }),
+    deadLetters: createDeadLetters({ scripts, selector, onNextDue }),
+    leases: new RedisLeases(parts),
+    checkDestination: (destination) => problemsOf(destination, parts.destinations),
+    listPage: (query) => listPage(scripts, shardMap.all, query),
+    forecast: (args) => forecast(scripts, shardMap.all, args),
+    totals: () => totals(scripts, shardMap.all),
+    servers: membership.servers,
+    streams: () =>
+      streams(scripts, shardMap.all, (shard, name) => keysOf(shard, config.NAMESPACE).streamPrefix + name),
+    shards: () => shardMap.all,
+    redisFacts: () => readRedisFacts(parts.connection.client),
+    now: clock.now,
+    lockMs: config.LOCK_TTL_MS,
+    bodyLimit: config.BODY_LIMIT_BYTES,
+    batchBodyLimit: config.BATCH_BODY_LIMIT_BYTES,
+  }
+}

@@ -1,0 +1,34 @@
+import { setMaxListeners } from 'node:events'
+import { createSenders } from '../destinations/registry.ts'
+import { createShardOwnership } from '../membership/ownership.ts'
+import { Claimers } from '../worker/claimers.ts'
+import { createDispatcher } from '../worker/dispatcher.ts'
+import { createLockKeeper } from '../worker/lock-keeper.ts'
+import { SettleQueue } from '../worker/settle-queue.ts'
+import { createSlots } from '../worker/slots.ts'
+import type { Parts } from './parts.ts'
+
+/** What claims and delivers; starts none of it. */
+export function composeWorker(parts: Parts) {
+  const { config, logger, scripts, metrics, shardMap, serverId } = parts
+  const lockMs = config.LOCK_TTL_MS
+  const ending = new AbortController()
+  setMaxListeners(0, ending.signal) // each batch in flight listens, of any number of shards
+  const slots = createSlots({
+    total: config.DELIVERY_CONCURRENCY,
+    perHost: config.HOST_CONCURRENCY,
+    onFree: () => claimers.slotFreed(),
+  })
+  const sender = createSenders(parts.destinations)
+  const settleQueue = new SettleQueue({ scripts, logger, metrics }, ending.signal)
+  const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
+  const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
+  const ownership = createShardOwnership(serverId, () => shardMap.all)
+  let claims = 0
+  const claimers = new Claimers({
+    ...{ ...parts, dispatcher, settleQueue, slots, ownership, lockMs, ending },
+    limit: config.CLAIM_BATCH,
+    nextToken: () => `${serverId}:${++claims}`,
+  })
+  return { claimers, sender, slots, ownership }
+}

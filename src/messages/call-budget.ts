@@ -1,4 +1,4 @@
-import type { Draft } from './group-commit.ts'
+import type { Draft } from './draft.ts'
 
 /**
  * What one script call takes at most, in units of what a message without tags and lane costs Redis: it keeps a call to

@@ -1,28 +1,16 @@
 import { SchedulerError } from '../domain/errors.ts'
-import type { Due } from '../domain/message.ts'
 import { createIdMaker } from '../domain/message-id.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import type { Placement } from '../shards/shard-map.ts'
-import { createShardRotation } from '../shards/shard-rotation.ts'
+import { groupBy } from '../runtime/group-by.ts'
+import { createShardRotation, type ShardRotation } from '../shards/shard-rotation.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { ScheduleEntry, ScheduleScripts, ScheduleWord } from '../store/scripts/schedule.ts'
 import { inCalls } from './call-budget.ts'
-import { createScheduleCalls } from './schedule-calls.ts'
+import type { Draft } from './draft.ts'
+import { createScheduleCalls, type ScheduleCalls } from './schedule-calls.ts'
 
-/** Of the calls of one turn to one shard so many are on their way together: Redis never waits, others hardly do. */
+/** Calls of one turn in flight per shard: enough that Redis never waits, few enough that other clients hardly do. */
 const CALLS_IN_FLIGHT = 2
-
-export interface Draft {
-  /** the client's id and where it goes; without it, one is made */
-  readonly own?: { readonly id: string } & Pick<Placement, 'shard' | 'validUntil'>
-  readonly due: Due
-  /** whether it has to be due in the future */
-  readonly future: boolean
-  /** see encodeRecordBody */
-  readonly body: string
-  /** names of the indexes it is entered in: one for each of its tags, and one for its lane */
-  readonly indexes?: readonly string[]
-}
 
 interface Committed {
   readonly id: string
@@ -72,38 +60,48 @@ export interface GroupCommitDeps {
 }
 
 export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
-  const { clock, shards, probe } = deps
-  const ids = createIdMaker()
-  let collected: Pending[] = []
-  const rotation = createShardRotation(shards, probe)
-  const calls = createScheduleCalls({ ...deps, rotation })
+  return new ScriptGroupCommit(deps)
+}
+
+class ScriptGroupCommit implements GroupCommit {
+  readonly #clock: RedisClock
+  readonly #rotation: ShardRotation
+  readonly #calls: ScheduleCalls
+  readonly #ids = createIdMaker()
+  #collected: Pending[] = []
+
+  constructor(deps: GroupCommitDeps) {
+    this.#clock = deps.clock
+    this.#rotation = createShardRotation(deps.shards, deps.probe)
+    this.#calls = createScheduleCalls({ ...deps, rotation: this.#rotation })
+  }
+
+  add(draft: Draft): Promise<Committed> {
+    return new Promise((resolve, reject) => {
+      if (this.#collected.length === 0) setImmediate(() => this.#flush())
+      this.#collected.push({ draft, resolve, reject })
+    })
+  }
 
   /** Messages whose id is made here go to one shard together; those of clients to the shard of their id. */
-  function flush(): void {
-    const all = collected
-    collected = []
+  #flush(): void {
+    const all = this.#collected
+    this.#collected = []
     // Taken also by a turn of nothing but clients' ids, which costs nothing.
-    const shared = rotation.next()
-    const byShard = new Map<number, Pending[]>()
-    for (const pending of all) {
-      const shard = pending.draft.own?.shard ?? shared
-      const batch = byShard.get(shard)
-      if (batch === undefined) byShard.set(shard, [pending])
-      else batch.push(pending)
-    }
-    for (const [shard, batch] of byShard) commitInCalls(shard, batch)
+    const shared = this.#rotation.next()
+    const byShard = groupBy(all, ({ draft }) => draft.own?.shard ?? shared)
+    for (const [shard, batch] of byShard) this.#commitInCalls(shard, batch)
   }
 
   /** One call at least; of several, the next is sent when one is answered. */
-  function commitInCalls(shard: number, all: Pending[]): void {
+  #commitInCalls(shard: number, all: Pending[]): void {
     const batches = inCalls(all, ({ draft }) => draft)
     let lastError: unknown
     const sendNext = async () => {
       for (const batch of batches) {
-        if (!rotation.isHealthy(shard) && rotation.hasOther(shard) && batch.some(hasServerMadeId))
-          moveToOtherShard(shard, batch)
-        else if (lastError === undefined) lastError = await commit(shard, batch)
-        else reject(batch, notSent(lastError))
+        if (!this.#rotation.isHealthy(shard) && this.#canMove(shard, batch)) this.#move(shard, batch)
+        else if (lastError === undefined) lastError = await this.#commit(shard, batch)
+        else for (const pending of batch) pending.reject(notSent(lastError))
       }
     }
     for (let i = 0; i < CALLS_IN_FLIGHT; i += 1) void sendNext()
@@ -113,21 +111,16 @@ export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
    * @param since when the time began in which Redis has to answer, by `performance.now()`
    * @returns why Redis did not answer; undefined if it did, or if it is asked elsewhere
    */
-  async function commit(
-    shard: number,
-    batch: readonly Pending[],
-    since = performance.now(),
-  ): Promise<unknown> {
-    const madeAt = clock.now()
+  async #commit(shard: number, batch: readonly Pending[], since = performance.now()): Promise<unknown> {
+    const madeAt = this.#clock.now()
     const entries = batch.map(({ draft: { own, due, future, body } }): ScheduleEntry => {
       if (own !== undefined) return { id: own.id, validUntil: own.validUntil, due, rule: 'client', body }
-      return { id: ids.next(shard, madeAt), due, rule: future ? 'future' : 'any', body }
+      return { id: this.#ids.next(shard, madeAt), due, rule: future ? 'future' : 'any', body }
     })
-    const canMove = () => rotation.hasOther(shard) && batch.some(hasServerMadeId)
     try {
-      const answer = await calls.make(shard, entries, since, canMove)
+      const answer = await this.#calls.make(shard, entries, since, () => this.#canMove(shard, batch))
       if (answer === 'leave') {
-        moveToOtherShard(shard, batch, since)
+        this.#move(shard, batch, since)
         return undefined
       }
       const { words, ranAt } = answer
@@ -136,7 +129,7 @@ export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
         const dueAt = 'at' in due ? due.at : ranAt + due.inMs
         const createdAt = own === undefined ? madeAt : ranAt
         const stored = { id: entries[i]?.id ?? '', dueAt, createdAt, duplicate: false }
-        settle(pending, stored, words[i] ?? 'exists')
+        this.#settle(pending, stored, words[i] ?? 'exists')
       }
       return undefined
     } catch (error) {
@@ -149,22 +142,26 @@ export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
     }
   }
 
-  /** The shard does not work: who may goes to another, the others wait for it. */
-  function moveToOtherShard(shard: number, batch: readonly Pending[], since?: number): void {
-    const withClientId = batch.filter((pending) => !hasServerMadeId(pending))
-    if (withClientId.length > 0) void commit(shard, withClientId, since)
-    const withServerMadeId = batch.filter(hasServerMadeId)
-    if (withServerMadeId.length > 0) void commit(rotation.next(), withServerMadeId, since)
+  #canMove(shard: number, batch: readonly Pending[]): boolean {
+    return this.#rotation.hasOther(shard) && batch.some(hasServerMadeId)
   }
 
-  function settle({ draft, resolve, reject }: Pending, stored: Committed, word: ScheduleWord): void {
+  /** The shard does not work: messages with ids made here go to another one, the others wait for it. */
+  #move(shard: number, batch: readonly Pending[], since?: number): void {
+    const withClientId = batch.filter((pending) => !hasServerMadeId(pending))
+    if (withClientId.length > 0) void this.#commit(shard, withClientId, since)
+    const withServerMadeId = batch.filter(hasServerMadeId)
+    if (withServerMadeId.length > 0) void this.#commit(this.#rotation.next(), withServerMadeId, since)
+  }
+
+  #settle({ draft, resolve, reject }: Pending, stored: Committed, word: ScheduleWord): void {
     switch (word) {
       case 'scheduled':
         resolve(stored)
         break
       case 'exists':
         // Another server made the same id in the same millisecond: ours is stored under a new one.
-        add(draft).then(resolve, reject)
+        this.add(draft).then(resolve, reject)
         break
       case 'duplicate':
         resolve({ ...stored, duplicate: true })
@@ -185,26 +182,14 @@ export function createGroupCommit(deps: GroupCommitDeps): GroupCommit {
         word satisfies never
     }
   }
-
-  function add(draft: Draft): Promise<Committed> {
-    return new Promise((resolve, reject) => {
-      if (collected.length === 0) setImmediate(flush)
-      collected.push({ draft, resolve, reject })
-    })
-  }
-  return { add }
 }
 
 const hasServerMadeId = ({ draft: { own } }: Pending) => own === undefined
 
-/** What a message without an id of the client's is told when nobody knows whether it is stored. */
+/** The error for a message with an id made here, where it is unknown whether it was stored. */
 const unknownWithId = (cause: SchedulerError, id: string | undefined) =>
   new SchedulerError('STORE_UNAVAILABLE', cause.message, { cause, outcomeUnknown: true, id })
 
-/** What those are told that waited behind a call which Redis did not answer. */
+/** The error for messages that waited for a call that Redis did not answer. */
 const notSent = (cause: unknown) =>
   new SchedulerError('STORE_UNAVAILABLE', 'Redis did not answer the previous call', { cause })
-
-function reject(batch: readonly Pending[], error: Error): void {
-  for (const pending of batch) pending.reject(error)
-}

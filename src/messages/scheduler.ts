@@ -1,41 +1,12 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import { laneOf } from '../destinations/registry.ts'
 import { SchedulerError } from '../domain/errors.ts'
-import type { Due, MessageOptions, RecordForm } from '../domain/message.ts'
-import { fingerprintOf } from '../records/fingerprint.ts'
-import { decodeHistoryEntry } from '../records/history.ts'
-import { UnreadableError } from '../records/readable.ts'
-import { decodeRecord, encodeOptions, encodeRecordBody } from '../records/record.ts'
-import { ANSWER_TIMEOUT_MS } from '../runtime/time-limit.ts'
-import type { ShardMap } from '../shards/shard-map.ts'
+import type { Due, MessageOptions } from '../domain/message.ts'
+import { encodeOptions, encodeRecordBody } from '../records/record.ts'
 import type { FoundMessage } from '../store/scripts/query.ts'
 import type { Scripts } from '../store/scripts/scripts.ts'
-import type { GroupCommit } from './group-commit.ts'
+import { type ClientIdsDeps, createClientIds } from './client-ids.ts'
+import { indexesOf } from './draft.ts'
 import { type KnownMessage, type Message, toMessage, type UnreadableMessage } from './message-view.ts'
-
-/** While the number of shards changes, a message whose shard changes with it asks again after this where it goes. */
-const FIRST_ASK_MS = 25
-
-export interface NewMessage {
-  /** the client's own; without one, one is made and equal messages are different ones */
-  readonly id?: string
-  readonly due: Due
-  /** JSON text without white space outside strings */
-  readonly payload: string
-  readonly options?: MessageOptions
-  /** refuse it if its due time has come */
-  readonly future?: boolean
-}
-
-export interface Scheduled {
-  readonly id: string
-  /** when it will be delivered, epoch ms */
-  readonly dueAt: number
-  /** by Redis's clock, epoch ms */
-  readonly createdAt: number
-  /** a message of this id and content was there already, and nothing was stored */
-  readonly duplicate: boolean
-}
+import type { NewMessage, Scheduled } from './new-message.ts'
 
 /** Fields to change, undefined to remove one; a field that is not there stays. */
 export interface Patch {
@@ -80,23 +51,16 @@ export interface Scheduler {
   cancel(id: string, ifMatch: string): Promise<void>
 }
 
-export interface SchedulerDeps {
-  readonly groupCommit: GroupCommit
+export interface SchedulerDeps extends ClientIdsDeps {
   readonly scripts: Pick<Scripts, 'find' | 'cancel' | 'reschedule' | 'forget'>
-  readonly shardMap: ShardMap
-  /** in which form destinations are stored just now */
-  readonly recordForm: () => RecordForm
   readonly onNextDue: (shard: number, inMs: number, lane: string) => void
-  /** how long finished client-made ids stay known */
-  readonly dedupWindowMs: number
-  /** Redis's clock as last heard of, epoch ms */
-  readonly now: () => number
 }
 
 export function createScheduler(deps: SchedulerDeps): Scheduler {
-  const { groupCommit, scripts, shardMap, recordForm, onNextDue, dedupWindowMs, now } = deps
+  const { groupCommit, scripts, shardMap, recordForm, onNextDue } = deps
+  const clientIds = createClientIds(deps)
 
-  /** Where it is, and in which shard; undefined when nowhere. */
+  /** Where a message is, and in which shard; undefined if there is none of this id. */
   async function locate(id: string): Promise<{ shard: number; found: FoundMessage } | undefined> {
     for (const shard of shardMap.shardsOf(id)) {
       const [found] = await scripts.find(shard, [id])
@@ -105,37 +69,11 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     return undefined
   }
 
-  /**
-   * Whether one of these shards has a client's id with the same content.
-   * @throws SchedulerError ID_CONFLICT for different content
-   */
-  async function isKnownIn(shards: readonly number[], id: string, fingerprint: string): Promise<boolean> {
-    for (const shard of shards) {
-      const [found] = await scripts.find(shard, [id])
-      const seen = found === undefined ? undefined : fingerprintIn(found)
-      if (seen === undefined) continue
-      if (seen !== fingerprint)
-        throw new SchedulerError('ID_CONFLICT', 'the id is in use with different content')
-      return true
-    }
-    return false
-  }
-
-  /** The fingerprint of a message whose id is still taken. */
-  function fingerprintIn({ state, score, record }: FoundMessage): string | undefined {
-    if (score === null) return record
-    const isFinished = state === 'delivered' || state === 'dropped'
-    if (isFinished && score + dedupWindowMs <= now()) return undefined
-    try {
-      const fingerprint = isFinished
-        ? decodeRecord(decodeHistoryEntry(record).record, 'optional').fingerprint
-        : decodeRecord(record).fingerprint
-      return fingerprint ?? undefined
-    } catch (error) {
-      // An unreadable record: as in lua/schedule/schedule.lua, no content equals it.
-      if (error instanceof UnreadableError) return UNREADABLE
-      throw error
-    }
+  /** The shard to act in: where the message is, or the first one, which answers that there is none. */
+  async function shardFor(id: string): Promise<number> {
+    const shards = shardMap.shardsOf(id)
+    if (shards.length > 1) return (await locate(id))?.shard ?? shards[0] ?? 0
+    return shards[0] ?? 0
   }
 
   /** Deletes the entry of a finished message in the history if it cannot be read. @returns whether it did */
@@ -145,42 +83,10 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     return scripts.forget(shard, { id, entry: found.record })
   }
 
-  /** The shard to act in: where the message is, or the first, which will answer that it is nowhere. */
-  async function shardFor(id: string): Promise<number> {
-    const shards = shardMap.shardsOf(id)
-    if (shards.length > 1) return (await locate(id))?.shard ?? shards[0] ?? 0
-    return shards[0] ?? 0
-  }
-
-  /** Where an id of the client's belongs may change while this asks, as shards may be added. */
-  async function scheduleOwn(id: string, message: NewMessage): Promise<Scheduled> {
-    const { due, payload, options = {}, future = false } = message
-    const fingerprint = fingerprintOf(due, payload, options)
-    const body = encodeRecordBody(payload, options, fingerprint, recordForm())
-    const giveUpAt = performance.now() + ANSWER_TIMEOUT_MS
-    for (let wait = FIRST_ASK_MS; ; wait *= 2) {
-      const place = shardMap.placementOf(id)
-      if (place !== undefined) {
-        const { shard, others, validUntil } = place
-        if (await isKnownIn(others, id, fingerprint)) {
-          return { id, dueAt: 0, createdAt: 0, duplicate: true }
-        }
-        const stored = await groupCommit.add({
-          ...{ own: { id, shard, validUntil }, due, future, body, indexes: indexesOf(options) },
-        })
-        if (!stored.moved) return stored
-      }
-      if (performance.now() + wait >= giveUpAt) {
-        throw new SchedulerError('STORE_UNAVAILABLE', 'the number of shards is not known at the moment')
-      }
-      await delay(wait)
-    }
-  }
-
   return {
     schedule(message) {
       const { id, due, payload, options, future = false } = message
-      if (id !== undefined) return scheduleOwn(id, message)
+      if (id !== undefined) return clientIds.schedule(id, message)
       const body = encodeRecordBody(payload, options, undefined, recordForm())
       return groupCommit.add({ due, future, body, indexes: indexesOf(options) })
     },
@@ -226,17 +132,6 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     },
   }
 }
-
-const NONE: readonly string[] = []
-
-/** The indexes of a message in addition to the main due set: by tag, and by lane. */
-function indexesOf({ tags = NONE, destination }: MessageOptions = {}): readonly string[] {
-  const lane = destination === undefined ? '' : laneOf(destination)
-  return lane.includes(':') ? [...tags, lane] : tags
-}
-
-/** No fingerprint is empty. */
-const UNREADABLE = ''
 
 const notFound = () => new SchedulerError('MESSAGE_NOT_FOUND', 'no message has this id')
 

@@ -87,38 +87,45 @@ export function createSelector(
       }
     },
 
-    async byShard(ids, states) {
-      const sorted = new Map<number, string[]>()
-      const notFound: string[] = []
-      const add = (into: Map<number, string[]>, shard: number, id: string) => {
-        const others = into.get(shard)
-        if (others === undefined) into.set(shard, [id])
-        else others.push(id)
-      }
-      const searched = new Map<number, string[]>()
-      const live = new Map<string, Set<number>>()
-      for (const id of new Set(ids)) {
-        const [first, ...older] = shardMap.shardsOf(id)
-        if (first === undefined) notFound.push(id)
-        else if (older.length === 0) add(sorted, first, id)
-        else {
-          live.set(id, new Set())
-          for (const shard of [first, ...older]) add(searched, shard, id)
-        }
-      }
-      for (const [shard, candidates] of searched) {
-        for (let i = 0; i < candidates.length; i += CALL_MESSAGES) {
-          for (const found of await scripts.find(shard, candidates.slice(i, i + CALL_MESSAGES))) {
-            if (found !== undefined && states.has(found.state)) live.get(found.id)?.add(shard)
-          }
-        }
-      }
-      for (const [id, shards] of live) {
-        const newest = shardMap.shardsOf(id).find((shard) => shards.has(shard))
-        if (newest === undefined) notFound.push(id)
-        else add(sorted, newest, id)
-      }
-      return { sorted, notFound }
-    },
+    byShard: (ids, states) => sortByShard(scripts, shardMap, ids, states),
   }
+}
+
+async function sortByShard(
+  scripts: Pick<QueryScripts, 'find'>,
+  shardMap: Pick<ShardMap, 'shardsOf'>,
+  ids: readonly string[],
+  states: ReadonlySet<State>,
+): ReturnType<Selector['byShard']> {
+  const sorted = new Map<number, string[]>()
+  const notFound: string[] = []
+  const add = (into: Map<number, string[]>, shard: number, id: string) => {
+    const others = into.get(shard)
+    if (others === undefined) into.set(shard, [id])
+    else others.push(id)
+  }
+  const searched = new Map<number, string[]>()
+  const live = new Map<string, Set<number>>()
+  for (const id of new Set(ids)) {
+    const [first, ...older] = shardMap.shardsOf(id)
+    if (first === undefined) notFound.push(id)
+    else if (older.length === 0) add(sorted, first, id)
+    else {
+      live.set(id, new Set())
+      for (const shard of [first, ...older]) add(searched, shard, id)
+    }
+  }
+  for (const [shard, candidates] of searched) {
+    for (let i = 0; i < candidates.length; i += CALL_MESSAGES) {
+      for (const found of await scripts.find(shard, candidates.slice(i, i + CALL_MESSAGES))) {
+        if (found !== undefined && states.has(found.state)) live.get(found.id)?.add(shard)
+      }
+    }
+  }
+  for (const [id, shards] of live) {
+    const newest = shardMap.shardsOf(id).find((shard) => shards.has(shard))
+    if (newest === undefined) notFound.push(id)
+    else add(sorted, newest, id)
+  }
+  return { sorted, notFound }
 }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Delivery } from '../destinations/delivery.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { Cancellation, type CancelSignal } from '../runtime/cancel-signal.ts'
+import { groupBy } from '../runtime/group-by.ts'
 import type { SettleScripts } from '../store/scripts/settle.ts'
 
 /** A lock is extended once a third of its life is gone; looked at often enough that a lost one is noticed in time. */
@@ -79,15 +80,10 @@ export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeepe
       [...all].filter(({ endsAt }) => endsAt <= now),
       'locks expired because Redis did not extend them; cancelling the deliveries',
     )
-    const byShard = new Map<number, Kept[]>()
-    for (const kept of all) {
-      if (kept.extending || kept.endsAt - now > lockMs * EXTEND_BELOW) continue
-      const { shard } = kept.delivery
-      const batch = byShard.get(shard)
-      if (batch === undefined) byShard.set(shard, [kept])
-      else batch.push(kept)
-    }
-    for (const [shard, batch] of byShard) {
+    const due = [...all].filter(
+      ({ extending, endsAt }) => !extending && endsAt - now <= lockMs * EXTEND_BELOW,
+    )
+    for (const [shard, batch] of groupBy(due, ({ delivery }) => delivery.shard)) {
       for (let i = 0; i < batch.length; i += CALL_LOCKS) void extend(shard, batch.slice(i, i + CALL_LOCKS))
     }
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { inject } from 'vitest'
-import { createGroupCommit, type Draft } from '../../src/messages/group-commit.ts'
+import type { Draft } from '../../src/messages/draft.ts'
+import { createGroupCommit } from '../../src/messages/group-commit.ts'
 import { encodeRecordBody } from '../../src/records/record.ts'
 import { createRedisClock } from '../../src/store/redis-clock.ts'
 import type { Scripts } from '../../src/store/scripts/scripts.ts'

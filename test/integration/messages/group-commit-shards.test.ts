@@ -1,7 +1,7 @@
 import { describe, expect, inject, it } from 'vitest'
 import { SchedulerError } from '../../../src/domain/errors.ts'
 import { shardOfClientId } from '../../../src/domain/message-id.ts'
-import type { Draft } from '../../../src/messages/group-commit.ts'
+import type { Draft } from '../../../src/messages/draft.ts'
 import { encodeRecordBody } from '../../../src/records/record.ts'
 import { keysOf } from '../../../src/store/keys.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'

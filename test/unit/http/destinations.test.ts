@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Destination } from '../../../src/domain/message.ts'
 import type { FieldError } from '../../../src/http/validation/validation.ts'
 import type { Message } from '../../../src/messages/message-view.ts'
-import type { NewMessage, Patch, Scheduler } from '../../../src/messages/scheduler.ts'
+import type { NewMessage } from '../../../src/messages/new-message.ts'
+import type { Patch, Scheduler } from '../../../src/messages/scheduler.ts'
 import { httpApp } from '../../support/http-app.ts'
 
 const AT = Date.parse('2030-01-01T09:00:00.000Z')

@@ -1,6 +1,7 @@
 import { SchedulerError } from '../../../domain/errors.ts'
 import type { KnownMessage } from '../../../messages/message-view.ts'
-import type { NewMessage, Scheduler } from '../../../messages/scheduler.ts'
+import type { NewMessage } from '../../../messages/new-message.ts'
+import type { Scheduler } from '../../../messages/scheduler.ts'
 
 /** A message that was scheduled, or that was there already. */
 export interface Created {

@@ -1,6 +1,7 @@
 import type { Destination, Due } from '../../../domain/message.ts'
 import type { KnownMessage, Message } from '../../../messages/message-view.ts'
-import type { NewMessage, Patch } from '../../../messages/scheduler.ts'
+import type { NewMessage } from '../../../messages/new-message.ts'
+import type { Patch } from '../../../messages/scheduler.ts'
 import { DEEP, type PayloadText, TOO_DEEP } from '../../body/request-json.ts'
 import { parseAt, parseDelay } from '../../validation/time.ts'
 import { type FieldError, InvalidRequestError } from '../../validation/validation.ts'

@@ -4,7 +4,8 @@ import { SchedulerError } from '../../../../src/domain/errors.ts'
 import { errors } from '../../../../src/http/plugins/errors.ts'
 import { batchRoutes } from '../../../../src/http/v1/batch/routes.ts'
 import { validatorCompiler } from '../../../../src/http/validation/validation.ts'
-import type { Scheduled, Scheduler } from '../../../../src/messages/scheduler.ts'
+import type { Scheduled } from '../../../../src/messages/new-message.ts'
+import type { Scheduler } from '../../../../src/messages/scheduler.ts'
 import { BATCH_LIMIT, LIMIT, later, PATH, type Result, useBatchApi } from '../../../support/batch-api.ts'
 
 const { world, stored, postLines, payloads } = useBatchApi()

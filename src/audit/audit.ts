@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { SchedulerError } from '../domain/errors.ts'
+import { groupBy } from '../runtime/group-by.ts'
 import {
   type AuditScripts,
   COLLECTIONS,
@@ -83,38 +84,23 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
     repaired += words.filter((word) => word === 'repaired').length
   }
 
-  async function walkOnce(shard: number, collection: string, name: string): Promise<number> {
-    let cursor = '0'
-    let count = FIRST_PAGE
-    let processed = 0
-    do {
-      const page = await scripts.checkPage(shard, { collection, name, cursor, count })
-      for (const found of page.findings) tell(shard, found)
-      await repairFindings(shard, collection, name, page.findings)
-      cursor = page.cursor
-      processed += page.processed
-      const fitting = Math.floor((count * BYTES_AT_ONCE) / Math.max(1, page.bytes))
-      count = Math.max(1, Math.min(MEMBERS_AT_ONCE, 4 * count, fitting))
-    } while (cursor !== '0')
-    return processed
-  }
-
   const walk = (shard: number, collection: string, name = '') =>
     looking(shard, name === '' ? collection : `${collection} ${name}`, async () => {
-      const processed = await walkOnce(shard, collection, name)
+      let processed = 0
+      for await (const page of pagesOf(scripts, shard, collection, name)) {
+        for (const found of page.findings) tell(shard, found)
+        await repairFindings(shard, collection, name, page.findings)
+        processed += page.processed
+      }
       if (collection === 'messages') messages += processed
     })
 
   async function checkKeys(found: readonly FoundKey[]): Promise<void> {
-    const byShard = new Map<number, ShardKey[]>()
     for (const { key, part } of found) {
       if (part.of === 'nothing known') tell(null, { kind: 'unknown-key', name: key, detail: '' })
-      if (part.of !== 'shard') continue
-      const ofShard = byShard.get(part.shard) ?? []
-      byShard.set(part.shard, ofShard)
-      ofShard.push({ key, part })
     }
-    for (const [shard, all] of byShard) {
+    const ofShards = found.filter((each): each is ShardKey => each.part.of === 'shard')
+    for (const [shard, all] of groupBy(ofShards, ({ part }) => part.shard)) {
       shards.add(shard)
       for (let first = 0; first < all.length; first += KEYS_AT_ONCE) {
         const some = all.slice(first, first + KEYS_AT_ONCE)
@@ -123,12 +109,8 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
           for (const each of findings) tell(shard, each)
           for (const [ofKeys, part] of PARTS_OF_KEYS) {
             const names = new Set(some.flatMap((key) => (key.part.part === ofKeys ? [key.part.name] : [])))
-            await repairFindings(
-              shard,
-              part,
-              '',
-              findings.filter(({ name }) => names.has(name)),
-            )
+            const ofPart = findings.filter(({ name }) => names.has(name))
+            await repairFindings(shard, part, '', ofPart)
           }
         })
       }
@@ -151,6 +133,19 @@ export async function audit({ scripts, readShardCounts, onFinding, repair }: Aud
   return { keys, messages, shards: found, repaired }
 }
 
+/** All pages of a collection, each of about as many bytes. */
+async function* pagesOf(scripts: AuditScripts, shard: number, collection: string, name: string) {
+  let cursor = '0'
+  let count = FIRST_PAGE
+  do {
+    const page = await scripts.checkPage(shard, { collection, name, cursor, count })
+    yield page
+    cursor = page.cursor
+    const fitting = Math.floor((count * BYTES_AT_ONCE) / Math.max(1, page.bytes))
+    count = Math.max(1, Math.min(MEMBERS_AT_ONCE, 4 * count, fitting))
+  } while (cursor !== '0')
+}
+
 interface OfNamespace extends Pick<AuditDeps, 'scripts' | 'readShardCounts'> {
   /** shards that have keys, and shards that are recorded: a part of a cluster may be away with all its keys */
   readonly shards: Set<number>
@@ -169,8 +164,7 @@ async function checkNamespace({ scripts, readShardCounts, shards, tell }: OfName
     }
     for (let shard = 0; shard < all; shard += 1) shards.add(shard)
   }
-  const { entries } = await again(scripts.servers)
-  for (const [id, text] of entries) {
+  for (const [id, text] of await again(scripts.servers)) {
     if (!/^\d+ \{.*\}$/.test(text))
       tell(null, { kind: 'unreadable-server', name: id, detail: text.slice(0, 80) })
   }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { failedImmediately } from '../domain/errors.ts'
 import { type ClaimMetricsDeps, recordClaimMetrics, recordTrimmed } from '../observability/claim-metrics.ts'
+import { groupBy } from '../runtime/group-by.ts'
 import { withTimeout } from '../runtime/time-limit.ts'
 import type { ShardMap } from '../shards/shard-map.ts'
 import { laneOfQueue } from '../store/keys.ts'
@@ -101,14 +102,12 @@ export class RedisLeases implements Leases {
   }
 
   giveBack(given: readonly Lease[]): void {
-    const byShard = new Map<number, Release[]>()
-    for (const { id, token, attemptDueAt } of given) {
-      const { shard = 0, secret = '' } = decodeLeaseToken(token) ?? {}
-      const releases = byShard.get(shard) ?? []
-      releases.push(returned({ id, attemptDueAt }, secret))
-      byShard.set(shard, releases)
-    }
-    for (const [shard, releases] of byShard) void this.#release(shard, releases)
+    this.#putBack(
+      given.map((lease) => {
+        const { shard = 0, secret = '' } = decodeLeaseToken(lease.token) ?? {}
+        return { lease, shard, release: returned(lease, secret) }
+      }),
+    )
   }
 
   acknowledge(refs: readonly LeaseRef[], onlyOf?: string): Promise<string[]> {
@@ -147,12 +146,10 @@ export class RedisLeases implements Leases {
     const reply = await withTimeout(call).catch((error: unknown) => {
       // What Redis leases too late for anybody to hear of it would be held until its lock ends.
       call
-        .then(({ claims }) =>
-          this.#release(
-            shard,
-            claims.map((claim) => returned(claim, secret)),
-          ),
-        )
+        .then(({ claims }) => {
+          const releases = claims.map((claim) => returned(claim, secret))
+          return this.#release(shard, releases)
+        })
         .catch(() => undefined)
       throw error
     })
@@ -195,13 +192,11 @@ export class RedisLeases implements Leases {
     return []
   }
 
+  /** Releases leases of which no worker was told, as if they had never been. */
   #putBack(claimed: readonly Leased[]): void {
-    for (const shard of new Set(claimed.map((each) => each.shard))) {
-      const ofShard = claimed.filter((each) => each.shard === shard)
-      void this.#release(
-        shard,
-        ofShard.map(({ release }) => release),
-      )
+    for (const [shard, ofShard] of groupBy(claimed, (each) => each.shard)) {
+      const releases = ofShard.map(({ release }) => release)
+      void this.#release(shard, releases)
     }
   }
 

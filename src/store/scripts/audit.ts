@@ -49,8 +49,8 @@ export interface AuditScripts {
     shard: number,
     args: { collection: string; name: string; cursor: string; count: number },
   ): Promise<AuditPage>
-  /** @returns each entry of the servers' hash, and Redis's clock in epoch ms */
-  servers(): Promise<{ now: number; entries: ReadonlyMap<string, string> }>
+  /** @returns each entry of the servers' hash */
+  servers(): Promise<ReadonlyMap<string, string>>
 }
 
 const KEYS_AT_ONCE = 1_000
@@ -67,7 +67,7 @@ export function createAuditScripts(
   client: Redis | Cluster,
   options: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>,
 ): AuditScripts {
-  const { namespace, clockOffsetMs = () => 0 } = options
+  const { namespace } = options
   const { define } = scriptContext(client, options)
   const page = define('audit-page', { args: ['collection', 'name', 'cursor', 'count'] })
   const single = define('audit-keys', {
@@ -107,17 +107,10 @@ export function createAuditScripts(
     },
 
     async servers() {
-      try {
-        const key = serversKeyOf(namespace)
-        const [[seconds = 0, microseconds = 0], entries] = await Promise.all([
-          client.time(),
-          client.hgetall(key),
-        ])
-        const now = Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000) + clockOffsetMs()
-        return { now, entries: new Map(Object.entries(entries)) }
-      } catch (error) {
+      const entries = await client.hgetall(serversKeyOf(namespace)).catch((error: unknown) => {
         throw toSchedulerError('hgetall', error)
-      }
+      })
+      return new Map(Object.entries(entries))
     },
   }
 }

@@ -103,22 +103,6 @@ export function createPermissions(
     ]
   }
 
-  /** Which of the two commands that call scripts are refused: no script can then be asked. */
-  async function deniedCalls(): Promise<string[]> {
-    const calls = [client.eval('return 1', 0), client.evalsha('0'.repeat(40), 0)]
-    const replies = await withTimeout(
-      Promise.all(
-        calls.map((call) =>
-          call.catch((error: Error) => {
-            if (error.name !== 'ReplyError') throw error
-            return missingPermission(error.message)
-          }),
-        ),
-      ),
-    )
-    return replies.filter((permission): permission is string => typeof permission === 'string')
-  }
-
   return {
     rule: aclRule({ namespace, username, isCluster, hasDatabase: db !== 0 }),
     async check(shard) {
@@ -126,7 +110,7 @@ export function createPermissions(
         // To be called at all takes rights, too.
         const right = error instanceof SchedulerError && missingPermission((error.cause as Error).message)
         if (!right) throw error
-        return right === MISSING_KEYS ? [keyRule('{'), keyRule('')] : [right, ...(await deniedCalls())]
+        return right === MISSING_KEYS ? [keyRule('{'), keyRule('')] : [right, ...(await deniedCalls(client))]
       })
       const missing = [...new Set(refused)]
       return {
@@ -138,6 +122,22 @@ export function createPermissions(
       }
     },
   }
+}
+
+/** Which of the two commands that call scripts are refused: then no script can run. */
+async function deniedCalls(client: Redis | Cluster): Promise<string[]> {
+  const calls = [client.eval('return 1', 0), client.evalsha('0'.repeat(40), 0)]
+  const replies = await withTimeout(
+    Promise.all(
+      calls.map((call) =>
+        call.catch((error: Error) => {
+          if (error.name !== 'ReplyError') throw error
+          return missingPermission(error.message)
+        }),
+      ),
+    ),
+  )
+  return replies.filter((permission): permission is string => typeof permission === 'string')
 }
 
 const plainCalls = (isCluster: boolean, hasDatabase: boolean): readonly Call[] => [

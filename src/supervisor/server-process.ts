@@ -21,8 +21,7 @@ const never = new AbortController().signal
  */
 export function runServerProcess(): void {
   const stdout = createRelayedStdout(send)
-  const gatherers = new Map<number, (measured: readonly Measured[]) => void>()
-  let lastGather = 0
+  const gathering = createGathering()
   let graceAtSignalMs = 0
   let server: Server | undefined
   let started: Promise<void> | undefined
@@ -43,12 +42,7 @@ export function runServerProcess(): void {
       logger,
       onUnsupported: fail,
       onDisconnected: () => send({ type: 'redis disconnected' }),
-      gatherMeasured: () =>
-        new Promise((resolve) => {
-          lastGather += 1
-          gatherers.set(lastGather, resolve)
-          send({ type: 'gather', id: lastGather })
-        }),
+      gatherMeasured: gathering.ask,
     })
     logger.level = config.LOG_LEVEL
     send({ type: 'listening', url: server.url })
@@ -91,8 +85,7 @@ export function runServerProcess(): void {
           .catch(() => undefined)
         break
       case 'gathered':
-        gatherers.get(message.id)?.(message.measured)
-        gatherers.delete(message.id)
+        gathering.answer(message.id, message.measured)
         break
       default:
         message satisfies never
@@ -104,6 +97,24 @@ export function runServerProcess(): void {
   process.on('SIGTERM', () => void stop(graceAtSignalMs))
   process.on('message', take)
   send({ type: 'hello' })
+}
+
+/** Asks the primary for what all servers have measured. */
+function createGathering() {
+  const asked = new Map<number, (measured: readonly Measured[]) => void>()
+  let lastId = 0
+  return {
+    ask: () =>
+      new Promise<readonly Measured[]>((resolve) => {
+        lastId += 1
+        asked.set(lastId, resolve)
+        send({ type: 'gather', id: lastId })
+      }),
+    answer(id: number, measured: readonly Measured[]): void {
+      asked.get(id)?.(measured)
+      asked.delete(id)
+    },
+  }
 }
 
 /** A primary that is gone hears nothing, and this process is about to end. */

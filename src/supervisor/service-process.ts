@@ -1,5 +1,6 @@
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
+import type { Logger } from 'pino'
 import { createConsoleSender } from '../destinations/console/console.ts'
 import { createStdout } from '../destinations/console/stdout.ts'
 import { type EmbeddedRedis, startEmbeddedRedis } from '../dev/embedded-redis.ts'
@@ -22,7 +23,7 @@ const RESTART_REDIS_EVERY_MS = 1_000
 const never = new AbortController().signal
 const stdout = createStdout()
 
-/** What was handed to standard output is out, or its reader is not reading. */
+/** Everything given to standard output is written, or its reader does not read. */
 const drained = () => Promise.race([stdout.drain(), sleep(LAST_LINES_MS, never)])
 
 /** Ends the process with one plain line on standard error. */
@@ -38,7 +39,7 @@ async function run(config: Config): Promise<void> {
   logLibraryWarnings(logger)
   const stopping = new AbortController()
   let embedded: EmbeddedRedis | undefined
-  let lastError: unknown
+  let bringRedisBack: () => Promise<void> = async () => undefined
   let server: Pick<Server, 'stop'> | undefined
 
   const start = async () => {
@@ -48,6 +49,7 @@ async function run(config: Config): Promise<void> {
         cacheDir: fileURLToPath(new URL('../../.cache/', import.meta.url)),
         log: (line) => logger.info(line),
       })
+      bringRedisBack = reviverOf(embedded, logger, stopping.signal)
     }
     if (stopping.signal.aborted) return
     const target: RedisTarget =
@@ -85,20 +87,6 @@ async function run(config: Config): Promise<void> {
     stop(config.SHUTDOWN_GRACE_MS).then(() => refuse(explain(error, config)), refuse)
   }
 
-  /** An embedded Redis that died is started again, until it runs. */
-  async function bringRedisBack(): Promise<void> {
-    while (embedded !== undefined && !stopping.signal.aborted) {
-      try {
-        return await embedded.ensureRunning()
-      } catch (error) {
-        // Several servers may have missed it, and then share the attempt.
-        if (error !== lastError) logger.error(error instanceof Error ? error.message : String(error))
-        lastError = error
-        await sleep(RESTART_REDIS_EVERY_MS, stopping.signal)
-      }
-    }
-  }
-
   trapSignals(process.env.npm_lifecycle_event !== undefined, (signal) => {
     logger.info(`${signal}: stopping`)
     // A stop that has begun already decides the exit code.
@@ -118,6 +106,23 @@ async function run(config: Config): Promise<void> {
     if (stopping.signal.aborted) return
     await embedded?.stop()
     throw explain(error, config)
+  }
+}
+
+/** @returns starts an embedded Redis that died again, until it runs; may be called concurrently */
+function reviverOf(redis: EmbeddedRedis, logger: Logger, stopping: AbortSignal): () => Promise<void> {
+  let lastError: unknown
+  return async () => {
+    while (!stopping.aborted) {
+      try {
+        return await redis.ensureRunning()
+      } catch (error) {
+        // Several servers may have missed it, and then share the attempt.
+        if (error !== lastError) logger.error(error instanceof Error ? error.message : String(error))
+        lastError = error
+        await sleep(RESTART_REDIS_EVERY_MS, stopping)
+      }
+    }
   }
 }
 

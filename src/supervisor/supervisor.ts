@@ -119,18 +119,18 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     keepServerRunning(onListening, onStartFailed)
   })
 
-  return {
-    listening,
-    async stop({ graceMs }) {
-      for (const server of running) server.stop(graceMs)
-      const allEnded = new AbortController()
-      const ended = Promise.all([...running].map((server) => server.ended)).then(() => allEnded.abort())
-      await sleep(graceMs + ENDS_WITHIN_MS, allEnded.signal)
-      for (const server of running) {
-        logger.error(`server process ${server.pid} did not stop in time; killing it`)
-        server.kill()
-      }
-      await ended
-    },
+  return { listening, stop: ({ graceMs }) => stopAll(running, graceMs, logger) }
+}
+
+/** @param running a server is taken out once it has ended */
+async function stopAll(running: ReadonlySet<ForkedServer>, graceMs: number, logger: Logger): Promise<void> {
+  for (const server of running) server.stop(graceMs)
+  const allEnded = new AbortController()
+  const ended = Promise.all([...running].map((server) => server.ended)).then(() => allEnded.abort())
+  await sleep(graceMs + ENDS_WITHIN_MS, allEnded.signal)
+  for (const server of running) {
+    logger.error(`server process ${server.pid} did not stop in time; killing it`)
+    server.kill()
   }
+  await ended
 }

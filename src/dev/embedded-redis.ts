@@ -9,18 +9,24 @@
 // redis-server itself keeps redis.pid locked while it lives: its descriptor 3 is the locked file, so the kernel
 // unlocks it at the death of the process and not a moment before.
 
-import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
-import { lstat, mkdir, readFile, realpath, rename, rm, stat, symlink } from 'node:fs/promises'
-import { tmpdir, userInfo } from 'node:os'
-import { join } from 'node:path'
+import { closeSync } from 'node:fs'
+import { mkdir, realpath } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { withControlConnection } from '../store/control-connection.ts'
-import { checkDataFiles, repairTail } from './append-only.ts'
+import { repairTail } from './append-only.ts'
 import { openLocked, withLock } from './lock.js'
+import {
+  ANSWER_TIMEOUT_MS,
+  type InstancePaths,
+  instancePathsOf,
+  probe,
+  resume,
+  startUnlessLocked,
+  unresponsiveError,
+} from './redis-process.ts'
 import { findRedisServer } from './redis-server.js'
-import { checkRoom, whyEnded } from './start-failure.ts'
+import { socketPathFor } from './socket-path.ts'
+import { whyEnded } from './start-failure.ts'
 
 export interface EmbeddedRedis {
   readonly socketPath: string
@@ -34,21 +40,11 @@ export interface EmbeddedRedisOptions {
   readonly dataDir: string
   readonly cacheDir: string
   readonly log: (line: string) => void
-  /** How long a redis-server may be silent before that is an error. Loading its data is not silence. */
+  /** How long a redis-server may not respond before that is an error; loading its data does not count. */
   readonly timeoutMs?: number
 }
 
-interface InstancePaths {
-  readonly dataDir: string
-  readonly socketPath: string
-  readonly pidPath: string
-  readonly logPath: string
-}
-
 const PROBE_EVERY_MS = 20
-const ANSWER_TIMEOUT_MS = 1_000
-const LONGEST_SOCKET_PATH = 103 // macOS; Linux allows 107
-const LOG_KEPT_BYTES = 5_000_000
 
 /**
  * Makes sure that a redis-server runs on `dataDir` and answers, whether it has to be started or already runs.
@@ -59,12 +55,7 @@ const LOG_KEPT_BYTES = 5_000_000
 export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
   await mkdir(options.dataDir, { recursive: true, mode: 0o700 })
   const dataDir = await realpath(options.dataDir)
-  const paths: InstancePaths = {
-    dataDir,
-    socketPath: await socketPathFor(dataDir),
-    pidPath: join(dataDir, 'redis.pid'),
-    logPath: join(dataDir, 'redis.log'),
-  }
+  const paths = await instancePathsOf(dataDir)
   let inFlight: Promise<void> | undefined
   let stopped: Promise<void> | undefined
 
@@ -167,146 +158,4 @@ async function shutDown(
     if (Date.now() - asked > timeoutMs) throw new Error(await unresponsiveError(place, timeoutMs))
     await sleep(PROBE_EVERY_MS)
   }
-}
-
-async function startUnlessLocked(binary: string, place: InstancePaths) {
-  const guard = openLocked(place.pidPath)
-  if (guard === undefined) return undefined
-  try {
-    await checkRoom(place.dataDir)
-    await checkDataFiles(place.dataDir)
-  } catch (error) {
-    closeSync(guard)
-    throw error
-  }
-  const logFrom = await trimLog(place.logPath)
-  const log = openSync(place.logPath, 'a', 0o600)
-  try {
-    const child = spawn(binary, settings(place), {
-      cwd: place.dataDir,
-      detached: true, // its own session: a terminal's Ctrl-C is for the service, which then stops it in order
-      stdio: ['ignore', log, log, guard],
-    })
-    let ended: string | undefined
-    child.once('error', (error) => {
-      ended = error.message
-    })
-    child.once('exit', (code, signal) => {
-      ended = signal ?? `exit code ${code}`
-    })
-    child.unref()
-    ftruncateSync(guard)
-    writeSync(guard, `${child.pid ?? ''}\n`, 0)
-    return { endedWith: () => ended, logFrom }
-  } finally {
-    closeSync(log)
-    closeSync(guard)
-  }
-}
-
-function settings({ dataDir }: InstancePaths): string[] {
-  return Object.entries({
-    port: '0',
-    unixsocket: 'redis.sock', // relative to dir, so that no path is too long to listen on
-    unixsocketperm: '700',
-    dir: dataDir,
-    daemonize: 'no',
-    supervised: 'no',
-    appendonly: 'yes', // the append-only file is the truth; snapshots would only repeat it
-    save: '',
-    appendfsync: 'always',
-    'no-appendfsync-on-rewrite': 'no',
-    'aof-load-truncated': 'yes', // a write cut off by a crash was never confirmed to anyone
-    'maxmemory-policy': 'noeviction',
-  }).flatMap(([name, value]) => [`--${name}`, value])
-}
-
-type Answer = 'ready' | 'loading' | 'silent' | 'absent'
-
-async function probe(socketPath: string): Promise<Answer> {
-  try {
-    await withControlConnection(socketPath, ANSWER_TIMEOUT_MS, (redis) => redis.ping())
-    return 'ready'
-  } catch (error) {
-    if (!(error instanceof Error)) throw error
-    if (error.message.startsWith('LOADING')) return 'loading'
-    const code = 'code' in error ? error.code : undefined
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') return 'absent'
-    if (code === 'EACCES')
-      throw new Error(`${socketPath} belongs to another user's redis-server`, { cause: error })
-    return 'silent'
-  }
-}
-
-/**
- * The path of `redis.sock` in the data directory, short enough for the operating system. If the path is too long, a
- * private folder of this user in the temporary folder holds a link to the data directory. The socket itself is never
- * there, so services with different temporary folders share one Redis.
- */
-async function socketPathFor(dataDir: string): Promise<string> {
-  const direct = join(dataDir, 'redis.sock')
-  if (Buffer.byteLength(direct) <= LONGEST_SOCKET_PATH) return direct
-
-  const { uid } = userInfo()
-  const hash = createHash('sha256').update(dataDir).digest('hex').slice(0, 16)
-  const name = `carillon-${uid}-${hash}`
-  const temporary = Buffer.byteLength(join(tmpdir(), name, 'data', 'redis.sock')) <= LONGEST_SOCKET_PATH
-  const folder = join(temporary ? tmpdir() : '/tmp', name)
-  await mkdir(folder, { mode: 0o700 }).catch(ignoreExisting)
-  const entry = await lstat(folder)
-  // Anybody may write to the temporary folder; one who made ours before us would be handed our messages.
-  if (!entry.isDirectory() || entry.uid !== uid || (entry.mode & 0o077) !== 0) {
-    throw new Error(`${folder} is not a private folder of this user: remove it, or use a shorter data path`)
-  }
-  await symlink(dataDir, join(folder, 'data')).catch(ignoreExisting)
-  return join(folder, 'data', 'redis.sock')
-}
-
-function ignoreExisting(error: unknown): void {
-  if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-}
-
-/** A server stopped by a signal holds the data directory and will not answer until it is continued. */
-async function resume({ pidPath }: InstancePaths): Promise<void> {
-  const pid = await lockOwner(pidPath)
-  if (pid === undefined) return
-  try {
-    process.kill(pid, 'SIGCONT')
-  } catch {
-    // gone meanwhile, or another user's: the next turns will tell
-  }
-}
-
-async function unresponsiveError(
-  { pidPath, dataDir }: InstancePaths,
-  unresponsiveMs: number,
-): Promise<string> {
-  const pid = await lockOwner(pidPath)
-  return (
-    `redis-server${pid === undefined ? '' : ` (pid ${pid})`} on ${dataDir} has not answered for ` +
-    `${Math.round(unresponsiveMs / 1000)} s; end it with kill -9, which loses no message, and restart`
-  )
-}
-
-/** The server that keeps redis.pid locked. A pid that nobody vouches for may be anyone's by now. */
-async function lockOwner(pidPath: string): Promise<number | undefined> {
-  const guard = openLocked(pidPath)
-  if (guard !== undefined) {
-    closeSync(guard)
-    return undefined
-  }
-  const pid = Number.parseInt(await readFile(pidPath, 'utf8'), 10)
-  return pid > 0 ? pid : undefined
-}
-
-/** @returns where in redis.log the next server's lines begin */
-async function trimLog(logPath: string): Promise<number> {
-  const size = await stat(logPath).then(
-    (found) => found.size,
-    () => 0,
-  )
-  if (size <= LOG_KEPT_BYTES) return size
-  await rm(`${logPath}.old`, { force: true })
-  await rename(logPath, `${logPath}.old`)
-  return 0
 }

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { findRedisServer, readVersion } from '../../src/dev/redis-server.js'
+import { findRedisServer } from '../../src/dev/redis-server.js'
+import { readVersion } from '../../src/dev/redis-version.js'
 
 /** Which Redis the tests meet: servers of one release, or a cluster or sentinels of whatever server is found. */
 export type RedisKind =

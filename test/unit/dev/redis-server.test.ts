@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { findRedisServer, readVersion } from '../../../src/dev/redis-server.js'
+import { findRedisServer } from '../../../src/dev/redis-server.js'
+import { readVersion } from '../../../src/dev/redis-version.js'
 
 const HAS_APT =
   process.env.PATH?.split(delimiter).some((folder) => namesIn(folder).includes('apt-get')) ?? false

@@ -1,25 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import { type ErrorCode, SchedulerError } from '../../domain/errors.ts'
-import { type FieldError, InvalidRequestError } from '../validation/validation.ts'
-import { HttpError } from './http-error.ts'
-
-/** What a client is told of a failure, in whichever form. */
-export interface ErrorReply {
-  readonly status: number
-  /** in words; names the field if one is wrong */
-  readonly detail: string
-  /** the same in the words of the original service, where they differ */
-  readonly plainDetail?: string
-  /** a word that programs can tell failures of one status apart by */
-  readonly code?: string
-  readonly errors?: readonly FieldError[]
-  /** when it makes sense to try again, s */
-  readonly retryAfter?: number
-  /** headers that belong to it */
-  readonly headers?: Readonly<Record<string, string>>
-  /** additional members of the problem */
-  readonly members?: Readonly<Record<string, unknown>>
-}
+import { InvalidRequestError } from '../validation/validation.ts'
+import { type ErrorReply, HttpError } from './http-error.ts'
 
 const STATUS = {
   STORE_UNAVAILABLE: 503,

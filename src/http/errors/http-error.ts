@@ -1,4 +1,22 @@
-import type { ErrorReply } from './error-reply.ts'
+import type { FieldError } from '../validation/validation.ts'
+
+/** What a client is told of a failure, in both forms of an error. */
+export interface ErrorReply {
+  readonly status: number
+  /** in words; names the field if one is wrong */
+  readonly detail: string
+  /** the same in the words of the original service, where they differ */
+  readonly plainDetail?: string
+  /** a word by which programs tell failures of one status apart */
+  readonly code?: string
+  readonly errors?: readonly FieldError[]
+  /** when it makes sense to try again, s */
+  readonly retryAfter?: number
+  /** headers that belong to it */
+  readonly headers?: Readonly<Record<string, string>>
+  /** additional members of the problem */
+  readonly members?: Readonly<Record<string, unknown>>
+}
 
 /** An error that says itself what the client is told. */
 export class HttpError extends Error {

@@ -3,7 +3,8 @@ import { scopeFor } from '../plugins/auth.ts'
 import { isOpen } from '../plugins/public-paths.ts'
 import { COMMON_RESPONSES, failureResponses, WITH_BODY, WITHOUT_BODY } from './failures.ts'
 import { HEADERS } from './headers.ts'
-import { FACTS, type Json, type RouteFacts } from './route.ts'
+import type { Json } from './json.ts'
+import { FACTS, type RouteFacts } from './route.ts'
 import { tidy } from './tidy.ts'
 
 /**

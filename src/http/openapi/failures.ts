@@ -1,10 +1,11 @@
 import type { TObject } from '@sinclair/typebox'
 import { type ErrorCode, SchedulerError } from '../../domain/errors.ts'
-import { type ErrorReply, toErrorReply, toPlainBody, toProblem } from '../errors/error-reply.ts'
+import { toErrorReply, toPlainBody, toProblem } from '../errors/error-reply.ts'
+import type { ErrorReply } from '../errors/http-error.ts'
 import { ErrorBody as PlainFailure } from '../original/schemas.ts'
 import { Problem } from '../v1/problem.schemas.ts'
 import { headers } from './headers.ts'
-import type { Json } from './route.ts'
+import type { Json } from './json.ts'
 
 /** A failure that a route may answer: a code that its domain method throws, or one of its own. */
 export type Failing = ErrorCode | OwnFailure

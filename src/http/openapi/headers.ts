@@ -1,4 +1,4 @@
-import type { Json } from './route.ts'
+import type { Json } from './json.ts'
 
 const header = (description: string, schema: Json, example: string): Json => ({
   description,

@@ -1,7 +1,6 @@
 import type { TSchema } from '@sinclair/typebox'
 import type { Failing } from './failures.ts'
-
-export type Json = { [key: string]: unknown }
+import type { Json } from './json.ts'
 
 /** What a route answers when all went well. */
 export interface Answer<S = unknown> {

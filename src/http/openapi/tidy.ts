@@ -1,4 +1,4 @@
-import type { Json } from './route.ts'
+import type { Json } from './json.ts'
 
 /**
  * Gives schemas with a title a place in the components, and writes choices among words, and among objects told apart by

@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { trackMethods } from '../errors/allowed-methods.ts'
-import { type ErrorReply, isApiPath, toErrorReply, toPlainBody, toProblem } from '../errors/error-reply.ts'
+import { isApiPath, toErrorReply, toPlainBody, toProblem } from '../errors/error-reply.ts'
+import type { ErrorReply } from '../errors/http-error.ts'
 import { logRefusedWrite } from '../errors/refused-write-log.ts'
 
 /** Answers a failure in the form that its path has: a problem under `/v1`, elsewhere the original service's. */

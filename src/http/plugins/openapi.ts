@@ -43,7 +43,7 @@ const CONTENT_SECURITY_POLICY = [
 /**
  * `GET /openapi.json`, the OpenAPI 3.1 document of every route that is registered after this, and `/docs`, where a
  * person can read it and try things out. What the document says of a route's input and of its answers when all went
- * well is the route's own schema; the rest is in OPERATIONS below.
+ * well is the route's own schema, made by `route()`.
  */
 export const openapi = fp(
   async (app) => {

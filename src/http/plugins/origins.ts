@@ -1,7 +1,7 @@
 import { fastifyCors as cors } from '@fastify/cors'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { ErrorReply } from '../errors/error-reply.ts'
+import type { ErrorReply } from '../errors/http-error.ts'
 import { sendError } from './errors.ts'
 import {
   type Authority,

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { ErrorReply } from '../errors/error-reply.ts'
+import type { ErrorReply } from '../errors/http-error.ts'
 import { sendError } from './errors.ts'
 
 /** What an address seldom has: an encoded byte, or one that should have been encoded. */

@@ -177,11 +177,11 @@ export const SETTINGS = Type.Object({
   }),
   DELIVERY_CONCURRENCY: whole(
     { default: 256, from: 1, to: 10_000 },
-    'webhooks that a server has in flight at a time',
+    'messages of pushed destinations, such as webhooks, that a server has in flight at a time',
   ),
   HOST_CONCURRENCY: whole(
     { default: 32, from: 1, to: 10_000 },
-    'webhooks of these to one host (scheme, name and port)',
+    'of these, messages at a time to one host (of a webhook: scheme, name and port)',
   ),
   RETRY_ATTEMPTS: whole(
     { default: DEFAULT_RETRY.attempts, from: 1, to: 1_000 },

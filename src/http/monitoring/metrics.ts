@@ -15,7 +15,7 @@ carillon_delivered_total{destination="webhook"} 42
 const METRICS = route({
   operationId: 'getMetrics',
   tag: 'service',
-  summary: 'Prometheus metrics',
+  summary: 'Get Prometheus metrics',
   description:
     'Delivery lateness, deliveries, failures, retries, dead letters, recoveries, time to schedule, backlog, and ' +
     'process metrics. `carillon_messages` and `carillon_oldest_overdue_seconds` come from Redis and are omitted ' +

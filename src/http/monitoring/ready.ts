@@ -15,7 +15,7 @@ const NOT_READY = {
 const READY = route({
   operationId: 'getReady',
   tag: 'service',
-  summary: 'Readiness check',
+  summary: 'Check readiness',
   description:
     '503 if Redis does not answer within a second, if it uses more than 90 % of its maxmemory (if it has one), or ' +
     'if the oldest overdue message is later than READY_MAX_LATE_MS; the answer names every reason. Messages that ' +
@@ -29,7 +29,7 @@ const READY = route({
 const LIVE = route({
   operationId: 'getLive',
   tag: 'service',
-  summary: 'Liveness check',
+  summary: 'Check liveness',
   description: 'The process runs. Says nothing about Redis. Needs no key and is never rate-limited.',
   response: { 200: answer('the process runs', Alive) },
   commonFails: [],

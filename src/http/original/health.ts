@@ -15,7 +15,7 @@ const UNHEALTHY = {
 const HEALTH = route({
   operationId: 'getHealth',
   tag: 'service',
-  summary: 'Health check',
+  summary: 'Check health',
   description: 'Needs no key and is never rate-limited.',
   response: { 200: answer('the server is healthy, and Redis answers it', Healthy) },
   fails: [UNHEALTHY],

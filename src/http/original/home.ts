@@ -63,7 +63,7 @@ as one line on the console of the server that delivers it.</p>
 const HOME = route({
   operationId: 'getHome',
   tag: 'service',
-  summary: 'Home page',
+  summary: 'Show the home page',
   description: 'A page for browsers that shows how to use the service. Needs no key.',
   response: { 200: text('the page', 'text/html', '<!doctype html>') },
   commonFails: [403, 429, 503],

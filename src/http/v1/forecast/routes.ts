@@ -15,7 +15,7 @@ const MOST_BUCKETS = 1_000
 const FORECAST = route({
   operationId: 'getForecast',
   tag: 'overview',
-  summary: 'Forecast of due messages',
+  summary: 'Forecast due messages',
   description: 'Counts scheduled messages by due time, in at most 1,000 buckets.',
   querystring: ForecastQuery,
   response: { 200: answer('messages per bucket', ForecastReply) },

@@ -6,35 +6,35 @@ import { encodeLeaseToken, type LeaseToken } from './lease-token.ts'
 /** A message that a worker has claimed over HTTP. All times are epoch ms. */
 export interface Lease {
   readonly id: string
-  /** proves, together with the id, that the lease is the worker's */
+  /** proves, together with the id, that the worker holds the lease */
   readonly token: string
   /** JSON text */
   readonly payload: string
-  /** the message's own due time, whatever retries there were */
+  /** when the client wanted the message delivered */
   readonly dueAt: number
   /** from 1: 1 + failures + recoveries */
   readonly attempt: number
-  /** only ever grows for a message, so that whoever acts on it can refuse a late twin */
+  /** a fencing token: grows with each claim of the message, so that receivers can reject late duplicates */
   readonly claim: number
-  /** when this attempt was due */
+  /** when this attempt was due: `dueAt`, or the time of a retry */
   readonly attemptDueAt: number
   /** how late this attempt begins */
   readonly lateMs: number
 }
 
-/** A lease, and what it takes to undo it. */
+/** A lease, and the release that undoes it. */
 export interface Leased {
   readonly lease: Lease
   readonly shard: number
   readonly release: Release
 }
 
-/** A lease that a worker names, with what its token says. */
+/** A lease that a worker names, with its decoded token. */
 export type Proven = Held & { readonly proof: LeaseToken }
 
 export const UNREADABLE = { why: 'rejected', reason: 'unreadable', report: '' } as const
 
-/** As if it had never been leased. */
+/** Releases a lease as if it had never existed. */
 export const returned = (
   { id, attemptDueAt }: Pick<Claim, 'id' | 'attemptDueAt'>,
   token: string,
@@ -42,7 +42,7 @@ export const returned = (
   ...{ id, token, why: 'returned', dueAt: attemptDueAt },
 })
 
-/** A lease that its worker ends without success. @param delayMs as `release` has it @param now epoch ms */
+/** Releases a lease whose delivery failed. @param delayMs as in Leases.release @param now epoch ms */
 export function released({ id, token, proof }: Proven, delayMs: number | null, now: number): Release {
   const why = { reason: 'released', report: reportOf(proof, now) }
   return delayMs === null
@@ -53,7 +53,7 @@ export function released({ id, token, proof }: Proven, delayMs: number | null, n
 const reportOf = ({ leasedAt, claim }: LeaseToken, now: number): string =>
   JSON.stringify({ at: leasedAt, claim, durationMs: Math.max(0, now - leasedAt) })
 
-/** Null for a record that makes no sense. */
+/** @returns null for an unreadable record */
 export function toLease(
   { id, number: claim, attemptDueAt, record, failures, recoveries }: Claim,
   { shard, leasedAt, secret }: Pick<LeaseToken, 'shard' | 'leasedAt' | 'secret'>,

@@ -12,44 +12,44 @@ import { type Lease, type Leased, type Proven, released, returned, toLease, UNRE
 import { decodeLeaseToken, isForLane, makeSecret } from './lease-token.ts'
 import { type Found, type Order, WaitingLines } from './waiting-lines.ts'
 
-/** What names a lease. */
+/** Identifies a lease. */
 export interface LeaseRef {
   readonly id: string
   readonly token: string
 }
 
 /**
- * Messages that workers pull, leased exactly as our own servers lease what they deliver. Every method throws
- * SchedulerError STORE_UNAVAILABLE when Redis did not confirm: what was asked may or may not have been done.
+ * The leases of pull workers: claims as servers have them. Every method throws SchedulerError STORE_UNAVAILABLE when
+ * Redis did not confirm: the change may or may not have happened.
  */
 export interface Leases {
   /**
-   * Waits up to `waitMs` for something to lease.
+   * Leases due messages, and waits up to `waitMs` for the first one.
    *
-   * @returns none if nothing came, or if `signal` aborted: then nobody is there to take it
+   * @returns no leases if no message became due, or if `signal` was aborted: the worker is gone
    */
   claim(
     queue: string,
     args: { limit: number; lockMs: number; waitMs: number },
     signal: AbortSignal,
   ): Promise<Lease[]>
-  /** Undoes leases of which their worker could not be told, as if they had never been. */
+  /** Undoes leases that could not be sent to their worker, as if they had never existed. */
   giveBack(leases: readonly Lease[]): void
   /**
-   * Ends deliveries that went well.
+   * Ends successful deliveries.
    *
-   * @param onlyOf the queue outside which all leases count as lost, as in all that follows; any queue if undefined
+   * @param onlyOf leases of other queues count as lost, also in the methods below; undefined allows any queue
    * @returns the ids of the leases that were lost, in the order of the refs
    */
   acknowledge(refs: readonly LeaseRef[], onlyOf?: string): Promise<string[]>
   /**
-   * Ends deliveries that failed.
+   * Ends failed deliveries.
    *
-   * @param delayMs until they may be claimed again; null for the wait of each message's retry policy
+   * @param delayMs until they may be claimed again; null for the back-off of each message's retry policy
    * @returns the ids of the leases that were lost, in the order of the refs
    */
   release(refs: readonly LeaseRef[], delayMs: number | null, onlyOf?: string): Promise<string[]>
-  /** @param lockMs how long they hold from now @returns the ids of the lost leases, in the order of the refs */
+  /** @param lockMs how long they last from now @returns the ids of the lost leases, in the order of the refs */
   extend(refs: readonly LeaseRef[], lockMs: number, onlyOf?: string): Promise<string[]>
 }
 
@@ -60,7 +60,7 @@ export interface LeasesDeps extends ClaimMetricsDeps {
   readonly logger: Logger
 }
 
-/** Claims for workers, and settles what they tell of it. @see Leases */
+/** Claims for pull workers, and settles their claims. @see Leases */
 export class RedisLeases implements Leases {
   readonly #deps: LeasesDeps
   readonly #lines: WaitingLines<Leased>
@@ -78,12 +78,12 @@ export class RedisLeases implements Leases {
     })
   }
 
-  /** Something becomes due in a lane. */
+  /** A message becomes due in a lane. */
   wake(shard: number, inMs: number, lane: string): void {
     this.#lines.wake(shard, inMs, lane)
   }
 
-  /** Something may have been missed. */
+  /** Wakes may have been missed. */
   wakeAll(): void {
     this.#lines.wakeAll()
   }
@@ -138,13 +138,13 @@ export class RedisLeases implements Leases {
     return this.#forEachShard(refs, onlyOf, (shard, held) => scripts.extend(shard, { held, lockMs }))
   }
 
-  /** Claims in one shard. */
+  /** Claims in one shard. @throws SchedulerError when Redis did not answer in time */
   async #claimIn(shard: number, lane: string, { limit, lockMs }: Order): Promise<Found<Leased>> {
     const { scripts, clock, logger, metrics } = this.#deps
     const secret = makeSecret(lane)
     const call = scripts.lease(shard, { token: secret, lockMs, limit, lane })
     const reply = await withTimeout(call).catch((error: unknown) => {
-      // What Redis leases too late for anybody to hear of it would be held until its lock ends.
+      // If Redis answers later, no worker learns of these leases: they are put back.
       call
         .then(({ claims }) => {
           const releases = claims.map((claim) => returned(claim, secret))
@@ -169,7 +169,7 @@ export class RedisLeases implements Leases {
     return { claimed, nextDueInMs: reply.nextDueInMs, expiryInMs: reply.expiryInMs }
   }
 
-  /** One claim in every shard in turn, until there is something. */
+  /** Claims in each shard in turn, until the limit is reached. */
   async #claimNow(lane: string, order: Order, signal: AbortSignal): Promise<readonly Leased[]> {
     const found: Leased[] = []
     const first = this.#nextShard
@@ -182,7 +182,7 @@ export class RedisLeases implements Leases {
         found.push(...(await this.#claimIn((first + i) % shards, lane, { ...order, limit })).claimed)
       } catch (error) {
         failure = error
-        // Of a cluster's shards others may work, but whoever asks waits for one that says nothing only once.
+        // Other shards of a cluster may work, but a worker waits at most once for a shard that does not answer.
         if (!failedImmediately(error)) break
       }
     }
@@ -192,7 +192,7 @@ export class RedisLeases implements Leases {
     return []
   }
 
-  /** Releases leases of which no worker was told, as if they had never been. */
+  /** Releases leases that no worker learned of, as if they had never existed. */
   #putBack(claimed: readonly Leased[]): void {
     for (const [shard, ofShard] of groupBy(claimed, (each) => each.shard)) {
       const releases = ofShard.map(({ release }) => release)
@@ -200,17 +200,17 @@ export class RedisLeases implements Leases {
     }
   }
 
-  /** What nobody has been told of goes back at once; should that fail, its locks run out. */
+  /** Releases immediately; if that fails, the locks expire. */
   async #release(shard: number, releases: readonly Release[]): Promise<void> {
     if (releases.length === 0) return
     await this.#deps.scripts.release(shard, releases).catch(() => undefined)
   }
 
   /**
-   * Has `act` done by shard, and counts the leases that were lost.
+   * Calls `act` for each shard, and counts the lost leases.
    *
    * @param act returns the ids of the leases that were lost
-   * @returns the same of all shards, in the order of the refs
+   * @returns the ids of all lost leases, in the order of the refs
    */
   async #forEachShard(
     refs: readonly LeaseRef[],
@@ -218,7 +218,7 @@ export class RedisLeases implements Leases {
     act: (shard: number, held: readonly Proven[]) => Promise<readonly string[]>,
   ): Promise<string[]> {
     const { shardMap, metrics } = this.#deps
-    // A call names each id once: of two leases of one message, which of them holds is for two calls.
+    // A call names each id once: two leases of one message go into two calls.
     const calls: { readonly shard: number; readonly held: Map<string, Proven> }[] = []
     const callOf = refs.map((ref) => {
       const proof = decodeLeaseToken(ref.token)

@@ -4,32 +4,32 @@ import type { ShardMap } from '../shards/shard-map.ts'
 import { ShardSchedule } from '../shards/shard-schedule.ts'
 import type { PeekReply } from '../store/scripts/claim.ts'
 
-/** What a worker asks for. */
+/** The request of a worker. */
 export interface Order {
   readonly limit: number
   readonly lockMs: number
 }
 
-/** What a claim has found, and what it tells of its shard. */
+/** The claimed messages, and what the claim reports about its shard. */
 export interface Found<T> {
   readonly claimed: readonly T[]
-  /** ms until the next message of the lane is due; null for none */
+  /** ms until the next message of the lane is due; null if there is none */
   readonly nextDueInMs: number | null
-  /** ms until the first lock ends, whoever holds it and whatever for; null for none */
+  /** ms until the first lock of the shard ends, of any lane and holder; null if there is none */
   readonly expiryInMs: number | null
 }
 
 export interface WaitingLinesDeps<T> {
   readonly shardMap: Pick<ShardMap, 'all' | 'onGrow'>
-  /** One claim in one shard on behalf of a worker. */
+  /** Claims once in one shard for a worker. */
   readonly claimIn: (shard: number, lane: string, order: Order) => Promise<Found<T>>
-  /** Takes back what was claimed for a worker who has gone meanwhile. */
+  /** Releases messages that were claimed for a worker that is gone. */
   readonly putBack: (claimed: readonly T[]) => void
-  /** Asks once in one shard for the next message of each of these lanes. */
+  /** Asks a shard when the next message of each lane is due. */
   readonly peek: (shard: number, lanes: readonly string[]) => Promise<PeekReply>
 }
 
-/** The safety net for what was not heard. */
+/** A safety net for missed wakes. */
 const PEEK_MS = 1_000
 
 interface Waiter<T> {
@@ -41,23 +41,23 @@ interface Waiter<T> {
 interface Line<T> {
   readonly lane: string
   readonly waiters: Set<Waiter<T>>
-  /** when its next message in each shard is due, as far as is known */
+  /** when its next message in each shard is due, as far as known */
   readonly schedule: ShardSchedule
   /** shards that refused the last claim */
   readonly refusing: Set<number>
-  /** where it claims just now, if anywhere; what a peek sees there may be just what is being claimed */
+  /** the shard of the claim in flight, or null; a peek there may see messages that are being claimed */
   claimingIn: number | null
   timer?: NodeJS.Timeout
 }
 
 /**
- * Workers that wait, in line for each lane. However many they are, they cost Redis nothing but one peek a second in
- * all: when something becomes due is told by the claims before, and by publish.
+ * A queue of waiting workers for each lane. However many wait, they cost Redis one peek per second in total: earlier
+ * claims and published wakes tell when a message becomes due.
  */
 export class WaitingLines<T> {
   readonly #deps: WaitingLinesDeps<T>
   readonly #lines = new Map<string, Line<T>>()
-  /** for each shard when its first lock ends, as last heard of, monotonic ms */
+  /** for each shard, when its first lock ends as last read, monotonic ms */
   readonly #lockEndsAt = new Map<number, number>()
   #peeking: NodeJS.Timeout | undefined
   #peeks = 0
@@ -76,7 +76,7 @@ export class WaitingLines<T> {
 
   /**
    * @param signal aborted when the worker has gone
-   * @returns nothing when nothing came in time
+   * @returns no messages if none became due in time
    * @throws SchedulerError when Redis did not answer
    */
   wait(lane: string, order: Order, waitMs: number, signal: AbortSignal): Promise<readonly T[]> {
@@ -111,13 +111,13 @@ export class WaitingLines<T> {
     })
   }
 
-  /** Something becomes due in a lane. */
+  /** A message becomes due in a lane. */
   wake(shard: number, inMs: number, lane: string): void {
     const line = this.#lines.get(lane)
     if (line !== undefined) this.#soon(line, shard, inMs)
   }
 
-  /** Something may have been missed. */
+  /** Wakes may have been missed. */
   wakeAll(): void {
     for (const line of this.#lines.values()) {
       line.schedule.allDue()
@@ -128,7 +128,7 @@ export class WaitingLines<T> {
   #join(lane: string): Line<T> {
     let line = this.#lines.get(lane)
     if (line === undefined) {
-      // Due at once in every shard, each time in another one first.
+      // Each shard is due immediately; each line begins with another shard.
       const shards = this.#deps.shardMap.all
       const first = this.#joined
       const schedule = new ShardSchedule(shards, (shard) => ((shard + first) % shards) - shards)
@@ -140,7 +140,7 @@ export class WaitingLines<T> {
     return line
   }
 
-  /** Gives what is due to those who wait, first come first served, with one claim at a time. */
+  /** Claims for the waiting workers in order of arrival, one claim at a time. */
   async #serve(line: Line<T>): Promise<void> {
     clearTimeout(line.timer)
     if (line.claimingIn !== null) return
@@ -170,7 +170,7 @@ export class WaitingLines<T> {
     } catch (error) {
       line.schedule.soon(shard, PEEK_MS)
       if (failedImmediately(error)) line.refusing.add(shard)
-      // One lost master of a cluster turns nobody away from what the other shards may bring.
+      // If one master of a cluster is lost, workers still wait for messages of other shards.
       if (failedImmediately(error) && line.refusing.size < shardMap.all) return false
       waiter.reject(error)
     }
@@ -203,8 +203,8 @@ export class WaitingLines<T> {
   }
 
   /**
-   * Nobody publishes that a lock has ended, and in turn many shards would take long to come to that one: every other
-   * peek goes where one has ended as far as is known, the longest ago first.
+   * The end of a lock is not published, and polling many shards in turn takes long. So every other peek goes to the shard
+   * whose lock ended first, as far as known.
    */
   #shardToPeekInto(): number {
     this.#peeks += 1
@@ -228,7 +228,7 @@ export class WaitingLines<T> {
       const inMs = seen.nextDueInMs[i] ?? null
       if (inMs !== null && line.claimingIn !== shard && line.waiters.size > 0) this.#soon(line, shard, inMs)
     }
-    // Whatever claims there puts back what has expired, in all lanes.
+    // Any claim there recovers expired claims of all lanes.
     const [line] = this.#lines.values()
     if (seen.expiryInMs === 0 && line !== undefined) this.#soon(line, shard, 0)
   }

@@ -1,13 +1,13 @@
 import { LONGEST_TIMER_MS } from '../runtime/sleep.ts'
 
-/** So little is waited for without a timer, which would take up to a whole ms more. */
+/** Waits below this spin on setImmediate: a timer may take a whole ms longer. */
 const SPIN_MS = 0.3
 
-/** A wait that can be cut short: the earliest time anybody asked for wins. */
+/** A wait that can be shortened: the earliest requested time wins. */
 export interface Alarm {
-  /** Ends the current wait, or the next one if none is running, in `ms` at the latest. */
+  /** Ends the current wait after `ms` at the latest, or the next wait if none is running. */
   wakeWithin(ms: number): void
-  /** Forgets what was asked for so far; what is asked for from here on counts for the next wait. */
+  /** Forgets all requests so far; later requests apply to the next wait. */
   reset(): void
   /** Resolves after `ms` (at most LONGEST_TIMER_MS) or when the alarm rings, whichever comes first. */
   wait(ms: number): Promise<void>
@@ -25,8 +25,8 @@ export function createAlarm(): Alarm {
   }
 
   /**
-   * Timers go by whole ms, and may come a little early where the event loop turned in between. What is too short for one is
-   * spent turning the loop, which costs a core little as it is rare that so little is left.
+   * Timers count whole ms, and may fire slightly early. The rest of a wait spins on setImmediate. That is rare, so it
+   * costs little CPU.
    */
   function arm(): void {
     clearTimeout(timer)

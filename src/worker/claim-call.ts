@@ -5,33 +5,33 @@ import type { RedisClock } from '../store/redis-clock.ts'
 import type { Claim, ClaimArgs, ClaimReply } from '../store/scripts/claim.ts'
 import type { SettleQueue } from './settle-queue.ts'
 
-/** Deliveries must begin within this part of their lock's life; the rest is for carrying them out. */
+/** Deliveries must begin within this part of the lock time; the rest is for the deliveries themselves. */
 const START_WITHIN = 0.75
 
-/** What every claimer works with. */
+/** What each claimer needs. */
 export interface ClaimerDeps {
   readonly clock: RedisClock
   readonly settleQueue: Pick<SettleQueue, 'add' | 'claimSent'>
   readonly logger: Logger
   readonly metrics: Metrics
   readonly lockMs: number
-  /** unique to every call, over all servers */
+  /** unique to each call, over all servers */
   readonly nextToken: () => string
 }
 
-/** The messages of one claim call, and the lock that all of them have. */
+/** The messages of one claim call, and the lock that they share. */
 export interface ClaimCall<R> {
   readonly shard: number
   readonly reply: R
   readonly token: string
-  /** monotonic ms: what has not begun by then must not begin */
+  /** monotonic ms: no delivery may begin later */
   readonly startBy: number
-  /** monotonic ms: no later than the locks really end */
+  /** monotonic ms: the locks end at this time or later */
   readonly lockEndsAt: number
 }
 
 /**
- * Makes one claim call in a shard, and takes note of all that its reply tells.
+ * Makes one claim call in a shard, and records clock and metrics of its reply.
  *
  * @throws SchedulerError when Redis did not answer
  */
@@ -42,7 +42,7 @@ export async function callClaim<R extends ClaimReply>(
 ): Promise<ClaimCall<R>> {
   const { clock, settleQueue, lockMs } = deps
   const token = deps.nextToken()
-  // From before the call: the lock can end no earlier than this tells.
+  // Taken before the call, so that the lock cannot end earlier than computed.
   const sentAt = performance.now()
   const claiming = call({ token, lockMs })
   settleQueue.claimSent(shard)
@@ -52,13 +52,13 @@ export async function callClaim<R extends ClaimReply>(
   return { shard, reply, token, startBy: sentAt + lockMs * START_WITHIN, lockEndsAt: sentAt + lockMs }
 }
 
-/** What a claim tells of its shard, for whoever claims there next. */
+/** What a claim reports about its shard: when to claim there next. */
 export interface Pass {
-  /** ms until the next message is due that this claimer could have, 0 if more are due now; null when there is none */
+  /** ms until the next message for this claimer is due, 0 if more are due now; null if there is none */
   readonly nextDueInMs: number | null
-  /** ms until the next claim is to be recovered unless it is extended; null when there is none */
+  /** ms until the next claim expires unless it is extended; null if there is none */
   readonly expiryInMs: number | null
-  /** by how many ms the latest of what was claimed was late; 0 where nothing was */
+  /** lateness of the latest claimed message, ms; 0 if nothing was claimed */
   readonly lateMs: number
 }
 
@@ -68,16 +68,16 @@ export const passOf = ({ nextDueInMs, expiryInMs, now, subMs, claims }: ClaimRep
   lateMs: claims.reduce((most: number, { attemptDueAt }: Claim) => Math.max(most, now - attemptDueAt), 0),
 })
 
-/** A sleeping server checks for itself this often, in one shard after the other, whatever it has heard. */
+/** A sleeping server checks one shard this often, in turn, as a safety net for missed wakes. */
 export const POLL_MS = 1_000
-/** The same where the console's claimer, which looks for all, has something to do or is stuck. */
+/** The same for the other claimers: the console claimer checks their lanes too, unless it is busy or stuck. */
 export const OWN_POLL_MS = 10_000
-/** Keeps servers apart. */
+/** Spreads the polls of several servers. */
 const POLL_JITTER = 0.1
 
 /**
- * How long to sleep: until the next message is due or the next claim expires, and `standbyMs` more, but never longer
- * than the poll.
+ * How long to sleep: until the next message is due or the next claim expires, plus `standbyMs`, but never longer than
+ * the poll.
  */
 export function nextWaitMs(
   { nextDueInMs, expiryInMs }: Pick<Pass, 'nextDueInMs' | 'expiryInMs'>,
@@ -91,6 +91,6 @@ export function nextWaitMs(
 const FIRST_BACKOFF_MS = 50
 const LONGEST_BACKOFF_MS = 1_000
 
-/** How long to wait after so many failures in a row. */
+/** The wait after this many consecutive failures, ms. */
 export const backoffMs = (failures: number): number =>
   Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures, 10), LONGEST_BACKOFF_MS) * (0.75 + Math.random() / 2)

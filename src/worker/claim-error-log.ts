@@ -1,18 +1,18 @@
 import type { Logger } from 'pino'
 
-/** Shards on one lost master fail within this of each other, and are told of in one line. */
+/** Shards on one lost master fail within this time, and share one log line. */
 const TOGETHER_MS = 250
 
-/** What one claimer tells of its claims. */
+/** The results of one claimer's claims. */
 export interface ClaimErrors {
   failed(shard: number, error: unknown): void
   recovered(shard: number): void
 }
 
-/** Logs once when a shard starts failing, for whichever claimer, and once when it recovers for all of them. */
+/** Logs once when a shard starts failing for any claimer, and once when it recovers for all of them. */
 export class ClaimErrorLog {
   readonly #logger: Logger
-  /** which claimers fail in a shard */
+  /** for each shard, the claimers that fail there */
   readonly #failing = new Map<number, Set<string>>()
   #broken: number[] = []
   #recovered: number[] = []

@@ -7,8 +7,8 @@ import type { Dispatcher } from './dispatcher.ts'
 import { PushClaimer, type PushClaimerDeps } from './push-claimer.ts'
 import { StreamMover, type StreamMoverDeps } from './stream-mover.ts'
 
-/** After the grace, what cannot be cancelled (a write that hangs) is left behind to be recovered. */
-const HAND_BACK_MS = 2_000
+/** After this time a delivery that cannot be cancelled (a write that hangs) is left for recovery. */
+const CANCEL_WITHIN_MS = 2_000
 
 export type ClaimersDeps = Omit<
   ConsoleClaimerDeps & PushClaimerDeps & StreamMoverDeps,
@@ -16,11 +16,11 @@ export type ClaimersDeps = Omit<
 > & {
   readonly dispatcher: Dispatcher
   readonly ownership: ShardOwnership
-  /** aborted here when the service ends now */
+  /** aborted here when the grace is over */
   readonly ending: AbortController
 }
 
-/** Claims and delivers what is due: a claimer for each kind of destination, started and stopped as one. */
+/** Claims and delivers due messages: one claimer for each kind of destination, started and stopped together. */
 export class Claimers {
   readonly #deps: ClaimersDeps
   readonly #console: ConsoleClaimer
@@ -49,15 +49,15 @@ export class Claimers {
     this.#streams.loops.start()
   }
 
-  /** Something becomes due in a lane of a shard: its claimer checks in `inMs`, a standby a little later. */
+  /** A message becomes due in a lane: its claimer checks in `inMs`, a standby server a little later. */
   wake(shard: number, inMs: number, lane: string): void {
     if (lane === '') this.#console.loops.wake(shard, inMs)
     else if (lane === 'stream') this.#streams.loops.wake(shard, inMs)
-    // Workers wait for what is in queues.
+    // Pull workers claim from queues.
     else if (!lane.startsWith(laneOfQueue(''))) this.#push.wake(shard, inMs, lane)
   }
 
-  /** More is due in a shard than one claim takes: helps its owner. */
+  /** More messages are due in a shard than one claim takes: helps its owner. */
   help(shard: number): void {
     const inMs = this.#deps.ownership.requestHelp(shard)
     if (inMs === null) return
@@ -66,26 +66,26 @@ export class Claimers {
     this.#streams.loops.claimWithin(shard, inMs)
   }
 
-  /** Whether the console has taken nothing of the last batch of any shard. */
+  /** Whether the console has accepted nothing of the last batch of any shard. */
   isStuck(): boolean {
     return this.#console.isStuck()
   }
 
-  /** Claims at once, everywhere: Redis is back. */
+  /** Claims immediately in all shards: Redis is back. */
   wakeAll(): void {
     this.#console.loops.wakeAll()
     this.#push.wakeAll()
     this.#streams.loops.wakeAll()
   }
 
-  /** A slot for webhooks has become free. */
+  /** A slot for a pushed message has become free. */
   slotFreed(): void {
     this.#push.slotFreed()
   }
 
   /**
-   * Claims no more, lets deliveries finish for `graceMs`, releases the rest. Idempotent; may be called before start().
-   * @returns once nothing is running any more, or what is cannot be ended
+   * Stops claiming, lets deliveries finish for `graceMs`, releases the rest. Idempotent; may be called before start().
+   * @returns once nothing is running, or what is running cannot be cancelled
    */
   async stop({ graceMs }: { graceMs: number }): Promise<void> {
     const { dispatcher, ending } = this.#deps
@@ -93,7 +93,7 @@ export class Claimers {
     const finished = Promise.all(stopped).then(() => dispatcher.idle())
     await within(finished, graceMs)
     ending.abort()
-    await within(finished, HAND_BACK_MS)
+    await within(finished, CANCEL_WITHIN_MS)
   }
 }
 

@@ -7,7 +7,7 @@ import type { Dispatcher } from './dispatcher.ts'
 import type { Settlement } from './settle.ts'
 import { ShardLoops, type ShardLoopsDeps } from './shard-loops.ts'
 
-/** Batches being delivered and settled while the next is claimed; more would only queue at the console. */
+/** Batches in flight per shard while the next is claimed; more would only queue at the console. */
 const BATCHES_IN_FLIGHT = 3
 
 export interface ConsoleClaimerDeps extends ClaimerDeps, ShardLoopsDeps {
@@ -16,26 +16,26 @@ export interface ConsoleClaimerDeps extends ClaimerDeps, ShardLoopsDeps {
   readonly dispatcher: Pick<Dispatcher, 'dispatch'>
   /** messages per claim */
   readonly limit: number
-  /** told when something for webhook hosts, or for streams, is due in a shard: ms, null for nothing */
+  /** told when the next message for hosts, and for streams, is due in a shard: ms, null if there is none */
   readonly onOthers?: (shard: number, others: Pick<ConsoleReply, 'hostsInMs' | 'streamsInMs'>) => void
-  /** aborted when the service ends now: what has not begun is returned */
+  /** aborted when the grace is over: deliveries that have not begun are returned */
   readonly ending: AbortSignal
 }
 
-/** What the console has of a shard. */
+/** The batches of one shard at the console. */
 interface Backlog {
   readonly inFlight: Set<Promise<void>>
-  /** batches in a row of which it has taken nothing */
+  /** consecutive batches of which it has accepted nothing */
   refusals: number
-  /** monotonic ms: until then it is left alone */
+  /** monotonic ms: no batch before this time */
   pausedUntil: number
-  /** the loop cannot go on before something changes here */
+  /** whether the loop waits for a change here */
   isAwaited: boolean
 }
 
 /**
- * Claims what is due for the console, shard by shard, and delivers it batch by batch. While the console has
- * BATCHES_IN_FLIGHT of a shard, or has just taken nothing of one, it claims nothing there.
+ * Claims due messages for the console, shard by shard, and delivers them in batches. It claims nothing in a shard that
+ * has BATCHES_IN_FLIGHT, or whose last batch the console did not accept.
  */
 export class ConsoleClaimer {
   readonly loops: ShardLoops
@@ -50,12 +50,12 @@ export class ConsoleClaimer {
     })
   }
 
-  /** Whether the console has taken nothing of the last batch of any shard. */
+  /** Whether the console has accepted nothing of the last batch of any shard. */
   isStuck(): boolean {
     return [...this.#backlogs.values()].some(({ refusals }) => refusals > 0)
   }
 
-  /** Claims no more. @returns once all that was claimed is delivered and settled, or cannot be */
+  /** Stops claiming. @returns once all claimed messages are settled, or cannot be */
   async stop(): Promise<void> {
     await this.loops.stop()
     await this.idle()
@@ -83,11 +83,11 @@ export class ConsoleClaimer {
     return busyMs
   }
 
-  /** Claims what is due in a shard, and sets its delivery going. @throws SchedulerError when Redis did not answer */
+  /** Claims due messages in a shard, and starts their delivery. @throws SchedulerError when Redis did not answer */
   async claimOnce(shard: number): Promise<Pass> {
     const { scripts, ownership } = this.#deps
     const backlog = this.#backlogOf(shard)
-    // What the console then takes nothing of waits with it: one message is enough to try.
+    // A claimed message waits while the console is stuck: one is enough to try.
     const limit = backlog.refusals > 0 ? 1 : ownership.batchShare(this.#deps.limit)
     const call = await callClaim(this.#deps, shard, (args) => scripts.claim(shard, { ...args, limit }))
     if (call.reply.claims.length > 0) {
@@ -101,13 +101,13 @@ export class ConsoleClaimer {
     return passOf(call.reply)
   }
 
-  /** Delivers a batch and has it settled. Never rejects. */
+  /** Delivers and settles a batch. Never rejects. */
   async #deliver(call: ClaimCall<ClaimReply>, backlog: Backlog): Promise<void> {
     const { console, dispatcher, metrics, settleQueue, ending } = this.#deps
     const { readable, unreadable } = toDeliveries(this.#deps, call, () => '', isForServers)
     const batch: Delivery[] = []
     for (const { delivery } of readable) {
-      // Of a URL in which the scripts find no host.
+      // Its URL has no host that the scripts can find.
       if (isPushed(delivery.destination.type)) dispatcher.dispatch(delivery, call.startBy, call.lockEndsAt)
       else batch.push(delivery)
     }

@@ -7,17 +7,17 @@ import type { Settlement } from './settle.ts'
 const CONSOLE = { type: 'console' } as const
 
 export interface Deliveries<C extends Claim> {
-  /** what is to be delivered, with the claims it comes from */
+  /** the deliveries, each with its claim */
   readonly readable: readonly { readonly delivery: Delivery; readonly claim: C }[]
-  /** ends the claims of messages whose records cannot be read */
+  /** settlements for messages with unreadable records */
   readonly unreadable: readonly Settlement[]
 }
 
 /**
- * Makes deliveries of what a call has claimed.
+ * Makes deliveries of the messages that a call has claimed.
  *
- * @param laneOf the lane that each was taken from
- * @param isExpected whether it belongs where it was found
+ * @param laneOf the lane that a message was taken from
+ * @param isExpected whether a message belongs in the lane it was found in
  */
 export function toDeliveries<C extends Claim>(
   { logger }: Pick<ClaimerDeps, 'logger'>,
@@ -51,7 +51,7 @@ const headOf = ({ id, number, attemptDueAt, failures, recoveries }: Claim, shard
   attempt: 1 + failures + recoveries,
 })
 
-/** @param now Redis's clock at the claim, epoch ms @returns null for a record that makes no sense */
+/** @param now Redis's clock at the claim, epoch ms @returns null for an unreadable record */
 function toDelivery(head: Head, record: string, now: number): Delivery | null {
   try {
     const { dueAt, payload, destination = CONSOLE } = decodeRecord(record)

@@ -5,16 +5,16 @@ import type { LockKeeper } from './lock-keeper.ts'
 import type { SettleQueue } from './settle-queue.ts'
 import type { Slots } from './slots.ts'
 
-/** Delivers messages one by one, each for as long as it takes under a lock that is kept, and has each settled. */
+/** Delivers messages one by one, extends their locks meanwhile, and settles each. */
 export interface Dispatcher {
   /**
-   * Starts a delivery at once; it holds a slot of its host until nothing of it is left.
+   * Starts a delivery immediately. It holds a slot of its host until it has released its connection.
    *
-   * @param startBy monotonic ms after which it must not begin any more
-   * @param lockEndsAt monotonic ms at which its lock ends unless extended
+   * @param startBy monotonic ms; the delivery must not begin later
+   * @param lockEndsAt monotonic ms at which the lock ends unless it is extended
    */
   dispatch(delivery: Delivery, startBy: number, lockEndsAt: number): void
-  /** Resolves when none is under way. */
+  /** Resolves when no delivery is in flight. */
   idle(): Promise<void>
 }
 
@@ -26,12 +26,12 @@ export interface DispatcherDeps {
   readonly metrics: Pick<Metrics, 'deliveryStarted'>
 }
 
-/** @param signal aborted when the service ends now: what is under way is broken off and handed back */
+/** @param signal aborted when the grace is over: deliveries in flight are cancelled and released */
 export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dispatcher {
   const { sender, slots, lockKeeper, settleQueue, metrics } = deps
-  const underWay = new Map<Cancellation, Promise<void>>()
+  const inFlight = new Map<Cancellation, Promise<void>>()
   signal.addEventListener('abort', () => {
-    for (const cancellation of underWay.keys()) cancellation.abort()
+    for (const cancellation of inFlight.keys()) cancellation.abort()
   })
 
   async function deliver(
@@ -50,22 +50,22 @@ export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dis
         delivery.destination.type,
         delivery.lateMs + delivery.dueAt - delivery.attemptDueAt,
       )
-      // A response that goes on after its outcome is known still has its connection, and so its slot.
+      // A response may continue after its outcome is known: it keeps its connection, and so its slot.
       outcome = await sender.send(delivery, cancellation, () => slots.free(lane))
     } else slots.free(lane)
-    // Whose lock was lost may be another server's by now: it is that server's to settle.
+    // If the lock was lost, the message may belong to another server, which settles it.
     if (!lock.lost.aborted) await settleQueue.add([{ delivery, outcome }], lock.endsAt)
     lock.release()
-    underWay.delete(cancellation)
+    inFlight.delete(cancellation)
   }
 
   return {
     dispatch(delivery, startBy, lockEndsAt) {
       const cancellation = new Cancellation()
-      underWay.set(cancellation, deliver(delivery, startBy, lockEndsAt, cancellation))
+      inFlight.set(cancellation, deliver(delivery, startBy, lockEndsAt, cancellation))
     },
     async idle() {
-      await Promise.all(underWay.values())
+      await Promise.all(inFlight.values())
     },
   }
 }

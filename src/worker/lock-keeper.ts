@@ -5,23 +5,23 @@ import { Cancellation, type CancelSignal } from '../runtime/cancel-signal.ts'
 import { groupBy } from '../runtime/group-by.ts'
 import type { SettleScripts } from '../store/scripts/settle.ts'
 
-/** A lock is extended once a third of its life is gone; looked at often enough that a lost one is noticed in time. */
+/** A lock is extended after a third of its time; checks are frequent enough to notice a lost lock in time. */
 const CHECKS_PER_LOCK = 12
 const EXTEND_BELOW = 2 / 3
 const CALL_LOCKS = 500
 
 interface KeptLock {
-  /** aborted when the lock is lost: the message may be another server's now */
+  /** aborted when the lock is lost: the message may belong to another server */
   readonly lost: CancelSignal
-  /** monotonic ms at which it ends unless it is extended once more */
+  /** monotonic ms at which the lock ends unless it is extended again */
   endsAt(): number
-  /** Its claim is over. */
+  /** Stops extending: the claim is settled. */
   release(): void
 }
 
-/** Extends the locks of deliveries under way, in batches, for as long as each takes. */
+/** Extends the locks of deliveries in flight, in batches. */
 export interface LockKeeper {
-  /** @param endsAt monotonic ms (`performance.now()`), no later than the lock really ends */
+  /** @param endsAt monotonic ms (`performance.now()`), at or before the real end of the lock */
   keep(delivery: Delivery, endsAt: number): KeptLock
 }
 
@@ -54,13 +54,13 @@ export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeepe
   }
 
   async function extend(shard: number, batch: readonly Kept[]): Promise<void> {
-    // From before the call: the locks end no earlier than this tells.
+    // Taken before the call, so that the locks cannot end earlier than computed.
     const sentAt = performance.now()
     for (const kept of batch) kept.extending = true
     try {
       const held = batch.map(({ delivery: { id, token } }) => ({ id, token }))
       const lost = new Set(await scripts.extend(shard, { held, lockMs }))
-      // A claim that was settled just before is no loss: whoever holds it hears of that in this turn, and lets go.
+      // A claim that was just settled is not lost: its holder stops keeping the lock within this turn.
       await new Promise((resolve) => setImmediate(resolve))
       for (const kept of batch) if (!lost.has(kept.delivery.id)) kept.endsAt = sentAt + lockMs
       markLost(
@@ -68,7 +68,7 @@ export function createLockKeeper({ scripts, lockMs, logger, metrics }: LockKeepe
         'locks were lost; cancelling the deliveries',
       )
     } catch {
-      // Redis is away: the next look tries again, as long as the locks last.
+      // Redis is away: the next check tries again, as long as the locks last.
     } finally {
       for (const kept of batch) kept.extending = false
     }

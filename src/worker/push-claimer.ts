@@ -29,12 +29,12 @@ export interface PushClaimerDeps extends ClaimerDeps {
 }
 
 /**
- * Claims what is due for webhook hosts, over all shards, as far as there are slots. While there are free slots, it
- * claims from the shard that has been due longest, with one claim in flight: two would be promised the same slots.
+ * Claims due messages for hosts, over all shards, as far as there are slots. While there are free slots, it claims from
+ * the shard that has been due longest. One claim is in flight at a time: two could get the same slots.
  *
- * A shard in which something is due that there is no slot for is held back. When a slot becomes free, all held shards
- * are due, each since it last got a slot, and so take turns. One that finds nothing waits for the next free slot:
- * shards that wait for a host that stays full would else be claimed from without end.
+ * A shard is held back if it has a due message without a slot. When a slot becomes free, all held shards are due, each
+ * since its last slot, and so take turns. A shard that finds nothing waits for the next free slot. Otherwise, shards
+ * that wait for a full host would be claimed from all the time.
  */
 export class PushClaimer {
   readonly #deps: PushClaimerDeps
@@ -42,14 +42,14 @@ export class PushClaimer {
   readonly #alarm = createAlarm()
   /** shards that wait for the next free slot */
   readonly #held = new Set<number>()
-  /** since when a shard that is held back has had no slot, monotonic ms */
+  /** for each shard that is held back, when it last got a slot, monotonic ms */
   readonly #waitingSince = new Map<number, number>()
-  /** shards that found nothing, though a slot became free meanwhile, and were first once more */
+  /** shards that found nothing although a slot became free meanwhile, and got one more turn */
   readonly #retried = new Set<number>()
-  /** for each shard, how long what is due there is left to its owner; another time after each claim */
+  /** for each shard, how long a non-owner waits before it claims; set after each claim */
   readonly #standbyMs: number[] = []
   readonly #failures = new Map<number, number>()
-  /** for each shard when it was last claimed from, monotonic ms */
+  /** for each shard, when it was last claimed from, monotonic ms */
   readonly #claimedAt: number[] = []
   #running: Promise<void> | undefined
   #isStopping = false
@@ -68,18 +68,18 @@ export class PushClaimer {
     if (!this.#isStopping) this.#running ??= this.#run()
   }
 
-  /** Something becomes due in a lane of a shard. */
+  /** A message becomes due in a lane of a shard. */
   wake(shard: number, inMs: number, lane: string): void {
     if (this.#deps.slots.isFull(lane)) this.#held.add(shard)
     else this.claimWithin(shard, inMs + (this.#standbyMs[shard] ?? 0))
   }
 
-  /** Something was seen to become due in a shard. It counts only where a wake for it may have been missed. */
+  /** Another claimer saw a due message in a shard. Ignored if this claimer was there recently. */
   notice(shard: number, inMs: number): void {
     if (performance.now() - (this.#claimedAt[shard] ?? 0) > POLL_MS) this.wake(shard, inMs, '')
   }
 
-  /** Has a shard claimed from in so many ms at the latest, if there are slots then, whoever owns it. */
+  /** Claims in a shard within `inMs`, whichever server owns it, once there is a slot. */
   claimWithin(shard: number, inMs: number): void {
     this.#schedule.soon(shard, inMs)
     this.#alarm.wakeWithin(inMs)
@@ -97,7 +97,7 @@ export class PushClaimer {
     if (this.#schedule.nextInMs <= 0) this.#alarm.wakeWithin(0)
   }
 
-  /** Claims no more. @returns once no claim is in flight */
+  /** Stops claiming. @returns once no claim is in flight */
   async stop(): Promise<void> {
     this.#isStopping = true
     this.#alarm.wakeWithin(0)
@@ -108,7 +108,7 @@ export class PushClaimer {
     return this.#waitingSince.get(shard) ?? performance.now()
   }
 
-  /** Lets a shard wait for a slot, unless one has become free while it was claimed from. */
+  /** Makes a shard wait for a slot, unless one became free during its claim. */
   #hold(shard: number, { gotSome, wasFreed }: { gotSome: boolean; wasFreed: boolean }): void {
     if (gotSome || !this.#waitingSince.has(shard)) this.#waitingSince.set(shard, performance.now())
     const isFirst = wasFreed && !gotSome && !this.#retried.has(shard)
@@ -130,7 +130,7 @@ export class PushClaimer {
     }
   }
 
-  /** Claims what is due in a shard, sets its deliveries going, and schedules its next claim. Never rejects. */
+  /** Claims due messages in a shard, starts their deliveries, and schedules the next claim. Never rejects. */
   async claimOnce(shard: number): Promise<void> {
     const { scripts, slots, dispatcher, ownership, errors, settleQueue, shardMap } = this.#deps
     const released = slots.releaseCount()

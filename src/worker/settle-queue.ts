@@ -1,10 +1,10 @@
 import { type SettleDeps, type Settlement, settle } from './settle.ts'
 
-/** So long a few settlements wait for others, and for the shard's next claim. */
+/** How long a few settlements wait for others, and for the next claim of the shard. */
 const HOLD_MS = 3
-/** More than these are worth a write to disk of their own. */
+/** More settlements than this are sent immediately: they are worth a write to disk of their own. */
 const HELD_AT_MOST = 50
-/** Calls for one shard in flight at a time; what ends meanwhile shares the next. */
+/** Calls in flight per shard; settlements that come meanwhile share the next call. */
 const CALLS_IN_FLIGHT = 2
 const CALL_SETTLEMENTS = 500
 
@@ -14,28 +14,27 @@ interface Batch {
   readonly onSettled: () => void
 }
 
-/** What is to be settled in one shard. */
+/** The settlements of one shard. */
 interface ShardQueue {
   batches: Batch[]
   /** settlements in all batches */
   count: number
   calls: number
-  /** has waited long enough, though all calls are in flight */
+  /** whether the hold time is over while all calls are in flight */
   isOverdue: boolean
   timer?: NodeJS.Timeout
 }
 
 /**
- * Settles deliveries in as few calls as possible: what ends within a few ms shares one. Held settlements go to Redis
- * right behind the shard's next claim. In front of it, Redis would write to disk first, and the claimed messages would
- * be late.
+ * Settles deliveries in as few calls as possible: those that end within a few ms share one. Held settlements follow the
+ * next claim of their shard. Sent before it, Redis would write to disk first, and the claimed messages would be late.
  */
 export class SettleQueue {
   readonly #deps: SettleDeps
   readonly #signal: AbortSignal
   readonly #shards = new Map<number, ShardQueue>()
 
-  /** @param signal aborted when the service ends now @see settle */
+  /** @param signal aborted when the grace is over @see settle */
   constructor(deps: SettleDeps, signal: AbortSignal) {
     this.#deps = deps
     this.#signal = signal
@@ -44,7 +43,7 @@ export class SettleQueue {
   /**
    * @param settlements all of one shard
    * @param lockEndsAt monotonic ms at which their locks end
-   * @returns when they are settled, or cannot be; never rejects
+   * @returns once they are settled, or cannot be; never rejects
    */
   add(settlements: readonly Settlement[], lockEndsAt: () => number): Promise<void> {
     const shard = settlements[0]?.delivery.shard
@@ -58,7 +57,7 @@ export class SettleQueue {
     })
   }
 
-  /** A claim of the shard was just sent: what is held follows it. */
+  /** A claim of the shard was just sent: held settlements follow it. */
   claimSent(shard: number): void {
     const queue = this.#shards.get(shard)
     if (queue !== undefined && queue.count > 0) this.#flush(shard, queue)
@@ -84,7 +83,7 @@ export class SettleQueue {
   async #settle(shard: number, queue: ShardQueue, batches: readonly Batch[]): Promise<void> {
     queue.calls += 1
     const settlements = batches.flatMap((batch) => batch.settlements)
-    // While any of their locks lasts it makes sense to go on: each is proved by itself.
+    // Repeats as long as any of the locks lasts: ownership is proved for each message.
     const lockEndsAt = () => Math.max(...batches.map((batch) => batch.lockEndsAt()))
     await settle(this.#deps, shard, settlements, lockEndsAt, this.#signal)
     queue.calls -= 1
@@ -93,7 +92,7 @@ export class SettleQueue {
   }
 }
 
-/** Takes the first batches, whole ones: so many settlements at most, unless the first has more. */
+/** Takes whole batches, at most CALL_SETTLEMENTS in total, unless the first batch has more. */
 function takeBatches(queue: ShardQueue): Batch[] {
   let count = 0
   let taken = 0

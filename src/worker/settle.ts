@@ -9,7 +9,7 @@ import type { Delivered, Release, SettleScripts } from '../store/scripts/settle.
 const FIRST_RETRY_MS = 25
 const LONGEST_RETRY_MS = 1_000
 
-/** A claim that is over, and how its delivery ended. */
+/** A delivery that has ended, and its outcome. */
 export interface Settlement {
   readonly delivery: Delivery
   readonly outcome: Outcome
@@ -22,15 +22,15 @@ export interface SettleDeps {
 }
 
 /**
- * Ends claims of one shard, each exactly once: the only caller of acknowledge and release for what servers claim.
+ * Ends claims of one shard, each exactly once: the only caller of acknowledge and release for claims of servers.
  *
  * Both are repeated while Redis is away, as long as the locks last: a delivered message that is never
- * acknowledged is delivered again. Repeating is safe, for a call that did run has left no lock behind.
+ * acknowledged is delivered again. Repeating is safe, because a call that ran has removed the locks.
  *
- * Never rejects: what could not be settled is logged, and recovered by whichever server claims next.
+ * Never rejects: a claim that could not be settled is logged, and recovered by a later claim.
  *
- * @param lockEndsAt monotonic ms at which the locks end: later, nothing can be settled
- * @param signal aborted when the service ends now: no more repeating
+ * @param lockEndsAt monotonic ms at which the locks end; nothing can be settled after that
+ * @param signal aborted when the grace is over: no more repetitions
  */
 export async function settle(
   deps: SettleDeps,
@@ -64,7 +64,7 @@ const acknowledge: Step = async (deps, shard, settlements, lockEndsAt, signal) =
   try {
     const call = () => scripts.acknowledge(shard, delivered)
     const { reply, repeated } = await retryUntilAnswered(call, lockEndsAt, signal)
-    // After an unanswered call, a lock that is gone is most likely our own work.
+    // After an unanswered call, a missing lock was most likely removed by that call.
     const lost = new Set(repeated ? [] : reply)
     if (lost.size > 0) recordLost(deps, shard, 'acknowledge', [...lost])
     const counts = new Map<Delivery['destination']['type'], number>()
@@ -141,7 +141,7 @@ async function retryUntilAnswered<T>(call: () => Promise<T>, until: () => number
     try {
       return { reply: await call(), repeated }
     } catch (error) {
-      // A right that is lacking may be given while the locks last.
+      // A missing permission may be granted while the locks last.
       const isTransient =
         error instanceof SchedulerError &&
         (error.code === 'STORE_UNAVAILABLE' || error.code === 'STORE_REFUSED')

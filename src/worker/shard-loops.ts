@@ -10,32 +10,32 @@ export interface ShardLoopsDeps {
   readonly errors: ClaimErrors
 }
 
-/** What a loop does in its shard. */
+/** The work of a loop in its shard. */
 export interface ShardTask {
   /** Claims once. @throws SchedulerError when Redis did not answer */
   pass(shard: number): Promise<Pass>
-  /** ms until the next pass may be made, 0 for now; what ends this sooner wakes the shard */
+  /** ms until the next pass may begin, 0 for now; what ends this earlier wakes the shard */
   busyForMs?(shard: number): number
-  /** how often a shard is checked whatever was heard, times the number of shards; POLL_MS unless given */
+  /** the poll interval of a shard is this times the number of shards, ms; POLL_MS unless given */
   readonly pollMs?: number
 }
 
 /**
- * One loop a shard. Each is in one of four states:
+ * One loop per shard. Each is in one of four states:
  *
- * - claiming      a claim call is in flight; while it finds more than it may take, the next one follows at once
- * - sleeping      until the next due message, a wake, or the poll, whichever is first; a little longer where another
+ * - claiming      a claim call is in flight; if more messages are due, the next call follows immediately
+ * - sleeping      until the next due message, a wake, or the poll, whichever is first; a little longer if another
  *                 server is the owner
- * - busy          what was claimed last has to be taken first
- * - backing off   after a call that failed, longer each time, logged at the first and at the recovery
+ * - busy          the destination has to accept earlier messages first
+ * - backing off   after a failed call, longer each time; the first failure and the recovery are logged
  */
 export class ShardLoops {
   readonly #deps: ShardLoopsDeps
   readonly #task: ShardTask
   readonly #alarms: Alarm[] = []
-  /** for each shard, how long what is due there is left to its owner; another time after each pass */
+  /** for each shard, how long a non-owner waits before it claims; set after each pass */
   readonly #standbyMs: number[] = []
-  /** for each shard when its last pass began, monotonic ms */
+  /** for each shard, when its last pass began, monotonic ms */
   readonly #passedAt: number[] = []
   readonly #loops: Promise<void>[] = []
   #isStarted = false
@@ -54,17 +54,17 @@ export class ShardLoops {
     this.#grow()
   }
 
-  /** Something becomes due in a shard. */
+  /** A message becomes due in a shard. */
   wake(shard: number, inMs: number): void {
     this.claimWithin(shard, inMs + (this.#standbyMs[shard] ?? 0))
   }
 
-  /** Something was seen to become due in a shard. It counts only where a wake for it may have been missed. */
+  /** Another claimer saw a due message in a shard. Ignored if this claimer was there recently. */
   notice(shard: number, inMs: number): void {
     if (performance.now() - (this.#passedAt[shard] ?? 0) > POLL_MS) this.wake(shard, inMs)
   }
 
-  /** Has a shard claimed from in so many ms at the latest, whoever owns it. A shard that is not there is ignored. */
+  /** Claims in a shard within `inMs`, whichever server owns it. An unknown shard is ignored. */
   claimWithin(shard: number, inMs: number): void {
     this.#alarms[shard]?.wakeWithin(inMs)
   }
@@ -73,7 +73,7 @@ export class ShardLoops {
     for (const alarm of this.#alarms) alarm.wakeWithin(0)
   }
 
-  /** Claims no more. @returns once no claim is in flight */
+  /** Stops claiming. @returns once no claim is in flight */
   async stop(): Promise<void> {
     this.#isStopping = true
     this.wakeAll()

@@ -1,28 +1,28 @@
 import type { HostRoom } from '../store/scripts/claim.ts'
 
 /**
- * Counts this server's webhook deliveries in flight, in all and for each host, so that it claims no more than it can
- * start at once and a host that hangs holds up only its own messages.
+ * Counts the pushed messages that this server has in flight, in total and for each lane. It claims no more than it can
+ * start immediately, and a host that hangs delays only its own messages.
  */
 export interface Slots {
-  /** What a claim may take. */
+  /** How many messages a claim may take. */
   room(): HostRoom
   take(lane: string): void
   free(lane: string): void
   isFull(lane: string): boolean
-  /** Whether there is a slot, for whichever host. */
+  /** Whether there is a free slot for any lane. */
   hasFreeSlot(): boolean
   /** How often a slot has become free. */
   releaseCount(): number
-  /** @returns the lanes that were full at some time since this was last called */
+  /** @returns the lanes that were full at any time since the last call */
   takeSaturated(): string[]
 }
 
-/** The part of all slots that hosts which have many of them already do not get first. */
+/** The part of all slots that hosts with few deliveries in flight get first. */
 const RESERVE = 0.25
 
 export interface SlotsOptions {
-  /** deliveries in flight at most, in all and to each host */
+  /** most deliveries in flight, in total and to each host */
   readonly total: number
   readonly perHost: number
   /** called after a slot became free */

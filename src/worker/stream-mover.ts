@@ -11,7 +11,7 @@ export interface StreamMoverDeps extends ClaimerDeps, ShardLoopsDeps {
   readonly limit: number
 }
 
-/** Has what is due for streams moved into them, shard by shard: one script claims it, delivers it and settles it. */
+/** Moves due messages into their streams, shard by shard: one script claims, delivers and settles them. */
 export class StreamMover {
   readonly loops: ShardLoops
   readonly #deps: StreamMoverDeps
@@ -21,7 +21,7 @@ export class StreamMover {
     this.loops = new ShardLoops(deps, { pass: (shard) => this.moveOnce(shard), pollMs: OWN_POLL_MS })
   }
 
-  /** Moves what is due, and settles what could not be moved. @throws SchedulerError when Redis did not answer */
+  /** Moves due messages, and settles those that could not be moved. @throws SchedulerError when Redis did not answer */
   async moveOnce(shard: number): Promise<Pass> {
     const { scripts, ownership, metrics, settleQueue } = this.#deps
     const limit = ownership.batchShare(this.#deps.limit)
@@ -39,7 +39,7 @@ export class StreamMover {
   }
 }
 
-/** Else the script could not read it. */
+/** Otherwise the script could not read it. */
 const wasRefused = (_delivery: Delivery, { streamError }: StreamClaim): boolean => streamError !== ''
 
 const refusedSettlement = (

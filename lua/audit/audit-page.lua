@@ -20,8 +20,8 @@
 -- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[4]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
 -- ARGV[5]  call_prefix      string   key of what a schedule call answered = call_prefix .. token
--- ARGV[6]  collection  "messages", "scheduled", "stream", "laned", "claimed", "dead", "attempts", "failures", "history",
---                      "delivered", "dropped", "hosts", "queues", "lane" or "tag"
+-- ARGV[6]  collection  "messages", "scheduled", "stream", "laned", "claimed", "dead", "attempts", "failures",
+--                      "history", "delivered", "dropped", "hosts", "queues", "lane" or "tag"
 -- ARGV[7]  name        string   which lane or tag; "" for the others
 -- ARGV[8]  cursor      string   "0" for the first page
 -- ARGV[9]  count       integer  about how many members
@@ -57,8 +57,8 @@ local key_of = {
 }
 local checks = {
   messages = function(id, record) check_message(shard, id, record, add) end,
-  scheduled = member_of("scheduled"), stream = member_of("the lane of streams"), laned = member_of("the index of lanes"),
-  claimed = member_of("claimed"), dead = member_of("dead"),
+  scheduled = member_of("scheduled"), stream = member_of("the lane of streams"),
+  laned = member_of("the index of lanes"), claimed = member_of("claimed"), dead = member_of("dead"),
   lane = function(id) check_in_lane(shard, name, id, add) end,
   tag = function(id) check_tagged(shard, name, id, add) end,
   attempts = function(id, counts) check_attempts(shard, id, counts, add) end,
@@ -71,7 +71,8 @@ local checks = {
 }
 local HASHES = { messages = true, attempts = true, failures = true, history = true }
 
-local page = redis.call(HASHES[collection] and "HSCAN" or "ZSCAN", key_of[collection] or shard[collection], cursor, "COUNT", count)
+local key = key_of[collection] or shard[collection]
+local page = redis.call(HASHES[collection] and "HSCAN" or "ZSCAN", key, cursor, "COUNT", count)
 local check, members = checks[collection], page[2]
 reply[1], reply[2] = page[1], #members / 2
 for i = 1, #members, 2 do

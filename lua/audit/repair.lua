@@ -1,6 +1,6 @@
 #!lua
--- repair: fix what is wrong with messages and keys of a shard, if that is safe: nothing that has a record is lost,
--- nothing becomes due before its time, and nothing that may be under way is given to another before its lock ends.
+-- repair: repair messages and keys of a shard, if that is safe: no message with a record is lost, none becomes due
+-- before its time, and a message that may be in delivery is not claimed again before its lock ends.
 --
 -- KEYS[1]  scheduled  zset    message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset    message id -> lock end (epoch ms)
@@ -28,8 +28,8 @@
 -- ARGV[10] name             string   which lane or tag; "" for the others
 -- ARGV[11..] about          string   the name of a finding: id of a message, a lane or a stream; each once
 --
--- Returns  a word per name: "repaired", "left" if a repair is not safe, "sound" where nothing is wrong any more
--- Writes   only for names of which something is wrong at this moment; publishes for each lane that has a new first message
+-- Returns  a word per name: "repaired", "left" if a repair is not safe, "sound" if nothing is wrong any more
+-- Writes   only for names with a finding at this moment; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = names, S = scheduled messages
 --@include lib/attempts.lua
 --@include lib/audit.lua
@@ -45,10 +45,10 @@ local shard = {
 }
 local wake_channel, number, known_for_ms = ARGV[6], ARGV[7], tonumber(ARGV[8])
 local part, name = ARGV[9], ARGV[10]
--- A lock that belongs to no claim ends after this unless its holder extends it.
+-- A lock without a claim ends after this, unless its holder extends it.
 local GRACE_MS = 60000
 
--- remove(id, lane): takes it out of every set of messages but the claimed and the dead.
+-- remove(id, lane): removes it from all sets of messages but the claimed and the dead.
 local function remove(id, lane)
   redis.call("ZREM", shard.scheduled, id)
   redis.call("ZREM", due_set(shard, "stream"), id)
@@ -59,8 +59,8 @@ local function remove(id, lane)
   end
 end
 
--- due_at_of(record, places, elsewhere): the latest time at which it is scheduled anywhere, and never before its own: a
--- retry waits on.
+-- due_at_of(record, places, elsewhere): the latest time at which it is scheduled in any set, and never before its own:
+-- a retry keeps waiting.
 local function due_at_of(record, places, elsewhere)
   local latest = tonumber(due_of(record))
   for _, found in ipairs({ places.main or "", places.stream or "", places.lane or "", elsewhere or "" }) do
@@ -70,7 +70,7 @@ local function due_at_of(record, places, elsewhere)
   return digits(latest)
 end
 
--- schedule_it(id, options, due_at): makes it scheduled, and nothing else.
+-- schedule_it(id, options, due_at): makes "scheduled" its only state.
 local function schedule_it(id, options, due_at)
   local lane, places = lane_of(options), {}
   remove(id, lane)
@@ -81,7 +81,7 @@ local function schedule_it(id, options, due_at)
   place_all(shard, places, wake_channel, number, shard.now, true)
 end
 
--- claim_it(id, options, record): leaves it to the holder of its lock until that ends, and to recovery then.
+-- claim_it(id, options, record): makes "claimed" its only state until its lock ends; then it is recovered.
 local function claim_it(id, options, record)
   local left_ms = redis.call("PTTL", shard.lock_prefix .. id)
   if left_ms == -1 then
@@ -91,13 +91,15 @@ local function claim_it(id, options, record)
   remove(id, lane_of(options))
   redis.call("ZREM", shard.dead, id)
   redis.call("ZADD", shard.claimed, digits(shard.now + math.max(0, left_ms)), id)
-  for _, tag in ipairs(options and options.t or {}) do redis.pcall("ZADD", shard.tag_prefix .. tag, "NX", due_of(record), id) end
+  for _, tag in ipairs(options and options.t or {}) do
+    redis.pcall("ZADD", shard.tag_prefix .. tag, "NX", due_of(record), id)
+  end
 end
 
--- repair_message(id): one state, chosen so that nothing is lost or doubled: whom a lock protects stays claimed; what is
--- scheduled stays so, at its latest time; what was claimed without a lock, or in no state, may have been under way and is
--- due again as one that was recovered. What is dead as well as scheduled is scheduled. elsewhere is when it was due in a
--- lane that is not its own, nil for none.
+-- repair_message(id, elsewhere): chooses one state, so that no message is lost or duplicated. A message with a lock
+-- stays claimed. A scheduled message stays scheduled, at its latest time, also if it is dead too. A message that was
+-- claimed without a lock, or is in no state, may have been in delivery: it is due again like a recovered one. elsewhere
+-- is when it was due in a lane that is not its own, nil if it was in none.
 local function repair_message(id, elsewhere)
   local record = redis.call("HGET", shard.messages, id)
   if not record or not is_record(record) then return end
@@ -111,7 +113,9 @@ local function repair_message(id, elsewhere)
   elseif places.dead and not places.claimed then
     remove(id, lane_of(options))
     local score = tonumber(places.dead)
-    if score < 0 or score > LAST_MS or score % 1 ~= 0 then redis.call("ZADD", shard.dead, digits(shard.now), id) end
+    if score < 0 or score > LAST_MS or score % 1 ~= 0 then
+      redis.call("ZADD", shard.dead, digits(shard.now), id)
+    end
     unindex_tags(shard.tag_prefix, id, options)
   else
     schedule_it(id, options, due_of(record))
@@ -125,7 +129,7 @@ local function is_stored(id)
   return redis.call("HEXISTS", shard.messages, id) == 1
 end
 
--- drop_member(key): for members of a set of messages: without a record there is nothing to deliver.
+-- drop_member(key): for members of a set of messages: without a record they cannot be delivered.
 local function drop_member(key)
   return function(id)
     if is_stored(id) then return end
@@ -150,7 +154,7 @@ local function repair_attempts(id)
   redis.call("HDEL", shard.attempts, id)
 end
 
--- repair_failures(id): of those that cannot be read the reason stays; claims are numbered on from the highest that is known.
+-- repair_failures(id): keeps the reason and the readable attempts; claim numbers continue from the highest known one.
 local function repair_failures(id)
   if not is_stored(id) then return redis.call("HDEL", shard.failures, id) end
   local text, highest = redis.call("HGET", shard.failures, id), 0
@@ -162,11 +166,13 @@ local function repair_failures(id)
     end
   end
   redis.call("HSET", shard.failures, id, kept)
-  if highest > (tonumber(redis.call("GET", shard.claims) or 0) or 0) then redis.call("SET", shard.claims, digits(highest)) end
+  local claims = tonumber(redis.call("GET", shard.claims) or 0) or 0
+  if highest > claims then redis.call("SET", shard.claims, digits(highest)) end
 end
 
 local function repair_outcome(id)
-  local status, finished_at = string.match(redis.call("HGET", shard.history, id) or "", "^(%a+) (%d+) %d+ %d+ %d+\n")
+  local entry = redis.call("HGET", shard.history, id) or ""
+  local status, finished_at = string.match(entry, "^(%a+) (%d+) %d+ %d+ %d+\n")
   if status ~= "delivered" and status ~= "dropped" then return end
   redis.call("ZREM", status == "delivered" and shard.dropped or shard.delivered, id)
   redis.call("ZADD", shard[status], finished_at, id)
@@ -176,7 +182,7 @@ local function repair_finished(id)
   if redis.call("HEXISTS", shard.history, id) == 0 then redis.call("ZREM", shard[part], id) else repair_outcome(id) end
 end
 
--- repair_lock(id): one that no claim owns keeps its message from nobody for long; where there is no message, from nobody at all.
+-- repair_lock(id): a lock without a claim must not block its message for long; without a message it is deleted.
 local function repair_lock(id)
   local key = shard.lock_prefix .. id
   if is_stored(id) then
@@ -196,7 +202,7 @@ local function repair_call(token)
   redis.call("PEXPIRE", shard.call_prefix .. token, GRACE_MS)
 end
 
--- Each part: what to look at, and what repairs it.
+-- Each part: its check and its repair.
 local function member_check(set) return function(id, add) check_member(shard, set, id, add) end end
 local function entry_check(hash, check)
   return function(id, add)
@@ -237,7 +243,7 @@ local check, repair = unpack(parts[part])
 
 local function is_wrong(about)
   local found = false
-  there = {} -- what was there may be gone because of a repair
+  there = {} -- a repair may have deleted keys
   check(about, function() found = true end)
   return found
 end

@@ -28,11 +28,11 @@
 local state = claim_state(9)
 local slots, host_slots, reserve = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
 local now, hosts = state.now, state.due.hosts
--- free[lane]: what may still be taken of a lane, for those that are named or have been taken from.
+-- free[lane]: how many may still be taken from a lane, for the named lanes and those that were taken from.
 local free = {}
 for i = 18, #ARGV, 2 do free[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
--- is_alone(): whether there is one host at most, in flight or due: it may have all slots.
+-- is_alone(): whether at most one host has messages in flight or due: it may have all slots.
 local function is_alone()
   local heads = redis.call("ZRANGE", hosts, "-inf", now, "BYSCORE", "LIMIT", 0, 2)
   local others = #heads
@@ -42,17 +42,16 @@ local function is_alone()
   return others <= 1
 end
 
--- room_of(lane): how many may be taken of it. A host that has many slots already does not get the last ones first: a
--- host that hangs would soon have all of them, and other hosts would wait for its time-outs. (Dynamic thresholds, as for
--- the shared buffers of a network switch.)
+-- room_of(lane): how many may be taken from it. A host with many slots does not get the last ones: otherwise a host
+-- that hangs would soon have all of them, and other hosts would wait for its time-outs. (Dynamic thresholds, as in the
+-- shared buffers of a network switch.)
 local function room_of(lane)
   local left = free[lane] or host_slots
   local of_reserve = math.ceil((slots - (host_slots - left)) / 2)
   return math.max(0, math.min(left, slots, math.max(slots - reserve, of_reserve)))
 end
 
--- each_host(visit): calls visit(lane, head) for lanes, those first in which something is due soonest, until it returns
--- true.
+-- each_host(visit): calls visit(lane, head) for lanes by the due time of their first message, until it returns true.
 local function each_host(visit)
   local AT_ONCE = 64
   for first = 0, math.huge, AT_ONCE do
@@ -75,7 +74,7 @@ local function take_of(lane, head)
   touched[#touched + 1] = lane
 end
 
--- What is due for a host without a slot waits for a slot, and not for a time.
+-- A due message of a host without a slot waits for a slot, and not for a time.
 local next_due, held_back = nil, 0
 local function look_at(lane, head)
   if head > now or room_of(lane) > 0 then
@@ -83,7 +82,7 @@ local function look_at(lane, head)
     return true
   end
   held_back = 1
-  -- Without a slot for any, none that is due needs to be looked at: only the first that is not.
+  -- Without any free slot, only the first lane that is not due yet matters.
   if slots > 0 then return false end
   local first = redis.call("ZRANGE", hosts, "(" .. digits(now), "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
   next_due = tonumber(first[2])

@@ -22,5 +22,5 @@ recover(state)
 if take(state, lane, limit) > 0 then index_lane(state.due, lane) end
 local head = head_due(due_set(state.due, lane))
 lock_taken(state)
--- What a queue holds no server could take: nobody is called for help.
+-- Other servers cannot claim for this worker, so none is asked for help.
 return answer(state, head, false)

@@ -34,7 +34,7 @@ local head = head_due(due_set(state.due, "stream"))
 local read, options_before, stream, max_len = options_reader(), nil, nil, nil
 local moved, stay = 0, {}
 
--- move(i, counts): moves the message taken as number i, or notes why it stays.
+-- move(i, counts): moves taken message i, or notes why it stays.
 local function move(i, counts)
   local id, record = state.ids[i], state.records[i]
   local options = read(record)
@@ -44,7 +44,7 @@ local function move(i, counts)
   end
   local payload = options and stream and payload_of(record)
   if not (payload and may_be_json(payload)) then
-    -- For the caller to report.
+    -- The caller reports it.
     stay[#stay + 1] = { i, counts, "" }
   elseif not expire(state, id, record, options, counts) then
     local late_ms = late_ms_of(state, record)
@@ -57,7 +57,7 @@ local function move(i, counts)
       state.died = state.died + 1
       move_to_dead_letters(state.dead_letters, id, options, refusal, "", state.now)
     else
-      -- A right may be given, and memory become free: the caller has it tried again as its policy says.
+      -- A permission may be granted, or memory become free: the caller retries as the message's policy says.
       stay[#stay + 1] = { i, counts, refusal }
     end
   end

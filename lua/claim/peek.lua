@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- peek: tell when something will be there for those who wait for the messages of queues.
+-- peek: tell pull workers that wait when the next message of their queue is due.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)

@@ -1,16 +1,16 @@
 --@include lib/streams.lua
--- What holds of the keys of a shard between any two calls, written once: the auditor reports what breaks it, and a repair
--- asks again before it writes.
--- shard = { now, scheduled, laned, hosts, queues, claimed, dead, messages, attempts, failures, history, delivered, dropped,
---   streams, claims, lock_prefix, tag_prefix, seen_prefix, call_prefix }: the names of its keys, and Redis's clock.
--- Each check calls add(kind, name, detail) for what it finds; the kinds are told in src/audit/kinds.ts.
+-- The invariants of the keys of a shard between two calls, in one place: the audit reports what breaks them, and a
+-- repair checks again before it writes.
+-- shard = { now, scheduled, laned, hosts, queues, claimed, dead, messages, attempts, failures, history, delivered,
+--   dropped, streams, claims, lock_prefix, tag_prefix, seen_prefix, call_prefix }: Redis's clock and the names of keys.
+-- Each check calls add(kind, name, detail) for each finding; src/audit/kinds.ts describes the kinds.
 
--- The lock key of a claim may end a little before the score says, as a script takes time.
+-- The lock of a claim may expire a little before the score, as a script takes time.
 local LOCK_SLACK_MS, LAST_MS = 1000, 253402300799999
 
 local known_json = {}
 
--- is_json(text): whether it is a JSON object, remembered for the texts that many messages share.
+-- is_json(text): whether it is a JSON object; cached, as many messages share a text.
 local function is_json(text)
   if known_json[text] == nil then
     local readable, value = pcall(cjson.decode, text)
@@ -19,14 +19,14 @@ local function is_json(text)
   return known_json[text]
 end
 
--- is_destination(text): whether it is one as it is stored, or as it was before its lane was stored.
+-- is_destination(text): whether it is a stored destination, in the present or the older form.
 local function is_destination(text)
   if string.byte(text) == 123 then return is_json(text) end
   local rest = string.match(text, " (.*)$")
   return lane_of({ d = text }) ~= "" and (not rest or string.byte(rest) ~= 123 or is_json(rest))
 end
 
--- is_record(record): whether the scripts and the servers can read it, its payload apart.
+-- is_record(record): whether scripts and servers can read it; the payload is not checked.
 local function is_record(record)
   local due, after = string.match(record, "^(%d+)([\n{])")
   if not due or tonumber(due) > LAST_MS then return false end
@@ -40,14 +40,14 @@ end
 
 local there = {}
 
--- score_in(key, id): its score as text, false for none. Whether the key is there is asked once a call.
+-- score_in(key, id): its score as text, false if there is none. Asks once per call whether the key exists.
 local function score_in(key, id)
   if there[key] == nil then there[key] = redis.call("EXISTS", key) == 1 end
   return there[key] and redis.call("ZSCORE", key, id)
 end
 
--- places_of(shard, id, options): {main, stream, lane, claimed, dead}: its score in each of the sets that hold messages,
--- false where it is not, lane being that of the host or queue that its options name.
+-- places_of(shard, id, options): {main, stream, lane, claimed, dead}: its score in each set that holds messages, false
+-- if it is not there. lane is the lane of the host or queue in its options.
 local function places_of(shard, id, options)
   local lane = lane_of(options)
   return {
@@ -57,7 +57,7 @@ local function places_of(shard, id, options)
   }
 end
 
--- has_lock(shard, id): whether a claim of it is held.
+-- has_lock(shard, id): whether a claim holds it.
 local function has_lock(shard, id)
   return redis.call("EXISTS", shard.lock_prefix .. id) == 1
 end
@@ -79,7 +79,7 @@ local function check_tags(shard, id, options, due, places, add)
   end
 end
 
--- check_message(shard, id, record, add): all that holds of a message that has a record.
+-- check_message(shard, id, record, add): all invariants of a message with a record.
 local function check_message(shard, id, record, add)
   local readable = is_record(record)
   if not readable then add("unreadable-record", id, string.sub(record, 1, 80)) end
@@ -89,27 +89,33 @@ local function check_message(shard, id, record, add)
   for _, place in ipairs(PLACES) do
     if places[place] then found[#found + 1] = place end
   end
-  -- What is in a lane that cannot be told from its record is known by the index alone.
+  -- The lane of an unreadable record is unknown: only the index says that it is in one.
   if not readable and laned then found[#found + 1] = "lane" end
   local due = places.lane or places.main or places.stream
   if #found == 0 then add("no-state", id, "") end
   if #found > 1 then add("several-states", id, table.concat(found, ", ")) end
   if readable then
-    if #found == 1 and due and not (lane == "" and places.main or lane == "stream" and places.stream or places.lane) then
+    local own_place = lane == "" and places.main or lane == "stream" and places.stream or places.lane
+    if #found == 1 and due and not own_place then
       add("wrong-lane", id, "its record names " .. (lane == "" and "no lane" or lane))
     end
     if (laned or "none") ~= (places.lane or "none") then
-      add("lane-index", id, (laned or "not listed") .. " in the index, " .. (places.lane or "not there") .. " in its lane")
+      local in_lane = places.lane or "not there"
+      add("lane-index", id, (laned or "not listed") .. " in the index, " .. in_lane .. " in its lane")
     end
     if due and tonumber(due) < tonumber(due_of(record)) then
       add("early", id, "scheduled at " .. due .. ", due at " .. due_of(record))
     end
     local stream = stream_of(options)
-    if stream and redis.call("SISMEMBER", shard.streams, stream) == 0 then add("stream-unlisted", id, "for stream " .. stream) end
+    if stream and redis.call("SISMEMBER", shard.streams, stream) == 0 then
+      add("stream-unlisted", id, "for stream " .. stream)
+    end
   end
   for _, place in ipairs(found) do
     local score = tonumber(places[place] or 0)
-    if score < 0 or score > LAST_MS or score % 1 ~= 0 then add("bad-time", id, place .. " at " .. tostring(places[place])) end
+    if score < 0 or score > LAST_MS or score % 1 ~= 0 then
+      add("bad-time", id, place .. " at " .. tostring(places[place]))
+    end
   end
   if places.claimed and tonumber(places.claimed) > shard.now + LOCK_SLACK_MS and not has_lock(shard, id) then
     add("claim-without-lock", id, "claimed until " .. places.claimed)
@@ -118,12 +124,12 @@ local function check_message(shard, id, record, add)
   if redis.call("HEXISTS", shard.history, id) == 1 then add("finished-and-stored", id, table.concat(found, ", ")) end
 end
 
--- check_member(shard, set, id, add): what holds of a member of a set of messages, which check_message does not see.
+-- check_member(shard, set, id, add): members of a set of messages without a record, which check_message does not see.
 local function check_member(shard, set, id, add)
   if redis.call("HEXISTS", shard.messages, id) == 0 then add("no-record", id, "in " .. set) end
 end
 
--- check_in_lane(shard, lane, id, add): the same for a lane, whose messages must belong there.
+-- check_in_lane(shard, lane, id, add): the same for a lane, where messages must also belong.
 local function check_in_lane(shard, lane, id, add)
   local record = redis.call("HGET", shard.messages, id)
   if not record then
@@ -133,7 +139,7 @@ local function check_in_lane(shard, lane, id, add)
   end
 end
 
--- check_lane(shard, lane, add): the index of lanes has the due time of its first message.
+-- check_lane(shard, lane, add): the index of lanes has the due time of the lane's first message.
 local function check_lane(shard, lane, add)
   local head = redis.call("ZRANGE", due_set(shard, lane), 0, 0, "WITHSCORES")[2]
   local index, other = shard.hosts, shard.queues
@@ -150,11 +156,14 @@ local function check_tagged(shard, tag, id, add)
   for _, own in ipairs(record and (options_of(record) or {}).t or {}) do
     if own == tag then return end
   end
-  add("tag-index", id, "listed under " .. tag .. ", which " .. (record and "it does not have" or "is left of a message that is gone"))
+  local why = record and "it does not have" or "is left of a message that is gone"
+  add("tag-index", id, "listed under " .. tag .. ", which " .. why)
 end
 
 local function check_attempts(shard, id, counts, add)
-  if not string.match(counts, "^%d+ %d+$") then add("unreadable-entry", id, "attempts: " .. string.sub(counts, 1, 80)) end
+  if not string.match(counts, "^%d+ %d+$") then
+    add("unreadable-entry", id, "attempts: " .. string.sub(counts, 1, 80))
+  end
   if redis.call("HEXISTS", shard.messages, id) == 0 then add("orphan", id, "attempts") end
 end
 
@@ -175,13 +184,17 @@ local function check_outcome(shard, id, entry, add)
     return add("unreadable-entry", id, "history: " .. string.sub(entry, 1, 80))
   end
   local listed = redis.call("ZSCORE", shard[status], id)
-  if listed ~= finished_at then add("history-index", id, status .. " at " .. finished_at .. ", listed at " .. (listed or "none")) end
+  if listed ~= finished_at then
+    add("history-index", id, status .. " at " .. finished_at .. ", listed at " .. (listed or "none"))
+  end
   local other = status == "delivered" and "dropped" or "delivered"
   if redis.call("ZSCORE", shard[other], id) then add("history-index", id, status .. ", and listed as " .. other) end
 end
 
 local function check_finished(shard, set, id, add)
-  if redis.call("HEXISTS", shard.history, id) == 0 then add("history-index", id, "listed as " .. set .. ", without an entry") end
+  if redis.call("HEXISTS", shard.history, id) == 0 then
+    add("history-index", id, "listed as " .. set .. ", without an entry")
+  end
 end
 
 local function check_lock(shard, id, add)

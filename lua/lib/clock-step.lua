@@ -1,13 +1,13 @@
 --@include lib/batch.lua
--- The clock of Redis may be set back: by hand, or as a replica takes over whose clock is behind. What was written before
--- would then end, or fall due, as much later. So the latest time at which there was a claim is kept, and where now is
--- before that, later times are set back by the difference. They are never set too far: the clock ran on between that
--- time and the step, so that claims last up to MARK_EVERY_MS longer than they would have, and never shorter.
--- clock = { mark, claimed, lock_prefix }: the names of keys; mark holds "<time>", and behind a blank by how many ms the
--- rest of the shard has to be set back where only its claims have been.
+-- The clock of Redis may be set back: by hand, or by a failover to a replica whose clock is behind. Times written
+-- before would then be later than meant. So the shard keeps the latest time of a claim. If now is before it, later
+-- times are set back by the difference. This never sets them back too far: the clock continued between that time and
+-- the step, so claims last up to MARK_EVERY_MS longer than meant, and never shorter.
+-- clock = { mark, claimed, lock_prefix }: the names of keys. mark holds "<time>", or "<time> <ms>" if the claims were
+-- set back, and the rest of the shard still has to be, by so many ms.
 local CLOCK_SLACK_MS, MARK_EVERY_MS = 1000, 2000
 
--- set_claims_back(clock, now, by_ms): claims end sooner by so much, and their locks with them.
+-- set_claims_back(clock, now, by_ms): makes claims and their locks end by_ms earlier.
 local function set_claims_back(clock, now, by_ms)
   local claims = redis.call("ZRANGE", clock.claimed, string.format("(%.0f", now), "+inf", "BYSCORE", "WITHSCORES")
   local members = {}
@@ -21,8 +21,8 @@ local function set_claims_back(clock, now, by_ms)
   end)
 end
 
--- check_clock(clock, now): sets right the claims that a clock that was ahead has written; called before any is written or
--- looked at. Returns the time that is kept, 0 for none, and by how many ms the rest is to be set back, 0 for not at all.
+-- check_clock(clock, now): sets claims back if the clock was set back; called before claims are read or written.
+-- Returns the kept time, 0 if there is none, and by how many ms the rest of the shard has to be set back.
 local function check_clock(clock, now)
   local text = redis.call("GET", clock.mark)
   local marked, rest = tonumber(text or 0), 0
@@ -39,7 +39,7 @@ local function check_clock(clock, now)
   return marked, rest
 end
 
--- mark_clock(clock, now, marked, rest): keeps the time, now and then. Called when there are claims.
+-- mark_clock(clock, now, marked, rest): keeps the time, at most every MARK_EVERY_MS. Called when there are claims.
 local function mark_clock(clock, now, marked, rest)
   if now - marked < MARK_EVERY_MS then return end
   redis.call("SET", clock.mark, string.format(rest > 0 and "%.0f %.0f" or "%.0f", now, rest))

@@ -1,17 +1,18 @@
 --@include lib/failures.lua
 --@include lib/tags.lua
--- Dead letters stay as they are until they are redriven, deleted or trimmed.
+-- Dead letters do not change until they are redriven, deleted or trimmed.
 -- dead_letters = { dead, failures, messages, attempts, tag_prefix, max, ttl_ms }
 
--- move_to_dead_letters(dead_letters, id, options, reason, report, now): makes a message, already off the schedule and unclaimed, a dead letter.
+-- move_to_dead_letters(dead_letters, id, options, reason, report, now): makes a message a dead letter. It must not be
+-- scheduled or claimed.
 local function move_to_dead_letters(dead_letters, id, options, reason, report, now)
   redis.call("ZADD", dead_letters.dead, now, id)
   unindex_tags(dead_letters.tag_prefix, id, options)
   note_failure(dead_letters.failures, id, reason, report)
 end
 
--- trim_dead(dead_letters, now): deletes dead letters beyond the age, then the oldest beyond the count; at most 1,000 a call.
--- Returns how many.
+-- trim_dead(dead_letters, now): deletes dead letters that are too old, then the oldest beyond the count; at most 1,000
+-- per call. Returns how many.
 local function trim_dead(dead_letters, now)
   local AT_ONCE = 1000
   if redis.call("EXISTS", dead_letters.dead) == 0 then return 0 end

@@ -1,7 +1,6 @@
--- What went wrong with a message, for those with which something did: "<reason>", and behind a line break each its
--- last attempts as JSON, newest last.
+-- The failures of a message that had some: "<reason>", then its last attempts as JSON, one per line, newest last.
 
--- note_failure(failures, id, reason, report): report is one attempt's JSON, "" for none.
+-- note_failure(failures, id, reason, report): adds one attempt; report is its JSON, "" for none.
 local function note_failure(failures, id, reason, report)
   local MOST_REPORTS = 5
   local reports = {}

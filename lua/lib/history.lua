@@ -1,13 +1,11 @@
 --@include lib/batch.lua
--- The history keeps what became of finished messages: an entry is "<status> <finished at> <late ms>
--- <failures> <recoveries><line break><record>", the record without its payload if that is over 1 KiB; and, behind
--- another line break, what went wrong on the way, if anything did (see lib/failures.lua).
--- It is bounded by count and age, and off where either bound is 0.
---
+-- The history keeps finished messages. An entry is "<status> <finished at> <late ms> <failures> <recoveries><line
+-- break><record>", the record without its payload if that is over 1 KiB; then, after another line break, its failures,
+-- if there were any (see lib/failures.lua). It is bounded by count and age, and off if either bound is 0.
 -- history = { entries = hash key, delivered = zset key, dropped = zset key, max = n, ttl_ms = n }
 
--- add_history_entry(history, status, id, record, now, late_ms, attempts, failures): notes one entry for write_history.
--- now and late_ms in digits.
+-- add_history_entry(history, status, id, record, now, late_ms, attempts, failures): notes an entry for write_history.
+-- now and late_ms are in digits.
 local function add_history_entry(history, status, id, record, now, late_ms, attempts, failures)
   if history.max == 0 or history.ttl_ms == 0 then return end
   if #record > 1024 then
@@ -29,7 +27,7 @@ local function add_history_entry(history, status, id, record, now, late_ms, atte
   members[at + 1], members[at + 2] = now, id
 end
 
--- write_history(history): writes what was noted.
+-- write_history(history): writes the noted entries.
 local function write_history(history)
   for name, list in pairs(history.noted or {}) do
     in_slices(list, 2, function(first, last)
@@ -38,7 +36,7 @@ local function write_history(history)
   end
 end
 
--- history_entries_of(history, ids): those of the ids that have a history entry.
+-- history_entries_of(history, ids): the ids that have an entry.
 local function history_entries_of(history, ids)
   local found = {}
   if #ids == 0 or redis.call("EXISTS", history.entries) == 0 then return found end
@@ -49,7 +47,7 @@ local function history_entries_of(history, ids)
   return found
 end
 
--- delete_history_entries(history, ids): their ids are used again.
+-- delete_history_entries(history, ids): for ids that are used again.
 local function delete_history_entries(history, ids)
   in_slices(ids, 1, function(first, last)
     redis.call("HDEL", history.entries, unpack(ids, first, last))
@@ -58,12 +56,12 @@ local function delete_history_entries(history, ids)
   end)
 end
 
--- trim_history(history, now): drops the entries beyond the age, then the oldest beyond the count, of either kind.
--- At most 6,000 for each reason: more than one call can add, so that the history shrinks to its bounds.
+-- trim_history(history, now): deletes entries that are too old, then the oldest beyond the count, of both kinds. At
+-- most 6,000 for each reason: more than one call can add, so that the history shrinks to its bounds.
 local function trim_history(history, now)
   local AT_ONCE = 6000
   local kinds, count = { history.delivered, history.dropped }, 0
-  -- ids are the first of key.
+  -- ids are the first members of key.
   local function drop(key, ids)
     if #ids == 0 then return end
     redis.call("ZREMRANGEBYRANK", key, 0, #ids - 1)

@@ -1,25 +1,25 @@
 --@include lib/batch.lua
 --@include lib/wake.lua
--- A destination that can hold its messages back has a lane: a due set of its own, so that what waits there stands in
--- nobody's way.
---   ""                                     the main due set: the console
---   "stream"                               streams, which take at once whatever is due
---   "pull:<queue>"                         a queue that workers pull from
---   "<type>:<what is held back together>"  whatever servers deliver one by one, such as "webhook:<scheme>://<host>[:<port>]"
+-- A lane is a due set of its own for a destination that can hold back its messages: they do not delay other messages.
+--   ""              the main due set: the console
+--   "stream"        streams, which accept all due messages immediately
+--   "pull:<queue>"  a queue that workers pull from
+--   "<type>:<name>" destinations that servers deliver to one by one, such as "webhook:<scheme>://<host>[:<port>]"
 --
--- due = { scheduled, laned, hosts, queues }: the main due set, the index of all messages of hosts and queues by due time,
--- and for each of the two an index of the lanes that hold messages, by the due time of their first.
+-- due = { scheduled, laned, hosts, queues }: the main due set; the index of all messages in lanes of hosts and queues,
+-- by due time; and two indexes of the lanes that hold messages, by the due time of their first.
 
--- json_destination(text): the fields of a destination as servers stored it before its lane was, {} for what is none.
+-- json_destination(text): the fields of a destination in the older form, which has no lane; {} if it is unreadable.
 local function json_destination(text)
   local readable, target = pcall(cjson.decode, text)
   return readable and type(target) == "table" and type(target.type) == "string" and target or {}
 end
 
--- lane_of_json(text): the lane of such a destination: that of a webhook is the beginning of its URL in lower case.
+-- lane_of_json(text): the lane of such a destination. For a webhook it is the beginning of its URL in lower case.
 local function lane_of_json(text)
   local target = json_destination(text)
-  local origin = target.type == "webhook" and type(target.url) == "string" and string.match(target.url, '^%a+://[^/?#"\\]+')
+  local url = target.type == "webhook" and target.url
+  local origin = type(url) == "string" and string.match(url, '^%a+://[^/?#"\\]+')
   if origin then return "webhook:" .. string.lower(origin) end
   if target.type == "pull" and type(target.queue) == "string" then return "pull:" .. target.queue end
   return target.type == "stream" and "stream" or ""
@@ -37,24 +37,24 @@ local function due_set(due, lane)
   return lane == "" and due.scheduled or due.scheduled .. ":" .. lane
 end
 
--- is_indexed(lane): whether it is one of many, whose messages are therefore in the index of all of them, too.
+-- is_indexed(lane): whether it is a lane of a host or a queue, whose messages are in the index too.
 local function is_indexed(lane)
   return lane ~= "" and lane ~= "stream"
 end
 
--- index_of(due, lane): the index that lists an indexed lane.
+-- index_of(due, lane): the index of lanes that has an indexed lane.
 local function index_of(due, lane)
   return string.sub(lane, 1, 5) == "pull:" and due.queues or due.hosts
 end
 
--- index_lane(due, lane): sets right what the index says of a lane whose due set has changed.
+-- index_lane(due, lane): updates the index of lanes after a change of the lane's due set.
 local function index_lane(due, lane)
   if not is_indexed(lane) then return end
   local index, head = index_of(due, lane), head_due(due_set(due, lane))
   if head then redis.call("ZADD", index, head, lane) else redis.call("ZREM", index, lane) end
 end
 
--- unplace(due, lane, id): takes a message off the schedule. Returns whether it was in that lane.
+-- unplace(due, lane, id): removes a message from the schedule. Returns whether it was in that lane.
 local function unplace(due, lane, id)
   local removed = redis.call("ZREM", due_set(due, lane), id)
   if is_indexed(lane) then
@@ -77,10 +77,10 @@ local function gather(places, lane, id, due_at)
   if not place.earliest or ms < place.earliest then place.earliest = ms end
 end
 
--- note_heads(due, places, now): reads when the first message of each lane is due, and whatever else write_places could
--- fail at, so that it fails before anything is written.
--- Returns "<ms>:<lane>" of the first of those that will be first in their lane, "" for none; queues, whose workers wait
--- elsewhere, left out.
+-- note_heads(due, places, now): reads when the first message of each lane is due, and each key that write_places
+-- writes: a key of the wrong type fails before the first write.
+-- Returns "<ms>:<lane>" of the earliest message that will be first in its lane, "" if there is none. Queues are left
+-- out: no server waits for them.
 local function note_heads(due, places, now)
   local head_in, head_lane, looked_at = nil, "", {}
   for lane, place in pairs(places) do
@@ -99,8 +99,8 @@ local function note_heads(due, places, now)
   return head_in and string.format("%.0f:%s", head_in, head_lane) or ""
 end
 
--- write_places(due, places, channel, shard, now, moves): puts messages on the schedule, or, where moves is true, moves
--- them within their lane, and wakes sleeping servers for each lane that has a new first message. After note_heads.
+-- write_places(due, places, channel, shard, now, moves): adds messages to the schedule or, if moves is true, moves them
+-- within their lane. Wakes sleeping servers for each lane with a new first message. Call note_heads before.
 local function write_places(due, places, channel, shard, now, moves)
   local laned, heads
   for lane, place in pairs(places) do
@@ -129,7 +129,7 @@ local function write_places(due, places, channel, shard, now, moves)
   end
 end
 
--- place_all: both in one. Returns as note_heads does.
+-- place_all: both of them. Returns the same as note_heads.
 local function place_all(due, places, channel, shard, now, moves)
   local head = note_heads(due, places, now)
   write_places(due, places, channel, shard, now, moves)

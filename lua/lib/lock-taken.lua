@@ -4,17 +4,18 @@
 --@include lib/record.lua
 --@include lib/seen.lua
 --@include lib/wake.lua
--- Locks what was taken off the schedule, and answers it. A due id without a record is forgotten. One that another lock
--- holds is parked in claimed until that lock ends: never returned, never lost. state: see lib/claim-state.lua
+-- Locks the messages taken off the schedule, and answers them. A due id without a record is deleted. A message that
+-- another lock holds stays in claimed until that lock ends: it is not returned, and not lost. state: see
+-- lib/claim-state.lua
 
--- counts_of_taken(state): for each taken message its two counts as text, if it has any.
+-- counts_of_taken(state): for each taken message its two counts as text, false if it has none.
 local function counts_of_taken(state)
   state.any_attempts = redis.call("EXISTS", state.attempts) == 1
   state.any_failures = redis.call("EXISTS", state.failures) == 1
   return state.any_attempts and values_of(state.attempts, state.ids) or {}
 end
 
--- finish(state, status, id, record, options, counts, late_ms): notes a message that is delivered, or dropped.
+-- finish(state, status, id, record, options, counts, late_ms): notes a delivered or dropped message.
 local function finish(state, status, id, record, options, counts, late_ms)
   remember_id(state.seen_prefix, state.dedup_window_ms, id, status, options)
   local notes = state.any_failures and redis.call("HGET", state.failures, id)
@@ -36,8 +37,8 @@ local function late_ms_of(state, record)
   return digits(math.max(0, state.now - tonumber(due_of(record))))
 end
 
--- expire(state, id, record, options, counts): drops a message whose not-after has passed, or makes it a dead letter, if
--- it asks for that. Returns whether it did.
+-- expire(state, id, record, options, counts): drops a message whose not-after has passed, or makes it a dead letter, as
+-- its on-late says. Returns whether it did.
 local function expire(state, id, record, options, counts)
   if not (options and options.n and options.l and state.now > tonumber(options.n)) or options.l == "deliver" then
     return false
@@ -52,8 +53,8 @@ local function expire(state, id, record, options, counts)
   return true
 end
 
--- lock(state, i, counts, more): claims the message taken as number i for the caller. What more there is to tell of it
--- is answered behind the rest, unless it is nil.
+-- lock(state, i, counts, more): claims taken message i for the caller. more is answered after its other values, unless
+-- it is nil.
 local function lock(state, i, counts, more)
   local id, ends = state.ids[i], state.lock_end
   local key = state.lock_prefix .. id
@@ -72,9 +73,9 @@ local function lock(state, i, counts, more)
   locked[at + 1], locked[at + 2] = ends, id
 end
 
--- lock_taken(state, with_lanes): locks all that was taken, except what has expired or has no record.
+-- lock_taken(state, with_lanes): locks all taken messages, except those that have expired or have no record.
 local function lock_taken(state, with_lanes)
-  -- Only those with a not-after have options that matter here.
+  -- Only a not-after matters here.
   local OF_INTEREST = { "n" }
   local all_counts = counts_of_taken(state)
   for i = 1, #state.ids do
@@ -86,37 +87,37 @@ local function lock_taken(state, with_lanes)
   end
 end
 
--- next_claims(state): the first of as many new claim numbers as messages are returned. A counter that another program
--- has damaged continues from the time in ms, which is more than all claims before.
+-- next_claims(state): the first of the new claim numbers, one for each returned message. A counter that another program
+-- has damaged continues from the time in ms, which is more than all earlier numbers.
 local function next_claims(state)
   local last = tonumber(redis.call("GET", state.claims) or 0) or state.now
   redis.call("SET", state.claims, digits(last + state.returned))
   return last + 1
 end
 
--- wait_of(state, head): ms until then, "" for never.
+-- wait_of(state, head): ms until head, "" if it is nil.
 local function wait_of(state, head)
   return head and math.max(0, head - state.now) or ""
 end
 
--- answer(state, head, calls_help): writes what was noted, and returns the reply, which begins with
+-- answer(state, head, calls_help): writes the noted changes, and returns the reply, which begins with
 --   now          Redis's clock, epoch ms, with a fraction; the times below are from the whole ms
 --   next_in      ms until the next message is due that the caller could have, 0 if one is; "" for none
---   expiry_in    ms until the next claim expires unless it is extended; "" when there is none
---   recovered    claims found expired and put back to due
---   dropped      messages past their not-after that were dropped
---   died         messages that became dead letters: past their not-after, or recovered too often
---   trimmed      dead letters deleted because there are too many or they are too old
+--   expiry_in    ms until the next claim expires unless it is extended; "" if there is none
+--   recovered    expired claims that were put back on the schedule
+--   dropped      messages that were dropped because their not-after has passed
+--   died         messages that became dead letters: their not-after has passed, or they were recovered too often
+--   trimmed      dead letters that were deleted because they are too many or too old
 --   first_claim  the claim number of the first message returned; it grows by 1 with each
 -- The values of each message are id, due (when this attempt was due, epoch ms: a retry's own time), record, attempts
--- ("<failures> <recoveries>", "" when there was neither), and what the script adds.
--- head is when the next message is due. Where one is due already, and calls_help is true, other servers are called.
+-- ("<failures> <recoveries>", "" when there was neither), and what the script adds. head is when the next message is
+-- due. If one is due already, and calls_help is true, other servers are asked for help.
 local function answer(state, head, calls_help)
   in_slices(state.locked, 2, function(first, last)
     redis.call("ZADD", state.claimed, unpack(state.locked, first, last))
   end)
   forget_finished(state)
-  -- While messages are delivered to a console or over HTTP, acknowledge does it.
+  -- For messages that the caller delivers, acknowledge does this.
   if (#state.finished > 0 or state.returned == 0) and redis.call("EXISTS", state.history.entries) == 1 then
     trim_history(state.history, state.now)
   end

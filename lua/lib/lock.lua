@@ -1,6 +1,6 @@
 --@include lib/batch.lua
--- split_by_owner(lock_prefix, ids, tokens): the positions (in ids) whose lock holds their token, and those whose lock is
--- gone or another claim's. Ownership is proved here, inside Redis, on every path.
+-- split_by_owner(lock_prefix, ids, tokens): the positions in ids whose lock holds their token, and the others, whose
+-- lock is gone or belongs to another claim. Every path proves ownership here, inside Redis.
 local function split_by_owner(lock_prefix, ids, tokens)
   local owned, lost = {}, {}
   local keys = {}
@@ -15,7 +15,7 @@ local function split_by_owner(lock_prefix, ids, tokens)
   return owned, lost
 end
 
--- unlock(lock_prefix, ids): forgets the locks of ids whose claim is over.
+-- unlock(lock_prefix, ids): deletes the locks of ids whose claim has ended.
 local function unlock(lock_prefix, ids)
   local keys = {}
   for i = 1, #ids do keys[i] = lock_prefix .. ids[i] end

@@ -1,5 +1,4 @@
--- byte_less(a, b): whether a sorts before b in a sorted set among equal scores. Not Lua's own "<", which
--- follows the locale.
+-- byte_less(a, b): whether a sorts before b among equal scores of a sorted set. Lua's own "<" follows the locale.
 local function byte_less(a, b)
   for i = 1, math.min(#a, #b) do
     local x, y = string.byte(a, i), string.byte(b, i)
@@ -8,8 +7,8 @@ local function byte_less(a, b)
   return #a < #b
 end
 
--- rank_after(key, score, id): the rank of the first member behind (score, id), whether that member is still
--- there or not. A search by halves, as a million members may share one score.
+-- rank_after(key, score, id): the rank of the first member after (score, id), which need not exist any more. A binary
+-- search, as a million members may share one score.
 local function rank_after(key, score, id)
   local low = redis.call("ZCOUNT", key, "-inf", "(" .. score)
   local high = redis.call("ZCOUNT", key, "-inf", score)

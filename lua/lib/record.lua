@@ -1,19 +1,18 @@
--- A record is "<due time><options><line break><payload>": the due time in digits, the options as a flat
--- JSON object or nothing where there are none, the payload as JSON text. Times within options are
--- strings, as a float would lose their last digits.
---   d destination: "<lane> <rest>", see lib/lanes.lua, or JSON as it was before lanes were stored; then u is the
---     spelling of its webhook's host where d has another
+-- A record is "<due time><options><line break><payload>": the due time in digits, the options as a flat JSON object or
+-- nothing, the payload as JSON text. Times in options are strings, as a float would lose their last digits.
+--   d destination: "<lane> <rest>", see lib/lanes.lua, or JSON in the older form; then u is the spelling of the host of
+--     its webhook, if d has another
 --   r retry, l on late (JSON text each)   t tags (list)   n not after, c created at (ms)
 --   v version, absent for 1   f fingerprint of the first accepted content (client-made ids only)
 
--- is_plain(record): whether it surely has no options: its due time has 13 digits, as from 2001 to 2286, and then comes the
--- line break.
+-- is_plain(record): whether it certainly has no options: a line break follows its due time of 13 digits, as from 2001
+-- to 2286.
 local function is_plain(record)
   local last_digit, line_break = string.byte(record, 13, 14)
   return line_break == 10 and last_digit <= 57
 end
 
--- options_text(record): the options as they stand there, nil where there are none.
+-- options_text(record): the options as text, nil if there are none.
 local function options_text(record)
   if is_plain(record) then return nil end
   local after = string.find(record, "%D")
@@ -35,15 +34,15 @@ local function read_options(text)
   return options
 end
 
--- options_of(record): the options, nil where there are none (cheap for those, the most) or none that can be
--- read: a record that another program has damaged must not keep a script from its other messages.
+-- options_of(record): the options, nil if there are none (the most common case, and cheap) or if they are unreadable: a
+-- record that another program has damaged must not make a script fail for other messages.
 local function options_of(record)
   local text = options_text(record)
   return text and read_options(text)
 end
 
--- options_reader(): options_of for many records, of which most have the options of the one before, whose table it then
--- returns again: to be read only.
+-- options_reader(): options_of for many records. If a record has the same options as the one before, it returns the
+-- same table, which is read-only.
 local function options_reader()
   local last_text, last_options
   return function(record)
@@ -55,7 +54,7 @@ local function options_reader()
 end
 
 -- options_with(record, letters): the options if any of these letters may be among them, else nil. Most records have
--- none of those that a script looks for, and to find that out is much cheaper than to read them all.
+-- none of them, and this check is much cheaper than reading the options.
 local function options_with(record, letters)
   if is_plain(record) then return nil end
   local line_break = string.find(record, "\n", 1, true)
@@ -81,7 +80,7 @@ local function join_record(due_at, options, payload)
   return due_at .. text .. "\n" .. payload
 end
 
--- digits(ms): a time as a string without an exponent, however far away.
+-- digits(ms): a time as a string without an exponent.
 local function digits(ms)
   return string.format("%.0f", ms)
 end

@@ -4,10 +4,10 @@
 --@include lib/lock.lua
 --@include lib/set-back.lua
 --@include lib/work.lua
--- What every claim does first: it corrects what a clock that was set back has left, and recovers expired claims.
+-- What each claim does first: it corrects times if the clock was set back, and recovers expired claims.
 -- state: see lib/claim-state.lua
 
--- follow_clock(state): where Redis's clock was set back, brings back what was written in a time to come.
+-- follow_clock(state): if Redis's clock was set back, sets back times that were written before.
 local function follow_clock(state)
   local now, due, history = state.now, state.due, state.history
   local marked, set_back_ms = check_clock(state.clock, now)
@@ -20,8 +20,8 @@ local function follow_clock(state)
   redis.call("SET", state.clock.mark, digits(now))
 end
 
--- put_back(state, ids): puts back the first of the messages whose claims have expired: as many as are not too much
--- work. Returns how many.
+-- put_back(state, ids): puts messages with expired claims back on the schedule, as many as the work allows. Returns how
+-- many.
 local function put_back(state, ids)
   local LOOK_AT_ONCE = 8
   local places, tags, work, done = {}, {}, 0, 0
@@ -50,8 +50,8 @@ local function put_back(state, ids)
   return done
 end
 
--- recover(state): puts back the messages whose claim has expired, as their server died or lost them, and trims the dead
--- letters.
+-- recover(state): puts back messages whose claim has expired, because its server died or lost the lock, and trims the
+-- dead letters.
 local function recover(state)
   local AT_ONCE = 500
   follow_clock(state)
@@ -60,7 +60,7 @@ local function recover(state)
     local count = put_back(state, expired)
     redis.call("ZREMRANGEBYRANK", state.claimed, 0, count - 1)
     for i = #expired, count + 1, -1 do expired[i] = nil end
-    -- The lock may outlive its entry when clocks are moved: its holder has lost the claim either way.
+    -- If the clock was set, the lock may exist longer than its entry: its holder has lost the claim anyway.
     unlock(state.lock_prefix, expired)
   end
   state.trimmed = trim_dead(state.dead_letters, state.now)

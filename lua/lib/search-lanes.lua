@@ -1,7 +1,7 @@
 --@include lib/lanes.lua
--- unplace_anywhere(due, id): takes a message off the schedule of which its record does not say where it is, as another program
--- has changed something: every lane is looked into. What stayed there would make another message of this id due too early.
--- Returns how many lanes there are.
+-- unplace_anywhere(due, id): removes a message from the schedule that is not where its record says, because another
+-- program changed keys: searches every lane. A rest would make a new message of this id due too early. Returns how many
+-- lanes there are.
 local function unplace_anywhere(due, id)
   for _, set in ipairs({ due.scheduled, due_set(due, "stream"), due.laned }) do redis.call("ZREM", set, id) end
   local count = 0

@@ -1,13 +1,13 @@
 --@include lib/batch.lua
--- remember_id(seen_prefix, window_ms, id, status, options): a finished client-made id stays known for the
--- window, so that sending it again is noticed: "<status> <fingerprint>", one small key that ends by itself.
+-- remember_id(seen_prefix, window_ms, id, status, options): keeps a finished client-made id known for the window, so
+-- that a repeated request is noticed: "<status> <fingerprint>", one small key that expires.
 local function remember_id(seen_prefix, window_ms, id, status, options)
   if window_ms > 0 and options and options.f then
     redis.call("SET", seen_prefix .. id, status .. " " .. options.f, "PX", window_ms)
   end
 end
 
--- finished_fingerprints(seen_prefix, ids): by id, the fingerprints of those of them that are still known.
+-- finished_fingerprints(seen_prefix, ids): by id, the fingerprints of those that are still known.
 local function finished_fingerprints(seen_prefix, ids)
   local prints, keys = {}, {}
   for i = 1, #ids do keys[i] = seen_prefix .. ids[i] end

@@ -1,11 +1,11 @@
 --@include lib/lanes.lua
 --@include lib/record.lua
 --@include lib/tags.lua
--- What is left to set right in a shard once its claims have been, see lib/clock-step.lua.
+-- Sets back the other times of a shard, after its claims: see lib/clock-step.lua.
 
--- set_back_end_times(sets, entries, now): what ended in the future has ended now. Otherwise what ends from now on would be
--- taken for the oldest, and be the first to be deleted. sets: of the dead, the delivered and the dropped; entries: the
--- hash of the history.
+-- set_back_end_times(sets, entries, now): sets end times in the future to now. Otherwise messages that end from now on
+-- would count as the oldest, and be deleted first. sets: of the dead, the delivered and the dropped; entries: the hash
+-- of the history.
 local function set_back_end_times(sets, entries, now)
   local later, now_digits = "(" .. digits(now), digits(now)
   for _, key in ipairs(sets) do
@@ -21,8 +21,9 @@ local function set_back_end_times(sets, entries, now)
   end
 end
 
--- set_back_retries(due, places, attempts, messages, tag_prefix, now, by_ms): notes for place_all what waits for a retry,
--- sooner by so much and never before its own time. Of more than so many none: Redis would be held up for too long.
+-- set_back_retries(due, places, attempts, messages, tag_prefix, now, by_ms): notes for place_all the messages that wait
+-- for a retry, by_ms earlier and never before their own time. Skipped for more than AT_MOST: it would block Redis for
+-- too long.
 local function set_back_retries(due, places, attempts, messages, tag_prefix, now, by_ms)
   local AT_MOST = 10000
   if redis.call("HLEN", attempts) > AT_MOST then return end

@@ -1,5 +1,5 @@
 --@include lib/batch.lua
--- If another program has put something else under a tag's key, only the tag is lost: that is why pcall is used.
+-- Tags use pcall: if another program has put something else under the key of a tag, only that tag is lost.
 
 -- index_tags(tag_prefix, id, options, score): lists a scheduled or claimed message under each of its tags.
 local function index_tags(tag_prefix, id, options, score)
@@ -8,7 +8,7 @@ local function index_tags(tag_prefix, id, options, score)
   end
 end
 
--- unindex_tags(tag_prefix, id, options): the opposite.
+-- unindex_tags(tag_prefix, id, options): removes it there.
 local function unindex_tags(tag_prefix, id, options)
   for _, tag in ipairs(options and options.t or {}) do
     redis.pcall("ZREM", tag_prefix .. tag, id)
@@ -28,7 +28,7 @@ local function collect_tags(tags, id, options, score)
   end
 end
 
--- index_all_tags(tag_prefix, tags): index_tags for all that were gathered, with a call a tag.
+-- index_all_tags(tag_prefix, tags): index_tags for all collected messages, with one command per tag.
 local function index_all_tags(tag_prefix, tags)
   for tag, members in pairs(tags) do
     in_slices(members, 2, function(first, last)
@@ -37,7 +37,7 @@ local function index_all_tags(tag_prefix, tags)
   end
 end
 
--- unindex_all_tags(tag_prefix, tags): the opposite.
+-- unindex_all_tags(tag_prefix, tags): unindex_tags for all collected messages.
 local function unindex_all_tags(tag_prefix, tags)
   for tag, members in pairs(tags) do
     in_slices(members, 1, function(first, last)

@@ -2,16 +2,16 @@
 --@include lib/work.lua
 -- Takes due messages off the schedule. state: see lib/claim-state.lua
 
--- One reply holds this many bytes of records at most, and the few that were read together with the last.
+-- One reply has at most this many bytes of records, plus the few that were read together with the last.
 local REPLY_BYTES, READ_AT_ONCE = 4194304, 8
 
--- has_enough(state): whether the call is not to take any more.
+-- has_enough(state): whether the call must not take more messages.
 local function has_enough(state)
   return state.bytes > REPLY_BYTES or state.work >= WORK_AT_ONCE
 end
 
--- work_of_taken(lane, record): what the tags of a message may cost that is not just locked, but moved into a stream,
--- dropped or dead: in parts as in lib/work.lua; counted, and not read.
+-- work_of_taken(lane, record): the work for the tags of a message that may be moved into a stream, dropped or made a
+-- dead letter, in units of lib/work.lua. It counts commas instead of reading JSON.
 local function work_of_taken(lane, record)
   local text = record and options_text(record)
   if not text or lane ~= "stream" and not string.find(text, '"n":', 1, true) then return 0 end
@@ -19,7 +19,7 @@ local function work_of_taken(lane, record)
   return tags and (1 + select(2, string.gsub(tags, ",", ","))) / 2 or 0
 end
 
--- take(state, lane, most): takes up to so many due messages off a lane. Returns how many.
+-- take(state, lane, most): takes up to most due messages off a lane. Returns how many.
 local function take(state, lane, most)
   local set, ids, due_at, records, lanes = due_set(state.due, lane), state.ids, state.due_at, state.records, state.lanes
   local found = redis.call("ZRANGE", set, "-inf", state.now, "BYSCORE", "LIMIT", 0, most, "WITHSCORES")
@@ -41,7 +41,7 @@ local function take(state, lane, most)
     if is_indexed(lane) then redis.call("ZREM", state.due.laned, unpack(slice)) end
   end
   local count = #ids - before
-  -- What is due is what is first in the set, so its ranks name it: cheaper than n members.
+  -- Due messages are first in the set: removing by rank is cheaper than naming n members.
   if count > 0 then redis.call("ZREMRANGEBYRANK", set, 0, count - 1) end
   return count
 end

@@ -1,5 +1,5 @@
--- version_matches(if_match, options): whether a message's version is among those that a client accepts:
--- "" and "*" for any, else versions separated by commas.
+-- version_matches(if_match, options): whether a client accepts a message's version: "" and "*" accept any, else
+-- versions separated by commas.
 local function version_matches(if_match, options)
   if if_match == "" or if_match == "*" then return true end
   local version = tostring(options and options.v or 1)

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- count: how many messages are in each state, and how long the longest overdue ones have been.
+-- count: how many messages are in each state, and for how long the earliest has been overdue.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
@@ -11,8 +11,8 @@
 -- ARGV[2..] full_lane       string   lane of a host that is full
 --
 -- Returns  {scheduled, claimed, dead, stranded, overdue, late}: four counts, stranded being the records beyond those of
---          the other three; for how many ms the first message has been overdue; and the same without what only waits for a
---          worker to pull it or for a slot of its host
+--          the other three; for how many ms the first message has been overdue; and the same without messages that only
+--          wait for a pull worker or for a slot of their host
 -- Writes   nothing
 -- Cost     O(f), f = full lanes
 --@include lib/clock.lua
@@ -28,9 +28,9 @@ local function overdue_ms(head)
   return head and math.max(0, now - head) or 0
 end
 
--- open_host_due(): the due time of the first message of any host that is not full.
+-- open_host_due(): the earliest due time of a message of a host that is not full.
 local function open_host_due()
-  -- One more than are full has one among them that is not.
+  -- One more lane than are full: one of them is not full.
   local heads = redis.call("ZRANGE", hosts, 0, #ARGV - 1, "WITHSCORES")
   for i = 1, #heads, 2 do
     if not full[heads[i]] then return tonumber(heads[i + 1]) end

@@ -1,6 +1,6 @@
 #!lua
--- redrive: put dead letters back on the schedule, now or at their own time if that is later, their failures and
--- recoveries forgotten.
+-- redrive: put dead letters back on the schedule, now or at their own time if that is later, without their failures and
+-- recoveries.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  dead       zset  message id -> became a dead letter at (epoch ms)
@@ -18,9 +18,9 @@
 -- ARGV[7]  before           integer  how many of the same act went before: they have had their times
 -- ARGV[8..] id              string   each once
 --
--- Returns  {looked_at, from, head, unreadable, id, ...}: how many ids were, fewer than asked if they are much work
---          (lib/work.lua); when the first is due; "<ms>:<lane>" of the next message if one of them became it, else ""; how many
---          dead letters cannot be read, and so stay what they are; and the ids that are no dead letters
+-- Returns  {looked_at, from, head, unreadable, id, ...}: how many ids were processed, fewer than asked if they are much
+--          work (lib/work.lua); when the first is due; "<ms>:<lane>" of the next message if one of them became it, else
+--          ""; how many dead letters are unreadable, and so stay dead; and the ids that are no dead letters
 -- Writes   only for dead letters that can be read; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua
@@ -46,7 +46,7 @@ for i = 8, #ARGV do
   local options = record and valid_options(record)
   if options and may_be_json(payload_of(record)) then
     work = work + work_of(record, options)
-    -- Its own time may have been put off meanwhile: never early.
+    -- Its own time may have been changed to a later one: never early.
     local due_at = digits(math.max(tonumber(due_of(record)), math.min(LATEST, from + math.floor(nth * every_ms))))
     nth = nth + 1
     redis.call("ZREM", dead, id)

@@ -1,5 +1,5 @@
 #!lua
--- reschedule: change a message that is scheduled, or dead (which it stays), in place.
+-- reschedule: change a scheduled message, or a dead letter (which stays dead), in place.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
@@ -27,8 +27,8 @@
 --            value   "" to remove it; tags as a JSON list
 --
 -- Returns  {"rescheduled", state, score, record, attempts, failures, head}, head being "<ms>:<lane>" if it became the
---          next message, else ""; {"unknown"}; {"claimed"}, {"finished"}: too late; {"damaged"}: its record cannot be read,
---          or it is in no state, as another program has changed something; {"version"}: not accepted;
+--          next message, else ""; {"unknown"}; {"claimed"}, {"finished"}: too late; {"damaged"}: its record is
+--          unreadable, or it is in no state, because another program changed keys; {"version"}: not accepted;
 --          {"expired"}: its not-after would be before its due time; {"no-not-after"}: on-late without not-after
 -- Writes   only for "rescheduled"; publishes when it became the first of its lane
 -- Cost     O(log S), S = scheduled messages
@@ -87,7 +87,7 @@ redis.call("HSET", keys.messages, id, changed)
 local head = ""
 if state == "scheduled" then
   unindex_tags(tag_prefix, id, before)
-  -- Without a new time, a message that waits for a retry keeps waiting.
+  -- Without a new due time, a retry keeps its time.
   if due ~= "" then score = due_at end
   local lane, lane_before = lane_of(options), lane_of(before)
   if lane ~= lane_before then unplace(keys, lane_before, id) end

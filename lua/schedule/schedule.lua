@@ -39,7 +39,7 @@
 --                      "duplicate", "conflict": its client-made id is known, with the same or other content;
 --                      "moved": it is not known here, and its rule's time has come
 -- Writes   the call's own key; records, due times and tags of the messages it does not name; publishes for each lane
---          that has a new first message. All that can fail is read before the first write; what fails all the same is undone.
+--          that has a new first message. All that can fail is read before the first write; a later failure is undone.
 -- Cost     O(n log S), n = messages, S = scheduled messages
 --@include lib/clock.lua
 --@include lib/history.lua
@@ -60,7 +60,7 @@ local FIRST, WIDTH = 8, 4
 
 local answered = redis.call("GET", call)
 if answered then
-  -- A copy of this call has run.
+  -- A copy of this call has already run.
   local reply = { exact_now }
   for word in string.gmatch(answered, "%S+") do reply[#reply + 1] = word end
   local head_in, lane = string.match(reply[3], "^(%d+):(.*)$")
@@ -86,13 +86,13 @@ end
 local stored = values_of(messages, ids)
 local finished = #client_ids > 0 and finished_fingerprints(seen_prefix, client_ids)
 
--- taken[id]: of those that this call stores, the fingerprint of a client-made id, else true.
+-- taken[id]: for each message that this call stores, the fingerprint of a client-made id, else true.
 local taken = {}
 
 -- known(nth, id, fingerprint): "duplicate" or "conflict" for a client-made id in use or just finished, else nil.
 local function known(nth, id, fingerprint)
   local record = stored[nth]
-  -- No content is the same as that of a record that cannot be read.
+  -- No content equals that of an unreadable record.
   local seen = taken[id] or record and (is_readable(record) and (options_of(record) or {}).f or "") or finished[id]
   if seen then return seen == fingerprint and "duplicate" or "conflict" end
 end
@@ -134,7 +134,7 @@ for nth = 1, #ids do
   end
 end
 
--- The last of what can fail is read here.
+-- The last read that can fail.
 local used_entries = #used_again > 0 and history_entries_of(history, used_again)
 local head = note_heads(due_sets, places, now)
 if next(new_streams) then redis.call("SCARD", streams.names) end
@@ -153,11 +153,11 @@ local function write()
   if used_entries then delete_history_entries(history, used_entries) end
 end
 
--- undo(): the opposite, as far as Redis lets it.
+-- undo(): undoes the writes, as far as Redis allows.
 local function undo()
   for i = 1, #records, 2 do redis.pcall("HDEL", messages, records[i]) end
   for tag, members in pairs(tags) do
-    -- Scores and ids by turns.
+    -- Scores and ids alternate.
     for i = 2, #members, 2 do redis.pcall("ZREM", tag_prefix .. tag, members[i]) end
   end
   for lane, place in pairs(places) do
@@ -166,7 +166,7 @@ local function undo()
   redis.pcall("DEL", call)
 end
 
--- Should a right be taken away just now: a call that fails has stored nothing.
+-- A permission may be revoked at this moment: a call that fails must store nothing.
 local written, refusal = pcall(write)
 if not written then
   undo()

@@ -1,5 +1,5 @@
 #!lua
--- shift: move scheduled messages in time, their not-after along with them.
+-- shift: move the due times of scheduled messages, and their not-after with them.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  messages   hash  message id -> record
@@ -14,9 +14,9 @@
 -- ARGV[6]  latest           epoch ms  no message is moved beyond it, none before 0
 -- ARGV[7..] id              string   each once
 --
--- Returns  {looked_at, shifted, head}: how many ids were, fewer than asked if they are much work (lib/work.lua); how many
---          were moved; and "<ms>:<lane>" of the next message if one of them became it, else ""
--- Writes   records, due times and tags of the ids that are scheduled; publishes for each lane that has a new first message
+-- Returns  {looked_at, shifted, head}: how many ids were processed, fewer than asked if they are much work
+--          (lib/work.lua); how many were moved; and "<ms>:<lane>" of the next message if one of them became it, else ""
+-- Writes   records, due times and tags of the scheduled ids; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua
 --@include lib/readable.lua
@@ -42,7 +42,7 @@ for i = 7, #ARGV do
   work = work + 0.5
   local score = scheduled_score(keys, id)
   local record = score and redis.call("HGET", messages, id)
-  -- One that cannot be read is left for people to look at.
+  -- An unreadable message is left for an operator.
   local options = record and valid_options(record)
   if options then
     work = work + work_of(record, options)

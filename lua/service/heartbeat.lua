@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- heartbeat: say that a server is alive, or that it leaves, and learn who else is where that is asked.
+-- heartbeat: record that a server is alive, or that it leaves; list the servers that are alive, if asked.
 --
 -- KEYS[1]  servers  hash  server id -> "<last heard of, epoch ms> <description>"
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
@@ -9,8 +9,7 @@
 -- ARGV[5]  look             1 to learn who is alive, else 0
 --
 -- Returns  {now, id, description, ...}: Redis's clock, and the servers that are alive if asked
--- Writes   this server's entry; when it looks forgets those gone, and sets
---          right those of a time to come
+-- Writes   this server's entry; if it lists servers, it deletes those that are gone, and sets future times to now
 -- Cost     O(1), or O(n) to look, n = servers
 --@include lib/clock.lua
 
@@ -32,7 +31,7 @@ for i = 1, #all, 2 do
   if now - tonumber(heard_at) > gone_after_ms then
     redis.call("HDEL", servers, all[i])
   else
-    -- A clock that was ahead has written this. Live servers send another heartbeat, and the others expire.
+    -- A clock that was ahead wrote this. Live servers send another heartbeat, and the others expire.
     if tonumber(heard_at) > now + CLOCK_SLACK_MS then
       redis.call("HSET", servers, all[i], string.format("%.0f ", now) .. text)
     end

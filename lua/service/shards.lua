@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- shards: learn how many shards there are, and raise the number; and learn which data these are.
+-- shards: read the number of shards, and raise it; and read which data these are.
 --
 -- KEYS[1]  counts  string  every number of shards there has been, rising, comma-separated; each with "@" and the time
 --                  (epoch ms) from which on new messages go by it, or without, if there were no messages before
@@ -11,9 +11,9 @@
 -- ARGV[5]  new_id           string   what becomes it where there is none
 --
 -- Returns  {now, counts, data_id}: Redis's clock, the numbers as they now are, and the id
--- Writes   the numbers, if it raised them, or if the newest begins later than it could if it were raised now: then a clock
---          that was ahead has written it; the id, if there was none: the known one if there are numbers, which are of the
---          same data then, else the new one
+-- Writes   the numbers, if it raised them, or if the newest begins later than it would if it were raised now: a clock
+--          that was ahead wrote it; the id, if there was none: the known one if there are numbers, which then belong to
+--          the same data, else the new one
 -- Cost     O(1)
 --@include lib/clock.lua
 

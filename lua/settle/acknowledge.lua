@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- acknowledge: forget delivered messages whose lock still holds their claim's token.
+-- acknowledge: delete delivered messages whose lock still holds the token of their claim.
 --
 -- KEYS[1]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[2]  messages   hash  message id -> record
@@ -20,8 +20,8 @@
 --            token    the token that claim was called with
 --            late_ms  how late its delivery began; "" for by how much it is late now
 --
--- Returns  {looked_at, id, ...}: how many messages were, fewer than asked if they are much work; and those of their ids
---          whose claim is no longer this token's
+-- Returns  {looked_at, id, ...}: how many messages were processed, fewer than asked if they are much work; and the ids
+--          among them whose lock does not hold this token
 -- Writes   only for owned ids
 -- Cost     O(n log C), n = ids, C = claims in flight
 --@include lib/clock.lua
@@ -46,7 +46,7 @@ end
 
 -- Tags, and the fingerprint of a client-made id.
 local OF_INTEREST = { "t", "f" }
--- Tags and client-made ids cost a write each, of which a call does a bounded number.
+-- Tags and client-made ids cost a write each: a call does a bounded number.
 local WRITES_AT_ONCE, LOOK_AT_ONCE = 1500, 100
 local positions, lost = split_by_owner(lock_prefix, ids, tokens)
 local owned, tags, writes, done = {}, {}, 0, 0
@@ -68,7 +68,8 @@ while done < #owned and writes < WRITES_AT_ONCE do
       end
       local late_ms = ARGV[3 * positions[i] + 7]
       if late_ms == "" then late_ms = digits(math.max(0, now - tonumber(due_of(record)))) end
-      add_history_entry(history, "delivered", id, record, now_digits, late_ms, counts[i - first + 1], notes[i - first + 1])
+      local at = i - first + 1
+      add_history_entry(history, "delivered", id, record, now_digits, late_ms, counts[at], notes[at])
     end
   end
   redis.call("ZREM", claimed, unpack(owned, first, last))

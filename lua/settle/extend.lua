@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- extend: lengthen claims, if their lock still holds their claim's token.
+-- extend: extend claims whose lock still holds their token.
 --
 -- KEYS[1]  claimed    zset    message id -> lock end (epoch ms)
 -- KEYS[2]  clock      string  the latest time at which there was a claim, see lib/clock-step.lua
@@ -10,8 +10,8 @@
 --            id     each once
 --            token  the token that claim was called with
 --
--- Returns  the ids whose claim is no longer this token's; empty when all were extended
--- Writes   only for owned ids; a clock that was set back is heeded first
+-- Returns  the ids whose lock does not hold this token; empty if all were extended
+-- Writes   only for owned ids; claims are set back first if the clock was
 -- Cost     O(n log C), n = ids, C = claims in flight
 --@include lib/clock-step.lua
 --@include lib/clock.lua

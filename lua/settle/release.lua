@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- release: end claims without delivery, if their lock still holds their claim's token: back on the schedule, or dead.
+-- release: end claims without delivery, if their lock still holds their token: back on the schedule, or dead.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
@@ -31,9 +31,9 @@
 --            reason  why, as a short code
 --            report  the attempt as JSON, "" for none
 --
--- Returns  {trimmed, word, word, ...}: dead letters deleted because there are too many or they are too old, and for
---          each message "released", "dead", or "lost": its claim is no longer this token's; for the first of them only if
---          they are much work (lib/work.lua)
+-- Returns  {trimmed, word, word, ...}: dead letters deleted because they are too many or too old, and for each message
+--          "released", "dead", or "lost": its lock does not hold this token; for fewer messages than asked if they are
+--          much work (lib/work.lua)
 -- Writes   only for owned ids; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/attempts.lua
@@ -59,7 +59,7 @@ for i = FIRST, #ARGV, WIDTH do
   tokens[#tokens + 1] = ARGV[i + 1]
 end
 
--- policy_of(options): the message's retry policy, what it does not say being as by default.
+-- policy_of(options): the message's retry policy; the defaults fill in what it leaves out.
 local function policy_of(options)
   local readable, own = pcall(cjson.decode, options and options.r or "{}")
   local policy = {}
@@ -69,7 +69,7 @@ local function policy_of(options)
   return policy
 end
 
--- back_off_ms(policy, failures, random): the wait after so many failures.
+-- back_off_ms(policy, failed, random): the wait after so many failures.
 local function back_off_ms(policy, failed, random)
   local wait = math.min(policy.maxMs, policy.minMs * policy.factor ^ (failed - 1))
   return policy.jitter == "none" and wait or wait * random
@@ -83,7 +83,8 @@ for i = 1, #owned do
     break
   end
   local id, at = ids[owned[i]], FIRST + (owned[i] - 1) * WIDTH
-  local why, when, random, reason, report = ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5], ARGV[at + 6]
+  local why, when, random = ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  local reason, report = ARGV[at + 5], ARGV[at + 6]
   local record = redis.call("HGET", messages, id)
   local options = record and options_of(record)
   work = work + 1 + work_of(record or "", options)

@@ -203,8 +203,8 @@ export class WaitingLines<T> {
   }
 
   /**
-   * The end of a lock is not published, and polling many shards in turn takes long. So every other peek goes to the shard
-   * whose lock ended first, as far as known.
+   * The end of a lock is not published, and polling many shards in turn takes long. So every other peek goes to the
+   * shard whose lock ended first, as far as known.
    */
   #shardToPeekInto(): number {
     this.#peeks += 1

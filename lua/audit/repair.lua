@@ -76,9 +76,9 @@ local function schedule_it(id, options, due_at)
   remove(id, lane)
   redis.call("ZREM", shard.claimed, id)
   redis.call("ZREM", shard.dead, id)
-  gather(places, lane, id, due_at)
+  collect(places, lane, id, due_at)
   index_tags(shard.tag_prefix, id, options, due_at)
-  place_all(shard, places, wake_channel, number, shard.now, true)
+  enqueue_all(shard, places, wake_channel, number, shard.now, true)
 end
 
 -- claim_it(id, options, record): makes "claimed" its only state until its lock ends; then it is recovered.

@@ -54,8 +54,8 @@ local function index_lane(due, lane)
   if head then redis.call("ZADD", index, head, lane) else redis.call("ZREM", index, lane) end
 end
 
--- unplace(due, lane, id): removes a message from the schedule. Returns whether it was in that lane.
-local function unplace(due, lane, id)
+-- dequeue(due, lane, id): removes a message from the schedule. Returns whether it was in that lane.
+local function dequeue(due, lane, id)
   local removed = redis.call("ZREM", due_set(due, lane), id)
   if is_indexed(lane) then
     redis.call("ZREM", due.laned, id)
@@ -64,8 +64,8 @@ local function unplace(due, lane, id)
   return removed == 1
 end
 
--- gather(places, lane, id, due_at): notes a message for note_heads and write_places.
-local function gather(places, lane, id, due_at)
+-- collect(places, lane, id, due_at): notes a message for read_heads and enqueue.
+local function collect(places, lane, id, due_at)
   local place = places[lane]
   if not place then
     place = { members = {} }
@@ -77,11 +77,11 @@ local function gather(places, lane, id, due_at)
   if not place.earliest or ms < place.earliest then place.earliest = ms end
 end
 
--- note_heads(due, places, now): reads when the first message of each lane is due, and each key that write_places
+-- read_heads(due, places, now): reads when the first message of each lane is due, and each key that enqueue
 -- writes: a key of the wrong type fails before the first write.
 -- Returns "<ms>:<lane>" of the earliest message that will be first in its lane, "" if there is none. Queues are left
 -- out: no server waits for them.
-local function note_heads(due, places, now)
+local function read_heads(due, places, now)
   local head_in, head_lane, looked_at = nil, "", {}
   for lane, place in pairs(places) do
     place.head_before = head_due(due_set(due, lane)) or false
@@ -99,9 +99,9 @@ local function note_heads(due, places, now)
   return head_in and string.format("%.0f:%s", head_in, head_lane) or ""
 end
 
--- write_places(due, places, channel, shard, now, moves): adds messages to the schedule or, if moves is true, moves them
--- within their lane. Wakes sleeping servers for each lane with a new first message. Call note_heads before.
-local function write_places(due, places, channel, shard, now, moves)
+-- enqueue(due, places, channel, shard, now, moves): adds messages to the schedule or, if moves is true, moves them
+-- within their lane. Wakes sleeping servers for each lane with a new first message. Call read_heads before.
+local function enqueue(due, places, channel, shard, now, moves)
   local laned, heads
   for lane, place in pairs(places) do
     local set, members = due_set(due, lane), place.members
@@ -129,9 +129,9 @@ local function write_places(due, places, channel, shard, now, moves)
   end
 end
 
--- place_all: both of them. Returns the same as note_heads.
-local function place_all(due, places, channel, shard, now, moves)
-  local head = note_heads(due, places, now)
-  write_places(due, places, channel, shard, now, moves)
+-- enqueue_all: both of them. Returns the same as read_heads.
+local function enqueue_all(due, places, channel, shard, now, moves)
+  local head = read_heads(due, places, now)
+  enqueue(due, places, channel, shard, now, moves)
   return head
 end

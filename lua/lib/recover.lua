@@ -16,7 +16,7 @@ local function follow_clock(state)
   local places = {}
   set_back_end_times({ state.dead_letters.dead, history.delivered, history.dropped }, history.entries, now)
   set_back_retries(due, places, state.attempts, state.messages, state.tag_prefix, now, set_back_ms)
-  place_all(due, places, state.wake_channel, state.shard, now, true)
+  enqueue_all(due, places, state.wake_channel, state.shard, now, true)
   redis.call("SET", state.clock.mark, digits(now))
 end
 
@@ -37,7 +37,7 @@ local function put_back(state, ids)
         move_to_dead_letters(state.dead_letters, id, options, "recoveries", "", state.now)
       elseif record then
         state.recovered = state.recovered + 1
-        gather(places, lane_of(options), id, due_of(record))
+        collect(places, lane_of(options), id, due_of(record))
         collect_tags(tags, id, options, due_of(record))
         add_to_counts(state.attempts, id, 0, 1)
         note_failure(state.failures, id, "lock lost", "")
@@ -46,7 +46,7 @@ local function put_back(state, ids)
     done = last
   end
   index_all_tags(state.tag_prefix, tags)
-  place_all(state.due, places, state.wake_channel, state.shard, state.now)
+  enqueue_all(state.due, places, state.wake_channel, state.shard, state.now)
   return done
 end
 

@@ -1,8 +1,8 @@
 --@include lib/lanes.lua
--- unplace_anywhere(due, id): removes a message from the schedule that is not where its record says, because another
+-- dequeue_anywhere(due, id): removes a message from the schedule that is not where its record says, because another
 -- program changed keys: searches every lane. A rest would make a new message of this id due too early. Returns how many
 -- lanes there are.
-local function unplace_anywhere(due, id)
+local function dequeue_anywhere(due, id)
   for _, set in ipairs({ due.scheduled, due_set(due, "stream"), due.laned }) do redis.call("ZREM", set, id) end
   local count = 0
   for _, index in ipairs({ due.hosts, due.queues }) do

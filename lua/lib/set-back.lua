@@ -21,9 +21,9 @@ local function set_back_end_times(sets, entries, now)
   end
 end
 
--- set_back_retries(due, places, attempts, messages, tag_prefix, now, by_ms): notes for place_all the messages that wait
--- for a retry, by_ms earlier and never before their own time. Skipped for more than AT_MOST: it would block Redis for
--- too long.
+-- set_back_retries(due, places, attempts, messages, tag_prefix, now, by_ms): notes for enqueue_all the messages that
+-- wait for a retry, by_ms earlier and never before their own time. Skipped for more than AT_MOST: it would block Redis
+-- for too long.
 local function set_back_retries(due, places, attempts, messages, tag_prefix, now, by_ms)
   local AT_MOST = 10000
   if redis.call("HLEN", attempts) > AT_MOST then return end
@@ -34,7 +34,7 @@ local function set_back_retries(due, places, attempts, messages, tag_prefix, now
     local own = record and tonumber(due_of(record))
     if score and score > now and score > own then
       local due_at = digits(math.max(own, score - by_ms))
-      gather(places, lane_of(options), id, due_at)
+      collect(places, lane_of(options), id, due_at)
       index_tags(tag_prefix, id, options, due_at)
     end
   end

@@ -56,8 +56,8 @@ local function cancel(id)
   if not version_matches(if_match, options) then return "version" end
   if state == "dead" then
     redis.call("ZREM", keys.dead, id)
-  elseif not unplace(keys, lane_of(options), id) then
-    work = work + unplace_anywhere(keys, id) / 10
+  elseif not dequeue(keys, lane_of(options), id) then
+    work = work + dequeue_anywhere(keys, id) / 10
   end
   redis.call("HDEL", keys.messages, id)
   redis.call("HDEL", keys.attempts, id)

@@ -51,7 +51,7 @@ for i = 8, #ARGV do
     nth = nth + 1
     redis.call("ZREM", dead, id)
     redis.call("HDEL", attempts, id)
-    gather(places, lane_of(options), id, due_at)
+    collect(places, lane_of(options), id, due_at)
     collect_tags(tags, id, options, due_at)
   elseif record then
     unreadable = unreadable + 1
@@ -61,5 +61,5 @@ for i = 8, #ARGV do
 end
 reply[1], reply[4] = looked_at, unreadable
 index_all_tags(tag_prefix, tags)
-reply[3] = place_all(due, places, wake_channel, shard, now)
+reply[3] = enqueue_all(due, places, wake_channel, shard, now)
 return reply

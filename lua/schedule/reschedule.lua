@@ -90,11 +90,11 @@ if state == "scheduled" then
   -- Without a new due time, a retry keeps its time.
   if due ~= "" then score = due_at end
   local lane, lane_before = lane_of(options), lane_of(before)
-  if lane ~= lane_before then unplace(keys, lane_before, id) end
+  if lane ~= lane_before then dequeue(keys, lane_before, id) end
   local places = {}
-  gather(places, lane, id, score)
+  collect(places, lane, id, score)
   index_tags(tag_prefix, id, options, score)
-  head = place_all(keys, places, wake_channel, shard, now, true)
+  head = enqueue_all(keys, places, wake_channel, shard, now, true)
 end
 local stream = stream_of(options)
 if stream then register_stream({ names = KEYS[11] }, stream) end

@@ -125,7 +125,7 @@ for nth = 1, #ids do
     if is_client then used_again[#used_again + 1] = id end
     local last = #records
     records[last + 1], records[last + 2] = id, due_at .. (is_client and with_creation_time(body) or body)
-    gather(places, lane_of(options), id, due_at)
+    collect(places, lane_of(options), id, due_at)
     if options then
       collect_tags(tags, id, options, due_at)
       local stream = stream_of(options)
@@ -136,7 +136,7 @@ end
 
 -- The last read that can fail.
 local used_entries = #used_again > 0 and history_entries_of(history, used_again)
-local head = note_heads(due_sets, places, now)
+local head = read_heads(due_sets, places, now)
 if next(new_streams) then redis.call("SCARD", streams.names) end
 reply[3] = head
 
@@ -149,7 +149,7 @@ local function write()
   end)
   index_all_tags(tag_prefix, tags)
   for stream in pairs(new_streams) do register_stream(streams, stream) end
-  write_places(due_sets, places, wake_channel, shard, now)
+  enqueue(due_sets, places, wake_channel, shard, now)
   if used_entries then delete_history_entries(history, used_entries) end
 end
 
@@ -161,7 +161,7 @@ local function undo()
     for i = 2, #members, 2 do redis.pcall("ZREM", tag_prefix .. tag, members[i]) end
   end
   for lane, place in pairs(places) do
-    for i = 2, #place.members, 2 do pcall(unplace, due_sets, lane, place.members[i]) end
+    for i = 2, #place.members, 2 do pcall(dequeue, due_sets, lane, place.members[i]) end
   end
   redis.pcall("DEL", call)
 end

@@ -50,10 +50,10 @@ for i = 7, #ARGV do
     options.v = (options.v or 1) + 1
     local due = moved(score)
     redis.call("HSET", messages, id, join_record(moved(due_of(record)), options, payload_of(record)))
-    gather(places, lane_of(options), id, due)
+    collect(places, lane_of(options), id, due)
     collect_tags(tags, id, options, due)
     shifted = shifted + 1
   end
 end
 index_all_tags(tag_prefix, tags)
-return { looked_at, shifted, place_all(keys, places, wake_channel, shard, now, true) }
+return { looked_at, shifted, enqueue_all(keys, places, wake_channel, shard, now, true) }

@@ -92,7 +92,7 @@ for i = 1, #owned do
   redis.call("ZREM", claimed, id)
   if why == "returned" then
     words[owned[i] + 1] = "released"
-    gather(places, lane_of(options), id, digits(when))
+    collect(places, lane_of(options), id, digits(when))
   else
     add_to_counts(attempts, id, 1, 0)
     local failed = counts_of(attempts, id)
@@ -108,7 +108,7 @@ for i = 1, #owned do
         wait = math.min(policy.maxMs, math.max(when, back_off_ms(policy, failed, random)))
       end
       local due_at = digits(now + math.ceil(wait))
-      gather(places, lane_of(options), id, due_at)
+      collect(places, lane_of(options), id, due_at)
       collect_tags(tags, id, options, due_at)
     end
   end
@@ -118,6 +118,6 @@ for i = 1, #lost do
 end
 unlock(lock_prefix, released)
 index_all_tags(tag_prefix, tags)
-place_all(due, places, wake_channel, shard, now)
+enqueue_all(due, places, wake_channel, shard, now)
 words[1] = trim_dead(dead_letters, now)
 return words

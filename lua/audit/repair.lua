@@ -2,25 +2,7 @@
 -- repair: repair messages and keys of a shard, if that is safe: no message with a record is lost, none becomes due
 -- before its time, and a message that may be in delivery is not claimed again before its lock ends.
 --
--- KEYS[1]  scheduled  zset    message id -> due time (epoch ms); the main due set, of which lanes are suffixes
--- KEYS[2]  claimed    zset    message id -> lock end (epoch ms)
--- KEYS[3]  dead       zset    message id -> became a dead letter at (epoch ms)
--- KEYS[4]  messages   hash    message id -> record
--- KEYS[5]  attempts   hash    message id -> "<failures> <recoveries>"
--- KEYS[6]  failures   hash    message id -> reason and last attempts
--- KEYS[7]  history    hash    message id -> history entry
--- KEYS[8]  delivered  zset    message id -> finished at (epoch ms)
--- KEYS[9]  dropped    zset    message id -> finished at (epoch ms)
--- KEYS[10] laned      zset    message id in a lane -> due time (epoch ms)
--- KEYS[11] hosts      zset    lane of a webhook host -> due time of its first message
--- KEYS[12] queues     zset    lane of a pull queue -> due time of its first message
--- KEYS[13] claims     string  the number of claims so far
--- KEYS[14] streams    set     names of streams
--- ARGV[1]  clock_offset_ms  integer  moves the clock of Redis in tests; 0 in production
--- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id
--- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
--- ARGV[4]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
--- ARGV[5]  call_prefix      string   key of what a schedule call answered = call_prefix .. token
+-- KEYS[1..14] and ARGV[1..5]: see lib/audit.lua
 -- ARGV[6]  wake_channel     string   where sleeping servers listen
 -- ARGV[7]  shard            integer  named in what is published
 -- ARGV[8]  known_for_ms     integer  how long a finished client-made id stays known, where that has no end
@@ -33,16 +15,8 @@
 -- Cost     O(n log S), n = names, S = scheduled messages
 --@include lib/attempts.lua
 --@include lib/audit.lua
---@include lib/clock.lua
 --@include lib/tags.lua
 
-local shard = {
-  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[6],
-  history = KEYS[7], delivered = KEYS[8], dropped = KEYS[9], laned = KEYS[10], hosts = KEYS[11], queues = KEYS[12],
-  claims = KEYS[13], streams = KEYS[14],
-  now = redis_now(tonumber(ARGV[1])), lock_prefix = ARGV[2], tag_prefix = ARGV[3], seen_prefix = ARGV[4],
-  call_prefix = ARGV[5],
-}
 local wake_channel, number, known_for_ms = ARGV[6], ARGV[7], tonumber(ARGV[8])
 local part, name = ARGV[9], ARGV[10]
 -- A lock without a claim ends after this, unless its holder extends it.
@@ -104,7 +78,7 @@ local function repair_message(id, elsewhere)
   local record = redis.call("HGET", shard.messages, id)
   if not record or not is_record(record) then return end
   local options = options_of(record)
-  local places, lock = places_of(shard, id, options), has_lock(shard, id)
+  local places, lock = places_of(id, options), has_lock(id)
   local due = places.main or places.stream or places.lane or elsewhere
   if lock and (places.claimed or not (due or places.dead)) then
     claim_it(id, options, record)
@@ -203,14 +177,13 @@ local function repair_call(token)
 end
 
 -- Each part: its check and its repair.
-local function member_check(set) return function(id, add) check_member(shard, set, id, add) end end
+local function member_check(set) return function(id, add) check_member(set, id, add) end end
 local function entry_check(hash, check)
   return function(id, add)
     local value = redis.call("HGET", hash, id)
-    if value then check(shard, id, value, add) end
+    if value then check(id, value, add) end
   end
 end
-local function of_shard(check) return function(about, add) check(shard, about, add) end end
 local parts = {
   messages = { entry_check(shard.messages, check_message), repair_message },
   scheduled = { member_check("scheduled"), drop_member(shard.scheduled) },
@@ -218,24 +191,24 @@ local parts = {
   laned = { member_check("laned"), drop_member(shard.laned) },
   claimed = { member_check("claimed"), drop_member(shard.claimed) },
   dead = { member_check("dead"), drop_member(shard.dead) },
-  lane = { function(id, add) check_in_lane(shard, name, id, add) end, repair_in_lane },
+  lane = { function(id, add) check_in_lane(name, id, add) end, repair_in_lane },
   tag = {
-    function(id, add) check_tagged(shard, name, id, add) end,
+    function(id, add) check_tagged(name, id, add) end,
     function(id) redis.call("ZREM", shard.tag_prefix .. name, id) end,
   },
   attempts = { entry_check(shard.attempts, check_attempts), repair_attempts },
   failures = { entry_check(shard.failures, check_failures), repair_failures },
   history = { entry_check(shard.history, check_outcome), repair_outcome },
-  delivered = { function(id, add) check_finished(shard, part, id, add) end, repair_finished },
-  dropped = { function(id, add) check_finished(shard, part, id, add) end, repair_finished },
-  hosts = { of_shard(check_lane), repair_lane },
-  queues = { of_shard(check_lane), repair_lane },
-  lanes = { of_shard(check_lane), repair_lane },
-  lock = { of_shard(check_lock), repair_lock },
-  seen = { of_shard(check_seen), repair_seen },
-  call = { of_shard(check_call), repair_call },
+  delivered = { function(id, add) check_finished(part, id, add) end, repair_finished },
+  dropped = { function(id, add) check_finished(part, id, add) end, repair_finished },
+  hosts = { check_lane, repair_lane },
+  queues = { check_lane, repair_lane },
+  lanes = { check_lane, repair_lane },
+  lock = { check_lock, repair_lock },
+  seen = { check_seen, repair_seen },
+  call = { check_call, repair_call },
   streams = {
-    function(stream, add) check_stream(shard, stream, add) end,
+    check_stream,
     function(stream) redis.call("SADD", shard.streams, stream) end,
   },
 }

@@ -1,9 +1,36 @@
+--@include lib/clock.lua
 --@include lib/streams.lua
 -- The invariants of the keys of a shard between two calls, in one place: the audit reports what breaks them, and a
 -- repair checks again before it writes.
--- shard = { now, scheduled, laned, hosts, queues, claimed, dead, messages, attempts, failures, history, delivered,
---   dropped, streams, claims, lock_prefix, tag_prefix, seen_prefix, call_prefix }: Redis's clock and the names of keys.
 -- Each check calls add(kind, name, detail) for each finding; src/audit/kinds.ts describes the kinds.
+--
+-- KEYS[1]  scheduled  zset    message id -> due time (epoch ms); the main due set, of which lanes are suffixes
+-- KEYS[2]  claimed    zset    message id -> lock end (epoch ms)
+-- KEYS[3]  dead       zset    message id -> became a dead letter at (epoch ms)
+-- KEYS[4]  messages   hash    message id -> record
+-- KEYS[5]  attempts   hash    message id -> "<failures> <recoveries>"
+-- KEYS[6]  failures   hash    message id -> reason and last attempts
+-- KEYS[7]  history    hash    message id -> history entry
+-- KEYS[8]  delivered  zset    message id -> finished at (epoch ms)
+-- KEYS[9]  dropped    zset    message id -> finished at (epoch ms)
+-- KEYS[10] laned      zset    message id in a lane -> due time (epoch ms)
+-- KEYS[11] hosts      zset    lane of a webhook host -> due time of its first message
+-- KEYS[12] queues     zset    lane of a pull queue -> due time of its first message
+-- KEYS[13] claims     string  the number of claims so far
+-- KEYS[14] streams    set     names of streams
+-- ARGV[1]  clock_offset_ms  integer  moves the clock of Redis in tests; 0 in production
+-- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id
+-- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
+-- ARGV[4]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
+-- ARGV[5]  call_prefix      string   key of what a schedule call answered = call_prefix .. token
+
+local shard = {
+  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[6],
+  history = KEYS[7], delivered = KEYS[8], dropped = KEYS[9], laned = KEYS[10], hosts = KEYS[11], queues = KEYS[12],
+  claims = KEYS[13], streams = KEYS[14],
+  now = redis_now(tonumber(ARGV[1])), lock_prefix = ARGV[2], tag_prefix = ARGV[3], seen_prefix = ARGV[4],
+  call_prefix = ARGV[5],
+}
 
 -- The lock of a claim may expire a little before the score, as a script takes time.
 local LOCK_SLACK_MS, LAST_MS = 1000, 253402300799999
@@ -46,9 +73,9 @@ local function score_in(key, id)
   return there[key] and redis.call("ZSCORE", key, id)
 end
 
--- places_of(shard, id, options): {main, stream, lane, claimed, dead}: its score in each set that holds messages, false
+-- places_of(id, options): {main, stream, lane, claimed, dead}: its score in each set that holds messages, false
 -- if it is not there. lane is the lane of the host or queue in its options.
-local function places_of(shard, id, options)
+local function places_of(id, options)
   local lane = lane_of(options)
   return {
     main = score_in(shard.scheduled, id), stream = score_in(due_set(shard, "stream"), id),
@@ -57,14 +84,14 @@ local function places_of(shard, id, options)
   }
 end
 
--- has_lock(shard, id): whether a claim holds it.
-local function has_lock(shard, id)
+-- has_lock(id): whether a claim holds it.
+local function has_lock(id)
   return redis.call("EXISTS", shard.lock_prefix .. id) == 1
 end
 
 local PLACES = { "main", "stream", "lane", "claimed", "dead" }
 
-local function check_tags(shard, id, options, due, places, add)
+local function check_tags(id, options, due, places, add)
   for _, tag in ipairs(options and options.t or {}) do
     local listed = redis.pcall("ZSCORE", shard.tag_prefix .. tag, id)
     if type(listed) == "table" then
@@ -79,12 +106,12 @@ local function check_tags(shard, id, options, due, places, add)
   end
 end
 
--- check_message(shard, id, record, add): all invariants of a message with a record.
-local function check_message(shard, id, record, add)
+-- check_message(id, record, add): all invariants of a message with a record.
+local function check_message(id, record, add)
   local readable = is_record(record)
   if not readable then add("unreadable-record", id, string.sub(record, 1, 80)) end
   local options = options_of(record)
-  local lane, places, found = lane_of(options), places_of(shard, id, options), {}
+  local lane, places, found = lane_of(options), places_of(id, options), {}
   local laned = score_in(shard.laned, id)
   for _, place in ipairs(PLACES) do
     if places[place] then found[#found + 1] = place end
@@ -117,20 +144,20 @@ local function check_message(shard, id, record, add)
       add("bad-time", id, place .. " at " .. tostring(places[place]))
     end
   end
-  if places.claimed and tonumber(places.claimed) > shard.now + LOCK_SLACK_MS and not has_lock(shard, id) then
+  if places.claimed and tonumber(places.claimed) > shard.now + LOCK_SLACK_MS and not has_lock(id) then
     add("claim-without-lock", id, "claimed until " .. places.claimed)
   end
-  check_tags(shard, id, options, due, places, add)
+  check_tags(id, options, due, places, add)
   if redis.call("HEXISTS", shard.history, id) == 1 then add("finished-and-stored", id, table.concat(found, ", ")) end
 end
 
--- check_member(shard, set, id, add): members of a set of messages without a record, which check_message does not see.
-local function check_member(shard, set, id, add)
+-- check_member(set, id, add): members of a set of messages without a record, which check_message does not see.
+local function check_member(set, id, add)
   if redis.call("HEXISTS", shard.messages, id) == 0 then add("no-record", id, "in " .. set) end
 end
 
--- check_in_lane(shard, lane, id, add): the same for a lane, where messages must also belong.
-local function check_in_lane(shard, lane, id, add)
+-- check_in_lane(lane, id, add): the same for a lane, where messages must also belong.
+local function check_in_lane(lane, id, add)
   local record = redis.call("HGET", shard.messages, id)
   if not record then
     add("no-record", id, "in lane " .. lane)
@@ -139,8 +166,8 @@ local function check_in_lane(shard, lane, id, add)
   end
 end
 
--- check_lane(shard, lane, add): the index of lanes has the due time of the lane's first message.
-local function check_lane(shard, lane, add)
+-- check_lane(lane, add): the index of lanes has the due time of the lane's first message.
+local function check_lane(lane, add)
   local head = redis.call("ZRANGE", due_set(shard, lane), 0, 0, "WITHSCORES")[2]
   local index, other = shard.hosts, shard.queues
   if string.sub(lane, 1, 5) == "pull:" then index, other = other, index end
@@ -150,7 +177,7 @@ local function check_lane(shard, lane, add)
   end
 end
 
-local function check_tagged(shard, tag, id, add)
+local function check_tagged(tag, id, add)
   local record = redis.call("HGET", shard.messages, id)
   if record and not is_record(record) then return end
   for _, own in ipairs(record and (options_of(record) or {}).t or {}) do
@@ -160,14 +187,14 @@ local function check_tagged(shard, tag, id, add)
   add("tag-index", id, "listed under " .. tag .. ", which " .. why)
 end
 
-local function check_attempts(shard, id, counts, add)
+local function check_attempts(id, counts, add)
   if not string.match(counts, "^%d+ %d+$") then
     add("unreadable-entry", id, "attempts: " .. string.sub(counts, 1, 80))
   end
   if redis.call("HEXISTS", shard.messages, id) == 0 then add("orphan", id, "attempts") end
 end
 
-local function check_failures(shard, id, text, add)
+local function check_failures(id, text, add)
   if redis.call("HEXISTS", shard.messages, id) == 0 then add("orphan", id, "failures") end
   local claims
   for line in string.gmatch(text, "\n([^\n]*)") do
@@ -178,7 +205,7 @@ local function check_failures(shard, id, text, add)
   end
 end
 
-local function check_outcome(shard, id, entry, add)
+local function check_outcome(id, entry, add)
   local status, finished_at = string.match(entry, "^(%a+) (%d+) %d+ %d+ %d+\n")
   if status ~= "delivered" and status ~= "dropped" then
     return add("unreadable-entry", id, "history: " .. string.sub(entry, 1, 80))
@@ -191,19 +218,19 @@ local function check_outcome(shard, id, entry, add)
   if redis.call("ZSCORE", shard[other], id) then add("history-index", id, status .. ", and listed as " .. other) end
 end
 
-local function check_finished(shard, set, id, add)
+local function check_finished(set, id, add)
   if redis.call("HEXISTS", shard.history, id) == 0 then
     add("history-index", id, "listed as " .. set .. ", without an entry")
   end
 end
 
-local function check_lock(shard, id, add)
+local function check_lock(id, add)
   local ends_in = redis.call("PTTL", shard.lock_prefix .. id)
   if ends_in == -1 then add("no-expiry", id, "lock") end
   if ends_in ~= -2 and not redis.call("ZSCORE", shard.claimed, id) then add("lock-without-claim", id, "") end
 end
 
-local function check_seen(shard, id, add)
+local function check_seen(id, add)
   local key = shard.seen_prefix .. id
   local text = redis.call("GET", key)
   if not text then return end
@@ -212,15 +239,15 @@ local function check_seen(shard, id, add)
   if redis.call("HEXISTS", shard.messages, id) == 1 then add("finished-and-stored", id, "known id") end
 end
 
-local function check_call(shard, token, add)
+local function check_call(token, add)
   if redis.call("PTTL", shard.call_prefix .. token) == -1 then add("no-expiry", token, "answer of a call") end
 end
 
-local function check_claims(shard, _, add)
+local function check_claims(_, add)
   local text = redis.call("GET", shard.claims)
   if text and not string.match(text, "^%d+$") then add("unreadable-entry", "claims", string.sub(text, 1, 80)) end
 end
 
-local function check_stream(shard, stream, add)
+local function check_stream(stream, add)
   if redis.call("SISMEMBER", shard.streams, stream) == 0 then add("stream-unlisted", stream, "") end
 end

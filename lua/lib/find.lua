@@ -1,10 +1,26 @@
 --@include lib/scheduled.lua
--- find_message(keys, id, now): {state, score, record, attempts, failures} of one message. state is "scheduled",
+-- Scripts that find a message begin with the same keys, in this order.
+--
+-- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
+-- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
+-- KEYS[3]  dead       zset  message id -> became a dead letter at (epoch ms)
+-- KEYS[4]  messages   hash  message id -> record
+-- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
+-- KEYS[6]  history    hash  message id -> history entry
+-- KEYS[7]  failures   hash  message id -> reason and last attempts
+-- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
+
+local keys = {
+  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],
+  laned = KEYS[8], history = { entries = KEYS[6] },
+}
+
+-- find_message(id, now): {state, score, record, attempts, failures} of one message. state is "scheduled",
 -- "claimed" or "dead" (score: next due time, lock end, time of death), "delivered" or "dropped" (score: finished at;
 -- record is the history entry), "stranded" (score 0: it has a record but no state, because another program changed
 -- keys), or "unknown".
--- keys = { scheduled, laned, claimed, dead, messages, attempts, failures, history }, history with its ttl_ms.
-local function find_message(keys, id, now)
+-- keys.history needs its ttl_ms.
+local function find_message(id, now)
   local function found(state, score, record)
     local attempts, failures = redis.call("HGET", keys.attempts, id), redis.call("HGET", keys.failures, id)
     return { state, score, record, attempts or "", failures or "" }

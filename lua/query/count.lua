@@ -39,12 +39,12 @@ end
 
 local unheld = math.max(overdue_ms(head_due(scheduled)), overdue_ms(head_due(for_streams)))
 local waiting = redis.call("ZCARD", scheduled) + redis.call("ZCARD", for_streams) + redis.call("ZCARD", laned)
-local under_way, given_up = redis.call("ZCARD", claimed), redis.call("ZCARD", dead)
+local claims, dead_letters = redis.call("ZCARD", claimed), redis.call("ZCARD", dead)
 return {
   waiting,
-  under_way,
-  given_up,
-  math.max(0, redis.call("HLEN", KEYS[6]) - waiting - under_way - given_up),
+  claims,
+  dead_letters,
+  math.max(0, redis.call("HLEN", KEYS[6]) - waiting - claims - dead_letters),
   math.max(unheld, overdue_ms(head_due(laned))),
   math.max(unheld, overdue_ms(open_host_due())),
 }

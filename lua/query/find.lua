@@ -1,14 +1,7 @@
 #!lua flags=no-writes
 -- find: look up messages by id, in any state.
 --
--- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
--- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
--- KEYS[3]  dead       zset  message id -> became a dead letter at (epoch ms)
--- KEYS[4]  messages   hash  message id -> record
--- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
--- KEYS[6]  history    hash  message id -> history entry
--- KEYS[7]  failures   hash  message id -> reason and last attempts
--- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[1..8]: see lib/find.lua
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
 -- ARGV[3]  history_ttl_ms   integer  how long history entries are kept
@@ -27,16 +20,12 @@
 --@include lib/clock.lua
 --@include lib/find.lua
 
-local keys = {
-  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],
-  laned = KEYS[8],
-  history = { entries = KEYS[6], ttl_ms = tonumber(ARGV[3]) },
-}
+keys.history.ttl_ms = tonumber(ARGV[3])
 local now = redis_now(tonumber(ARGV[1]))
 local seen_prefix = ARGV[2]
 local reply = {}
 for i = 4, #ARGV do
-  local found = find_message(keys, ARGV[i], now)
+  local found = find_message(ARGV[i], now)
   if found[1] == "unknown" then
     local seen = redis.call("GET", seen_prefix .. ARGV[i])
     if seen then found[1], found[3] = string.match(seen, "^(%a+) (.*)$") end

@@ -1,14 +1,7 @@
 #!lua flags=allow-oom
 -- cancel: forget messages that are scheduled, or dead; after "cancelled" they are never delivered.
 --
--- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
--- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
--- KEYS[3]  dead       zset  message id -> became a dead letter at (epoch ms)
--- KEYS[4]  messages   hash  message id -> record
--- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
--- KEYS[6]  history    hash  message id -> history entry
--- KEYS[7]  failures   hash  message id -> reason and last attempts
--- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[1..8]: see lib/find.lua
 -- KEYS[9]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[10] queues     zset  lane of a pull queue -> due time of its first message
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
@@ -33,18 +26,15 @@
 --@include lib/version.lua
 --@include lib/work.lua
 
-local keys = {
-  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],
-  laned = KEYS[8], hosts = KEYS[9], queues = KEYS[10],
-  history = { entries = KEYS[6], ttl_ms = tonumber(ARGV[4]) },
-}
+keys.hosts, keys.queues = KEYS[9], KEYS[10]
+keys.history.ttl_ms = tonumber(ARGV[4])
 local now = redis_now(tonumber(ARGV[1]))
 local tag_prefix, seen_prefix, if_match, states = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
 
 local work = 0
 
 local function cancel(id)
-  local state, _, record = unpack(find_message(keys, id, now))
+  local state, _, record = unpack(find_message(id, now))
   local options = record ~= "" and options_of(record) or nil
   work = work + work_of(record, options)
   if state == "unknown" then

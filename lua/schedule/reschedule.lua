@@ -1,14 +1,7 @@
 #!lua
 -- reschedule: change a scheduled message, or a dead letter (which stays dead), in place.
 --
--- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
--- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
--- KEYS[3]  dead       zset  message id -> became a dead letter at (epoch ms)
--- KEYS[4]  messages   hash  message id -> record
--- KEYS[5]  attempts   hash  message id -> "<failures> <recoveries>"
--- KEYS[6]  history    hash  message id -> history entry
--- KEYS[7]  failures   hash  message id -> reason and last attempts
--- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[1..8]: see lib/find.lua
 -- KEYS[9]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[10] queues     zset  lane of a pull queue -> due time of its first message
 -- KEYS[11] streams    set   names of streams
@@ -39,16 +32,13 @@
 --@include lib/tags.lua
 --@include lib/version.lua
 
-local keys = {
-  scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],
-  laned = KEYS[8], hosts = KEYS[9], queues = KEYS[10],
-  history = { entries = KEYS[6], ttl_ms = tonumber(ARGV[6]) },
-}
+keys.hosts, keys.queues = KEYS[9], KEYS[10]
+keys.history.ttl_ms = tonumber(ARGV[6])
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local id, if_match, due, payload = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
-local state, score, record, attempts, failures = unpack(find_message(keys, id, now))
+local state, score, record, attempts, failures = unpack(find_message(id, now))
 if state == "unknown" then
   return { redis.call("EXISTS", seen_prefix .. id) == 1 and "finished" or "unknown" }
 end

@@ -15,18 +15,18 @@ export interface ServerInfo {
   readonly startedAt: number
   readonly roles: readonly string[]
   readonly version: string
-  /** lanes of webhook hosts for which it has had no slot lately */
+  /** lanes of hosts for which it recently had no free slot */
   readonly fullHosts: readonly string[]
-  /** its console takes nothing */
+  /** whether its console accepts nothing */
   readonly stuck: boolean
   /** the newest form of records that it reads; absent for 1 */
   readonly form?: RecordForm
 }
 
-/** The servers that are alive: each says so again and again, and says when it leaves. */
+/** The servers that are alive: each sends heartbeats, and deregisters when it stops. */
 export interface Membership {
   start(): void
-  /** Leaves at once. Safe before start and twice; never throws. */
+  /** Leaves immediately. Idempotent; may be called before start(). Never throws. */
   stop(): Promise<void>
   /** @throws SchedulerError STORE_UNAVAILABLE @see lua/service/heartbeat.lua */
   servers(): Promise<ServerInfo[]>
@@ -35,11 +35,11 @@ export interface Membership {
 export interface MembershipDeps {
   readonly scripts: Pick<MembershipScripts, 'heartbeat'>
   readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version' | 'form'>
-  /** how it does, asked at every beat */
+  /** its present state, read at each heartbeat */
   readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck'>
   /** set from Redis's clock at every heartbeat, so that it does not drift on an idle server */
   readonly clock: RedisClock
-  /** told now and then who is alive, this server included, and the oldest form of records that all of them read */
+  /** called with the servers that are alive, this one included, and the newest form of records that all of them read */
   readonly onMembers: (servers: readonly ServerInfo[], oldestForm: RecordForm) => void
 }
 
@@ -92,7 +92,7 @@ const toServers = (alive: ReadonlyMap<string, string>): ServerInfo[] =>
 
 const isTime = (ms: unknown): boolean => typeof ms === 'number' && !Number.isNaN(new Date(ms).getTime())
 
-/** Undefined for what no server has written. */
+/** @returns undefined for text that no server has written */
 function readDescription(text: string): Omit<ServerInfo, 'id'> | undefined {
   try {
     const description = JSON.parse(text) as Partial<ServerInfo> | null

@@ -10,9 +10,9 @@ const LATE_MS = 50
  */
 const FIRST_HELP_MS = 5_000
 const LONGEST_HELP_MS = 300_000
-/** Those who are called come one after the other, so far apart. */
+/** Servers that are asked for help claim this far apart on average. */
 const HELP_STAGGER_MS = 0.2
-/** Fewer messages a claim would cost more than they help. */
+/** Smaller claims would cost more than they help. */
 const SMALLEST_SHARE = 100
 
 /**
@@ -31,23 +31,23 @@ export interface ShardOwnership {
    * one. Before the first call this server owns all shards.
    */
   record(workers: readonly string[]): void
-  /** @returns for how long to leave what is due in a shard to others, ms: 0 on duty and while helping, else random */
+  /** @returns how long to wait before claiming in a shard, ms: 0 for its owner and helpers, else random */
   standbyDelayMs(shard: number): number
   /**
-   * With many claimers each takes fewer messages at a time: Redis runs one call after another, and other commands wait
-   * behind a call of each.
+   * With many claimers, each takes fewer messages at a time: Redis runs one call after another, and other commands wait
+   * for a call of each server.
    *
    * @param most messages that a claim of this server alone would take
    * @returns how many to claim
    */
   batchShare(most: number): number
-  /** Takes note of by how many ms the latest message that was just claimed in a shard was late. */
+  /** Records how late the latest message of a claim was, ms. */
   observeLateness(shard: number, lateMs: number): void
-  /** Helps in a shard in which more is due than one claim takes. @returns when to claim, ms; null if it already does */
+  /** Helps in a shard with more due messages than one claim takes. @returns when to claim, ms; null if it helps */
   requestHelp(shard: number): number | null
 }
 
-/** @param shards how many there are */
+/** @param shards the number of shards */
 export function createShardOwnership(
   self: string,
   shards: () => number,

@@ -55,7 +55,7 @@ export interface GroupCommitDeps {
   readonly probe: (shard: number) => Promise<unknown>
   /** @returns what no call of any server had before */
   readonly nextToken: () => string
-  /** told when a message of ours became the next one of its shard */
+  /** called when a stored message became the next one of its lane */
   readonly onNextDue: (shard: number, inMs: number, lane: string) => void
 }
 

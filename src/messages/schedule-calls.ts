@@ -46,7 +46,7 @@ export interface ScheduleCallsDeps {
   readonly metrics: Pick<Metrics, 'scheduled'>
   /** @returns what no call of any server had before */
   readonly nextToken: () => string
-  /** told when a message of ours became the next one of its shard */
+  /** called when a stored message became the next one of its lane */
   readonly onNextDue: (shard: number, inMs: number, lane: string) => void
 }
 

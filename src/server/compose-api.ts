@@ -18,7 +18,7 @@ export interface ApiParts extends Parts {
   readonly membership: Membership
   /** in which form records are written just now */
   readonly recordForm: () => RecordForm
-  /** told when a message became the next one of its lane */
+  /** called when a stored message became the next one of its lane */
   readonly onNextDue: (shard: number, inMs: number, lane: string) => void
 }
 

@@ -3,24 +3,23 @@ import { fulfilledValues } from '../runtime/time-limit.ts'
 import type { MissingPermissions, Permissions } from '../store/permissions.ts'
 
 const CHECK_EVERY_MS = 2_500
-/** Where all is there, so many are left out between two: an idle server costs Redis next to nothing. */
+/** Timer ticks without a check while no permission is missing: an idle server costs Redis almost nothing. */
 const SKIPPED_CHECKS = 3
 
-/** Knows which rights the user lacks with which this server works, for as long as it lacks them. */
+/** Tracks the permissions that the Redis user of this server lacks. */
 export interface PermissionsMonitor {
   /**
    * Checks them in every shard, and logs what has changed.
    * @throws Error when Redis does not answer
    */
   checkAll(): Promise<void>
-  /** What is lacking and how to grant it, in one line; undefined for nothing that the service needs. */
+  /** The missing required permissions and how to grant them, in one line; undefined if there are none. */
   missing(): string | undefined
   /**
-   * Looks again and again: every 10 s in one shard after the other, or every 2.5 s in all while something is lacking.
-   * Idempotent.
+   * Checks one shard every 10 s, in turn, or all shards every 2.5 s while a permission is missing. Idempotent.
    */
   start(): void
-  /** Safe before start and twice. */
+  /** Idempotent; may be called before start(). */
   stop(): void
 }
 
@@ -72,7 +71,7 @@ export function createPermissionsMonitor({
     if (skipped > 0) return
     nextShard = (nextShard + 1) % shards()
     const found = await permissions.check(nextShard)
-    // What one shard shows may be so in others, too.
+    // Other shards may lack it too.
     if (found.required.length + found.optional.length > 0) await checkAll()
   }
 

@@ -2,18 +2,18 @@ import { withTimeout } from '../runtime/time-limit.ts'
 import type { RedisFacts } from '../store/requirements.ts'
 
 export interface ReadinessOptions {
-  /** rejects with the reason while this server does not work with Redis */
+  /** rejects with the reason while Redis is unavailable */
   readonly ping: () => Promise<void>
   readonly facts: () => Promise<Pick<RedisFacts, 'usedMemoryBytes' | 'maxMemoryBytes'>>
-  /** how long the oldest message has waited that this service should have delivered by now, ms; 0 when none waits */
+  /** how late the oldest overdue message is, ms; 0 if there is none */
   readonly oldestOverdueMs: () => Promise<number>
   readonly maxLateMs: number
-  /** for all looks together, ms */
+  /** for all checks together, ms */
   readonly withinMs?: number
 }
 
 const READY_WITHIN_MS = 1_000
-/** Near it, a burst of messages or a copy for a replica is all it takes, and then Redis refuses new ones. */
+/** Near its limit, a burst of messages or a copy for a replica is enough for Redis to refuse new messages. */
 const FULL_FROM = 0.9
 
 /**
@@ -41,12 +41,12 @@ async function check(options: ReadinessOptions): Promise<void> {
   ])
   const reasons: string[] = []
   if (answered.status === 'rejected') reasons.push(wordsOf(answered.reason))
-  // While Redis is away, that the other looks failed too says nothing new.
+  // While Redis is away, the other checks fail too, which is no further reason.
   const isUnavailable = answered.status === 'rejected'
 
   if (memory.status === 'fulfilled') {
     const { usedMemoryBytes, maxMemoryBytes } = memory.value
-    // What Redis does not tell cannot be judged, and such a server would otherwise never be ready.
+    // Memory that Redis does not report is not checked: such a server would otherwise never be ready.
     if (
       maxMemoryBytes !== null &&
       usedMemoryBytes !== null &&

@@ -7,23 +7,23 @@ const FIRST_RETRY_MS = 100
 const LONGEST_RETRY_MS = 2_500
 
 export interface RedisMonitor {
-  /** Settles with the first look that came to an end. @throws UnsupportedRedisError when Redis must not be used */
+  /** Settles with the first check that completes. @throws UnsupportedRedisError when Redis must not be used */
   readonly firstCheck: Promise<void>
-  /** Why this server does not work with Redis for now, in one phrase; undefined when it does. */
+  /** Why Redis is unavailable to this server, in one phrase; undefined if it is available. */
   unavailableReason(): string | undefined
-  /** The same, where the reason is that there is no connection. */
+  /** The same, if the reason is that there is no connection. */
   disconnectReason(): string | undefined
   stop(): void
 }
 
 export interface RedisMonitorOptions {
   readonly connection: RedisConnection
-  /** Looks whether Redis can be used and sets to work with it. */
+  /** Checks whether Redis can be used, and starts working with it. */
   readonly check: () => Promise<void>
-  /** Why a look that failed could not succeed, where that is in the log already. */
+  /** The reason for a failed check, if it was logged already. */
   readonly loggedReason: () => string | undefined
   readonly logger: Logger
-  /** told when Redis went away */
+  /** called when the connection is lost */
   readonly onDisconnected: () => void
 }
 

@@ -23,9 +23,9 @@ export interface ServerOptions {
   readonly target: RedisTarget
   readonly console: BatchSender
   readonly logger: Logger
-  /** told when Redis turns out later not to meet the requirements; the process has to end */
+  /** called if Redis does not meet the requirements in a later first check; the process has to end */
   readonly onUnsupported: (error: UnsupportedRedisError) => void
-  /** told when Redis went away */
+  /** called when the connection is lost */
   readonly onDisconnected?: () => void
   /** where several processes are one service: what all of them have measured */
   readonly gatherMeasured?: Gather

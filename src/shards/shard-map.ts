@@ -7,24 +7,24 @@ import { RAISE_DELAY_MS, type ShardCount, type ShardCounts } from '../store/scri
  */
 const CLOCK_TOLERANCE_MS = 500
 
-/** Where a new message goes whose id a client made. */
+/** Where a new message with a client-made id goes. */
 export interface Placement {
   readonly shard: number
-  /** the other shards that may have it from when there were fewer */
+  /** the other shards that may have it, from times with fewer shards */
   readonly others: readonly number[]
-  /** by Redis's clock, epoch ms: from then on it must not be stored there, as it may belong elsewhere */
+  /** by Redis's clock, epoch ms: later it must not be stored there, as it may belong elsewhere */
   readonly validUntil: number
 }
 
-/** Knows how many shards there are, and which of them may hold a message. */
+/** The number of shards, and which of them may hold a message. */
 export interface ShardMap {
   /** how many shards may hold messages; a search covers all of them */
   readonly all: number
   /** how many shards new messages go to; fewer than all, for a while, after they were raised */
   readonly writable: number
-  /** whether it has been told what Redis has recorded */
+  /** whether the numbers that Redis has recorded are known */
   readonly isRecorded: boolean
-  /** Takes over what Redis has recorded. */
+  /** Sets the numbers that Redis has recorded. */
   record(recorded: ShardCounts): void
   /**
    * @returns the shard a message is in: for a server-made id the one it names, for a client-made one that of its
@@ -38,14 +38,14 @@ export interface ShardMap {
 }
 
 /**
- * @param shards what this server was started with: so many are looked into until Redis has told of more
- * @param now Redis's clock as last heard of, epoch ms; it may be behind
+ * @param shards the number this server was started with; used until Redis has told of more
+ * @param now Redis's clock as last read, epoch ms; it may be behind
  */
 export function createShardMap(shards: number, now: () => number): ShardMap {
   const listeners: (() => void)[] = []
   let all = shards
   let newestFirst: readonly number[] = [shards]
-  // Until it is known how many there are, new messages go to the one that there always is.
+  // Until the number is known, new messages go to shard 0, which always exists.
   let counts: readonly ShardCount[] = [{ count: 1, from: 0 }]
   let isRecorded = false
   let knownUntil = 0
@@ -73,7 +73,7 @@ export function createShardMap(shards: number, now: () => number): ShardMap {
       isRecorded = true
       counts = recorded.counts
       knownUntil = recorded.now + RAISE_DELAY_MS
-      // What was known before stays: a Redis that has forgotten it may still hold the messages.
+      // Known numbers stay: a Redis that has lost them may still hold the messages.
       const known = new Set([...newestFirst, ...counts.map(({ count }) => count)])
       newestFirst = [...known].sort((a, b) => b - a)
       const before = all

@@ -2,19 +2,17 @@ import { withTimeout } from '../runtime/time-limit.ts'
 
 const FIRST_COOLDOWN_MS = 500
 const LONGEST_COOLDOWN_MS = 2_000
-/** A shard that has not answered for so long may be on a master that hangs. */
+/** A shard that has not answered for this long may be on a master that hangs. */
 export const PROBE_TIMEOUT_MS = 300
 
-/** Which shard takes the next batch: each in turn, but for those that failed lately. */
+/** Which shard gets the next batch: each in turn, except those that failed recently. */
 export interface ShardRotation {
   /** @returns any shard if none is healthy */
   next(): number
   isHealthy(shard: number): boolean
   /** @returns whether another shard is healthy */
   hasOther(shard: number): boolean
-  /**
-   * A failed shard gets no batch until a probe succeeds. The others are probed at once, as they may have failed too.
-   */
+  /** A failed shard gets no batch until a probe succeeds. The others are probed now, as they may have failed too. */
   markFailed(shard: number): void
   markHealthy(shard: number): void
 }
@@ -25,9 +23,9 @@ interface Cooldown {
 }
 
 /**
- * @param count how many shards new messages go to at present
- * @param probe asks a shard for something that changes nothing; resolves when it answers. A shard that failed is probed
- *   when it has rested and there are messages again, so that none of them has to find out whether it works
+ * @param count the number of shards that new messages go to at present
+ * @param probe a read in a shard; resolves when it answers. A failed shard is probed after its cooldown, when there are
+ *   messages again, so that no message has to be the probe
  */
 export function createShardRotation(
   count: () => number,
@@ -39,7 +37,7 @@ export function createShardRotation(
 
   const markHealthy = (shard: number) => void coolingDown.delete(shard)
 
-  /** It gets no batch for a while, longer each time in a row. */
+  /** The shard gets no batch for a while, longer after each consecutive failure. */
   function startCooldown(shard: number): void {
     const before = coolingDown.get(shard)?.cooldownMs ?? FIRST_COOLDOWN_MS / 2
     const cooldownMs = Math.min(before * 2, LONGEST_COOLDOWN_MS)
@@ -85,7 +83,7 @@ export function createShardRotation(
       )
     },
     markFailed(shard) {
-      // Calls that were under way together fail together.
+      // Calls in flight at the same time fail together.
       if (coolingDown.has(shard)) return
       startCooldown(shard)
       for (let other = 0; other < count(); other += 1) {

@@ -1,8 +1,8 @@
-/** When there is something to do in each shard. Times are monotonic ms (`performance.now()`). */
+/** When each shard is due for a claim. Times are monotonic ms (`performance.now()`). */
 export class ShardSchedule {
   readonly #dueAt: number[] = []
 
-  /** @param firstDueAt when each shard is due at first: in the past, in the order in which they are to come */
+  /** @param firstDueAt when each shard is first due; in the past, earlier ones first */
   constructor(shards: number, firstDueAt: (shard: number) => number = () => 0) {
     for (let shard = 0; shard < shards; shard += 1) this.#dueAt.push(firstDueAt(shard))
   }
@@ -11,19 +11,19 @@ export class ShardSchedule {
     return this.#dueAt.length
   }
 
-  /** Adds shards, up to so many; they are due at once. */
+  /** Adds shards, up to this number; they are due immediately. */
   grow(shards: number): void {
     while (this.#dueAt.length < shards) this.#dueAt.push(0)
   }
 
-  /** ms until the first shard is due, less than 0 if it is overdue; Infinity when none is scheduled. */
+  /** ms until the first shard is due, less than 0 if it is overdue; Infinity if none is scheduled. */
   get nextInMs(): number {
     return Math.min(...this.#dueAt) - performance.now()
   }
 
   /**
-   * Takes the shard that has been due longest off the schedule, so that a backlog in one keeps nobody from the others.
-   * @returns undefined when none is due
+   * Takes the shard that has been due longest off the schedule, so that a backlog in one shard does not delay others.
+   * @returns undefined if none is due
    */
   takeNext(): number | undefined {
     const dueAt = Math.min(...this.#dueAt)
@@ -33,18 +33,18 @@ export class ShardSchedule {
     return shard
   }
 
-  /** A shard is due in so many ms at the latest. */
+  /** A shard is due within `inMs`. */
   soon(shard: number, inMs: number): void {
     this.dueBy(shard, performance.now() + inMs)
   }
 
-  /** A shard is due then at the latest; one that is not there is ignored. */
+  /** A shard is due by this time; an unknown shard is ignored. */
   dueBy(shard: number, at: number): void {
     const before = this.#dueAt[shard]
     if (before !== undefined && at < before) this.#dueAt[shard] = at
   }
 
-  /** All shards are due at once. */
+  /** All shards are due now. */
   allDue(): void {
     this.#dueAt.fill(0)
   }

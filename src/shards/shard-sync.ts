@@ -5,18 +5,18 @@ import type { ShardMap } from './shard-map.ts'
 
 const SYNC_EVERY_MS = 2_500
 
-/** Keeps a shard book in step with Redis, so that a number raised by one server is heard of by all. */
+/** Keeps a shard map in step with Redis: all servers learn of a number of shards that one server has raised. */
 export interface ShardSync {
   /**
-   * Raises the number in Redis to what this server was started with or has heard of, and hears of a larger one.
+   * Raises the number in Redis to the one this server was started with or has learned of, and learns of a larger one.
    *
    * @throws UnsupportedRedisError the first time, if this server was started with fewer than there are
    * @throws SchedulerError STORE_UNAVAILABLE
    */
   sync(): Promise<void>
-  /** Looks again and again. Twice is once. */
+  /** Repeats sync() from now on. Idempotent. */
   start(): void
-  /** Safe before start and twice. */
+  /** Idempotent; may be called before start(). */
   stop(): void
 }
 
@@ -24,7 +24,7 @@ export interface ShardSyncDeps {
   readonly raise: RaiseShards
   readonly shardMap: ShardMap
   readonly clock: RedisClock
-  /** told when Redis holds other data than before, or none of them */
+  /** called when Redis has other data than before, or none */
   readonly onDataReplaced?: () => void
 }
 

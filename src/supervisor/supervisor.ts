@@ -29,7 +29,7 @@ export interface SupervisorOptions {
   readonly logger: Logger
   /** called when no server can continue; the service has to end */
   readonly onFatal: (error: Error) => void
-  /** told when Redis went away from a server */
+  /** called when a server lost its connection to Redis */
   readonly onDisconnected: () => void
   /** aborted when the service is to stop, possibly before it listens */
   readonly stopping: AbortSignal

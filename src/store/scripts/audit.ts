@@ -12,7 +12,7 @@ export const COLLECTIONS = [
   ...['history', 'delivered', 'dropped', 'hosts', 'queues'],
 ] as const
 
-/** Something that does not hold: its kind (see src/audit/kinds.ts), of which message or key, and how. */
+/** A broken invariant: its kind (see src/audit/kinds.ts), the message or key, and details. */
 export interface RawFinding {
   readonly kind: string
   readonly name: string
@@ -34,7 +34,7 @@ export interface FoundKey {
 
 export type ShardKey = FoundKey & { readonly part: Extract<KeyPart, { of: 'shard' }> }
 
-/** What an auditor reads. Nothing here writes; each call looks at what it is about at one moment. */
+/** The reads of an audit; none of them writes. */
 export interface AuditScripts {
   /**
    * All keys of the namespace, on a cluster of every master, a few at a time; a key may come twice.

@@ -11,7 +11,7 @@ export interface Changes {
 }
 
 const CANCEL_WORDS = ['cancelled', 'unknown', 'claimed', 'finished', 'other', 'version'] as const
-/** In which a message may be cancelled. */
+/** States in which a message may be cancelled. */
 type CancelledState = 'scheduled' | 'dead' | 'stranded'
 export type CancelWord = (typeof CANCEL_WORDS)[number]
 
@@ -36,17 +36,17 @@ export interface ChangeScripts {
   ): Promise<CancelWord[]>
   /** @see lua/schedule/reschedule.lua */
   reschedule(shard: number, args: { id: string; ifMatch: string; changes: Changes }): Promise<RescheduleReply>
-  /** Looks at one id at least, and at fewer than all if their records are large. @see lua/schedule/shift.lua */
+  /** Processes at least one id, and fewer than all if their records are large. @see lua/schedule/shift.lua */
   shift(
     shard: number,
     args: { ids: readonly string[]; byMs: number; latest: number },
   ): Promise<NewHead & { processed: number; shifted: number }>
   /**
-   * Looks at one id at least, and at fewer than all if their records are large.
+   * Processes at least one id, and fewer than all if their records are large.
    *
    * @param from epoch ms the first is due at; null for now
    * @param everyMs between one and the next, not necessarily whole
-   * @param before how many of the same act went before
+   * @param before how many ids earlier calls of the same act have redriven
    * @see lua/schedule/redrive.lua
    */
   redrive(
@@ -56,7 +56,7 @@ export interface ChangeScripts {
     NewHead & {
       processed: number
       from: number
-      /** how many dead letters cannot be read, and so stay what they are */
+      /** how many dead letters are unreadable, and so stay dead */
       unreadable: number
       unknown: string[]
     }

@@ -4,34 +4,34 @@ import { type ExactTime, exactTime, numberOrNull } from '../replies.ts'
 
 export interface Claim {
   readonly id: string
-  /** grows with every claim of a message */
+  /** a fencing token: grows with each claim of the message */
   readonly number: number
   /** when this attempt was due, epoch ms: the message's own due time or that of a retry */
   readonly attemptDueAt: number
   readonly record: string
   /** failed deliveries so far */
   readonly failures: number
-  /** claims so far that ended because their server did not settle them in time */
+  /** claims so far that expired */
   readonly recoveries: number
 }
 
-/** What a claim call did in its shard in addition to claiming. */
+/** Further effects of a claim call in its shard. */
 export interface ClaimEffects {
-  /** expired claims put back to due */
+  /** expired claims that were put back on the schedule */
   readonly recovered: number
-  /** messages past their not-after that were dropped */
+  /** messages that were dropped because their not-after has passed */
   readonly dropped: number
   /** messages that became dead letters */
   readonly died: number
-  /** dead letters that were too many or too old, deleted */
+  /** dead letters that were deleted because they are too many or too old */
   readonly trimmed: number
 }
 
 export interface ClaimReply<C extends Claim = Claim> extends ClaimEffects, ExactTime {
   readonly claims: readonly C[]
-  /** ms until the next message is due that this caller could have; null when none is scheduled */
+  /** ms until the next message for this caller is due; null if none is scheduled */
   readonly nextDueInMs: number | null
-  /** ms until the next claim in the shard expires unless it is extended; null when there is none */
+  /** ms until the next claim in the shard expires unless it is extended; null if there is none */
   readonly expiryInMs: number | null
 }
 
@@ -41,23 +41,23 @@ export interface ClaimArgs {
   readonly lockMs: number
 }
 
-/** What there are slots for. */
+/** The free slots of a server. */
 export interface HostRoom {
-  /** messages at most from all hosts together */
+  /** most messages from all hosts together */
   readonly slots: number
-  /** messages at most from each host's lane that `lanes` does not name */
+  /** most messages from each lane that `lanes` does not name */
   readonly hostSlots: number
-  /** slots of which a host gets more only while it has fewer than are left, unless it is the only one there is */
+  /** the last slots; a host gets some of them only while it has fewer than are free, or if it is the only host */
   readonly reserve: number
-  /** lanes for which it is another number */
+  /** most messages from these lanes */
   readonly lanes: ReadonlyMap<string, number>
 }
 
-/** Tells of what others claim, as the safety net for wakes that they have missed. */
+/** Also tells when messages for other claimers are due, as a safety net for missed wakes. */
 export interface ConsoleReply extends ClaimReply {
-  /** ms until the first message for a webhook host is due; null when there is none */
+  /** ms until the first message for a host is due; null if there is none */
   readonly hostsInMs: number | null
-  /** ms until the first message for a stream is due; null when there is none */
+  /** ms until the first message for a stream is due; null if there is none */
   readonly streamsInMs: number | null
 }
 
@@ -67,25 +67,25 @@ export interface HostClaim extends Claim {
 }
 
 export interface HostReply extends ClaimReply<HostClaim> {
-  /** something is due that there was no slot for */
+  /** whether a due message had no free slot */
   readonly heldBack: boolean
 }
 
 export interface StreamClaim extends Claim {
-  /** why Redis refused to add it to its stream, as a short code; "" where its record cannot be read */
+  /** why Redis refused to add it to its stream, as a short code; "" if its record is unreadable */
   readonly streamError: string
 }
 
 /** @property claims messages that could not be moved: their delivery has failed */
 export interface MoveReply extends ClaimReply<StreamClaim> {
-  /** for each message moved, how late it was after this attempt was due, ms */
+  /** for each moved message, how late this attempt was, ms */
   readonly moved: readonly number[]
 }
 
 export interface PeekReply {
-  /** for each lane, in order: ms until its next message is due; null when it has none */
+  /** for each lane, in order: ms until its next message is due; null if it has none */
   readonly nextDueInMs: readonly (number | null)[]
-  /** ms until the next claim in the shard expires, 0 if one has; null when there is none */
+  /** ms until the next claim in the shard expires, 0 if one has; null if there is none */
   readonly expiryInMs: number | null
 }
 
@@ -93,13 +93,13 @@ export interface PeekReply {
 export interface ClaimScripts {
   /** Claims for the console. @see lua/claim/claim.lua */
   claim(shard: number, args: ClaimArgs & { limit: number }): Promise<ConsoleReply>
-  /** Claims for webhook hosts. @see lua/claim/claim-hosts.lua */
+  /** Claims for hosts, such as those of webhooks. @see lua/claim/claim-hosts.lua */
   claimHosts(shard: number, args: ClaimArgs & { room: HostRoom }): Promise<HostReply>
   /** Delivers to streams. @see lua/claim/move-to-streams.lua */
   moveToStreams(shard: number, args: ClaimArgs & { limit: number }): Promise<MoveReply>
-  /** Claims for a worker that pulls from a queue. @see lua/claim/lease.lua */
+  /** Claims for a pull worker. @see lua/claim/lease.lua */
   lease(shard: number, args: ClaimArgs & { limit: number; lane: string }): Promise<ClaimReply>
-  /** Asks when there will be something to lease. @see lua/claim/peek.lua */
+  /** Asks when the next messages of queues are due. @see lua/claim/peek.lua */
   peek(shard: number, lanes: readonly string[]): Promise<PeekReply>
 }
 
@@ -140,8 +140,8 @@ export function claimScripts({ define }: ScriptContext): ClaimScripts {
 }
 
 /**
- * @param first of the reply's values that are about its messages
- * @param more reads what each message has behind the four values that all have; absent where it has no more
+ * @param first the position of the first message's values in the reply
+ * @param more reads the values of a message after the four that all have; absent if there are none
  */
 function toReply<T extends object>(
   reply: readonly unknown[],

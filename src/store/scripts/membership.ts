@@ -2,14 +2,14 @@ import type { Cluster, Redis } from 'ioredis'
 import { namespaceDefine } from '../define-script.ts'
 import type { ScriptsOptions } from '../script-values.ts'
 
-/** A server not heard of for this long is taken for gone; it says every third of it that it is there. */
+/** A server without a heartbeat for this long counts as gone; it sends one every third of this time. */
 export const SERVER_GONE_AFTER_MS = 7_500
 
 export interface MembershipScripts {
   /**
-   * @param self this server, with a description to stay and null to leave; null only reads
-   * @param readsMembers whether to learn who is alive, which costs the more the more there are
-   * @returns Redis's clock, and the servers alive, id to description; none without a look
+   * @param self this server, with its description, or null to leave; null only reads
+   * @param readsMembers whether to list the servers that are alive, at a cost that grows with their number
+   * @returns Redis's clock, and the servers that are alive, id to description; none unless asked
    * @throws SchedulerError as toSchedulerError says
    * @see lua/service/heartbeat.lua
    */

@@ -19,11 +19,11 @@ export interface FoundMessage {
   readonly record: string
   /** "<failures> <recoveries>", "" for neither */
   readonly attemptCounts: string
-  /** what went wrong, see lua/lib/failures.lua; "" for nothing, and for what is finished */
+  /** its failures, see lua/lib/failures.lua; "" if it has none, or is finished */
   readonly failures: string
 }
 
-/** A place in an index: behind this score and id. */
+/** A position in an index: after this score and id. */
 export interface Position {
   readonly score: string
   readonly id: string
@@ -60,11 +60,11 @@ interface Counts {
   readonly scheduled: number
   readonly claimed: number
   readonly dead: number
-  /** records beyond those of the other states */
+  /** records that are in none of the other states */
   readonly stranded: number
-  /** ms for which the longest overdue message has been */
+  /** ms for which the earliest message has been overdue */
   readonly overdueMs: number
-  /** the same without what only waits for a worker to pull it, or for a slot of its host */
+  /** the same without messages that only wait for a pull worker or a slot of their host */
   readonly lateMs: number
 }
 
@@ -93,8 +93,8 @@ export interface QueryScripts {
   /**
    * Deletes an entry of the history.
    *
-   * @param entry what was found there
-   * @returns false where something else is there by now
+   * @param entry the entry as it was read
+   * @returns false if it has changed
    * @see lua/query/forget.lua
    */
   forget(shard: number, args: { id: string; entry: string }): Promise<boolean>

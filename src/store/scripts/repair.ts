@@ -3,7 +3,7 @@ import { scriptContext } from '../define-script.ts'
 import { expectWord } from '../replies.ts'
 import type { ScriptsOptions } from '../script-values.ts'
 
-/** What has been done about a finding, see lua/audit/repair.lua. */
+/** What was done about a finding, see lua/audit/repair.lua. */
 const REPAIR_WORDS = ['repaired', 'left', 'sound'] as const
 type RepairWord = (typeof REPAIR_WORDS)[number]
 

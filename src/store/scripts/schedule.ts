@@ -11,13 +11,13 @@ export interface ScheduleEntry {
    * - "client"  an id of the client's, which may be in use or finished; the body has a fingerprint
    */
   readonly rule: 'future' | 'any' | 'client'
-  /** by Redis's clock, epoch ms: from then on a client's id is not stored any more; never unless given */
+  /** by Redis's clock, epoch ms: later, a client-made id is not stored; absent for no limit */
   readonly validUntil?: number
   /** the record without its due time, see message.ts */
   readonly body: string
 }
 
-/** What makes a call the same one however often it is sent. */
+/** Identifies a call, so that repeated copies run once. */
 export interface ScheduleCall {
   /** unique to this call */
   readonly token: string
@@ -28,10 +28,10 @@ export interface ScheduleCall {
 }
 
 const REFUSALS = ['exists', 'past', 'expired', 'duplicate', 'conflict', 'moved'] as const
-/** What became of an entry; see lua/schedule/schedule.lua for the refusals. */
+/** The result for an entry; lua/schedule/schedule.lua explains the refusals. */
 export type ScheduleWord = 'scheduled' | (typeof REFUSALS)[number]
 
-/** The head is told from `now` on. */
+/** The next due time counts from `now`. */
 export interface ScheduleReply extends ExactTime, NewHead {
   /** one per entry, in order */
   readonly words: ScheduleWord[]
@@ -41,7 +41,7 @@ export interface ScheduleReply extends ExactTime, NewHead {
 
 export interface ScheduleScripts {
   /**
-   * A call that is made again, in this shard with the same entries, stores once. Ids of one call must differ.
+   * A repeated call in the same shard, with the same entries, stores once. Ids of one call must differ.
    *
    * @throws SchedulerError as toSchedulerError says
    * @see lua/schedule/schedule.lua

@@ -9,7 +9,7 @@ export interface Held {
 }
 
 export interface Delivered extends Held {
-  /** how late its delivery began; null for by how much it is late now */
+  /** how late its delivery began; null for how late it is now */
   readonly lateMs: number | null
 }
 
@@ -35,9 +35,9 @@ const RELEASE_WORDS = ['released', 'dead', 'lost'] as const
 export type ReleaseWord = (typeof RELEASE_WORDS)[number]
 
 interface ReleaseReply {
-  /** one per release, in order: back on the schedule, a dead letter now, or its claim was lost */
+  /** one per release, in order: back on the schedule, now a dead letter, or its claim was lost */
   readonly words: ReleaseWord[]
-  /** dead letters that were too many or too old, deleted */
+  /** dead letters that were deleted because they are too many or too old */
   readonly trimmed: number
 }
 
@@ -90,10 +90,10 @@ export function settleScripts({ define }: ScriptContext): SettleScripts {
 }
 
 /**
- * Makes calls until all is done, as one may do a part of what it is asked for.
+ * Makes calls until all items are processed, as a call may process only the first of them.
  *
- * @param call does it with some; answers of how many from the first on, and what it answered
- * @throws what `call` throws; a SchedulerError is `outcomeUnknown` where the calls before it were made
+ * @param call processes some items; returns how many, and its reply
+ * @throws what `call` throws; a SchedulerError is `outcomeUnknown` if earlier calls succeeded
  */
 async function inParts<T, A>(
   all: readonly T[],

@@ -7,9 +7,8 @@ import { toSchedulerError } from '../redis-errors.ts'
 import type { ScriptsOptions } from '../script-values.ts'
 
 /**
- * A raised number of shards is not used for so long. Every server has heard of it by then, or must not store a
- * message whose id a client made: what it knows holds no longer than this. A failed master of a cluster is replaced in
- * less.
+ * A raised number of shards is used after this time. Every server knows it by then, or must not store messages with
+ * client-made ids: the number it knows is valid no longer than this. A failed master of a cluster is replaced sooner.
  */
 export const RAISE_DELAY_MS = 30_000
 
@@ -17,26 +16,26 @@ export const MOST_SHARDS = 1_024
 
 export interface ShardCount {
   readonly count: number
-  /** epoch ms by Redis's clock from which on new messages go by it; 0 for always */
+  /** from when on it applies to new messages, by Redis's clock, epoch ms; 0 for always */
   readonly from: number
 }
 
 export interface ShardCounts {
   /** Redis's clock when they were read, epoch ms */
   readonly now: number
-  /** every number of shards there has been and the one there will be, rising; never empty */
+  /** all numbers of shards so far and the next one, rising; never empty */
   readonly counts: readonly ShardCount[]
 }
 
 interface RaisedShards extends ShardCounts {
-  /** whether Redis has other data than the last time, or none: it was emptied, or is another one */
+  /** whether Redis has other data than at the last call, or none: it was emptied or replaced */
   readonly dataReplaced: boolean
 }
 
 /**
- * Raises the number of shards that Redis has recorded, unless it is as large.
+ * Raises the recorded number of shards, unless it is as large already.
  *
- * @returns the numbers as they now are
+ * @returns the numbers after that
  * @throws SchedulerError as toSchedulerError says; STORE_REFUSED if what Redis has recorded is no list of numbers
  * @see lua/service/shards.lua
  */

@@ -7,19 +7,14 @@ import type { RedisClock } from '../store/redis-clock.ts'
 import type { ScheduleEntry, ScheduleScripts, ScheduleWord } from '../store/scripts/schedule.ts'
 import { inCalls } from './call-budget.ts'
 import type { Draft } from './draft.ts'
+import type { Scheduled } from './new-message.ts'
 import { createScheduleCalls, type ScheduleCalls } from './schedule-calls.ts'
 
 /** Calls of one turn in flight per shard: enough that Redis never waits, few enough that other clients hardly do. */
 const CALLS_IN_FLIGHT = 2
 
-interface Committed {
-  readonly id: string
-  /** when it will be delivered, epoch ms */
-  readonly dueAt: number
-  /** by Redis's clock, epoch ms; for an id that was made here, the last known time of that clock, as the id has it */
-  readonly createdAt: number
-  /** a message of this id and content was there already */
-  readonly duplicate: boolean
+/** `createdAt` of a message whose id was made here is the time in the id: Redis's clock as last read. */
+interface Committed extends Scheduled {
   /** it was not stored: the number of shards has changed, and its id may belong in another one by now */
   readonly moved?: true
 }

@@ -41,29 +41,26 @@ export async function settle(
 ): Promise<void> {
   const delivered = settlements.filter(({ outcome }) => outcome.kind === 'delivered')
   const undelivered = settlements.filter(({ outcome }) => outcome.kind !== 'delivered')
-  await Promise.all([
-    acknowledge(deps, shard, delivered, lockEndsAt, signal),
-    release(deps, shard, undelivered, lockEndsAt, signal),
-  ])
+  const retry: Retry = (call) => retryUntilAnswered(call, lockEndsAt, signal)
+  await Promise.all([acknowledge(deps, shard, delivered, retry), release(deps, shard, undelivered, retry)])
 }
 
+type Retry = <T>(call: () => Promise<T>) => Promise<{ reply: T; repeated: boolean }>
 type Step = (
   deps: SettleDeps,
   shard: number,
   settlements: readonly Settlement[],
-  lockEndsAt: () => number,
-  signal: AbortSignal,
+  retry: Retry,
 ) => Promise<void>
 
-const acknowledge: Step = async (deps, shard, settlements, lockEndsAt, signal) => {
+const acknowledge: Step = async (deps, shard, settlements, retry) => {
   if (settlements.length === 0) return
   const { scripts, logger, metrics } = deps
   const delivered = settlements.map(
     ({ delivery: { id, token, lateMs } }): Delivered => ({ id, token, lateMs }),
   )
   try {
-    const call = () => scripts.acknowledge(shard, delivered)
-    const { reply, repeated } = await retryUntilAnswered(call, lockEndsAt, signal)
+    const { reply, repeated } = await retry(() => scripts.acknowledge(shard, delivered))
     // After an unanswered call, a missing lock was most likely removed by that call.
     const lost = new Set(repeated ? [] : reply)
     if (lost.size > 0) recordLost(deps, shard, 'acknowledge', [...lost])
@@ -81,13 +78,12 @@ const acknowledge: Step = async (deps, shard, settlements, lockEndsAt, signal) =
   }
 }
 
-const release: Step = async (deps, shard, settlements, lockEndsAt, signal) => {
+const release: Step = async (deps, shard, settlements, retry) => {
   if (settlements.length === 0) return
   const { scripts, logger, metrics } = deps
   const releases = settlements.map(toRelease)
   try {
-    const call = () => scripts.release(shard, releases)
-    const { reply, repeated } = await retryUntilAnswered(call, lockEndsAt, signal)
+    const { reply, repeated } = await retry(() => scripts.release(shard, releases))
     recordTrimmed(deps, shard, reply.trimmed)
     const lost: string[] = []
     for (const [i, { delivery, outcome }] of settlements.entries()) {

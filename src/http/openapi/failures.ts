@@ -20,10 +20,9 @@ interface OwnFailure {
 }
 
 const badRequest = (description: string, detail: string): OwnFailure => ({ status: 400, description, detail })
-export const BAD_BODY = badRequest(
-  'malformed JSON, or an invalid field',
-  'at: looks like seconds: it must be epoch milliseconds (or ISO 8601)',
-)
+/** @param detail an example of an invalid field */
+export const badBody = (detail: string) => badRequest('malformed JSON, or an invalid field', detail)
+export const BAD_BODY = badBody('at: looks like seconds: it must be epoch milliseconds (or ISO 8601)')
 export const BAD_QUERY = badRequest(
   'an invalid query parameter',
   'limit: must be 1 to 1000 messages per page (default 100)',

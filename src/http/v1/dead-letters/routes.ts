@@ -1,15 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { DeadSelection } from '../../../messages/dead-letters.ts'
+import { badBody } from '../../openapi/failures.ts'
 import { answer, route } from '../../openapi/route.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
 import type { ApiDeps } from '../deps.ts'
 import { DeleteDeadBody, DeleteDeadReply, RedriveBody, RedriveReply } from './schemas.ts'
 
-const BAD_SELECTION = {
-  status: 400,
-  description: 'malformed JSON, or an invalid field',
-  detail: 'body: must have exactly one of ids, tag and all',
-}
+const BAD_SELECTION = badBody('body: must have exactly one of ids, tag and all')
 
 const REDRIVE = route({
   operationId: 'redriveMessages',

@@ -6,6 +6,7 @@ import type { Lease } from '../../../leases/lease.ts'
 import type { LeaseRef } from '../../../leases/leases.ts'
 import { addJsonParser } from '../../body/json-parser.ts'
 import { parseFields } from '../../body/request-json.ts'
+import { badBody } from '../../openapi/failures.ts'
 import { answer, route } from '../../openapi/route.ts'
 import { sendError } from '../../plugins/errors.ts'
 import { parseDelay } from '../../validation/time.ts'
@@ -32,11 +33,6 @@ import {
 
 type Deps = Pick<ApiDeps, 'leases' | 'lockMs' | 'bodyLimit' | 'now'>
 
-const badBody = (detail: string) => ({
-  status: 400,
-  description: 'malformed JSON, or an invalid field',
-  detail,
-})
 const BAD_CLAIM = badBody('limit: must be 1 to 1000 messages (default 1)')
 const BAD_LEASES = badBody('messages: is missing; it must be an array of 1 to 1000 objects with id and token')
 const allLostAs = (schema: TObject) => ({

@@ -153,21 +153,15 @@ const acknowledged = { acknowledged: Count('number of acknowledged messages'), l
 const released = { released: Count('number of released messages'), lost: Lost }
 const extended = { extended: Count('number of extended leases'), lost: Lost }
 
-export const AcknowledgeReply = Type.Object(acknowledged, {
-  title: 'Acknowledged',
-  description: 'the number of messages, and the lost leases',
-  examples: [{ acknowledged: 2, lost: [EXAMPLE_LEASE.id] }],
-})
-export const ReleaseReply = Type.Object(released, {
-  title: 'Released',
-  description: 'the number of messages, and the lost leases',
-  examples: [{ released: 2, lost: [EXAMPLE_LEASE.id] }],
-})
-export const ExtendReply = Type.Object(extended, {
-  title: 'Extended',
-  description: 'the number of messages, and the lost leases',
-  examples: [{ extended: 2, lost: [EXAMPLE_LEASE.id] }],
-})
+const replyOf = <T extends TProperties>(title: string, members: T, example: object) =>
+  Type.Object(members, {
+    title,
+    description: 'the number of messages, and the lost leases',
+    examples: [{ ...example, lost: [EXAMPLE_LEASE.id] }],
+  })
+export const AcknowledgeReply = replyOf('Acknowledged', acknowledged, { acknowledged: 2 })
+export const ReleaseReply = replyOf('Released', released, { released: 2 })
+export const ExtendReply = replyOf('Extended', extended, { extended: 2 })
 
 /** What a client is told that has lost every lease it named. */
 export const ALL_LOST = {

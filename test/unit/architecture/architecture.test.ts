@@ -28,9 +28,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Everybody may import from the rooms behind it; the last one imports from nobody. */
 const SHARED = ['runtime', 'domain']
 
-const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
-  .filter((path) => /\.(ts|js)$/.test(path))
-  .map((path) => ({ path, text: readFileSync(join('src', path), 'utf8') }))
+const filesOf = (folder: string, pattern: RegExp) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((path) => pattern.test(path))
+    .map((path) => ({ path, text: readFileSync(join(folder, path), 'utf8') }))
+const sources = filesOf('src', /\.(ts|js)$/)
+const MOST_LINES = 300
 
 const roomOf = (path: string) => path.split('/')[0]?.replace(/\.ts$/, '') ?? ''
 const arrows = sources.flatMap(({ path, text }) =>
@@ -66,6 +69,13 @@ describe('the source tree', () => {
         ? [[...trail, room].join(' -> ')]
         : targetsOf(room).flatMap((next) => follow(next, [...trail, room]))
     expect(Object.keys(MAY_IMPORT).flatMap((room) => follow(room, []))).toEqual([])
+  })
+
+  it('has no file over 300 lines', () => {
+    const long = [...sources, ...filesOf('lua', /\.lua$/)].filter(
+      ({ text }) => text.split('\n').length - 1 > MOST_LINES,
+    )
+    expect(long.map(({ path }) => path)).toEqual([])
   })
 
   it('keeps ioredis inside src/store', () => {

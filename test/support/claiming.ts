@@ -58,10 +58,10 @@ export interface ClaimingOptions {
   /** messages for the console per claim */
   readonly limit?: number
   readonly console?: BatchSender
-  /** answers what is sent; what it leaves alone hangs until the test ends it, or until it is broken off */
+  /** answers what is sent; a delivery that it leaves alone hangs until the test ends it or it is cancelled */
   readonly answer?: (sent: Sent) => void
-  /** how a delivery ends that is broken off; "returned" unless given */
-  readonly breaksOff?: Outcome
+  /** how a cancelled delivery ends; "returned" unless given */
+  readonly cancelledAs?: Outcome
   /** around the real scripts */
   readonly scripts?: Scripts
 }
@@ -87,24 +87,11 @@ export const webhookEntry = (id: string, dueAt: number, host = 'one.test'): Sche
   body: encodeRecordBody('1', { destination: { type: 'webhook', url: `https://${host}/hook` } }),
 })
 
-/** Not started; stopped at the end of the test. */
-export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claiming {
-  const {
-    shards = 1,
-    shardMap = shardMapOf(shards),
-    lockMs = 60_000,
-    total = 256,
-    perHost = 32,
-    limit = 100,
-    breaksOff = RETURNED,
-  } = options
-  const noted = noteMetrics()
-  const { metrics } = noted
-  const logger = pino({ level: 'silent' })
+/** The scripts, and every claim call that they were given. */
+function noteClaims(real: Scripts) {
   const calls: ClaimCall[] = []
   let offers = 0
   let offersAtOnce = 0
-  const real = options.scripts ?? w.scripts
   const scripts: Scripts = {
     ...real,
     claim(shard, args) {
@@ -124,19 +111,23 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
       })
     },
   }
+  return { scripts, calls, offersAtOnce: () => offersAtOnce }
+}
 
+/** A sender whose deliveries end when the test ends them, or when they are cancelled. */
+function createHeldSender(cancelledAs: Outcome, answer: (sent: Sent) => void = () => {}) {
   const sent: Sent[] = []
   const underWay = () => sent.filter(({ hasEnded }) => !hasEnded)
   const most = { toOne: 0, inAll: 0 }
   const sender = {
-    send: (delivery: Delivery, signal: CancelSignal, onOver = () => {}) =>
+    send: (delivery: Delivery, signal: CancelSignal, onReleased = () => {}) =>
       new Promise<Outcome>((resolve) => {
         const one: Sent = {
           ...{ delivery, signal, hasEnded: false },
           end(outcome) {
             if (one.hasEnded) return
             one.hasEnded = true
-            onOver()
+            onReleased()
             resolve(outcome)
           },
         }
@@ -145,12 +136,29 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
         const toOne = now.filter((other) => hostOf(other.delivery) === hostOf(delivery)).length
         most.toOne = Math.max(most.toOne, toOne)
         most.inAll = Math.max(most.inAll, now.length)
-        signal.addEventListener('abort', () => one.end(breaksOff))
-        options.answer?.(one)
+        signal.addEventListener('abort', () => one.end(cancelledAs))
+        answer(one)
       }),
     close: async () => undefined,
   }
+  return { sender, sent, underWay, most }
+}
 
+/** Not started; stopped at the end of the test. */
+export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claiming {
+  const {
+    shards = 1,
+    shardMap = shardMapOf(shards),
+    lockMs = 60_000,
+    total = 256,
+    perHost = 32,
+    limit = 100,
+  } = options
+  const noted = noteMetrics()
+  const { metrics } = noted
+  const logger = pino({ level: 'silent' })
+  const { scripts, calls, offersAtOnce } = noteClaims(options.scripts ?? w.scripts)
+  const { sender, ...sending } = createHeldSender(options.cancelledAs ?? RETURNED, options.answer)
   const ending = new AbortController()
   const slots = createSlots({ total, perHost, onFree: () => claimers.slotFreed() })
   const settleQueue = new SettleQueue({ scripts, logger, metrics }, ending.signal)
@@ -177,5 +185,21 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
   })
   onTestFinished(() => claimers.stop({ graceMs: 0 }))
   const callsOf = (kind: ClaimCall['of']) => calls.filter(({ of }) => of === kind).length
-  return { claimers, slots, noted, calls, callsOf, offersAtOnce: () => offersAtOnce, sent, underWay, most }
+  return { claimers, slots, noted, calls, callsOf, offersAtOnce, ...sending }
+}
+
+/** Long enough that a busy machine extends it in time. */
+export const LOCK_MS = 3_000
+
+/** Ends a delivery well after so many ms. */
+export const answerAfter = (ms: number) => (sent: Sent) => void setTimeout(() => sent.end(DELIVERED), ms)
+
+/** Schedules as many webhooks for each host, already due. @returns their ids, `<host>:<shard>:<i>` */
+export async function scheduleWebhooks(w: ScriptWorld, hosts: readonly string[], each: number, shard = 0) {
+  const due = (await w.now()) - 1_000
+  const entries = hosts.flatMap((host) =>
+    Array.from({ length: each }, (_, i) => webhookEntry(`${host}:${shard}:${i}`, due, host)),
+  )
+  await w.scripts.schedule(shard, entries)
+  return entries.map(({ id }) => id)
 }

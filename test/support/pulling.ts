@@ -1,17 +1,23 @@
 import { setMaxListeners } from 'node:events'
+import { Cluster } from 'ioredis'
 import { pino } from 'pino'
-import { onTestFinished } from 'vitest'
+import { inject, onTestFinished } from 'vitest'
 import type { MessageOptions } from '../../src/domain/message.ts'
 import type { Lease } from '../../src/leases/lease.ts'
 import { RedisLeases } from '../../src/leases/leases.ts'
 import { encodeRecordBody } from '../../src/records/record.ts'
 import type { ShardMap } from '../../src/shards/shard-map.ts'
+import { connect } from '../../src/store/connect.ts'
 import { createRedisClock } from '../../src/store/redis-clock.ts'
+import { parseRedisUrl } from '../../src/store/redis-url.ts'
 import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
 import type { Scripts } from '../../src/store/scripts/scripts.ts'
+import { listenForWakes } from '../../src/store/wake-listener.ts'
 import { noteMetrics } from './noted-metrics.ts'
 import type { ScriptWorld } from './script-world.ts'
 import { shardMapOf } from './shards.ts'
+import { machineMs } from './speed.ts'
+import { until } from './until.ts'
 
 export const pullEntry = (
   id: string,
@@ -72,4 +78,38 @@ export function pullingOn(
     return lease
   }
   return { leases, claim, claimOne, noted, claims, peeks: () => peeks }
+}
+
+export const idsOf = (all: readonly { id: string }[]): string[] => all.map(({ id }) => id)
+
+/** Whether a promise has settled, and after how long. */
+export function watch<T>(promise: Promise<T>) {
+  const state: { settled: boolean; afterMs: number } = { settled: false, afterMs: 0 }
+  const from = performance.now()
+  const settle = () => {
+    state.settled = true
+    state.afterMs = machineMs(from)
+  }
+  promise.then(settle, settle)
+  return state
+}
+
+/** Tells the waiting lines of the wakes that scripts publish, as a server does. */
+export async function hearWakes(w: ScriptWorld, leases: Pick<RedisLeases, 'wake'>): Promise<void> {
+  const connection = connect(parseRedisUrl(inject('redisUrl')))
+  onTestFinished(() => connection.close())
+  await connection.waitUntilReady(60_000)
+  listenForWakes(connection, w.namespace, {
+    onWake: (shard, inMs, lane) => leases.wake(shard, inMs, lane),
+    onHelp: () => undefined,
+    onGap: () => undefined,
+  })
+  // On a cluster the node that it listens to is any of them.
+  const nodes = w.client instanceof Cluster ? w.client.nodes('master') : [w.client]
+  await until('it listens', async () => {
+    const replies = await Promise.all(
+      nodes.map((node) => node.call('PUBSUB', 'NUMSUB', `${w.namespace}:wake`)),
+    )
+    return replies.some((reply) => Number((reply as [string, number])[1]) === 1)
+  })
 }

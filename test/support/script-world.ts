@@ -88,3 +88,11 @@ export function useScripts(redisUrl: () => string, shard = 0, settings = SETTING
     return world
   }
 }
+
+/** How many messages of a shard are claimed. */
+export const claimedCount = (w: ScriptWorld, shard = 0): Promise<number> =>
+  w.client.zcard(keysOf(shard, w.namespace).claimed)
+
+/** How many messages a shard has, finished ones left out. */
+export const storedCount = (w: ScriptWorld, shard = 0): Promise<number> =>
+  w.client.hlen(keysOf(shard, w.namespace).messages)

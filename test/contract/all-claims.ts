@@ -1,7 +1,11 @@
 import { describeAcknowledgeAndExtend } from './acknowledge-and-extend.contract.ts'
 import { describeClaim } from './claim.contract.ts'
+import { describeDeadLetterLimits } from './dead-letter-limits.contract.ts'
 import { describeDeadLetters } from './dead-letters.contract.ts'
+import { describeExpiredClaims } from './expired-claims.contract.ts'
+import { describeHostClaims } from './host-claims.contract.ts'
 import { describeLaneClaims } from './lane-claims.contract.ts'
+import { describeLaneWakes } from './lane-wakes.contract.ts'
 import { describeLanes } from './lanes.contract.ts'
 import { describeReleases } from './releases.contract.ts'
 import { describeRetries } from './retries.contract.ts'
@@ -13,10 +17,14 @@ export const CLAIMS = [
   describeSchedule,
   describeClaim,
   describeLanes,
+  describeLaneWakes,
   describeLaneClaims,
+  describeHostClaims,
   describeRetries,
   describeReleases,
+  describeExpiredClaims,
   describeAcknowledgeAndExtend,
   describeDeadLetters,
+  describeDeadLetterLimits,
   describeStreams,
 ]

@@ -5,6 +5,7 @@ import { describeHistory } from './history.contract.ts'
 import { describeIds } from './ids.contract.ts'
 import { describeNotAfter } from './not-after.contract.ts'
 import { describeQueries } from './query.contract.ts'
+import { describeShifts } from './shift.contract.ts'
 import { describeTags } from './tags.contract.ts'
 
 /** Every contract of the scripts that look at messages and change them. */
@@ -15,6 +16,7 @@ export const MESSAGES = [
   describeHistory,
   describeQueries,
   describeChanges,
+  describeShifts,
   describeForecastAndCount,
   describeHeartbeat,
 ]

@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, inject, it } from 'vitest'
-import type { Release } from '../../../src/store/scripts/settle.ts'
-import { WIDE } from '../../support/acts.ts'
-import { checkKeys } from '../../support/invariants.ts'
-import { useScripts } from '../../support/script-world.ts'
-import { ALL_IDS, type AnyOptions, type Operation, OUR_SETTINGS, operation } from './model-operations.ts'
-import { Run } from './model-run.ts'
+import type { Release } from '../../../../src/store/scripts/settle.ts'
+import { WIDE } from '../../../support/acts.ts'
+import { checkKeys } from '../../../support/invariants.ts'
+import { useScripts } from '../../../support/script-world.ts'
+import { ALL_IDS, type AnyOptions, type Operation, OUR_SETTINGS, operation } from './operations.ts'
+import { Run } from './run.ts'
 
 const RUNS = 200
 

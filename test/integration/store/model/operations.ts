@@ -1,8 +1,8 @@
 import fc from 'fast-check'
-import type { Destination, OnLate, RetryPolicy } from '../../../src/domain/message.ts'
-import type { Release } from '../../../src/store/scripts/settle.ts'
-import type { ClaimRoom } from '../../support/claim-all.ts'
-import { SETTINGS } from '../../support/retention.ts'
+import type { Destination, OnLate, RetryPolicy } from '../../../../src/domain/message.ts'
+import type { Release } from '../../../../src/store/scripts/settle.ts'
+import type { ClaimRoom } from '../../../support/claim-all.ts'
+import { SETTINGS } from '../../../support/retention.ts'
 
 /**
  * Time in these tests. The scripts' clock is Redis's and runs on by itself, so nothing may hang on a few seconds:
@@ -221,8 +221,5 @@ export const operation = fc.oneof(
 
 export type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never
 
-export type Schedule = Extract<Operation, { do: 'schedule' }>
-
-export type Reschedule = Extract<Operation, { do: 'reschedule' }>
-
-export type Releasing = Extract<Operation, { do: 'release' }>
+/** The operations of one kind. */
+export type Of<Kind extends Operation['do']> = Extract<Operation, { do: Kind }>

@@ -1,59 +1,20 @@
-import type { Due, MessageOptions, RetryPolicy } from '../../../src/domain/message.ts'
-import { fingerprintOf } from '../../../src/records/fingerprint.ts'
-import type { ScriptsOptions } from '../../../src/store/script-values.ts'
-import type { CancelWord } from '../../../src/store/scripts/change.ts'
-import type { FoundMessage } from '../../../src/store/scripts/query.ts'
-import type { ScheduleEntry, ScheduleWord } from '../../../src/store/scripts/schedule.ts'
-import type { Release, ReleaseWord } from '../../../src/store/scripts/settle.ts'
-import type { ClaimRoom } from '../../support/claim-all.ts'
-import { laneOf } from '../../support/invariants.ts'
+import type { Due, MessageOptions, RetryPolicy } from '../../../../src/domain/message.ts'
+import { fingerprintOf } from '../../../../src/records/fingerprint.ts'
+import type { ScriptsOptions } from '../../../../src/store/script-values.ts'
+import type { CancelWord } from '../../../../src/store/scripts/change.ts'
+import type { FoundMessage } from '../../../../src/store/scripts/query.ts'
+import type { ScheduleWord } from '../../../../src/store/scripts/schedule.ts'
+import type { Release, ReleaseWord } from '../../../../src/store/scripts/settle.ts'
+import type { ClaimRoom } from '../../../support/claim-all.ts'
+import { laneOf } from '../../../support/invariants.ts'
+import { byScore, nextFor, takeFor } from './room.ts'
+import type { Change, Finished, NewMessage, Stored } from './types.ts'
 
 const LATEST = 253_402_300_799_999
 
-export interface Stored {
-  dueAt: number
-  payload: string
-  options: MessageOptions
-  version: number
-  createdAt: number | null
-  fingerprint: string | null
-  failures: number
-  recoveries: number
-  /** what went wrong last, "" for nothing */
-  reason: string
-  reports: string[]
-  state: 'scheduled' | 'claimed' | 'dead'
-  /** when next due, lock end, given up at */
-  score: number
-  attemptDueAt: number
-  /** the highest number of its claims so far */
-  claim: number
-  token: string
-}
-export interface Finished {
-  readonly state: 'delivered' | 'dropped'
-  readonly finishedAt: number
-  readonly lateMs: number
-  readonly message: Stored
-}
-
-export interface NewMessage {
-  readonly rule: ScheduleEntry['rule']
-  readonly due: Due
-  readonly payload: unknown
-  readonly options: MessageOptions
-}
-export interface Change {
-  readonly due: Due | undefined
-  readonly payload: unknown
-  readonly options: { readonly [Name in keyof MessageOptions]: MessageOptions[Name] | undefined }
-}
 type Versions = readonly number[] | null
 
 const dueTime = (due: Due, now: number) => ('at' in due ? due.at : now + due.inMs)
-
-const byScore = ([a, x]: [string, { score: number }], [b, y]: [string, { score: number }]) =>
-  x.score - y.score || (a < b ? -1 : 1)
 
 /** A plain scheduler in memory: what the issues and the heads of the Lua files say, and nothing of how. */
 export class Model {
@@ -193,7 +154,7 @@ export class Model {
       }
     }
     const trimmed = this.trimDead(now)
-    for (const [id, message] of this.takeFor(room, now)) {
+    for (const [id, message] of takeFor(this, room, now)) {
       const { notAfter = Number.POSITIVE_INFINITY, onLate = 'deliver', destination } = message.options
       if (now > notAfter && onLate === 'drop') {
         this.finish(id, 'dropped', now, Math.max(0, now - message.dueAt))
@@ -216,46 +177,7 @@ export class Model {
     }
     // What is only claimed adds nothing to the history; acknowledging it will.
     if (reply.claimed.length === 0 || reply.moved.length + reply.dropped > 0) this.trim(now)
-    return { ...reply, trimmed, ...this.next(room, now) }
-  }
-
-  /** What there is room for, in order: streams, the main due set, then the lanes, of hosts the longest overdue first. */
-  private takeFor(
-    { limit, streamLimit, slots, hostSlots, lanes }: ClaimRoom,
-    now: number,
-  ): [string, Stored][] {
-    const due = (lane: string) => this.inLane(lane).filter(([, { score }]) => score <= now)
-    const taken = [...due('stream').slice(0, streamLimit), ...due('').slice(0, limit)]
-    const hosts = [...this.heads()]
-      .filter(([lane]) => lane.startsWith('webhook:'))
-      .map(([lane, score]): [string, { score: number }] => [lane, { score }])
-      .sort(byScore)
-      .map(([lane]) => lane)
-    let left = slots
-    for (const lane of hostSlots > 0 ? hosts : lanes.keys()) {
-      const found = due(lane).slice(0, Math.min(left, lanes.get(lane) ?? hostSlots))
-      taken.push(...found)
-      left -= found.length
-    }
-    return taken
-  }
-
-  /** What is left that the same room has a claim to. */
-  private next({ limit, streamLimit, hostSlots, lanes }: ClaimRoom, now: number) {
-    const heads = this.heads()
-    const hosts = [...heads].filter(([lane]) => hostSlots > 0 && lane.startsWith('webhook:'))
-    const named = hostSlots > 0 ? [] : [...lanes.keys()].map((lane) => heads.get(lane))
-    const times = [
-      ...(limit > 0 ? [heads.get('')] : []),
-      ...(streamLimit > 0 ? [heads.get('stream')] : []),
-      ...named,
-      // What is due now and was not taken had no slot, and waits for none but that.
-      ...hosts.map(([, head]) => head).filter((head) => head > now),
-    ].filter((head) => head !== undefined)
-    return {
-      nextDueInMs: times.length === 0 ? null : Math.max(0, Math.min(...times) - now),
-      heldBack: hosts.some(([, head]) => head <= now),
-    }
+    return { ...reply, trimmed, ...nextFor(this, room, now) }
   }
 
   acknowledge(delivered: readonly { id: string; token: string; lateMs: number }[], now: number): string[] {

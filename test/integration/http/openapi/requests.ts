@@ -1,0 +1,60 @@
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import { encodeLeaseToken, makeSecret } from '../../../../src/leases/lease-token.ts'
+
+export const ENDS_LEASES = /(acknowledge|release|extend)$/
+export const LATER = '2999-01-01T00:00:00.000Z'
+/** A lease that no worker holds. */
+const NOT_HELD = { shard: 0, leasedAt: 1, lateMs: 0, claim: 1, secret: makeSecret('mails') }
+const LOST = { messages: [{ id: 'it', token: encodeLeaseToken(NOT_HELD) }] }
+
+/** For each operation a request that is right, given a message "it". */
+export const REQUESTS: Readonly<Record<string, { url: string; payload?: unknown }>> = {
+  'GET /': { url: '/' },
+  'GET /health': { url: '/health' },
+  'GET /ready': { url: '/ready' },
+  'GET /live': { url: '/live' },
+  'GET /metrics': { url: '/metrics' },
+  'POST /echoAtTime': { url: '/echoAtTime', payload: { time: LATER, message: 'hello' } },
+  'POST /v1/messages': { url: '/v1/messages', payload: { id: 'new', at: LATER, payload: { a: 1 } } },
+  'GET /v1/messages': { url: '/v1/messages?limit=10' },
+  'POST /v1/messages/batch': {
+    url: '/v1/messages/batch',
+    payload: {
+      messages: [
+        { at: LATER, payload: 1 },
+        { at: 5, payload: 1 },
+      ],
+    },
+  },
+  'GET /v1/messages/{id}': { url: '/v1/messages/it' },
+  'PATCH /v1/messages/{id}': { url: '/v1/messages/it', payload: { tags: ['changed'] } },
+  'DELETE /v1/messages/{id}': { url: '/v1/messages/it' },
+  'POST /v1/messages/cancel': { url: '/v1/messages/cancel', payload: { tag: 'none' } },
+  'POST /v1/messages/shift': { url: '/v1/messages/shift', payload: { tag: 'none', byMs: 1 } },
+  'POST /v1/queues/{queue}/claim': { url: '/v1/queues/mails/claim', payload: { limit: 10 } },
+  'POST /v1/queues/{queue}/acknowledge': { url: '/v1/queues/mails/acknowledge', payload: LOST },
+  'POST /v1/queues/{queue}/release': { url: '/v1/queues/mails/release', payload: { ...LOST, delay: '1h' } },
+  'POST /v1/queues/{queue}/extend': { url: '/v1/queues/mails/extend', payload: { ...LOST, lockMs: 5_000 } },
+  'POST /v1/dead/redrive': { url: '/v1/dead/redrive', payload: { ids: ['none'], perSecond: 0.5 } },
+  'DELETE /v1/dead': { url: '/v1/dead', payload: { ids: ['none'] } },
+  'GET /v1/forecast': { url: '/v1/forecast?bucketMs=600000' },
+  'GET /v1/stats': { url: '/v1/stats' },
+}
+
+/** Sends the right request of an operation, except for what is given. */
+export async function send(
+  { app }: { app: FastifyInstance },
+  name: string,
+  { payload, headers = {}, url }: { payload?: unknown; headers?: Record<string, string>; url?: string } = {},
+): Promise<LightMyRequestResponse> {
+  const right = REQUESTS[name]
+  if (right === undefined) throw new Error(`no request is known for ${name}`)
+  const body = payload ?? right.payload
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return app.inject({
+    method: name.split(' ')[0] as 'GET',
+    url: url ?? right.url,
+    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+    ...(text === undefined ? {} : { payload: text }),
+  })
+}

@@ -11,7 +11,8 @@ const STREAM = 'every-kind'
 export type Body = Readonly<Record<string, unknown>>
 
 /**
- * A message for each destination, as plain as can be and with all that it may have.
+ * Messages for each kind of destination that the older version of the upgrade tests knows, one without options and one
+ * with all of them.
  *
  * @param at epoch ms
  * @param ids what the ids of those begin with that have one of the client's

@@ -6,6 +6,7 @@ import type { Service } from '../../support/service.ts'
 import { machineMs, startProbe } from '../../support/speed.ts'
 import { until } from '../../support/until.ts'
 
+const TYPES = ['console', 'webhook', 'stream', 'pull']
 const ALLOWED = { WEBHOOK_ALLOW: '127.0.0.1' }
 
 const overdueMs = async (server: Service) =>
@@ -116,9 +117,7 @@ describe('/metrics', () => {
     let samples = await server.metrics()
     const sample = (name: string, labels: string) => samples.get(`carillon_${name}{${labels}}`)
     const by = (name: string) =>
-      Object.fromEntries(
-        ['console', 'webhook', 'stream', 'pull'].map((type) => [type, sample(name, `destination="${type}"`)]),
-      )
+      Object.fromEntries(TYPES.map((type) => [type, sample(name, `destination="${type}"`)]))
     await until('all but the pulled ones are delivered', async () => {
       samples = await server.metrics()
       const { console: lines, webhook: hooks, stream: entries } = by('delivered_total')
@@ -130,7 +129,7 @@ describe('/metrics', () => {
     // Once for each start: the webhook that failed has two, the second of them on time.
     expect(by('lateness_seconds_count')).toEqual({ console: 4, webhook: 4, stream: 2, pull: 1 })
     const within10s = (type: string) => sample('lateness_seconds_bucket', `le="10",destination="${type}"`)
-    expect(['console', 'webhook', 'stream', 'pull'].map(within10s)).toEqual([0, 1, 0, 0])
+    expect(TYPES.map(within10s)).toEqual([0, 1, 0, 0])
     expect(by('lateness_seconds_sum').pull).toBeGreaterThan(24)
     expect(by('failed_total')).toEqual({ console: 0, webhook: 1, stream: 0, pull: 0 })
     expect(by('retried_total')).toEqual({ console: 0, webhook: 1, stream: 0, pull: 0 })

@@ -1,10 +1,11 @@
 import { describe, expect, it, vi } from 'vitest'
-import type { DestinationType, Totals } from '../../../src/observability/metrics.ts'
+import { DESTINATIONS } from '../../../src/destinations/registry.ts'
+import type { Totals } from '../../../src/observability/metrics.ts'
 import { createMetrics } from '../../../src/observability/prometheus.ts'
 import { readSamples } from '../../support/prometheus.ts'
 import { until } from '../../support/until.ts'
 
-const TYPES: readonly DestinationType[] = ['console', 'webhook', 'stream', 'pull']
+const TYPES = DESTINATIONS.map(({ type }) => type)
 const TOTALS: Totals = {
   scheduled: 12,
   claimed: 3,

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { DESTINATIONS, laneOf } from '../../../../src/destinations/registry.ts'
 import type { Destination, OnLate, RetryPolicy } from '../../../../src/domain/message.ts'
 import type { Release } from '../../../../src/store/scripts/settle.ts'
 import type { ClaimRoom } from '../../../support/claim-all.ts'
@@ -44,7 +45,7 @@ export const ALL_IDS = [...CLIENT_IDS, ...SERVER_IDS]
 
 export const HOSTS = ['http://one.test', 'https://two.test:8080']
 
-export const DESTINATIONS: readonly Destination[] = [
+const SHARED_LANES: readonly Destination[] = [
   { type: 'webhook', url: `${HOSTS[0]}/a`, timeoutMs: 500 },
   { type: 'webhook', url: `${HOSTS[0]}/b` },
   { type: 'webhook', url: `${HOSTS[1]}/` },
@@ -52,7 +53,16 @@ export const DESTINATIONS: readonly Destination[] = [
   { type: 'stream', name: 's' },
 ]
 
-export const LANES = ['pull:q', ...HOSTS.map((host) => `webhook:${host}`)]
+/** Some that share a lane, and the example of every other kind. The console is where a message without one goes. */
+const destinations: readonly Destination[] = [
+  ...SHARED_LANES,
+  ...DESTINATIONS.filter((kind) => !SHARED_LANES.some(({ type }) => type === kind.type))
+    .map(({ schema }) => schema.examples[0] as Destination)
+    .filter((example) => laneOf(example) !== ''),
+]
+
+/** The lanes of hosts and queues. */
+export const LANES = [...new Set(destinations.map(laneOf))].filter((lane) => lane.includes(':'))
 
 export const POLICIES: readonly RetryPolicy[] = [
   { attempts: 1 },
@@ -96,7 +106,7 @@ const payload = fc.constantFrom('text', 'object', 'large')
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined })
 
-const destination = fc.constantFrom(...DESTINATIONS)
+const destination = fc.constantFrom(...destinations)
 
 const retry = fc.constantFrom(...POLICIES)
 

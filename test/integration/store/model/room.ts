@@ -6,6 +6,9 @@ import type { Stored } from './types.ts'
 export const byScore = ([a, x]: [string, { score: number }], [b, y]: [string, { score: number }]) =>
   x.score - y.score || (a < b ? -1 : 1)
 
+/** All indexed lanes are of hosts, except those of queues. */
+const isOfHost = (lane: string) => lane.includes(':') && !lane.startsWith('pull:')
+
 /** What there is room for, in order: streams, the main due set, then the lanes, of hosts the longest overdue first. */
 export function takeFor(
   model: Model,
@@ -15,7 +18,7 @@ export function takeFor(
   const due = (lane: string) => model.inLane(lane).filter(([, { score }]) => score <= now)
   const taken = [...due('stream').slice(0, streamLimit), ...due('').slice(0, limit)]
   const hosts = [...model.heads()]
-    .filter(([lane]) => lane.startsWith('webhook:'))
+    .filter(([lane]) => isOfHost(lane))
     .map(([lane, score]): [string, { score: number }] => [lane, { score }])
     .sort(byScore)
     .map(([lane]) => lane)
@@ -31,7 +34,7 @@ export function takeFor(
 /** What is left that the same room has a claim to. */
 export function nextFor(model: Model, { limit, streamLimit, hostSlots, lanes }: ClaimRoom, now: number) {
   const heads = model.heads()
-  const hosts = [...heads].filter(([lane]) => hostSlots > 0 && lane.startsWith('webhook:'))
+  const hosts = [...heads].filter(([lane]) => hostSlots > 0 && isOfHost(lane))
   const named = hostSlots > 0 ? [] : [...lanes.keys()].map((lane) => heads.get(lane))
   const times = [
     ...(limit > 0 ? [heads.get('')] : []),

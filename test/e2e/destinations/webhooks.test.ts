@@ -1,60 +1,25 @@
-import type { ServerResponse } from 'node:http'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, it } from 'vitest'
 import { shardOfClientId } from '../../../src/domain/message-id.ts'
 import type { MessageReply } from '../../../src/http/v1/messages/schemas.ts'
 import { startFleet } from '../../support/fleet.ts'
-import { type Answer, answerWith, openReceiver, type Received } from '../../support/receiver.ts'
+import { answerWith, openReceiver } from '../../support/receiver.ts'
 import type { Service } from '../../support/service.ts'
 import { until } from '../../support/until.ts'
+import {
+  ALLOWED,
+  AT_ONCE,
+  attemptsOf,
+  expectGrowingClaims,
+  holding,
+  lookUp,
+  SHORT_LOCKS,
+  scheduleWebhook,
+  untilIs,
+} from '../../support/webhook-messages.ts'
 
-const ALLOWED = { WEBHOOK_ALLOW: '127.0.0.1' }
-/** The shortest there is, so that what a server leaves behind is soon another's. */
-const SHORT_LOCKS = { ...ALLOWED, LOCK_TTL_MS: '3000' }
 const SECRETS = [24, 64].map((bytes) => `whsec_${Buffer.alloc(bytes, bytes).toString('base64')}`)
 const OTHER_SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
-const AT_ONCE = { minMs: 1, maxMs: 1 }
-
-/** Schedules a message for a receiver, due now unless it says otherwise. */
-async function schedule(server: Service, url: string, message: Readonly<Record<string, unknown>>) {
-  const scheduled = await server.call('POST', '/v1/messages', {
-    payload: { text: 'grüße 🔔' },
-    destination: { type: 'webhook', url },
-    ...message,
-  })
-  expect(scheduled.status).toBe(201)
-  return scheduled.body
-}
-
-const look = async (server: Service, id: string) => (await server.call('GET', `/v1/messages/${id}`)).body
-
-/** Waits until a message is so. @returns what it is then */
-async function untilIs(server: Service, id: string, wanted: Partial<MessageReply>): Promise<MessageReply> {
-  let found: Partial<MessageReply> = {}
-  const isSo = ([name, value]: [string, unknown]) => found[name as keyof MessageReply] === value
-  await until(`message ${id} is ${JSON.stringify(wanted)}`, async () => {
-    found = await look(server, id)
-    return Object.entries(wanted).every(isSo)
-  })
-  return found as MessageReply
-}
-
-/** Keeps every request waiting until the test answers it. */
-function holding() {
-  const held: ServerResponse[] = []
-  const answer: Answer = (response) => void held.push(response)
-  return { held, answer }
-}
-
-const numberIn = (request: Received | undefined, name: string) => Number(request?.headers[name])
-const attemptsOf = (requests: readonly Received[]) =>
-  requests.map((request) => numberIn(request, 'carillon-attempt'))
-
-/** Each delivery of a message has a larger one than all before. */
-function expectGrowingClaims(requests: readonly Received[]): void {
-  const claims = requests.map((request) => numberIn(request, 'carillon-claim'))
-  expect(claims).toEqual([...new Set(claims)].sort((a, b) => a - b))
-}
 
 describe('a webhook', () => {
   it('is sent once, by one of three servers, signed with each secret', async () => {
@@ -63,7 +28,7 @@ describe('a webhook', () => {
     const [first] = fleet.servers as [Service]
     const at = new Date(await first.soon(60)).toISOString()
     const ids = Array.from({ length: 60 }, (_, i) => `hook-${i}`)
-    await Promise.all(ids.map((id) => schedule(first, `${receiver.url}/in?a=1`, { id, at })))
+    await Promise.all(ids.map((id) => scheduleWebhook(first, `${receiver.url}/in?a=1`, { id, at })))
     for (const id of ids) {
       const delivered = await untilIs(first, id, { status: 'delivered' })
       expect(delivered).toMatchObject({ attempts: 0, recoveries: 0 })
@@ -106,7 +71,7 @@ describe('a webhook', () => {
     const fleet = await startFleet({ size: 1, env: ALLOWED })
     const [server] = fleet.servers as [Service]
     const retry = { minMs: 500, maxMs: 5_000, factor: 2, jitter: 'none' }
-    const { at } = await schedule(server, receiver.url, { id: 'again', retry })
+    const { at } = await scheduleWebhook(server, receiver.url, { id: 'again', retry })
     const waiting = await untilIs(server, 'again', { attempts: 1, status: 'scheduled' })
     expect(waiting).toMatchObject({
       reason: 'status 503',
@@ -139,8 +104,11 @@ describe('a webhook', () => {
     })
     const fleet = await startFleet({ size: 1, env: ALLOWED })
     const [server] = fleet.servers as [Service]
-    await schedule(server, `${receiver.url}/obeyed`, { id: 'obeyed', retry: { minMs: 1, maxMs: 10_000 } })
-    await schedule(server, `${receiver.url}/capped`, { id: 'capped', retry: { minMs: 1, maxMs: 700 } })
+    await scheduleWebhook(server, `${receiver.url}/obeyed`, {
+      id: 'obeyed',
+      retry: { minMs: 1, maxMs: 10_000 },
+    })
+    await scheduleWebhook(server, `${receiver.url}/capped`, { id: 'capped', retry: { minMs: 1, maxMs: 700 } })
     for (const id of ['obeyed', 'capped']) {
       expect(await untilIs(server, id, { status: 'delivered' })).toMatchObject({ reason: 'status 429' })
     }
@@ -157,11 +125,11 @@ describe('a webhook', () => {
     const receiver = await openReceiver(answer)
     const fleet = await startFleet({ size: 2, env: SHORT_LOCKS })
     const [server] = fleet.servers as [Service]
-    await schedule(server, receiver.url, { id: 'slow' })
+    await scheduleWebhook(server, receiver.url, { id: 'slow' })
     await until('it is sent', () => held.length > 0)
     const sentAt = performance.now()
     await until('its lock would have ended by now, more than once', () => performance.now() > sentAt + 7_000)
-    expect(await look(server, 'slow')).toMatchObject({ status: 'claimed', recoveries: 0 })
+    expect(await lookUp(server, 'slow')).toMatchObject({ status: 'claimed', recoveries: 0 })
     held[0]?.end()
     expect(await untilIs(server, 'slow', { status: 'delivered' })).toMatchObject({
       attempts: 0,
@@ -182,8 +150,8 @@ describe('a receiver that does not want a webhook', () => {
     const fleet = await startFleet({ size: 1, env: ALLOWED })
     const [server] = fleet.servers as [Service]
     const tags = ['t']
-    await schedule(server, `${receiver.url}/gone`, { id: 'gone', tags })
-    await schedule(server, `${receiver.url}/moved`, { id: 'moved', tags })
+    await scheduleWebhook(server, `${receiver.url}/gone`, { id: 'gone', tags })
+    await scheduleWebhook(server, `${receiver.url}/moved`, { id: 'moved', tags })
     expect(await untilIs(server, 'gone', { status: 'dead' })).toMatchObject({
       attempts: 1,
       reason: 'status 410',
@@ -226,130 +194,6 @@ describe('a receiver that does not want a webhook', () => {
   })
 })
 
-describe('a server that dies while it delivers', () => {
-  it('leaves the message to another, which says so, and uses none of its retries', async () => {
-    const { held, answer } = holding()
-    const receiver = await openReceiver(answer)
-    const fleet = await startFleet({ size: 1, env: SHORT_LOCKS })
-    const [victim] = fleet.servers as [Service]
-    await schedule(victim, receiver.url, { id: 'left', retry: { attempts: 1 } })
-    await until('it is sent', () => held.length === 1)
-    const heir = await fleet.add()
-    await victim.end('SIGKILL')
-    await until('it is sent again', () => held.length === 2)
-    held[1]?.end()
-    expect(await untilIs(heir, 'left', { status: 'delivered' })).toMatchObject({
-      attempts: 0,
-      recoveries: 1,
-      reason: 'lock lost',
-    })
-    expect(attemptsOf(receiver.requests)).toEqual([1, 2])
-    expectGrowingClaims(receiver.requests)
-  })
-
-  it('each time ends as a dead letter after MAX_RECOVERIES, and nothing else is held up', async () => {
-    const { held, answer } = holding()
-    const receiver = await openReceiver(answer)
-    const healthy = await openReceiver(answerWith(204))
-    const fleet = await startFleet({ size: 0, env: { ...SHORT_LOCKS, MAX_RECOVERIES: '1' } })
-    for (const time of [1, 2]) {
-      const victim = await fleet.add()
-      if (time === 1) await schedule(victim, receiver.url, { id: 'killer' })
-      await until('it is sent', () => held.length === time)
-      await victim.end('SIGKILL')
-    }
-    const survivor = await fleet.add()
-    expect(await untilIs(survivor, 'killer', { status: 'dead' })).toMatchObject({
-      attempts: 0,
-      recoveries: 1,
-      reason: 'recoveries',
-    })
-    await schedule(survivor, healthy.url, { id: 'bystander' })
-    await untilIs(survivor, 'bystander', { status: 'delivered' })
-    expect(attemptsOf(receiver.requests)).toEqual([1, 2])
-    expect(survivor.hasEnded()).toBe(false)
-  })
-})
-
-describe('a server that was stopped for longer than its locks last', () => {
-  it('does not acknowledge what it was delivering, as that is another server’s by then', async () => {
-    const { held, answer } = holding()
-    const receiver = await openReceiver(answer)
-    const fleet = await startFleet({ size: 1, env: SHORT_LOCKS })
-    const [stopped] = fleet.servers as [Service]
-    await schedule(stopped, receiver.url, { id: 'twin', retry: AT_ONCE })
-    await until('it is sent', () => held.length === 1)
-    stopped.signal('SIGSTOP')
-    const other = await fleet.add()
-    await until('the other sends it', () => held.length === 2)
-    // The first thing it finds when it goes on is that its delivery went well.
-    held[0]?.end()
-    stopped.signal('SIGCONT')
-    await until('it has noticed', () =>
-      stopped.log.some(({ msg }) => /the claim was lost|^locks /.test(String(msg))),
-    )
-    expect(await look(other, 'twin')).toMatchObject({ status: 'claimed', recoveries: 1 })
-
-    held[1]?.writeHead(503).end()
-    await until('it is sent once more', () => held.length === 3)
-    held[2]?.end()
-    expect(await untilIs(other, 'twin', { status: 'delivered' })).toMatchObject({
-      attempts: 1,
-      recoveries: 1,
-    })
-    expect(attemptsOf(receiver.requests)).toEqual([1, 2, 3])
-    expectGrowingClaims(receiver.requests)
-  })
-})
-
-describe('SIGTERM while webhooks are under way', () => {
-  it('lets them end within the grace', async () => {
-    const { held, answer } = holding()
-    const receiver = await openReceiver(answer)
-    const fleet = await startFleet({ size: 1, env: ALLOWED })
-    const [leaver] = fleet.servers as [Service]
-    await schedule(leaver, receiver.url, { id: 'last' })
-    await until('it is sent', () => held.length === 1)
-    const other = await fleet.add()
-    const left = leaver.end('SIGTERM')
-    await until('it no longer takes requests', () =>
-      leaver.get('/health').then(
-        () => false,
-        () => true,
-      ),
-    )
-    expect(leaver.hasEnded()).toBe(false)
-    held[0]?.end()
-    expect(await left).toBe(0)
-    expect(await look(other, 'last')).toMatchObject({ status: 'delivered', attempts: 0, recoveries: 0 })
-    expect(receiver.requests).toHaveLength(1)
-  })
-
-  it('breaks off what takes longer, and another server delivers it at once, as if for the first time', async () => {
-    const { held, answer } = holding()
-    const receiver = await openReceiver(answer)
-    const fleet = await startFleet({
-      size: 1,
-      env: { ...ALLOWED, SHUTDOWN_GRACE_MS: '300', LOCK_TTL_MS: '600000' },
-    })
-    const [leaver] = fleet.servers as [Service]
-    await schedule(leaver, receiver.url, { id: 'handed-back', retry: { attempts: 1 } })
-    await until('it is sent', () => held.length === 1)
-    const other = await fleet.add()
-    expect(await leaver.end('SIGTERM')).toBe(0)
-    await until('the first is broken off', () => receiver.connections[0]?.destroyed === true)
-    // Its lock would last for ten minutes.
-    await until('the other sends it', () => held.length === 2)
-    held[1]?.end()
-    expect(await untilIs(other, 'handed-back', { status: 'delivered' })).toMatchObject({
-      attempts: 0,
-      recoveries: 0,
-    })
-    expect(attemptsOf(receiver.requests)).toEqual([1, 1])
-    expectGrowingClaims(receiver.requests)
-  })
-})
-
 describe('an address of this machine', () => {
   it('is refused when scheduling, however it is spelt, unless WEBHOOK_ALLOW has it', async () => {
     const receiver = await openReceiver(answerWith(204))
@@ -372,7 +216,7 @@ describe('an address of this machine', () => {
     const fleet = await startFleet({ size: 0 })
     const guarded = await fleet.add({ hosts })
     const url = `http://hooks.test:${receiver.port}/`
-    await schedule(guarded, url, { id: 'inward', retry: AT_ONCE })
+    await scheduleWebhook(guarded, url, { id: 'inward', retry: AT_ONCE })
     expect(await untilIs(guarded, 'inward', { status: 'dead' })).toMatchObject({
       attempts: 1,
       reason: 'address not allowed',

@@ -1,76 +1,18 @@
-import { request } from 'node:http'
-import { describe, expect, inject, it, onTestFinished } from 'vitest'
-import { connect } from '../../../src/store/connect.ts'
-import { parseRedisUrl } from '../../../src/store/redis-url.ts'
-import { createScripts } from '../../../src/store/scripts/scripts.ts'
-import { type Fleet, repeated, startFleet } from '../../support/fleet.ts'
+import { describe, expect, it } from 'vitest'
+import { repeated, startFleet } from '../../support/fleet.ts'
 import { childrenOf, isRunning } from '../../support/processes.ts'
-import { freePort, startRedis } from '../../support/redis.ts'
-import { SETTINGS } from '../../support/retention.ts'
-import { refusedStart, type Service } from '../../support/service.ts'
+import { freePort } from '../../support/redis.ts'
+import type { Service } from '../../support/service.ts'
+import {
+  askAnew,
+  countOf,
+  HUNG_MS,
+  leftOf,
+  said,
+  scheduleLarge,
+  startSupervisor,
+} from '../../support/supervisor.ts'
 import { until } from '../../support/until.ts'
-
-/** Long enough that a busy machine lets servers extend it in time. */
-const LOCK_TTL_MS = '5000'
-
-interface Stats {
-  readonly servers: readonly { id: string }[]
-}
-const countOf = async (service: Service) =>
-  (await service.call<Stats>('GET', '/v1/stats')).body.servers.length
-
-/** One service of several processes, all of which are at work. */
-async function startSupervisor(count: number, env: Readonly<Record<string, string>> = {}) {
-  const fleet = await startFleet({ size: 1, env: { PROCESSES: String(count), LOCK_TTL_MS, ...env } })
-  const [service] = fleet.servers as [Service]
-  await until('all of them are there', async () => (await countOf(service)) === count)
-  return { fleet, service }
-}
-
-/** Asks on a connection of its own, which may be on its way to a process that is killed. @returns the status */
-const askAnew = (url: string, body?: unknown) =>
-  new Promise<number | undefined>((resolve, reject) => {
-    const options = {
-      agent: false,
-      signal: AbortSignal.timeout(HUNG_MS),
-      method: body === undefined ? 'GET' : 'POST',
-      headers: { 'content-type': 'application/json' },
-    }
-    request(url, options, (answer) => resolve(answer.resume().statusCode))
-      .once('error', reject)
-      .end(body === undefined ? undefined : JSON.stringify(body))
-  })
-
-/** What is answered at all is answered before, on whatever machine. */
-const HUNG_MS = 30_000
-
-const said = ({ log }: Service, words: RegExp) => log.filter(({ msg }) => words.test(String(msg)))
-
-const leftOf = async ({ namespace }: Fleet) => {
-  const connection = connect(parseRedisUrl(inject('redisUrl')))
-  try {
-    await connection.waitUntilReady(60_000)
-    const scripts = createScripts(connection.client, { ...SETTINGS, namespace })
-    const { scheduled, claimed } = await scripts.count(0)
-    return scheduled + claimed
-  } finally {
-    await connection.close()
-  }
-}
-
-/** Schedules messages of 20 KB, due from now on, far longer than what a pipe takes at once. */
-async function scheduleLarge(fleet: Fleet, count: number, overMs: number): Promise<string[]> {
-  const PER_CALL = 250
-  const payload = '"'.repeat(500).padEnd(20_000, 'x')
-  const start = Date.now()
-  const ids: string[] = []
-  for (let first = 0; first < count; first += PER_CALL) {
-    const dueAt = (i: number) => start + Math.floor(((first + i) * overMs) / count)
-    const options = { payload, prefix: `from${first}-` }
-    ids.push(...(await fleet.schedule(Math.min(PER_CALL, count - first), dueAt, options)))
-  }
-  return ids
-}
 
 describe('several processes behind one port', () => {
   it('share its connections', async () => {
@@ -203,104 +145,5 @@ describe('one of several processes', () => {
     await fleet.untilDelivered(await fleet.schedule(10, Date.now(), { prefix: 'after' }))
     // What dies young again and again is given a little time.
     expect(said(service, /; starting another in 100 ms$/).length).toBeGreaterThan(0)
-  })
-})
-
-describe('the end of several processes', () => {
-  it.each(['SIGTERM', 'SIGINT'] as const)('%s stops all in order: 0, and nothing is lost', async (signal) => {
-    const { fleet, service } = await startSupervisor(3, { LOCK_TTL_MS: '30000' })
-    const children = childrenOf(service.pid)
-    const start = Date.now()
-    const ids = await fleet.schedule(3_000, (i) => start + i)
-    await until('they are delivering', () => service.delivered.length > 300)
-    // As a terminal's Ctrl-C does, which every process has.
-    if (signal === 'SIGINT') for (const pid of children) process.kill(pid, signal)
-    expect(await service.end(signal)).toBe(0)
-    expect(children.filter(isRunning)).toEqual([])
-    expect(service.stderr()).toBe('')
-    expect(said(service, /server process/)).toEqual([])
-    await fleet.add()
-    await fleet.untilDelivered(ids)
-    expect(repeated(fleet.delivered())).toEqual({})
-  })
-
-  it('comes at once with a second signal: 1', async () => {
-    const { fleet, service } = await startSupervisor(2, {
-      SHUTDOWN_GRACE_MS: '600000',
-      LOCK_TTL_MS: '600000',
-    })
-    const children = childrenOf(service.pid)
-    service.stopReading()
-    await scheduleLarge(fleet, 500, 0)
-    await until('a write hangs', async () => (await leftOf(fleet)) > 0)
-    service.signal('SIGTERM')
-    await until('none comes in any more', () =>
-      askAnew(`${service.url}/live`).then(
-        () => false,
-        () => true,
-      ),
-    )
-    expect(service.hasEnded()).toBe(false)
-    service.signal('SIGTERM')
-    service.readOn()
-    expect(await service.end('SIGTERM')).toBe(1)
-    await until('none is left', () => !children.some(isRunning))
-  })
-
-  it('comes by itself when the first of them is killed', async () => {
-    const { fleet, service } = await startSupervisor(3)
-    const children = childrenOf(service.pid)
-    await scheduleLarge(fleet, 1_000, 500)
-    await until('they are delivering', () => service.delivered.length > 100)
-    service.signal('SIGKILL')
-    await until('none is left', () => !children.some(isRunning))
-  })
-
-  it('comes with 1 and one line when standard output is closed', async () => {
-    const { fleet, service } = await startSupervisor(2)
-    service.closeConsole()
-    await fleet.schedule(10, Date.now())
-    await until('it has ended', service.hasEnded)
-    expect(await service.end()).toBe(1)
-    expect(service.stderr()).toMatch(/^carillon: standard output is closed [^\n]+\n$/)
-  })
-})
-
-describe('a refused start of several processes', () => {
-  it('ends with 1 and one line for a port that another program holds', async () => {
-    const { fleet, service } = await startSupervisor(2)
-    const { port } = new URL(service.url)
-    const env = { PORT: port, NAMESPACE: fleet.namespace, PROCESSES: '3' }
-    expect(await refusedStart(env)).toEqual({
-      code: 1,
-      stderr: `carillon: PORT is ${port}, which another program on 127.0.0.1 is using; set another PORT\n`,
-    })
-  })
-
-  it('ends with 1 and one line for a Redis that may evict', async () => {
-    const redis = await startRedis()
-    onTestFinished(() => redis.stop())
-    await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
-    const { code, stderr } = await refusedStart({ REDIS_URL: redis.url, PROCESSES: '3' })
-    expect(code).toBe(1)
-    expect(stderr).toMatch(/^carillon: Redis's maxmemory-policy is allkeys-lru[^\n]+\n$/)
-  })
-
-  it('ends with 1 and one line for a Redis that turns out unsupported once it is there', async () => {
-    const redis = await startRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
-    onTestFinished(() => redis.stop())
-    await redis.kill()
-    const fleet = await startFleet({ size: 1, redisUrl: redis.url, env: { PROCESSES: '2' } })
-    const [service] = fleet.servers as [Service]
-    await redis.start()
-    await until('it has ended', service.hasEnded)
-    expect(await service.end()).toBe(1)
-    expect(service.stderr()).toMatch(/^carillon: Redis's maxmemory-policy is allkeys-lru[^\n]+\n$/)
-  })
-
-  it('ends with 1 and one line for PROCESSES=0', async () => {
-    const { code, stderr } = await refusedStart({ PROCESSES: '0' })
-    expect(code).toBe(1)
-    expect(stderr).toMatch(/^carillon: PROCESSES is "0"; allowed: [^\n]+\n$/)
   })
 })

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -25,6 +25,7 @@ import {
 import { openLocked } from '../../../src/dev/lock.js'
 import { startChild } from '../../support/children.ts'
 import { until } from '../../support/until.ts'
+import { compileService } from './compile-service.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const CACHE = join(ROOT, '.cache')
@@ -36,27 +37,8 @@ const children: ChildProcess[] = []
 const connections: Redis[] = []
 const dataDirs: string[] = []
 
-// Services of their own need JavaScript to run; in .cache, where they find node_modules.
 beforeAll(() => {
-  mkdirSync(CACHE, { recursive: true })
-  compiled = mkdtempSync(join(CACHE, 'embedded-test-'))
-  const settings = {
-    extends: join(ROOT, 'tsconfig.json'),
-    compilerOptions: { rootDir: join(ROOT, 'src'), outDir: compiled, noCheck: true },
-    include: [],
-    files: [join(ROOT, 'src', 'dev', 'embedded-redis.ts')],
-  }
-  writeFileSync(join(compiled, 'tsconfig.json'), JSON.stringify(settings))
-  const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
-  execFileSync(process.execPath, [tsc, '-p', compiled], { stdio: 'inherit' })
-  writeFileSync(
-    join(compiled, 'service.js'),
-    `import { startEmbeddedRedis } from './dev/embedded-redis.js'
-     const [dataDir, cacheDir] = process.argv.slice(2)
-     const { socketPath } = await startEmbeddedRedis({ dataDir, cacheDir, log: console.error })
-     setInterval(() => {}, 1000)
-     process.stdout.write(socketPath)`,
-  )
+  compiled = compileService(ROOT, CACHE)
 })
 
 afterAll(() => {

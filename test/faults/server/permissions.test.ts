@@ -1,79 +1,20 @@
 import { readFileSync } from 'node:fs'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { aclRule } from '../../../src/store/permissions.ts'
-import { startFaultyProxy } from '../../support/faulty-proxy.ts'
-import { startFleet } from '../../support/fleet.ts'
-import { freshNamespace } from '../../support/namespace.ts'
+import {
+  errorsOf,
+  REDIS_KINDS,
+  type Store,
+  setRights,
+  startNodes,
+  startSingle,
+  startWithRights,
+  startWithSentinels,
+  statusOf,
+} from '../../support/acl.ts'
 import { answerWith, openReceiver } from '../../support/receiver.ts'
-import { startCluster, startRedis, type TestRedis } from '../../support/redis.ts'
-import { startSentinels } from '../../support/sentinels.ts'
 import type { Service } from '../../support/service.ts'
 import { until } from '../../support/until.ts'
-
-interface Store {
-  /** as the user `app` */
-  readonly url: string
-  readonly nodes: readonly TestRedis[]
-  readonly isCluster: boolean
-}
-
-async function startSingle(): Promise<Store> {
-  const redis = await startRedis()
-  onTestFinished(() => redis.stop())
-  return { url: redis.url.replace('://', '://app:pw@'), nodes: [redis], isCluster: false }
-}
-
-async function startWithSentinels(): Promise<Store> {
-  const sentinels = await startSentinels({ downAfterMs: 60_000 })
-  onTestFinished(() => sentinels.stop())
-  return { url: sentinels.url.replace('://', '://app:pw@'), nodes: sentinels.nodes, isCluster: false }
-}
-
-async function startNodes(): Promise<Store> {
-  const cluster = await startCluster()
-  onTestFinished(() => cluster.stop())
-  const url = cluster.masters.map((node) => node.url.replace('://', '://app:pw@')).join(',')
-  return { url, nodes: cluster.masters, isCluster: true }
-}
-
-/** Sets the rights of the user on every node: the least there are, and then these. */
-async function setRights({ nodes, isCluster }: Store, namespace: string, ...rules: string[]): Promise<void> {
-  const [, , user = '', ...least] = aclRule({
-    namespace,
-    username: 'app',
-    isCluster,
-    hasDatabase: false,
-  }).split(' ')
-  for (const { client } of nodes)
-    await client.call('ACL', 'SETUSER', user, 'reset', 'on', '>pw', ...least, ...rules)
-}
-
-async function start(
-  store: Store,
-  rules: readonly string[] = [],
-  env: Readonly<Record<string, string>> = {},
-) {
-  const namespace = freshNamespace()
-  await setRights(store, namespace, ...rules)
-  const fleet = await startFleet({
-    size: 1,
-    redisUrl: store.url,
-    // The user of the servers may not look at all keys.
-    audited: false,
-    env: { NAMESPACE: namespace, WEBHOOK_ALLOW: '127.0.0.1', ...env },
-  })
-  const [server] = fleet.servers as [Service]
-  return { namespace, server, fleet }
-}
-
-const errorsOf = ({ log }: Service) => log.filter(({ level }) => Number(level) >= 50)
-const statusOf = async (server: Service, path: string) => (await server.get(path)).status
-
-const KINDS: readonly [string, () => Promise<Store>, Readonly<Record<string, string>>][] = [
-  ['a single Redis', startSingle, {}],
-  ['a master with sentinels', startWithSentinels, {}],
-  ['a cluster', startNodes, { SHARDS: '3' }],
-]
 
 describe('the least rule of an ACL', () => {
   it('is the one in docs/operate/security.md', () => {
@@ -83,9 +24,9 @@ describe('the least rule of an ACL', () => {
     expect(page).toContain(`ACL SETUSER ${user} on >password ${rules.join(' ')}`)
   })
 
-  it.each(KINDS)('lets all be done on %s', async (_kind, startStore, env) => {
+  it.each(REDIS_KINDS)('lets all be done on %s', async (_kind, startStore, env) => {
     const store = await startStore()
-    const { server, fleet } = await start(store, [], env)
+    const { server, fleet } = await startWithRights(store, [], env)
     const receiver = await openReceiver((response, request, socket) =>
       answerWith(request.path === '/no' ? 400 : 200)(response, request, socket),
     )
@@ -160,7 +101,7 @@ describe('a right that is lacking', () => {
     ['keys with braces, on a cluster', startNodes, ['resetkeys', '~test*'], '~{'],
   ])('(%s) is told, ends nothing, and passes once it is given', async (_what, startStore, rules, right) => {
     const store = await startStore()
-    const { server, namespace } = await start(store, rules, store.isCluster ? { SHARDS: '3' } : {})
+    const { server, namespace } = await startWithRights(store, rules, store.isCluster ? { SHARDS: '3' } : {})
     await until('it says so', () => errorsOf(server).length > 0)
     const [line] = errorsOf(server).filter(({ msg }) => String(msg).includes('lacks required permissions'))
     expect(line?.msg).toContain(right)
@@ -188,7 +129,7 @@ describe('a right that is lacking', () => {
 
   it('makes a cluster unavailable, with that reason, until the right to ask for its state is given', async () => {
     const store = await startNodes()
-    const { server, namespace } = await start(store, ['-cluster|info'], { SHARDS: '3' })
+    const { server, namespace } = await startWithRights(store, ['-cluster|info'], { SHARDS: '3' })
     await until('it says so', async () => {
       const { status, body } = await server.get('/health')
       expect(status).toBe(503)
@@ -200,7 +141,7 @@ describe('a right that is lacking', () => {
 
   it('is reported while servers run, too, and nothing is lost', async () => {
     const store = await startSingle()
-    const { server, namespace, fleet } = await start(store)
+    const { server, namespace, fleet } = await startWithRights(store)
     const ids: string[] = []
     for (let i = 0; i < 20; i += 1) {
       const { body } = await server.call('POST', '/v1/messages', { delay: 300, payload: i })
@@ -214,79 +155,20 @@ describe('a right that is lacking', () => {
     await until('it is well again', async () => (await statusOf(server, '/health')) === 200)
   })
 
-  it.each(KINDS)('leaves only the fields of INFO out of the stats of %s', async (_kind, startStore, env) => {
-    const store = await startStore()
-    const { server } = await start(store, ['-info'], env)
-    expect(server.stderr()).toBe('')
-    const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
-    expect(status).toBe(200)
-    expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
-    expect(await statusOf(server, '/health')).toBe(200)
-    expect(await statusOf(server, '/ready')).toBe(200)
-    expect(errorsOf(server)).toEqual([])
-  })
-})
-
-it.each([
-  // As where the command was renamed, and as a proxy says of one that it does not pass on.
-  ['is unknown', [], '-info'],
-  [
-    'answers something other than text',
-    ['--rename-command', 'INFO', '', '--rename-command', 'LASTSAVE', 'INFO'],
-    '+info',
-  ],
-])('a Redis whose INFO %s is used, and its fields in the stats are null', async (_what, args, rule) => {
-  const redis = await startRedis({ args })
-  onTestFinished(() => redis.stop())
-  await redis.client.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', rule)
-  const proxy = await startFaultyProxy(redis.port)
-  proxy.rewrite('-NOPERM ', '-ERR the ')
-  const fleet = await startFleet({ size: 1, redisUrl: `redis://app:pw@127.0.0.1:${proxy.port}` })
-  const [server] = fleet.servers as [Service]
-  await until('it is ready', async () => (await statusOf(server, '/ready')) === 200)
-  const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
-  expect(status).toBe(200)
-  expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
-  await fleet.untilDelivered(await fleet.schedule(1, Date.now()))
-})
-
-it('a Redis that does not tell its policy, persistence, version or memory is used, with warnings that say so', async () => {
-  const redis = await startRedis()
-  const proxy = await startFaultyProxy(redis.port)
-  onTestFinished(() => redis.stop())
-  for (const field of [
-    'maxmemory_policy:',
-    'aof_enabled:',
-    'redis_version:',
-    'valkey_version:',
-    'used_memory:',
-  ])
-    proxy.rewrite(`\r\n${field}`, `\r\nx${field.slice(1)}`)
-  const fleet = await startFleet({ size: 1, redisUrl: `redis://127.0.0.1:${proxy.port}` })
-  const [server] = fleet.servers as [Service]
-  const warnings = server.log.filter(({ level }) => level === 40).map(({ msg }) => String(msg))
-  for (const text of [
-    /does not report its maxmemory-policy/,
-    /does not report whether its append-only/,
-    /does not report its version/,
-  ])
-    expect(warnings).toContainEqual(expect.stringMatching(text))
-  const { body } = await server.call<{ redis: object }>('GET', '/v1/stats')
-  expect(body.redis).toMatchObject({ version: null, usedMemoryBytes: null })
-  expect(await statusOf(server, '/ready')).toBe(200)
-})
-
-it('a key that holds another type is answered with 503 in clear words, and logged', async () => {
-  const store = await startSingle()
-  const { server, namespace } = await start(store)
-  await store.nodes[0]?.client.set(`{${namespace}:0}:messages`, 'of somebody else')
-  const { status, body } = await server.call<{ detail: string }>('POST', '/v1/messages', {
-    delay: 1,
-    payload: 1,
-  })
-  expect(status).toBe(503)
-  expect(body.detail).toMatch(/wrong type/)
-  await until('it is logged', () => errorsOf(server).some(({ msg }) => /wrong type/.test(String(msg))))
+  it.each(REDIS_KINDS)(
+    'leaves only the fields of INFO out of the stats of %s',
+    async (_kind, startStore, env) => {
+      const store = await startStore()
+      const { server } = await startWithRights(store, ['-info'], env)
+      expect(server.stderr()).toBe('')
+      const { status, body } = await server.call<{ redis: unknown }>('GET', '/v1/stats')
+      expect(status).toBe(200)
+      expect(body.redis).toEqual({ version: null, usedMemoryBytes: null, maxMemoryBytes: null })
+      expect(await statusOf(server, '/health')).toBe(200)
+      expect(await statusOf(server, '/ready')).toBe(200)
+      expect(errorsOf(server)).toEqual([])
+    },
+  )
 })
 
 describe('a stream that Redis adds nothing to for want of a right', () => {
@@ -302,7 +184,7 @@ describe('a stream that Redis adds nothing to for want of a right', () => {
 
   it('has its messages tried again, and gets them once the right is given', async () => {
     const store = await startSingle()
-    const { server, namespace } = await start(store, ['-xadd'])
+    const { server, namespace } = await startWithRights(store, ['-xadd'])
     expect(await statusOf(server, '/health')).toBe(200)
     const { body } = await server.call('POST', '/v1/messages', toStream(1_000))
     const find = async () => (await server.call<Detail>('GET', `/v1/messages/${body.id}`)).body
@@ -318,7 +200,7 @@ describe('a stream that Redis adds nothing to for want of a right', () => {
     ['no permission', ['resetkeys', '~test*', '~{test*}:[^s]*', '~{test*}:s[^t]*', '~{test*}:streams']],
   ])('has the true reason with its dead letters: %s %s', async (reason, rules) => {
     const store = await startSingle()
-    const { server } = await start(store, rules)
+    const { server } = await startWithRights(store, rules)
     expect(await statusOf(server, '/health')).toBe(200)
     const { body } = await server.call('POST', '/v1/messages', toStream(1))
     const find = async () => (await server.call<Detail>('GET', `/v1/messages/${body.id}`)).body

@@ -46,12 +46,13 @@ export function pullingOn(
   { shards = 1, shardMap = shardMapOf(shards), scripts: real = w.scripts }: PullingOptions = {},
 ) {
   const noted = noteMetrics()
-  const claims: { shard: number; lane: string }[] = []
+  const claims: { shard: number; lane: string; limit: number; lockMs: number }[] = []
   let peeks = 0
   const scripts: Scripts = {
     ...real,
     lease(shard, args) {
-      claims.push({ shard, lane: args.lane })
+      const { lane, limit, lockMs } = args
+      claims.push({ shard, lane, limit, lockMs })
       return real.lease(shard, args)
     },
     peek(shard, lanes) {

@@ -7,10 +7,10 @@
 //   npm run bench -- http --also DIR                    another built checkout too, in turn with this one
 //   npm run bench -- http --quiet                       leaves out rounds that other programs have disturbed
 //   npm run bench -- growth --huge                      with 10 million messages pending, too
-//   npm run bench -- --chart                            measures nothing, and draws from the newest results of each part
+//   npm run bench -- --chart                            measures nothing, and draws the newest results of each part
 //
-// Prints one table over all parts; what it was made from is written to bench/results/. Needs `npm run build` done, which
-// npm sees to.
+// Prints one table over all parts; what it was made from is written to bench/results/. Needs `npm run build` done,
+// which npm sees to.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
@@ -120,7 +120,8 @@ async function measure(parts, options) {
   }
   const undisturbed = options.quiet ? ' at most, undisturbed ones' : ''
   console.log(
-    `${tableOf(rows)}\n\nmedians of ${options.rounds} rounds${undisturbed}, growth of 3 at most, herd of 2, memory and servers of 1; all figures: ${RESULTS}\n`,
+    `${tableOf(rows)}\n\nmedians of ${options.rounds} rounds${undisturbed}, growth of 3 at most, herd of 2, ` +
+      `memory and servers of 1; all figures: ${RESULTS}\n`,
   )
 }
 

@@ -22,8 +22,8 @@ const OF_REDIS = { atLeast: 0.8 }
 const OF_BULLMQ = { atLeast: 8 }
 
 /**
- * @typedef {{ perSecond: number, senderCpuUs: number, redisCpuUs: number, othersCores: number }} Pass messages a second,
- *   CPU per message; the sender is the process that speaks to Redis
+ * @typedef {{ perSecond: number, senderCpuUs: number, redisCpuUs: number, othersCores: number }} Pass
+ *   messages a second, CPU per message; the sender is the process that speaks to Redis
  * @typedef {(seconds: number) => Promise<Pass>} MeasurePass
  * @typedef {import('../frame/redis.js').BenchRedis} BenchRedis
  */
@@ -96,7 +96,12 @@ function detailsOf({ name, passes }) {
   return [name, whole(middle('perSecond')), ...cpu]
 }
 
-/** @type {(service: import('../frame/service.js').BenchService, redis: BenchRedis, form: 'JSON' | 'NDJSON') => MeasurePass} */
+/**
+ * @param {import('../frame/service.js').BenchService} service
+ * @param {BenchRedis} redis
+ * @param {'JSON' | 'NDJSON'} form
+ * @returns {MeasurePass}
+ */
 function servicePass(service, redis, form) {
   const url = `${service.url}/v1/messages/batch`
   return async (seconds) => {
@@ -159,7 +164,12 @@ function bulkPass(bulk, redis) {
   }
 }
 
-/** @type {(perSecond: number, count: number, used: { cpuMs: { sender: number, redis: number }, othersCores: number }) => Pass} */
+/**
+ * @param {number} perSecond
+ * @param {number} count
+ * @param {{ cpuMs: { sender: number, redis: number }, othersCores: number }} used
+ * @returns {Pass}
+ */
 function figuresOf(perSecond, count, { cpuMs: { sender, redis }, othersCores }) {
   return {
     perSecond,

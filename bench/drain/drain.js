@@ -16,8 +16,8 @@ const TRY_WITH = 20_000
 const QUEUE = 'drain'
 
 /**
- * How fast one server empties a backlog, to its console, which is a file, and into a stream; beside a BullMQ worker whose
- * jobs do nothing.
+ * How fast one server empties a backlog, to its console, which is a file, and into a stream; beside a BullMQ worker
+ * whose jobs do nothing.
  *
  * @param {import('../main.js').Options} options
  */
@@ -99,7 +99,8 @@ export async function startPeer() {
 
 /** @param {Pass} pass */
 const tell = ({ perSecond, senderCpuUs, redisCpuUs, othersCores }) =>
-  `${whole(perSecond)}/s, CPU µs each: ${short(senderCpuUs)}, Redis ${short(redisCpuUs)}; others ${short(othersCores)} cores`
+  `${whole(perSecond)}/s, CPU µs each: ${short(senderCpuUs)}, Redis ${short(redisCpuUs)}; ` +
+  `others ${short(othersCores)} cores`
 
 /** @param {Pass[]} passes */
 const rateOf = (passes) => passes.map(({ perSecond }) => perSecond)

@@ -4,7 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const BATCH = 2_000
 /** Requests under way for each server: while one waits for Redis, the server reads the next. */
 const AT_ONCE = 2
-/** So many batches may be answered that Redis was too slow to confirm all of it, as on a machine that others use too. */
+/**
+ * So many batches may be answered that Redis was too slow to confirm all of it, as on a machine that others use too.
+ */
 const UNCONFIRMED_BATCHES = 50
 const RESPITE_MS = 100
 
@@ -61,7 +63,8 @@ export function createLead() {
   /**
    * @param {number} count
    * @param {(at: number) => Promise<void>} store stores so many, none due before `at`
-   * @param {(at: number) => Promise<unknown>} discard waits for the end of those that were due too soon, and forgets them
+   * @param {(at: number) => Promise<unknown>} discard waits for the end of those that were due too soon, and forgets
+   *   them
    * @returns {Promise<number>} `at`, epoch ms
    * @throws {Error} when it took too long again and again
    */

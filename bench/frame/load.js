@@ -28,8 +28,8 @@ const MORE_MS = 20_000
  */
 
 /**
- * Sends the same request again and again, each connection the next one once it has its answer: from wrk where that is on
- * PATH, else from autocannon, in a process of its own.
+ * Sends the same request again and again, each connection the next one once it has its answer: from wrk where that is
+ * on PATH, else from autocannon, in a process of its own.
  *
  * @param {LoadOptions} options
  * @returns {Promise<Load>}
@@ -107,8 +107,13 @@ async function wrk({ url, connections, seconds, method, body, contentType }) {
 }
 
 /** A string as Lua reads it: what is not printable ASCII as bytes. @param {string} text */
-const inLua = (text) =>
-  `"${[...Buffer.from(text)].map((byte) => (byte < 32 || byte > 126 || byte === 34 || byte === 92 ? `\\${String(byte).padStart(3, '0')}` : String.fromCharCode(byte))).join('')}"`
+function inLua(text) {
+  const isPlain = (/** @type {number} */ byte) => byte >= 32 && byte <= 126 && byte !== 34 && byte !== 92
+  const characters = [...Buffer.from(text)].map((byte) =>
+    isPlain(byte) ? String.fromCharCode(byte) : `\\${String(byte).padStart(3, '0')}`,
+  )
+  return `"${characters.join('')}"`
+}
 
 /** @type {(options: Full) => Promise<Omit<Load, 'cpuMs'>>} */
 async function autocannon({ url, connections, seconds, method, body, contentType }) {

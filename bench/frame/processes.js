@@ -71,8 +71,8 @@ export function start(file, args, { cwd, env = process.env, silent = false, stdo
  *
  * @param {URL} module
  * @param {readonly string[]} args
- * @param {{ stdout?: Output, reads?: boolean }} [options] whether it reads what is written to `input`; where its standard
- *   output goes, if not where the bench's goes
+ * @param {{ stdout?: Output, reads?: boolean }} [options] whether it reads what is written to `input`; where its
+ *   standard output goes, if not where the bench's goes
  */
 export function startHelper(module, args = [], { stdout = process.stdout, reads = false } = {}) {
   const stdin = reads ? 'pipe' : 'ignore'
@@ -159,7 +159,9 @@ export function pidOf(child) {
  */
 export const cpuMsOf = (pid) => cpuMs(String(pid), 11)
 
-/** ms of CPU that children of the bench which have ended had used, in steps of 10; NaN where the system does not tell */
+/**
+ * ms of CPU that children of the bench which have ended had used, in steps of 10; NaN where the system does not tell
+ */
 export const cpuMsOfEnded = () => cpuMs('self', 13)
 
 /** @type {(pid: string, field: number) => number} the field of user time, before that of system time; see proc(5) */

@@ -29,8 +29,8 @@ const EMPTY = `
 const findServer = () => findRedisServer({ cacheDir: CACHE, log: (line) => console.error(line) })
 
 /**
- * @typedef {'always' | 'everysec' | 'off'} Fsync `always`: every write is on disk before it is answered; `off`: there is
- *   no append-only file
+ * @typedef {'always' | 'everysec' | 'off'} Fsync `always`: every write is on disk before it is answered; `off`: there
+ *   is no append-only file
  * @typedef {{ calls: number, usec: number }} CommandStats
  */
 
@@ -111,7 +111,10 @@ export async function startRedis({ appendfsync = 'always', masters = 1 } = {}) {
 
 /** @typedef {Awaited<ReturnType<typeof startRedis>>} BenchRedis */
 
-/** @type {(appendfsync: Fsync, isCluster: boolean) => Promise<{ client: Redis, child: import('node:child_process').ChildProcess, pid: number, port: number }>} */
+/**
+ * @typedef {{ client: Redis, child: import('node:child_process').ChildProcess, pid: number, port: number }} Node
+ * @type {(appendfsync: Fsync, isCluster: boolean) => Promise<Node>}
+ */
 async function startNode(appendfsync, isCluster) {
   const port = await freePort()
   const child = start(
@@ -132,7 +135,7 @@ async function startNode(appendfsync, isCluster) {
   return { client, child, pid: pidOf(child), port }
 }
 
-/** Makes a cluster of them, each with an equal part of the slots. @param {Awaited<ReturnType<typeof startNode>>[]} nodes */
+/** Makes a cluster of them, each with an equal part of the slots. @param {Node[]} nodes */
 async function joinCluster(nodes) {
   const [first, ...others] = nodes
   for (const [i, { client }] of nodes.entries()) {
@@ -159,8 +162,8 @@ async function joinCluster(nodes) {
 }
 
 /**
- * @returns {Promise<string | undefined>} the redis-benchmark of the redis-server in use, else the one on PATH; undefined
- *   where there is neither
+ * @returns {Promise<string | undefined>} the redis-benchmark of the redis-server in use, else the one on PATH;
+ *   undefined where there is neither
  */
 export async function findRedisBenchmark() {
   const server = await findServer()

@@ -15,7 +15,8 @@ const TRIES_PER_ROUND = 8
  *
  * @template {{ othersCores?: number }} T
  * @param {readonly Subject<T>[]} subjects
- * @param {{ rounds: number, quiet: boolean, title: string, tell: (result: T) => string }} options `tell` is for who waits
+ * @param {{ rounds: number, quiet: boolean, title: string, tell: (result: T) => string }} options
+ *   `tell` is for who waits
  * @returns {Promise<T[][]>} by subject, then by round
  */
 export async function inTurn(subjects, { rounds, quiet, title, tell }) {

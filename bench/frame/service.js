@@ -70,7 +70,8 @@ export const startPeer = (file, settings) =>
 
 /**
  * @param {string[]} args of node
- * @param {{ cwd?: string, env: Record<string, string>, stdoutTo?: string | import('node:stream').Writable | undefined }} options
+ * @typedef {string | import('node:stream').Writable | undefined} StdoutTo
+ * @param {{ cwd?: string, env: Record<string, string>, stdoutTo?: StdoutTo }} options
  */
 async function startServer(args, { cwd, env: given, stdoutTo }) {
   // What goes to another process is not read here, so the port has to be known before.

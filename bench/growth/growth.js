@@ -12,13 +12,16 @@ const MOST_ROUNDS = 3
 const BACKLOG = 50_000
 const PER_SECOND = 5_000
 const SECONDS = 4
-/** A rate may be so much of what it is at the lowest level, and a time so many times that: the same, the other way around. */
+/**
+ * A rate may be so much of what it is at the lowest level, and a time so many times that: the same, the other way
+ * around.
+ */
 const RATE = { atLeast: 0.8 }
 const TIME = { atMost: 1.25 }
 
 /**
- * What the service does no worse with many messages pending than with few: taking messages, emptying a backlog, and being
- * punctual. One server for each level, all at the same time, measured in turn.
+ * What the service does no worse with many messages pending than with few: taking messages, emptying a backlog, and
+ * being punctual. One server for each level, all at the same time, measured in turn.
  *
  * @param {import('../main.js').Options} options
  */
@@ -35,7 +38,12 @@ export async function growth({ rounds, seconds, quiet, huge, checkouts }) {
       levels.push({ pending, level, filledInMs, usedMemory })
     }
     const timetables = Array.from({ length: rounds + 1 }, () => randomTimetable(PER_SECOND, SECONDS))
-    /** @type {<T extends { othersCores: number }>(what: string, run: (level: import('./level.js').Level, round: number) => Promise<T>, tell: (pass: T) => string) => Promise<T[][]>} */
+    /**
+     * @template {{ othersCores: number }} T
+     * @param {string} what
+     * @param {(level: import('./level.js').Level, round: number) => Promise<T>} run
+     * @param {(pass: T) => string} tell
+     */
     const each = (what, run, tell) =>
       inTurn(
         levels.map(({ pending, level }) => ({
@@ -82,7 +90,10 @@ const tellRate = ({ perSecond, senderCpuUs, redisCpuUs, othersCores }) =>
   `${whole(perSecond)}/s, CPU µs each: server ${short(senderCpuUs)}, Redis ${short(redisCpuUs)}; ` +
   `others ${short(othersCores)} cores`
 
-/** @type {{ what: string, unit: string, target: import('../frame/figures.js').Target, of: (level: LevelFigures) => number[] }[]} */
+/**
+ * @typedef {import('../frame/figures.js').Target} Target
+ * @type {{ what: string, unit: string, target: Target, of: (level: LevelFigures) => number[] }[]}
+ */
 const COMPARED = [
   {
     ...{ what: 'POST /echoAtTime', unit: 'requests/s', target: RATE },

@@ -14,9 +14,9 @@ const MESSAGES_FIRST = 50_000
 const MOST_ROUNDS = 2
 
 /**
- * What happens when a million messages are due in the same millisecond and four servers with one Redis deliver them, while
- * others use these servers: whether each delivers its share, and what the others notice; and the same of a batch of 10,000
- * messages of which each has tags and a host or queue of its own.
+ * What happens when a million messages are due in the same millisecond and four servers with one Redis deliver them,
+ * while others use these servers: whether each delivers its share, and what the others notice; and the same of a batch
+ * of 10,000 messages of which each has tags and a host or queue of its own.
  *
  * @param {import('../main.js').Options} options
  */
@@ -43,7 +43,12 @@ export async function herd({ rounds, quiet, checkouts }) {
 function rowsOf({ name, passes }) {
   const whose = name === 'Carillon' ? '' : `, ${name}`
   const figures = (/** @type {(pass: Pass) => number} */ figure) => passes.map(figure)
-  /** @type {(what: string, unit: string, figure: (pass: Pass) => number, target?: import('../frame/figures.js').Target) => import('../frame/figures.js').Row} */
+  /**
+   * @param {string} what
+   * @param {string} unit
+   * @param {(pass: Pass) => number} figure
+   * @param {import('../frame/figures.js').Target} [target]
+   */
   const row = (what, unit, figure, target) =>
     alone({
       ...{ part: 'herd', what: `${what}${whose}`, unit, figures: figures(figure) },

@@ -1,6 +1,6 @@
 // @ts-check
-// Others who use the servers meanwhile, a process of its own: to each server a look at a message and a new one, again and
-// again however long the answers take, and PINGs to Redis.
+// Others who use the servers meanwhile, a process of its own: to each server a look at a message and a new one, again
+// and again however long the answers take, and PINGs to Redis.
 //
 //   node prober.js REDIS_PORT URL...
 //

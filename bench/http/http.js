@@ -12,8 +12,8 @@ const OF_BARE = { atLeast: 0.85 }
 const OF_BULLMQ = { atLeast: 2 }
 
 /**
- * @typedef {import('../frame/load.js').Load & { serverCpuUs: number, redisCpuUs: number, loadCpuUs: number, othersCores: number }} Pass CPU
- *   per message
+ * @typedef {{ serverCpuUs: number, redisCpuUs: number, loadCpuUs: number, othersCores: number }} Cpu per message
+ * @typedef {import('../frame/load.js').Load & Cpu} Pass
  */
 
 /**
@@ -58,7 +58,12 @@ export async function http({ rounds, seconds, quiet, checkouts }) {
   return { raw, rows, details: [HEADINGS, ...named.map(detailsOf)] }
 }
 
-/** @type {(server: import('../frame/service.js').BenchServer, redis: import('../frame/redis.js').BenchRedis | undefined, seconds: number) => Promise<Pass>} */
+/**
+ * @param {import('../frame/service.js').BenchServer} server
+ * @param {import('../frame/redis.js').BenchRedis | undefined} redis
+ * @param {number} seconds
+ * @returns {Promise<Pass>}
+ */
 async function pass(server, redis, seconds) {
   await redis?.empty()
   const body = JSON.stringify({
@@ -80,7 +85,12 @@ async function pass(server, redis, seconds) {
   }
 }
 
-/** @type {(name: string, passes: Pass[], beside: { name: string, passes: Pass[] } | undefined, target: import('../frame/figures.js').Target) => import('../frame/figures.js').Row} */
+/**
+ * @param {string} name
+ * @param {Pass[]} passes
+ * @param {{ name: string, passes: Pass[] } | undefined} beside
+ * @param {import('../frame/figures.js').Target} target
+ */
 function row(name, passes, beside, target) {
   const rate = (/** @type {Pass[]} */ all) => all.map(({ requestsPerSecond }) => requestsPerSecond)
   return compared({

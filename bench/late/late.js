@@ -11,9 +11,9 @@ const SECONDS = 4
 const TARGETS = { p50: { atMost: 1.5 }, p99: { atMost: 2 } }
 
 /**
- * How late messages are that are due at random milliseconds: from when each was due to when its line could be read by another
- * process. Beside a bare timer for each and one round trip to Redis, in a process like the server's, with a Redis and a
- * reader like the server's.
+ * How late messages are that are due at random milliseconds: from when each was due to when its line could be read by
+ * another process. Beside a bare timer for each and one round trip to Redis, in a process like the server's, with a
+ * Redis and a reader like the server's.
  *
  * @param {import('../main.js').Options} options
  */

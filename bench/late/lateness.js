@@ -10,7 +10,8 @@ import { startReader } from '../frame/subject.js'
 /**
  * @typedef {object} Pass
  * @property {import('../frame/reader.js').Quantiles} lateness ms, from when a message was due to when its line was read
- * @property {import('../frame/reader.js').Quantiles} ownLateness as the lines say it: when it was claimed, or a timer fired
+ * @property {import('../frame/reader.js').Quantiles} ownLateness as the lines say it: when it was claimed, or a timer
+ *   fired
  * @property {number} senderCpuUs CPU of the server or the process with the timers, µs per message
  * @property {number} redisCpuUs
  * @property {number} othersCores how many cores other programs kept busy meanwhile
@@ -80,7 +81,8 @@ async function discard(reader, count) {
 }
 
 /**
- * @param {{ pid: number, redis: import('../frame/redis.js').BenchRedis, reader: import('../frame/subject.js').Reader }} parts
+ * @typedef {import('../frame/redis.js').BenchRedis} BenchRedis
+ * @param {{ pid: number, redis: BenchRedis, reader: import('../frame/subject.js').Reader }} parts
  * @param {{ at: number, count: number }} expected
  * @param {<T>(promise: Promise<T>) => Promise<T>} well
  * @returns {Promise<Pass>}

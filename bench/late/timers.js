@@ -1,6 +1,6 @@
 // @ts-check
-// What lateness is compared with, a process of its own: a bare timer for each message and, when it fires, one round trip to
-// Redis that writes, then a line like the service's on standard output.
+// What lateness is compared with, a process of its own: a bare timer for each message and, when it fires, one round
+// trip to Redis that writes, then a line like the service's on standard output.
 //
 //   node timers.js REDIS_PORT
 //

@@ -3,9 +3,9 @@
 //
 //   node bullmq-bulk.js REDIS_PORT
 //
-//   { count, nonBlockingFd, payload, delayMs, spreadMs }   adds `count` jobs, 1,000 a call, so many calls under way at a time, each
-//                                                   delayed so long and by up to `spreadMs` more; answers { ms } when all
-//                                                   are added
+//   { count, nonBlockingFd, payload, delayMs, spreadMs }   adds `count` jobs, 1,000 a call, so many calls under way at
+//                                                          a time, each delayed so long and by up to `spreadMs` more;
+//                                                          answers { ms } when all are added
 
 import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
@@ -16,7 +16,10 @@ const connection = new Redis({ port: Number(process.argv[2]), maxRetriesPerReque
 const queue = new Queue('messages', { connection })
 await queue.waitUntilReady()
 
-/** @type {(order: { count: number, nonBlockingFd: number, payload: string, delayMs: number, spreadMs?: number }) => Promise<void>} */
+/**
+ * @typedef {{ count: number, nonBlockingFd: number, payload: string, delayMs: number, spreadMs?: number }} Order
+ * @type {(order: Order) => Promise<void>}
+ */
 async function add({ count, nonBlockingFd, payload: data, delayMs, spreadMs = 0 }) {
   let left = count
   const line = async () => {

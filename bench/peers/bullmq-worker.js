@@ -1,6 +1,6 @@
 // @ts-check
-// A BullMQ queue with a worker whose jobs do nothing, a process of its own. Finished jobs are removed, which is the least
-// that it can be asked to do with them.
+// A BullMQ queue with a worker whose jobs do nothing, a process of its own. Finished jobs are removed, which is the
+// least that it can be asked to do with them.
 //
 //   node bullmq-worker.js HOST PORT QUEUE
 //

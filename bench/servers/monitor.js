@@ -10,7 +10,8 @@ import { pathToFileURL } from 'node:url'
  * @typedef {object} Commands
  * @property {number} sent by the servers
  * @property {number} all that ran, those that scripts run too
- * @property {Record<string, number>} byName sent ones by their names, and scripts by theirs; others as "name in scripts"
+ * @property {Record<string, number>} byName sent ones by their names, and scripts by theirs; others as "name in
+ *   scripts"
  */
 
 /** As MONITOR writes: the time, the database and who asked, the command and what follows; line breaks are escaped. */

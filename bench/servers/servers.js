@@ -45,7 +45,8 @@ const FLAT = { atMost: 1.25 }
 
 /**
  * What servers ask of Redis for a message, from its request to its acknowledgement, and while there is nothing to do.
- * That does not depend on how busy the machine is, and says what becomes of Redis with many servers and of many masters.
+ * That does not depend on how busy the machine is, and says what becomes of Redis with many servers and of many
+ * masters.
  *
  * @param {import('../main.js').Options} options
  */
@@ -90,7 +91,8 @@ async function measure(path) {
     const inBatches = await perMessage(setup, sendInBatches)
     cases.push({ ...about, idleSent: perSecond(sent), idleAll: perSecond(all), singly, inBatches })
     console.error(
-      `servers, ${about.name}: sent one by one ${singly.sent.toFixed(3)}, at once ${inBatches.sent.toFixed(4)} a message`,
+      `servers, ${about.name}: sent one by one ${singly.sent.toFixed(3)}, ` +
+        `at once ${inBatches.sent.toFixed(4)} a message`,
     )
   }
   for (const { redis, services } of fleets) {
@@ -112,7 +114,8 @@ const plural = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`
  * @property {BenchRedis} redis
  * @property {BenchService[]} services
  * @property {Map<string, string>} scripts
- * @property {{ sent: number, all: number }} idlePerMs what the servers together ask for anyway, and is not counted again
+ * @property {{ sent: number, all: number }} idlePerMs what the servers together ask for anyway, and is not counted
+ *   again
  */
 
 /** @type {(setup: Setup, send: (services: BenchService[]) => Promise<number>) => Promise<Counted['singly']>} */
@@ -139,7 +142,10 @@ async function delivered({ clients }) {
   while ((await left()).length > 0) await sleep(LOOK_EVERY_MS)
 }
 
-/** By a request for each, at an even pace that every machine can keep, to the servers in turn. @param {BenchService[]} services */
+/**
+ * By a request for each, at an even pace that every machine can keep, to the servers in turn. @param {BenchService[]}
+ * services
+ */
 async function sendSingly(services) {
   const beganAt = performance.now()
   const answers = []
@@ -174,7 +180,8 @@ async function sendInBatches(services) {
 
 /**
  * More servers beside one with as many masters, and one server with more masters beside one with one, by all that Redis
- * runs, in scripts too, for servers that share a backlog make more and smaller calls; and the most that any sends while idle.
+ * runs, in scripts too, for servers that share a backlog make more and smaller calls; and the most that any sends while
+ * idle.
  *
  * @type {(cases: Counted[], also: string) => import('../frame/figures.js').Row[]}
  */

@@ -1,5 +1,6 @@
 // @ts-check
-// The receiver, a process of its own: a plain node:http server on some ports that answers 204, at once or after a while, and counts.
+// The receiver, a process of its own: a plain node:http server on some ports that answers 204, at once or after a
+// while, and counts.
 //
 //   node receiver.js PORTS
 //

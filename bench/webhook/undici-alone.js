@@ -2,8 +2,9 @@
 // What webhooks are compared with: the same undici client and nothing else, a process of its own. It signs and sends
 // requests like the service's, from memory, as many at a time.
 //
-//   { urls, count, nonBlockingFd, body, headers, secret }   sends `count` requests to the urls in turn, each url having `nonBlockingFd` under
-//                                                    way; answers { failed } when all are answered
+//   { urls, count, nonBlockingFd, body, headers, secret }   sends `count` requests to the urls in turn, each url having
+//                                                           `nonBlockingFd` under way; answers { failed } when all are
+//                                                           answered
 
 import { createHmac } from 'node:crypto'
 import { Agent } from 'undici'

@@ -119,7 +119,7 @@ export function describeSchedule(kind: string, redisUrl: () => string, shard: nu
         expect(await w.client.hkeys(w.keys.messages)).toEqual(['taken'])
       })
 
-      it('stores nothing if it comes later than the call may be run, before which the answer is not forgotten', async () => {
+      it('stores nothing if it comes later than the call may be run, and until then keeps the answer', async () => {
         const w = world()
         const now = await w.now()
         const call = { ...freshCall(now), runBy: now + 1_000_000 }

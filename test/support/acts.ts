@@ -193,8 +193,8 @@ export const tagged = (w: ScriptWorld, tag: string) =>
   w.client.zrange(w.keys.tagPrefix + tag, '0', '-1', 'WITHSCORES')
 
 /**
- * The names of all of the shard's keys, without what they have in common, and without the counter of claims and what calls
- * of schedule answered, which ends by itself.
+ * The names of all of the shard's keys, without what they have in common, and without the counter of claims and what
+ * calls of schedule answered, which ends by itself.
  */
 export async function keysIn(w: ScriptWorld): Promise<string[]> {
   const nodes: Redis[] = w.client instanceof Cluster ? w.client.nodes('master') : [w.client]

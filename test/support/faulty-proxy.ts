@@ -20,8 +20,8 @@ export interface FaultyProxy {
    */
   cutAtRandom(mostBytes: number | null): void
   /**
-   * Cuts each connection on which a client sends bytes that match, before they are handed on; null ends it. A command of
-   * a few hundred bytes comes in one piece.
+   * Cuts each connection on which a client sends bytes that match, before they are handed on; null ends it. A command
+   * of a few hundred bytes comes in one piece.
    */
   cutOn(pattern: RegExp | null): void
   /** Puts a text of the same length in the place of another in what servers answer. */

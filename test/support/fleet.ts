@@ -34,8 +34,8 @@ export interface Fleet {
     options?: { payload?: string; destination?: Destination; prefix?: string },
   ): Promise<string[]>
   /**
-   * What the auditor finds now, for tests that start Redis once more, which ends before the fleet is audited, and for those
-   * that have put something strange there.
+   * What the auditor finds now, for tests that start Redis once more, which ends before the fleet is audited, and for
+   * those that have put something strange there.
    */
   findings(): Promise<Finding[]>
   /** Everything any server delivered so far, killed ones included. */
@@ -59,8 +59,8 @@ function unlessGone(error: unknown): Finding[] {
 }
 
 /**
- * Starts `size` servers in a namespace of their own; they end with the test, whatever its outcome. What they leave behind,
- * killed as they are, is audited then.
+ * Starts `size` servers in a namespace of their own; they end with the test, whatever its outcome. What they leave
+ * behind, killed as they are, is audited then.
  */
 export async function startFleet({
   size,

@@ -22,8 +22,8 @@ export async function lanesOf(w: ScriptWorld) {
 const firstPuts = new WeakMap<ScriptWorld, number>()
 
 /**
- * Schedules messages by their lane: each "<id>" of a host due so many ms before the first call of the test, as only from
- * one time is it certain which of two hosts has waited longer.
+ * Schedules messages by their lane: each "<id>" of a host due so many ms before the first call of the test, as only
+ * from one time is it certain which of two hosts has waited longer.
  *
  * @returns that time
  */

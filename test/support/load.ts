@@ -28,8 +28,8 @@ const EVERY_MS = 10
 const AT_ONCE_MAX = 300
 
 /**
- * Posts messages for the console to servers in turn, about two every 10 ms, until it is stopped or the test ends; every fourth with an id
- * of the client's. All have tags.
+ * Posts messages for the console to servers in turn, about two every 10 ms, until it is stopped or the test ends; every
+ * fourth with an id of the client's. All have tags.
  *
  * @param dueInMs between 0 and so many ms before it is due
  */

@@ -23,8 +23,8 @@ export async function runOwned(context: TestContext, runTest: () => Promise<void
 export const withoutOwner = <T>(act: () => T): T => owners.exit(act)
 
 /**
- * Has something done when the test ends that this is called from, whatever its outcome. Does nothing outside tests, as in
- * `beforeAll` and in global set-up, where hooks have to see to it.
+ * Has something done when the test ends that this is called from, whatever its outcome. Does nothing outside tests, as
+ * in `beforeAll` and in global set-up, where hooks have to see to it.
  *
  * @throws Error when the test has ended, as one that ran out of time may still be about to start something
  */

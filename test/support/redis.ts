@@ -30,7 +30,10 @@ export interface TestRedisOptions {
   readonly args?: readonly string[]
 }
 
-/** A redis-server of the test's own, with every write on disk before it is answered; it ends with the test at the latest. */
+/**
+ * A redis-server of the test's own, with every write on disk before it is answered; it ends with the test at the
+ * latest.
+ */
 export async function startRedis({
   redisServer,
   port: wanted,

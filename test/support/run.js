@@ -14,8 +14,8 @@ const KEEPER = fileURLToPath(new URL('run-keeper.js', import.meta.url))
 
 /**
  * Makes this process the one that a run begins and ends with. From then on its temporary files, and those of the
- * processes that it starts, lie in a folder of the run's own. When this process has ended, however it did, a keeper kills
- * every process of the run and removes the folder. Idempotent.
+ * processes that it starts, lie in a folder of the run's own. When this process has ended, however it did, a keeper
+ * kills every process of the run and removes the folder. Idempotent.
  *
  * @returns {string} the folder
  */

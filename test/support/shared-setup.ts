@@ -17,7 +17,10 @@ interface SharedRedis {
   stop(): Promise<void>
 }
 
-/** The shared Redis: of the kind that CARILLON_TEST_REDIS names, else the one of REDIS_URL, else of the server that is found. */
+/**
+ * The shared Redis: of the kind that CARILLON_TEST_REDIS names, else the one of REDIS_URL, else of the server that is
+ * found.
+ */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const kind = readRedisKind(process.env.CARILLON_TEST_REDIS)
   const { url, from, stop } = await startShared(kind, project.getProvidedContext().redisServer)

@@ -29,8 +29,8 @@ const PLACES: readonly Where[] = ['console', 'webhook', 'failing webhook', 'stre
 
 /**
  * Posts messages to servers in turn, one about every 10 ms, for each destination in turn: the console, a receiver
- * (`/hook`, and `/fails` which it may refuse), a stream and a queue, from which it pulls; all have tags, and every third
- * an id of the client's. Some are changed or cancelled. It ends with the test.
+ * (`/hook`, and `/fails` which it may refuse), a stream and a queue, from which it pulls; all have tags, and every
+ * third an id of the client's. Some are changed or cancelled. It ends with the test.
  */
 export function startTraffic(servers: () => readonly Service[], receiverUrl: string): Traffic {
   const accepted = new Map<string, { dueAt: number; to: Where }>()

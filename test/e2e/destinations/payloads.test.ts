@@ -57,7 +57,10 @@ describe('a payload', () => {
     const fleet = await startFleet({ size: 1, env: { WEBHOOK_ALLOW: '127.0.0.1', SHARDS: '1' } })
     const [server] = fleet.servers
     const post = async (payload: string, rest: object = {}) => {
-      const text = `${JSON.stringify(rest).slice(0, -1)}${Object.keys(rest).length === 0 ? '' : ','}"payload":${payload}}`
+      const others = Object.entries(rest).map(
+        ([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`,
+      )
+      const text = `{${[...others, `"payload":${payload}`].join()}}`
       const init = { method: 'POST', body: text, headers: { 'content-type': JSON_TYPE } }
       expect((await fetch(`${server?.url}/v1/messages`, init)).status).toBe(201)
     }

@@ -87,7 +87,10 @@ describe('withLock', () => {
 
   it('is never left held by a holder that was killed', async () => {
     const holder = otherProcess(
-      `await withLock(${JSON.stringify(folder)}, () => new Promise(() => { console.log('held'); setInterval(() => {}, 1e3) }))`,
+      `await withLock(${JSON.stringify(folder)}, () => new Promise(() => {
+        console.log('held')
+        setInterval(() => {}, 1e3)
+      }))`,
     )
     if (holder.stdout) await once(holder.stdout, 'data')
     const waits = signal()

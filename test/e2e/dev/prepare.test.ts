@@ -226,7 +226,7 @@ it('outlasts being killed in the midst of a build: nothing half done, nothing le
   expect(readdirSync(join(project, '.cache'))).toEqual([])
 })
 
-it('heals a checkout whose last build was cut off between taking the old one away and putting the new one', async () => {
+it('heals a checkout whose last build was cut off between the removal of the old one and the new one', async () => {
   const half = join(project, '.cache', 'dist-1-old')
   cpSync(join(project, 'dist'), half, { recursive: true })
   rmSync(join(project, 'dist'), { recursive: true })

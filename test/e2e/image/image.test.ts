@@ -107,7 +107,10 @@ describe('the Docker image', { timeout: 60_000 }, () => {
   })
 })
 
-/** Under a name of its own, since other checkouts may build theirs meanwhile; unchanged layers come from the engine's cache. */
+/**
+ * Under a name of its own, since other checkouts may build theirs meanwhile; unchanged layers come from the engine's
+ * cache.
+ */
 async function buildImage(cleanups: (() => Promise<unknown>)[]): Promise<GenericContainer> {
   const name = `localhost/carillon-test:${process.pid}-${Date.now()}`
   const image = await GenericContainer.fromDockerfile(CHECKOUT).build(name)

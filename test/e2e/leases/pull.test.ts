@@ -201,7 +201,7 @@ describe('workers that pull', () => {
     expect(body.counts).toEqual({ scheduled: 0, claimed: 0, dead: 0 })
   })
 
-  it('are replaced after they die on a server that delivers nothing, and the late one learns that it lost', async () => {
+  it('are replaced after they die on a server without deliveries, and the late one learns that it lost', async () => {
     const fleet = await startApi(1)
     const [server] = fleet.servers as [Service]
     const id = await scheduleOne(server)

@@ -123,8 +123,8 @@ it('cancelling and rescheduling while servers claim: what was answered is what h
   const gapMs = Math.min(5, Math.ceil(roundTripMs / 4))
   const ids = await fleet.schedule(COUNT, (i) => firstDueAt + i * gapMs)
   const plan = { ids, firstDueAt, gapMs, loops: 4, startAt: firstDueAt - 100 }
-  // Only the one on duty would claim what is due now, as long as it keeps up: the other is called to help, again and again,
-  // as it forgets the call once it hears of a server that came.
+  // Only the one on duty would claim what is due now, as long as it keeps up: the other is called to help, again and
+  // again, as it forgets the call once it hears of a server that came.
   const help = setInterval(() => connection.client.publish(wakeChannelOf(fleet.namespace), 'help 0'), 50)
   onTestFinished(() => clearInterval(help))
   const answers = (

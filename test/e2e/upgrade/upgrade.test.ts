@@ -131,7 +131,8 @@ async function startDelivering({ fleet }: UpgradeScene, server: Service, prefix:
 /**
  * Stops one server in order and kills the other, both in the middle of deliveries.
  *
- * @returns the ids of all messages that were due, of the webhooks among them, which hang, and of those claimed at the end
+ * @returns the ids of all messages that were due, of the webhooks among them, which hang, and of those claimed at the
+ *   end
  */
 async function stopInMidst(scene: UpgradeScene, [first, second]: readonly [Service, Service]) {
   const destination = { type: 'webhook', url: `${scene.receiverUrl}/hangs`, timeoutMs: 60_000 }

@@ -19,7 +19,9 @@ async function start(): Promise<{ sentinels: TestSentinels; fleet: Fleet; load: 
   return { sentinels, fleet, load, probe }
 }
 
-/** Ends the load and holds what became of it against the promises, where Redis lost what was not replicated at `lostAt`. */
+/**
+ * Ends the load and holds what became of it against the promises, where Redis lost what was not replicated at `lostAt`.
+ */
 async function expectKept(fleet: Fleet, load: Load, probe: Probe, lostAt: number): Promise<void> {
   const replicatedAfterMs = REPLICATED_AFTER_MS + 4 * probe.slowestMs()
   await load.stop()

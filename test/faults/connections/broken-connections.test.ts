@@ -11,7 +11,10 @@ const SERVERS = 3
 const CLIENTS = 40
 /** Of how many messages a batch is, and of how many clients one sends batches: more where more are wanted. */
 const [BATCH, BATCHES_ONE_IN] = WANTED < 10_000 ? [10, 8] : [100, 2]
-/** A connection carries at most so many bytes each way: some calls, of which the first bring all scripts, then it is cut. */
+/**
+ * A connection carries at most so many bytes each way: some calls, of which the first bring all scripts, then it is
+ * cut.
+ */
 const MOST_BYTES = 200_000
 /** So many connections are to have been cut, at least. */
 const CUTS = 10
@@ -22,7 +25,10 @@ interface Sent {
   readonly ids: readonly string[]
 }
 
-/** Clients that each send one message after the other and none twice: alone, in batches, with ids of their own and without. */
+/**
+ * Clients that each send one message after the other and none twice: alone, in batches, with ids of their own and
+ * without.
+ */
 function startClients(fleet: Fleet) {
   const sent: Sent[] = []
   let accepted = 0

@@ -123,8 +123,8 @@ it('answers that come after the lock has ended, and cuts in the middle of any ca
 })
 
 /**
- * A redis-server whose writes fail, as on a full disk, once its files may not grow: it would end by the signal that comes
- * with that, unless whoever starts it ignores that signal.
+ * A redis-server whose writes fail, as on a full disk, once its files may not grow: it would end by the signal that
+ * comes with that, unless whoever starts it ignores that signal.
  */
 async function startedToIgnoreLimits(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'carillon-test-'))

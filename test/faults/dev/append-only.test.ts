@@ -119,7 +119,8 @@ describe('an append-only file that a power cut has left with an end that is no c
     expect(values).toEqual(expected)
     const [copy = ''] = copies()
     expect(lines).toEqual([
-      `${INCREMENT} ended in ${tail.length} bytes that are not a command, as after a power failure; they were cut off, and the original is kept as ${fileOf(copy)}`,
+      `${INCREMENT} ended in ${tail.length} bytes that are not a command, as after a power failure; ` +
+        `they were cut off, and the original is kept as ${fileOf(copy)}`,
     ])
     expect(readFileSync(fileOf(copy)).equals(damaged)).toBe(true)
     expect(bytes().subarray(0, before.length).equals(before)).toBe(true)
@@ -155,7 +156,8 @@ describe('data that are damaged otherwise', () => {
     writeFileSync(fileOf(INCREMENT), file)
     expect(await refusal()).toMatch(
       new RegExp(
-        `^${fileOf(INCREMENT)} is damaged at byte \\d+ of ${file.length}, not only at its end: restore a backup of .*truncate -s`,
+        `^${fileOf(INCREMENT)} is damaged at byte \\d+ of ${file.length}, not only at its end: ` +
+          'restore a backup of .*truncate -s',
       ),
     )
     expect(bytes().equals(file)).toBe(true)

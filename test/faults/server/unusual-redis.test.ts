@@ -29,7 +29,7 @@ it.each([
   await fleet.untilDelivered(await fleet.schedule(1, Date.now()))
 })
 
-it('a Redis that does not tell its policy, persistence, version or memory is used, with warnings that say so', async () => {
+it('a Redis that does not tell its policy, persistence, version or memory is used, with warnings', async () => {
   const redis = await startRedis()
   const proxy = await startFaultyProxy(redis.port)
   onTestFinished(() => redis.stop())

@@ -11,7 +11,10 @@ interface Told {
   readonly runs?: string
 }
 
-/** Two shared nodes, three sentinels, a worker of the tests, a server and its two processes, two of Redis, two of sleep and their shell. */
+/**
+ * Two shared nodes, three sentinels, a worker of the tests, a server and its two processes, two of Redis, two of sleep
+ * and their shell.
+ */
 const AT_LEAST = 14
 
 it.runIf(process.platform === 'linux')(

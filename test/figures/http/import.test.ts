@@ -40,7 +40,8 @@ function* lines(): Generator<string> {
   for (let i = 0; i < LINES; i += PER_PIECE) {
     let piece = ''
     for (let j = i; j < i + PER_PIECE; j += 1) {
-      piece += `{"at":"2099-01-01T09:00:00Z","payload":{"text":"good morning","number":${j},"more":"as much as is usual"}}\n`
+      const payload = `{"text":"good morning","number":${j},"more":"as much as is usual"}`
+      piece += `{"at":"2099-01-01T09:00:00Z","payload":${payload}}\n`
     }
     yield piece
   }

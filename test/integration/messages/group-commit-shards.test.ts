@@ -11,7 +11,9 @@ import { until } from '../../support/until.ts'
 
 const world = useScripts(() => inject('redisUrl'))
 
-/** The real script, which does not answer as it should in shard 1: the call never ran, or did without anybody knowing. */
+/**
+ * The real script, which does not answer as it should in shard 1: the call never ran, or did without anybody knowing.
+ */
 function failingInShard1(w: ScriptWorld, outcomeUnknown: boolean) {
   const calls: { shard: number; ids: string[] }[] = []
   const scripts: Pick<Scripts, 'schedule'> = {

@@ -6,7 +6,7 @@ import { listenForWakes } from '../../../src/store/wake-listener.ts'
 import { startCluster, type TestRedis } from '../../support/redis.ts'
 import { until } from '../../support/until.ts'
 
-it('hears from another node of a cluster once its own is lost, and tells that it may have missed something', async () => {
+it('hears from another node of a cluster once its own is lost, and reports a gap', async () => {
   const cluster = await startCluster({ args: ['--cluster-require-full-coverage', 'no'] })
   onTestFinished(() => cluster.stop())
   const namespace = 'carillon'

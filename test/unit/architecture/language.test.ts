@@ -48,6 +48,7 @@ const filesIn = (folder: string, pattern: RegExp): File[] =>
     .map((path) => ({ path, lines: readFileSync(path, 'utf8').split('\n') }))
 
 const code = [...filesIn('src', /\.(?:ts|js)$/), ...filesIn('lua', /\.lua$/)]
+const tests = [...filesIn('test', /\.(?:ts|js)$/), ...filesIn('bench', /\.js$/)]
 // The changelog tells of the past in the words of its time.
 const prose = pages().filter(({ path }) => path !== 'CHANGELOG.md')
 
@@ -78,6 +79,6 @@ describe('the language of code and docs', () => {
   it('has no line over 120 columns, tables left out', () => {
     const isLong: Check = (line) =>
       line.length > MOST_COLUMNS && !line.startsWith('|') ? `${line.length} columns` : undefined
-    expect(problemsIn([...code, ...prose], isLong)).toEqual([])
+    expect(problemsIn([...code, ...tests, ...prose], isLong)).toEqual([])
   })
 })

@@ -28,7 +28,8 @@ const inWords = (name: string, value: unknown): string => {
 
 function defaultOf(name: string, { default: value, clusterDefault, unset }: SettingFacts): string {
   if (value === undefined) return unset ?? ''
-  return `\`${value}\`${inWords(name, value)}${clusterDefault === undefined ? '' : `; on a cluster \`${clusterDefault}\``}`
+  const onCluster = clusterDefault === undefined ? '' : `; on a cluster \`${clusterDefault}\``
+  return `\`${value}\`${inWords(name, value)}${onCluster}`
 }
 
 it('the table of settings is what the server goes by: npm run docs', async () => {

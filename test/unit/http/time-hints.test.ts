@@ -43,7 +43,8 @@ describe('the refusal of a time', () => {
     [1_730_104_372_243_000_000, 'epoch nanoseconds'],
   ])('says the accepted form, and of %j what it looks like: %s', (value, like) => {
     expect(parseAt(value)).toBe(
-      `must be RFC 3339 (ISO 8601 with an offset or Z), as "2030-01-01T09:00:00Z", or epoch milliseconds (an integer); this looks like ${like}`,
+      'must be RFC 3339 (ISO 8601 with an offset or Z), as "2030-01-01T09:00:00Z", ' +
+        `or epoch milliseconds (an integer); this looks like ${like}`,
     )
   })
 

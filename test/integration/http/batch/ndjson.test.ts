@@ -60,7 +60,8 @@ describe('an NDJSON stream', () => {
   })
 
   it('has one failed result for each line that is wrong, and skips blank ones', async () => {
-    const text = `\n${laterLine(1)}{"payload":\n  \r\n{"id":"b","payload":1,"at":5}\n{"payload":1,"__proto__":1}\n${laterLine(2)}`
+    const wrong = '{"payload":\n  \r\n{"id":"b","payload":1,"at":5}\n{"payload":1,"__proto__":1}\n'
+    const text = `\n${laterLine(1)}${wrong}${laterLine(2)}`
     expect(await postLines(text)).toEqual([
       { line: 2, id: expect.any(String), status: 201 },
       { line: 3, status: 400, detail: 'body: is not valid JSON' },

@@ -12,7 +12,7 @@ import { type AllClaimed, type ClaimRoom, claimAll } from './claim-all.ts'
 import { checkKeys } from './invariants.ts'
 import type { ScriptWorld } from './script-world.ts'
 
-/** What tests of the scripts do with messages, in few words. */
+/** Short calls of the scripts, for tests. */
 
 export const LOCK_MS = 600_000
 export const HOUR_MS = 3_600_000
@@ -35,7 +35,7 @@ export interface Draft {
   readonly options?: MessageOptions
 }
 
-/** An entry with an id that the client made, or one that the server made where it begins with "~". */
+/** An entry for `schedule`. An id that begins with "~" is one that the server made. */
 export function entry(
   id: string,
   { due = { at: 1 }, payload = 'x', options = {} }: Draft = {},
@@ -55,23 +55,23 @@ export async function put(w: ScriptWorld, id: string, draft: Draft = {}): Promis
   return words[0] ?? ''
 }
 
-/** Ids in order, as many as asked for. */
+/** @returns `count` ids in order */
 export const ids = (count: number, prefix = '~') =>
   Array.from({ length: count }, (_, i) => `${prefix}${String(i).padStart(5, '0')}`)
 
 export const webhook = (host: string, path = '/'): Destination => ({ type: 'webhook', url: host + path })
 export const pull = (queue: string): Destination => ({ type: 'pull', queue })
 
-/** Room for everything that servers deliver by themselves. */
+/** Room for every kind that servers deliver. */
 export const WIDE: ClaimRoom = {
   ...{ limit: 10_000, streamLimit: 10_000, slots: 10_000, hostSlots: 10_000, reserve: 0 },
   lanes: new Map(),
 }
 
-/** For a claim of one call. */
+/** Room for the main due set alone, so that a claim is one call. */
 export const MAIN_ONLY: Partial<ClaimRoom> = { streamLimit: 0, hostSlots: 0 }
 
-/** Room for what is in a queue, as a worker asks for it. */
+/** Room for the messages of one queue, as a worker claims them. */
 export const workerRoom = (queue: string, slots = 10_000): ClaimRoom => ({
   ...{ limit: 0, streamLimit: 0, slots, hostSlots: 0, reserve: 0 },
   lanes: new Map([[`pull:${queue}`, slots]]),
@@ -94,7 +94,7 @@ export async function claim(
   return { ...reply, token, ids: reply.claims.map(({ id }) => id) }
 }
 
-/** Delivers what is due. */
+/** Claims due messages and acknowledges them. */
 export async function deliver(
   w: ScriptWorld,
   lateMs: number | null = 0,
@@ -110,7 +110,7 @@ export async function deliver(
 
 export const report = (claim: number): AttemptReport => ({ at: 1, claim, durationMs: 2, error: 'no' })
 
-/** A failed delivery, to be tried again so much later. */
+/** A release of a failed delivery, to be retried after `delayMs`. */
 export const postponed = (token: string, id: string, delayMs: number): Release => ({
   ...{ id, token, why: 'postponed', delayMs, reason: 'busy', report: '' },
 })
@@ -119,7 +119,7 @@ export const rejected = (token: string, id: string, reason = 'status 404'): Rele
   ...{ id, token, why: 'rejected', reason, report: JSON.stringify(report(1)) },
 })
 
-/** Claims what is due, and fails it. */
+/** Claims due messages and releases them as failed. */
 export async function fail(w: ScriptWorld, retryInMs: number, room: Partial<ClaimRoom> = {}): Promise<void> {
   const { ids, token } = await claim(w, room)
   await w.scripts.release(
@@ -128,7 +128,7 @@ export async function fail(w: ScriptWorld, retryInMs: number, room: Partial<Clai
   )
 }
 
-/** Claims what is due, and makes it dead letters. */
+/** Claims due messages and makes dead letters of them. */
 export async function reject(
   w: ScriptWorld,
   reason?: string,
@@ -193,8 +193,8 @@ export const tagged = (w: ScriptWorld, tag: string) =>
   w.client.zrange(w.keys.tagPrefix + tag, '0', '-1', 'WITHSCORES')
 
 /**
- * The names of all of the shard's keys, without what they have in common, and without the counter of claims and what
- * calls of schedule answered, which ends by itself.
+ * The names of all keys of the shard, without their common prefix. The counter of claims is left out, and so are the
+ * stored answers of schedule calls, which expire.
  */
 export async function keysIn(w: ScriptWorld): Promise<string[]> {
   const nodes: Redis[] = w.client instanceof Cluster ? w.client.nodes('master') : [w.client]
@@ -207,14 +207,14 @@ export async function keysIn(w: ScriptWorld): Promise<string[]> {
     .sort()
 }
 
-/** What the scripts published since `listen`. */
+/** The wakes that scripts published after `listen`. */
 export interface Listener {
-  /** @returns what was heard since the last time, each as "<in ms> <lane>" */
+  /** @returns the wakes after the last call, each as "<in ms> <lane>" */
   heard(): Promise<string[]>
   stop(): void
 }
 
-/** Listens as a sleeping server does. */
+/** Subscribes to wakes, as a server does. */
 export async function listen(w: ScriptWorld): Promise<Listener> {
   const channel = `${w.namespace}:wake`
   let texts: string[] = []
@@ -224,7 +224,7 @@ export async function listen(w: ScriptWorld): Promise<Listener> {
   listener.on('message', (_channel: string, text: string) => texts.push(text))
   const wakes: Listener = {
     async heard() {
-      // Published by the same node, and so in order: once the marker is here, so is all that went before.
+      // One node publishes in order: everything before the marker has arrived with it.
       await w.client.eval("redis.call('PUBLISH', ARGV[1], 'marker')", 1, w.keys.scheduled, channel)
       await expect.poll(() => texts.at(-1)).toBe('marker')
       const heard = texts.slice(0, -1).map((text) => {
@@ -237,12 +237,12 @@ export async function listen(w: ScriptWorld): Promise<Listener> {
     },
     stop: () => listener.disconnect(),
   }
-  // From another node of a cluster, what was published before may come only now.
+  // What another node of a cluster published earlier may arrive only now.
   await wakes.heard()
   return wakes
 }
 
-/** Asserts, around each of some steps, that what lies in the keys belongs together. */
+/** Runs steps in order, and checks before and after each that the keys are consistent. */
 export async function inSteps(w: ScriptWorld, ...steps: (() => Promise<unknown>)[]): Promise<void> {
   for (const step of steps) {
     await step()

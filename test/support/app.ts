@@ -13,23 +13,23 @@ import { pingRedis } from '../../src/store/requirements.ts'
 import { freshNamespace } from './namespace.ts'
 import { clearNamespace } from './redis.ts'
 
-/** A whole app on the shared Redis, in a namespace of its own; its claim loop runs only if a test starts it. */
+/** A complete app on the shared Redis, in a namespace of its own. It claims only after `startClaiming`. */
 export interface TestApp {
   readonly app: FastifyInstance
   readonly client: RedisConnection['client']
   readonly namespace: string
-  /** of every shard: on a cluster there are many, unless a test says SHARDS */
+  /** of every shard: a cluster has several, unless the test sets SHARDS */
   readonly shards: readonly ShardKeys[]
-  /** of the shard that a message with this id is in, be it there or not */
+  /** of the shard that an id belongs to */
   keysFor(id: string): ShardKeys
-  /** how many messages there are, whatever their state, finished ones left out */
+  /** the number of messages in any state, except finished ones */
   stored(): Promise<number>
-  /** what was delivered, once the claim loop runs */
+  /** the ids that were delivered to the console */
   readonly delivered: string[]
   startClaiming(): void
 }
 
-/** Sets an app up around every test of the current file or `describe`. */
+/** Sets up an app before every test of the current file or `describe`. */
 export function useApp(env: Readonly<Record<string, string>> = {}): () => TestApp {
   let connection: RedisConnection
   let world: TestApp | undefined

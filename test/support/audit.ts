@@ -7,12 +7,12 @@ import { createReadShardCounts } from '../../src/store/scripts/shard-counts.ts'
 
 export interface AuditTestOptions {
   readonly clockOffsetMs?: () => number
-  /** kinds that are no findings here */
+  /** kinds of findings to leave out */
   readonly without?: readonly FindingKind[]
   readonly repair?: Repair
 }
 
-/** @returns all that the auditor finds in a namespace */
+/** @returns the findings of the auditor in a namespace */
 export async function auditFindings(
   client: Redis | Cluster,
   namespace: string,

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import { expect } from 'vitest'
 import { useApp } from './app.ts'
 
-/** What is answered for one message of a batch. */
+/** The result of one message of a batch. */
 export interface Result {
   line?: number
   id?: string
@@ -12,7 +12,7 @@ export interface Result {
 
 export const PATH = '/v1/messages/batch'
 export const LINES = { 'content-type': 'application/x-ndjson' }
-/** bytes of one message, and of a JSON batch, that the app of `useBatchApi` takes */
+/** The largest message and JSON batch, bytes, that the app of `useBatchApi` accepts. */
 export const LIMIT = 2_048
 export const BATCH_LIMIT = 1_048_576
 
@@ -33,7 +33,7 @@ export function useBatchApi() {
     expect(answer.headers['content-type']).toBe('application/x-ndjson')
     return parseLines(answer.body)
   }
-  /** What is stored for each. */
+  /** The stored payload of each result. */
   const payloads = async (results: readonly Result[]) => {
     const records = await Promise.all(
       results.map(({ id = '' }) => world().client.hget(world().keysFor(id).messages, id)),

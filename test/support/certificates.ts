@@ -8,13 +8,13 @@ import { onTestFinished } from 'vitest'
 const run = promisify(execFile)
 
 export interface Certificates {
-  /** of the authority */
+  /** the file of the authority's certificate */
   readonly caFile: string
-  /** what a Redis or sentinel on 127.0.0.1 is started with to speak TLS on a port */
+  /** arguments of a redis-server or sentinel on 127.0.0.1 that uses TLS on a port */
   argsFor(port: number): string[]
 }
 
-/** An authority of the test's own, and a certificate of 127.0.0.1 from it; gone with the test. */
+/** A new certificate authority, and its certificate for 127.0.0.1. Both are deleted with the test. */
 export async function makeCertificates(): Promise<Certificates> {
   const dir = await mkdtemp(join(tmpdir(), 'carillon-tls-'))
   onTestFinished(() => rm(dir, { recursive: true, force: true }))

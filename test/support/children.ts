@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { whenTestEnds } from './owner.ts'
 import { ofRun } from './run.js'
 
-/** What was started here and has not ended. */
+/** The processes that were started here and have not ended. */
 const running = new Set<ChildProcess>()
 
 process.on('exit', () => {
@@ -13,12 +13,12 @@ process.on('exit', () => {
 export const runningChildren = (): ChildProcess[] => [...running]
 
 /**
- * Starts a process, as `spawn` does, that ends with the test, whatever the test's outcome; one that no test starts, but
- * `beforeAll`, ends with the file at the latest. The only way in which tests start processes that may outlast them.
+ * Starts a process, as `spawn` does. It ends with the test, whether that passes or fails. One that `beforeAll` starts
+ * ends with the file at the latest. Tests start processes that may outlast them only in this way.
  */
 export const startChild = ((command: string, args: readonly string[], options: SpawnOptions) => {
   let child: ChildProcess | undefined
-  // Before it is there: a test whose time is up is to start nothing more.
+  // Checked before the start: a test that has timed out must not start a process.
   whenTestEnds(() => child && endChild(child))
   child = spawn(command, args, { ...options, env: ofRun(options.env ?? process.env) })
   const started = child
@@ -27,7 +27,7 @@ export const startChild = ((command: string, args: readonly string[], options: S
   return started
 }) as typeof spawn
 
-/** Sends a process a signal, kill -9 unless given, and waits for its end. Idempotent. */
+/** Sends a process a signal, SIGKILL unless given, and waits for its end. Idempotent. */
 export async function endChild(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
   if (!running.has(child)) return
   const gone = once(child, 'exit')

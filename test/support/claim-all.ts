@@ -7,11 +7,11 @@ import type {
   MoveReply,
 } from '../../src/store/scripts/claim.ts'
 
-/** What may be claimed of each kind: 0 leaves a kind out. */
+/** How much may be claimed of each kind. 0 leaves a kind out. */
 export interface ClaimRoom extends HostRoom {
-  /** messages at most from the main due set */
+  /** maximum number of messages from the main due set */
   readonly limit: number
-  /** messages at most to be moved into streams */
+  /** maximum number of messages to move into streams */
   readonly streamLimit: number
 }
 
@@ -28,7 +28,7 @@ type Reply = ClaimReply<AnyClaim> & Partial<AllClaimed>
 
 const NOTHING: ClaimRoom = { limit: 0, streamLimit: 0, slots: 0, hostSlots: 0, reserve: 0, lanes: new Map() }
 
-/** @returns the room of each call that it takes to claim for this one; with no hosts, the lanes are those of queues */
+/** @returns the room of each call that a claim of this room takes; without hosts, its lanes are those of queues */
 export function roomsOf({ limit, streamLimit, ...hosts }: ClaimRoom): ClaimRoom[] {
   const { slots, hostSlots, lanes } = hosts
   const rooms = [
@@ -41,7 +41,7 @@ export function roomsOf({ limit, streamLimit, ...hosts }: ClaimRoom): ClaimRoom[
   return rooms.length === 0 ? [NOTHING] : rooms
 }
 
-/** One call. Room for nothing recovers what has expired, and no more. */
+/** Makes one call. With room for nothing, it only recovers expired claims. */
 async function claimOne(
   scripts: ClaimScripts,
   shard: number,
@@ -57,7 +57,7 @@ async function claimOne(
   return limit > 0 ? reply : { ...reply, nextDueInMs: null }
 }
 
-/** Claims of every kind there is room for, as all of a server's claimers do, one call after the other. */
+/** Claims every kind that has room, as the claimers of a server do, one call after another. */
 export async function claimAll(
   scripts: ClaimScripts,
   shard: number,
@@ -65,7 +65,7 @@ export async function claimAll(
 ): Promise<AllClaimed> {
   const replies: Reply[] = []
   for (const one of roomsOf(room)) replies.push(await claimOne(scripts, shard, args, one))
-  // Each call has its own ms: times are told from that of the first that did something.
+  // Each call has its own clock: times are relative to the first call that did something.
   const first = replies.find(hasEffect) ?? replies[0]
   const last = replies.at(-1)
   if (first === undefined || last === undefined) throw new Error('nothing was called')

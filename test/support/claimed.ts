@@ -1,7 +1,7 @@
 import type { Delivery } from '../../src/destinations/delivery.ts'
 import type { ScriptWorld } from './script-world.ts'
 
-/** Schedules so many messages in a shard, due 5 ms ago, and claims them with token `t`. */
+/** Schedules `count` messages in a shard, due 5 ms ago, and claims them with token `t`. */
 export async function claimDeliveries(
   w: ScriptWorld,
   { count, shard, lockMs }: { count: number; shard: number; lockMs: number },

@@ -17,7 +17,7 @@ import { type NotedMetrics, noteMetrics } from './noted-metrics.ts'
 import type { ScriptWorld } from './script-world.ts'
 import { shardMapOf } from './shards.ts'
 
-/** A delivery that a sender of the test's own has begun. */
+/** A delivery that the sender of a test has started. */
 export interface Sent {
   readonly delivery: Delivery
   readonly signal: CancelSignal
@@ -30,22 +30,22 @@ interface ClaimCall {
   readonly shard: number
 }
 
-/** A server's claimers with all that they work with, on a real Redis, that sends webhooks as the test says. */
+/** The claimers of a server on a real Redis, with a sender that the test controls. */
 export interface Claiming {
   readonly claimers: Claimers
   readonly slots: Slots
   readonly noted: NotedMetrics
   /** every claim call so far */
   readonly calls: readonly ClaimCall[]
-  /** those for this kind of destination */
+  /** the number of claim calls for a kind */
   callsOf(kind: ClaimCall['of']): number
-  /** claim calls in flight that were told of free slots, at most at a time */
+  /** the highest number of concurrent claim calls for hosts */
   offersAtOnce(): number
-  /** every delivery begun so far */
+  /** every delivery started so far */
   readonly sent: readonly Sent[]
-  /** those begun and not ended */
+  /** the deliveries in flight */
   underWay(): readonly Sent[]
-  /** deliveries under way, at most at a time: to one host, and in all */
+  /** the highest number of deliveries in flight, to one host and in total */
   readonly most: { toOne: number; inAll: number }
 }
 
@@ -55,14 +55,14 @@ export interface ClaimingOptions {
   readonly lockMs?: number
   readonly total?: number
   readonly perHost?: number
-  /** messages for the console per claim */
+  /** the limit of a claim for the console */
   readonly limit?: number
   readonly console?: BatchSender
   /** answers what is sent; a delivery that it leaves alone hangs until the test ends it or it is cancelled */
   readonly answer?: (sent: Sent) => void
   /** how a cancelled delivery ends; "returned" unless given */
   readonly cancelledAs?: Outcome
-  /** around the real scripts */
+  /** scripts to use instead of the real ones, which they call */
   readonly scripts?: Scripts
 }
 
@@ -87,7 +87,7 @@ export const webhookEntry = (id: string, dueAt: number, host = 'one.test'): Sche
   body: encodeRecordBody('1', { destination: { type: 'webhook', url: `https://${host}/hook` } }),
 })
 
-/** The scripts, and every claim call that they were given. */
+/** Wraps scripts, and records every claim call. */
 function noteClaims(real: Scripts) {
   const calls: ClaimCall[] = []
   let offers = 0
@@ -144,7 +144,7 @@ function createHeldSender(cancelledAs: Outcome, answer: (sent: Sent) => void = (
   return { sender, sent, underWay, most }
 }
 
-/** Not started; stopped at the end of the test. */
+/** Creates claimers that are not started. They stop with the test. */
 export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claiming {
   const {
     shards = 1,
@@ -191,7 +191,7 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
 /** Long enough that a busy machine extends it in time. */
 export const LOCK_MS = 3_000
 
-/** Ends a delivery well after so many ms. */
+/** An answer that ends a delivery as delivered after `ms`. */
 export const answerAfter = (ms: number) => (sent: Sent) => void setTimeout(() => sent.end(DELIVERED), ms)
 
 /** Schedules as many webhooks for each host, already due. @returns their ids, `<host>:<shard>:<i>` */

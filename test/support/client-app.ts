@@ -12,7 +12,7 @@ import { until } from './until.ts'
 export interface ClientApp {
   readonly app: FastifyInstance
   readonly url: string
-  /** what the routes wait for before they answer */
+  /** the routes answer only after this */
   ready: Promise<void>
   /** Connects. @returns the connection, the server's side of it, and how to wait until the server has read all */
   open(): Promise<Opened>

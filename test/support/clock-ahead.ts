@@ -29,8 +29,8 @@ return redis.call("ZCARD", claimed)
 `
 
 /**
- * Makes all that the clock of Redis has written in a shard so much later, in one step: for everyone who looks, the
- * clock has been set back. The clock of a redis-server itself cannot be moved without tools that not every machine has.
+ * Moves all times that Redis's clock has written in a shard into the future, atomically. To every reader it looks as if
+ * the clock had been set back. The clock of a redis-server itself can be moved only with tools that few machines have.
  *
  * @returns how many messages were claimed
  */

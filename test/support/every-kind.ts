@@ -7,7 +7,7 @@ import type { Service } from './service.ts'
 const QUEUE = 'every-kind'
 const STREAM = 'every-kind'
 
-/** What is sent to `POST /v1/messages`. */
+/** The body of `POST /v1/messages`. */
 export type Body = Readonly<Record<string, unknown>>
 
 /**
@@ -15,8 +15,8 @@ export type Body = Readonly<Record<string, unknown>>
  * with all of them.
  *
  * @param at epoch ms
- * @param ids what the ids of those begin with that have one of the client's
- * @param receiverUrl `/hook` of it gets the webhooks
+ * @param ids prefix of the ids that the client makes
+ * @param receiverUrl the webhooks go to `/hook` below it
  */
 export function everyKind(at: number, ids: string, receiverUrl: string): Body[] {
   const all = (name: string) => ({
@@ -40,7 +40,7 @@ export function everyKind(at: number, ids: string, receiverUrl: string): Body[] 
   ]
 }
 
-/** Sends messages to a server, all at a time. @returns their ids, in order */
+/** Sends messages to a server concurrently. @returns their ids, in order */
 export const sendAll = (server: Service, bodies: readonly Body[]): Promise<string[]> =>
   Promise.all(
     bodies.map(async (body) => {
@@ -64,7 +64,7 @@ export async function lease(server: Service, queue = QUEUE, more: Body = {}): Pr
   return answer.body.messages
 }
 
-/** Leases what is due in the queue of every kind, and acknowledges it to another server. */
+/** Leases the due messages of the queue, and acknowledges them to another server. */
 export async function pullAll(server: Service, acknowledgedBy: Service): Promise<Lease[]> {
   const leases = await lease(server)
   if (leases.length > 0) {
@@ -75,12 +75,12 @@ export async function pullAll(server: Service, acknowledgedBy: Service): Promise
   return leases
 }
 
-/** A message that has come to where it was sent. */
+/** A message that arrived at its destination. */
 export interface Arrival {
   readonly id: string
-  /** grows with each delivery of a message */
+  /** higher with each delivery of a message */
   readonly nth: number
-  /** all of it that does not depend on when it came */
+  /** the parts that do not depend on the time of arrival */
   readonly content: unknown
 }
 
@@ -91,7 +91,7 @@ export interface Arriving {
   readonly pulled: readonly Lease[]
 }
 
-/** @returns whatever has come to any destination so far */
+/** @returns every arrival so far, at any destination */
 export async function arrivals({ fleet, client, received, pulled }: Arriving): Promise<Arrival[]> {
   const shards = Array.from({ length: fleet.shards }, (_, shard) => keysOf(shard, fleet.namespace))
   const streamed = await Promise.all(

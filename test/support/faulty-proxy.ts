@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, connect as open, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 
-/** The direction in which bytes travel through a proxy: what clients send, and what they are answered. */
+/** A direction through the proxy: from clients to the server, or back. */
 type Direction = 'requests' | 'replies'
 
-/** A TCP proxy in front of one server, which breaks what passes through it as networks do. */
+/** A TCP proxy in front of one server that breaks connections as networks do. */
 export interface FaultyProxy {
   readonly port: number
   /** how many connections it has cut so far */
@@ -14,28 +14,28 @@ export interface FaultyProxy {
   cut(): void
   /**
    * Cuts each connection, present or future, once a random number of further bytes has passed in either direction.
-   * The bytes before the cut are handed on, so that requests and replies arrive in part.
+   * The bytes before the cut are forwarded, so that requests and replies arrive in part.
    *
    * @param mostBytes the highest number of bytes, in each direction; null ends it
    */
   cutAtRandom(mostBytes: number | null): void
   /**
-   * Cuts each connection on which a client sends bytes that match, before they are handed on; null ends it. A command
+   * Cuts each connection on which a client sends bytes that match, before they are forwarded; null ends it. A command
    * of a few hundred bytes comes in one piece.
    */
   cutOn(pattern: RegExp | null): void
-  /** Puts a text of the same length in the place of another in what servers answer. */
+  /** Replaces a text in replies by another of the same length. */
   rewrite(from: string, to: string): void
-  /** Holds back what travels in a direction, both unless given; connections stay open. */
+  /** Holds back all bytes of a direction, both unless given. Connections stay open. */
   stall(direction?: Direction): void
-  /** Hands on what was held back, and all that comes. */
+  /** Forwards the bytes that were held back, and all that follow. */
   flow(): void
-  /** Hands on every piece so much later, ms, in each direction. */
+  /** Forwards every chunk `ms` later, in each direction. */
   delay(ms: number): void
-  /** Accepts connections only to cut them, until `accept`. Those there are stay. */
+  /** Cuts new connections at once, until `accept`. Open ones stay. */
   refuse(): void
   accept(): void
-  /** Cuts all connections and stops listening; safe to call twice. */
+  /** Cuts all connections and stops listening. Idempotent. */
   stop(): Promise<void>
 }
 
@@ -46,7 +46,7 @@ interface Pipe {
   readonly held: Buffer[]
   /** bytes until the cut */
   left: number
-  /** how many pieces are delayed, and when the last of them has been handed on */
+  /** how many chunks are delayed, and when the last of them has been forwarded */
   delayed: number
   last: Promise<void>
 }
@@ -54,7 +54,7 @@ interface Pipe {
 /**
  * Starts a proxy on a free port of the loopback address.
  *
- * @param targetPort where the server listens on 127.0.0.1; read anew for every connection, as a server may move
+ * @param targetPort where the server listens on 127.0.0.1; read for every connection, as a server may move
  */
 export async function startFaultyProxy(targetPort: number | (() => number)): Promise<FaultyProxy> {
   const pairs = new Set<readonly [Pipe, Pipe]>()
@@ -91,12 +91,12 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
       pipe.to.write(bytes)
       return
     }
-    // The last bytes are to arrive before the connection breaks.
+    // The last bytes have to arrive before the connection breaks.
     pipe.to.write(bytes.subarray(0, pipe.left), () => cutPair(pair))
     pipe.left = 0
   }
 
-  /** Hands on a piece later, but never before one that came before it, as the delay may have been longer then. */
+  /** Forwards a chunk later, and in order, as the delay of the one before may be longer. */
   function handOnLater(pipe: Pipe, pair: readonly [Pipe, Pipe], bytes: Buffer): void {
     const at = performance.now() + delayMs
     pipe.delayed += 1
@@ -125,7 +125,7 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
         if (delayMs === 0 && each.delayed === 0) handOn(each, pair, bytes)
         else handOnLater(each, pair, bytes)
       })
-      // What one end closes the other end has lost: nothing is cut then, as there is nothing left to cut.
+      // Closed by one end: the other end loses it too, but this is no cut.
       each.from.on('close', () => {
         pairs.delete(pair)
         each.to.destroy()

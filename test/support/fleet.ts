@@ -16,16 +16,16 @@ import { SETTINGS } from './retention.ts'
 import { type ConsoleLine, type Service, type ServiceOptions, startService } from './service.ts'
 import { until } from './until.ts'
 
-/** Several servers that are one scheduler. */
+/** Several servers that share one namespace. */
 export interface Fleet {
   readonly namespace: string
-  /** how many shards its servers have, unless one is told otherwise */
+  /** the number of shards, unless a server has another setting */
   readonly shards: number
   readonly servers: readonly Service[]
-  /** Starts one more. */
+  /** Starts another server. */
   add(options?: ServiceOptions): Promise<Service>
   /**
-   * Schedules `count` messages in one go, past HTTP, which on a busy machine might not be done before they are due.
+   * Schedules `count` messages without HTTP, which on a busy machine might take until they are due.
    * @returns their ids
    */
   schedule(
@@ -34,13 +34,13 @@ export interface Fleet {
     options?: { payload?: string; destination?: Destination; prefix?: string },
   ): Promise<string[]>
   /**
-   * What the auditor finds now, for tests that start Redis once more, which ends before the fleet is audited, and for
-   * those that have put something strange there.
+   * The findings of the auditor now: for tests whose Redis ends before the fleet is audited, and for those that have
+   * damaged something.
    */
   findings(): Promise<Finding[]>
-  /** Everything any server delivered so far, killed ones included. */
+  /** Every delivery of any server so far, killed ones included. */
   delivered(): ConsoleLine[]
-  /** Waits until each of these ids was delivered at least once. */
+  /** Waits until each id was delivered at least once. */
   untilDelivered(ids: Iterable<string>, timeoutMs?: number): Promise<void>
 }
 
@@ -48,19 +48,19 @@ export interface FleetOptions {
   readonly size: number
   readonly redisUrl?: string
   readonly env?: Readonly<Record<string, string>>
-  /** whether what Redis holds must be sound when the test ends; true unless the test damages it by hand */
+  /** whether the namespace is audited when the test ends; false where the test damages it by hand */
   readonly audited?: boolean
 }
 
-/** What a Redis held that the test has ended is gone with it. */
+/** A Redis that the test has ended is not audited. */
 function unlessGone(error: unknown): Finding[] {
   if (error instanceof SchedulerError && error.code === 'STORE_UNAVAILABLE') return []
   throw error
 }
 
 /**
- * Starts `size` servers in a namespace of their own; they end with the test, whatever its outcome. What they leave
- * behind, killed as they are, is audited then.
+ * Starts `size` servers in a namespace of their own. At the end of the test, passed or failed, they are killed, and what
+ * they leave in Redis is audited.
  */
 export async function startFleet({
   size,
@@ -76,7 +76,7 @@ export async function startFleet({
   onTestFinished(async () => {
     await Promise.all(servers.map((server) => server.end('SIGKILL')))
     try {
-      // What a Redis held that the test has killed is gone with it.
+      // A Redis that the test has killed is not audited.
       if (!connection.isReady()) return
       if (audited) expect(await findings().catch(unlessGone)).toEqual([])
       await clearNamespace(connection.client, namespace).catch(() => undefined)
@@ -166,7 +166,7 @@ export function repeated(lines: readonly ConsoleLine[]): Record<string, number> 
   return Object.fromEntries([...counts].filter(([, count]) => count > 1))
 }
 
-/** The ids that were delivered more than once as the same attempt: never, as a repeat counts as a further one. */
+/** The ids that were delivered twice as the same attempt: none, since a repeat counts as another attempt. */
 export function sameAttemptTwice(lines: readonly ConsoleLine[]): string[] {
   const seen = new Set<string>()
   return lines.flatMap(({ messageId, attempt }) => {
@@ -175,6 +175,6 @@ export function sameAttemptTwice(lines: readonly ConsoleLine[]): string[] {
   })
 }
 
-/** Lines that came before the due time, or say so. */
+/** The lines that came before their due time, or that claim so. */
 export const early = (lines: readonly ConsoleLine[]) =>
   lines.filter(({ lateMs, seenAt, dueAt }) => lateMs < 0 || seenAt < dueAt)

@@ -3,10 +3,10 @@ import { pino } from 'pino'
 import { type AppDeps, buildApp } from '../../src/http/app.ts'
 import type { ApiDeps } from '../../src/http/v1/deps.ts'
 
-/** The HTTP side alone, on whatever of its dependencies a test brings; for what no Redis has a part in. */
+/** The HTTP app alone, on the dependencies that a test gives: for what does not involve Redis. */
 export const httpApp = (api: Partial<ApiDeps>, rest: Partial<AppDeps> = {}): Promise<FastifyInstance> =>
   buildApp({
-    // A test reaches only what it brings the dependencies of.
+    // A test reaches only the routes whose dependencies it gives.
     api: {
       bodyLimit: 1_048_576,
       batchBodyLimit: 16_777_216,

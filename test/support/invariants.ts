@@ -6,7 +6,7 @@ import { keysOf } from '../../src/store/keys.ts'
 import { auditFindings } from './audit.ts'
 import type { ScriptWorld } from './script-world.ts'
 
-/** The lane a message belongs in, by the code that counts slots; "" for the main due set. */
+/** The lane of a message by the TypeScript code; "" for the main due set. */
 export const laneOf = ({
   destination,
   lane,
@@ -15,17 +15,17 @@ export const laneOf = ({
   lane?: string
 }): string => lane ?? (destination === undefined ? '' : laneOfDestination(destination))
 
-/** A shard's keys with all that is in them. */
+/** The keys of a shard with their content. */
 export interface Dump {
-  /** sorted sets, in order, and hashes: of each key its members or fields with their scores or values */
+  /** of a sorted set its members and scores, in order; of a hash its fields and values */
   map(key: string): Map<string, string>
   set(key: string): string[]
   string(key: string): string | undefined
   /** of each entry its id and its fields */
   stream(key: string): [id: string, fields: Record<string, string>][]
-  /** the rest of the names of all keys that begin so */
+  /** what follows a prefix in the names of all keys that have it */
   behind(prefix: string): string[]
-  /** all of it, without what calls of schedule answered, which ends by itself */
+  /** all content, except the stored answers of schedule calls, which expire */
   readonly text: string
 }
 
@@ -45,11 +45,11 @@ end
 return all
 `
 
-/** Everything that a shard holds, at one moment. */
+/** Reads all keys of a shard, atomically. */
 export async function dump({ client, namespace, shard }: ScriptWorld, of = shard): Promise<Dump> {
   const { scheduled, lockPrefix } = keysOf(of, namespace)
   const reply = await client.eval(DUMP, 1, scheduled, lockPrefix.slice(0, -'lock:'.length))
-  // What the script answers: per key its name, and a list that depends on what lies there.
+  // The script answers, for each key, its name and a list that depends on its type.
   const all = new Map(reply as [string, unknown[]][])
   const listOf = (key: string) => (all.get(key) ?? []) as string[]
   const sorted = [...all.keys()].sort()
@@ -73,11 +73,11 @@ const pairs = (flat: readonly string[]): [string, string][] =>
   flat.flatMap((value, i): [string, string][] => (i % 2 === 0 ? [[value, flat[i + 1] ?? '']] : []))
 
 /**
- * Asserts what holds of all keys between any two calls: whatever the auditor looks at. What a namespace has that only
- * servers use is left out: nobody records a number of shards here.
+ * Asserts what is true of all keys between any two calls: everything that the auditor checks, except keys that only
+ * servers use, as no server records a number of shards here.
  *
- * @param without kinds of findings that the test has made by hand
- * @returns what a shard holds
+ * @param without kinds of findings that the test has caused by hand
+ * @returns the keys of the shard
  */
 export async function checkKeys(
   w: ScriptWorld,

@@ -8,7 +8,7 @@ export const toHost = (host = ONE) => ({ destination: webhook(host) })
 
 export const toQueue = (queue = 'q') => ({ destination: pull(queue) })
 
-/** What lies in the main due set and in each lane, and what the indexes say. */
+/** The ids in the main due set ("") and in each lane. */
 export async function lanesOf(w: ScriptWorld) {
   const { keys } = w
   const all = await checkKeys(w)
@@ -22,9 +22,10 @@ export async function lanesOf(w: ScriptWorld) {
 const firstPuts = new WeakMap<ScriptWorld, number>()
 
 /**
- * Schedules messages by their lane: each "<id>" of a host due so many ms before the first call of the test, as only
- * from one time is it certain which of two hosts has waited longer.
+ * Schedules messages for a host, "" for the console. All calls of a test count from the time of the first one, so that
+ * the order of hosts by how long they have waited is certain.
  *
+ * @param messages by id, how many ms before that time each is due
  * @returns that time
  */
 export async function putAll(

@@ -1,7 +1,7 @@
 import { engineAnswers } from './engine.ts'
 import { missingProxies } from './programs.ts'
 
-/** Says what vitest.config.ts leaves out. */
+/** Prints what vitest.config.ts leaves out. */
 export async function setup(): Promise<void> {
   if (!(await engineAnswers()))
     console.log('no container engine answers: test/e2e/image is not part of this run')

@@ -2,10 +2,10 @@ import { onTestFinished } from 'vitest'
 import type { Service } from './service.ts'
 import { until } from './until.ts'
 
-/** A request that was made, and how it ended. */
+/** A request and its outcome. */
 export interface Answer {
   readonly id: string
-  /** the id is the client's */
+  /** whether the client made the id */
   readonly isOwnId: boolean
   readonly status: number
   readonly dueAt: number
@@ -15,12 +15,12 @@ export interface Answer {
 }
 
 export interface Load {
-  /** what was answered so far */
+  /** the requests answered so far */
   readonly answers: readonly Answer[]
   accepted(): Answer[]
-  /** Waits until `count` more are accepted. */
+  /** Waits until another `count` messages are accepted. */
   untilAccepted(count: number, timeoutMs?: number): Promise<void>
-  /** Sends no more, and waits for all answers. */
+  /** Stops sending, and waits for all answers. */
   stop(): Promise<void>
 }
 
@@ -28,10 +28,10 @@ const EVERY_MS = 10
 const AT_ONCE_MAX = 300
 
 /**
- * Posts messages for the console to servers in turn, about two every 10 ms, until it is stopped or the test ends; every
- * fourth with an id of the client's. All have tags.
+ * Posts messages for the console to servers in turn, about two every 10 ms, until it is stopped or the test ends. All
+ * have tags, and every fourth has an id of the client.
  *
- * @param dueInMs between 0 and so many ms before it is due
+ * @param dueInMs the longest time until a message is due; each has a random part of it
  */
 export function startLoad(servers: () => readonly Service[], dueInMs = 1_500): Load {
   const answers: Answer[] = []
@@ -76,6 +76,6 @@ export function startLoad(servers: () => readonly Service[], dueInMs = 1_500): L
   }
 }
 
-/** What else than accepted and 503 was answered, for nothing else may be while Redis has troubles. */
+/** The answers other than 201 and 503: none is allowed while Redis has faults. */
 export const strangeAnswers = (load: Load): Answer[] =>
   load.answers.filter(({ status }) => status !== 201 && status !== 503)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 export interface Fence {
   readonly language: string
   readonly text: string
-  /** of its first line of code, from 1 */
+  /** the number of its first line of code, from 1 */
   readonly line: number
   /** whether nothing but blank lines is between it and the fence before */
   readonly followsFence: boolean
@@ -20,7 +20,7 @@ export interface Page {
   readonly prose: readonly string[]
 }
 
-/** Every page that a reader may open: README and its neighbours, docs, and what is written about the benchmark. */
+/** Every page for readers: README and the pages beside it, docs, and the pages of the benchmark. */
 export const pages = (): Page[] =>
   [...pagesIn('.'), ...pagesIn('docs', true), ...pagesIn('bench')].map(readPage)
 

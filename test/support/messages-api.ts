@@ -5,7 +5,7 @@ type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
 
 export const IN_AN_HOUR = new Date(Date.now() + 3_600_000).toISOString()
 
-/** What an answer is that refuses, as far as the status and these words of its detail go. */
+/** A problem with this status and a detail that matches, for `toMatchObject`. */
 export const problem = (status: number, detail?: RegExp) => ({
   status,
   body: expect.objectContaining({
@@ -14,7 +14,7 @@ export const problem = (status: number, detail?: RegExp) => ({
   }),
 })
 
-/** Asks the message API of the app, past the network. */
+/** Requests to the message API of an app, without the network. */
 export function messagesApi(world: () => TestApp) {
   const send = async (
     method: Method,

@@ -1,4 +1,4 @@
 import { randomBytes } from 'node:crypto'
 
-/** A world of its own on the shared Redis, so that test files may run at the same time. */
+/** @returns a new namespace, so that test files can run concurrently on one Redis */
 export const freshNamespace = (): string => `test-${randomBytes(6).toString('hex')}`

@@ -1,13 +1,13 @@
 import type { DestinationType, Metrics } from '../../src/observability/metrics.ts'
 
-/** What the rooms reported: each sum under its name, by destination where they tell it. */
+/** Metrics that record what was reported. */
 export interface NotedMetrics {
   readonly metrics: Metrics
-  /** such as `delivered webhook`, `failed pull dead`, `locks lost`; 0 for what was never reported */
+  /** a sum by its name, such as `delivered webhook`, `failed pull dead`, `locks lost`; 0 if never reported */
   of(name: string): number
-  /** how late deliveries began, in order */
+  /** the lateness of each started delivery, in order */
   lateMs(type: DestinationType): readonly number[]
-  /** how many each claim call returned, in order */
+  /** the number of messages of each claim call, in order */
   readonly claimBatches: readonly number[]
 }
 

@@ -2,7 +2,7 @@ import { onTestFinished, vi } from 'vitest'
 
 const LONG_MS = 700
 
-/** Notes the timers of a second or so and more that are set from here on. @returns how many run still */
+/** Records timers of about a second or more from now on. @returns a function that counts the active ones */
 export function noteTimers(): () => number {
   const running = new Set<unknown>()
   const {

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { withLock } from '../../src/dev/lock.js'
 import { startChild } from './children.ts'
 
-/** What an older server is built from. */
+/** The files that an older server is built from. */
 const SOURCES = ['package.json', 'package-lock.json', 'tsconfig.json', 'src', 'lua']
 
 /**
@@ -25,7 +25,7 @@ export async function olderVersion(commit: string): Promise<string> {
     const tar = join(unfinished, 'sources.tar')
     await run('.', 'git', ['archive', '--output', tar, commit, ...SOURCES])
     await run(unfinished, 'tar', ['-xf', tar])
-    // Only what its servers need: this checkout's compiler translates it, as types do not matter here.
+    // Only what its servers need. The compiler of this checkout translates it, without type checks.
     await run(unfinished, 'npm', ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund'])
     await run(unfinished, resolve('node_modules/.bin/tsc'), ['--noCheck'])
     renameSync(unfinished, folder)

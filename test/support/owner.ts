@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { TestContext } from 'vitest'
 
-/** A test while it runs, as all that it calls sees it. */
+/** A running test, as the code that it calls sees it. */
 interface Owner {
   readonly context: TestContext
   ended: boolean
@@ -9,7 +9,7 @@ interface Owner {
 
 const owners = new AsyncLocalStorage<Owner>()
 
-/** Runs a test so that what it calls, also once its time is up, knows whose it is. */
+/** Runs a test so that all code it calls knows the test, even after a timeout. */
 export async function runOwned(context: TestContext, runTest: () => Promise<void>): Promise<void> {
   const owner: Owner = { context, ended: false }
   try {
@@ -19,14 +19,14 @@ export async function runOwned(context: TestContext, runTest: () => Promise<void
   }
 }
 
-/** Runs something as if no test had called it: whoever calls this sees to the end of what it starts. */
+/** Runs something as if no test had called it. The caller has to end what it starts. */
 export const withoutOwner = <T>(act: () => T): T => owners.exit(act)
 
 /**
- * Has something done when the test ends that this is called from, whatever its outcome. Does nothing outside tests, as
- * in `beforeAll` and in global set-up, where hooks have to see to it.
+ * Runs something at the end of the calling test, whether it passes or fails. Does nothing outside tests, as
+ * in `beforeAll` and in global set-up, where hooks have to do it.
  *
- * @throws Error when the test has ended, as one that ran out of time may still be about to start something
+ * @throws Error when the test has ended: after a timeout it might still start something
  */
 export function whenTestEnds(act: () => unknown): void {
   const owner = owners.getStore()

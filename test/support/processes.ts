@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** What Linux says of a process: its state and its parent; undefined once it is gone. */
+/** The state and the parent of a process, on Linux; undefined once it has ended. */
 function lookAt(pid: number): { state: string; parent: number } | undefined {
   try {
-    // The name before them stands in brackets and may hold anything.
+    // The name before them is in brackets and may contain any character.
     const [state = '', parent] =
       readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? []
     return { state, parent: Number(parent) }
@@ -12,7 +12,7 @@ function lookAt(pid: number): { state: string; parent: number } | undefined {
   }
 }
 
-/** Whether it still runs; one that has ended and whose parent has not noticed does not. */
+/** Whether a process runs. A zombie does not. */
 export const isRunning = (pid: number): boolean => !['Z', undefined].includes(lookAt(pid)?.state)
 
 /** The running children of a process. */

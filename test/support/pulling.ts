@@ -40,7 +40,7 @@ export interface PullingOptions {
   readonly scripts?: Scripts
 }
 
-/** Leases on a real Redis, and every claim that they made of it. */
+/** Leases on a real Redis, with a record of their calls. */
 export function pullingOn(
   w: ScriptWorld,
   { shards = 1, shardMap = shardMapOf(shards), scripts: real = w.scripts }: PullingOptions = {},
@@ -72,7 +72,7 @@ export function pullingOn(
     { limit = 10, lockMs = 30_000, waitMs = 0 }: { limit?: number; lockMs?: number; waitMs?: number } = {},
     signal = gone.signal,
   ) => leases.claim(queue, { limit, lockMs, waitMs }, signal)
-  /** Claims one message that has to be there. */
+  /** Claims one message. @throws Error if none is due */
   const claimOne = async (queue?: string, order?: { lockMs?: number }): Promise<Lease> => {
     const [lease] = await claim(queue, { ...order, limit: 1 })
     if (lease === undefined) throw new Error('there was nothing to claim')
@@ -105,7 +105,7 @@ export async function hearWakes(w: ScriptWorld, leases: Pick<RedisLeases, 'wake'
     onHelp: () => undefined,
     onGap: () => undefined,
   })
-  // On a cluster the node that it listens to is any of them.
+  // On a cluster it subscribes to any of the nodes.
   const nodes = w.client instanceof Cluster ? w.client.nodes('master') : [w.client]
   await until('it listens', async () => {
     const replies = await Promise.all(

@@ -3,16 +3,16 @@ import { connect, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 import { until } from './until.ts'
 
-/** A connection on which a test writes bytes of its own. */
+/** A connection to which a test writes bytes. */
 export interface RawConnection {
   readonly socket: Socket
-  /** all that came so far, a character a byte */
+  /** the bytes received so far, one character each */
   received(): string
-  /** Resolves once the other side has closed it, in whatever way. @returns all that came */
+  /** Resolves once the other side has closed or reset it. @returns all bytes received */
   closed(): Promise<string>
 }
 
-/** Connects to a server's address; the connection ends with the test. It may be half-closed. */
+/** Connects to a server. The connection may be half-closed, and ends with the test. */
 export async function connectRaw(url: string): Promise<RawConnection> {
   const { hostname, port } = new URL(url)
   const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
@@ -22,7 +22,7 @@ export async function connectRaw(url: string): Promise<RawConnection> {
   socket.setEncoding('latin1').on('data', (piece) => {
     text += piece
   })
-  // It may be reset, which is an end like any other here.
+  // A reset counts as an end.
   socket.on('error', () => undefined)
   for (const end of ['end', 'close']) {
     socket.on(end, () => {
@@ -41,7 +41,7 @@ export async function connectRaw(url: string): Promise<RawConnection> {
   }
 }
 
-/** The bytes of a POST. */
+/** @returns the bytes of a POST request */
 export const rawPost = (
   path: string,
   body: string | Buffer,

@@ -2,32 +2,32 @@ import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'nod
 import type { AddressInfo, Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** A request as it came in. */
+/** A request that a receiver got. */
 export interface Received {
   readonly method: string
   readonly path: string
   readonly headers: IncomingHttpHeaders
-  /** names and values in turn, as they were written */
+  /** names and values alternately, as they were sent */
   readonly rawHeaders: readonly string[]
   readonly body: string
-  /** when it had arrived whole, monotonic ms */
+  /** when its last byte arrived, performance.now() */
   readonly at: number
 }
 
-/** Answers a request, or does not. @param socket for what no HTTP server would say */
+/** Answers a request, or leaves it open. @param socket for bytes that are not valid HTTP */
 export type Answer = (response: ServerResponse, request: Received, socket: Socket) => void
 
 export interface Receiver {
   /** such as http://127.0.0.1:12345 */
   readonly url: string
   readonly port: number
-  /** in the order in which they had arrived whole */
+  /** in the order of arrival of their last bytes */
   readonly requests: readonly Received[]
-  /** all that were ever opened */
+  /** every connection since the start */
   readonly connections: readonly Socket[]
 }
 
-/** An HTTP server on 127.0.0.1 that does as it is told; closes with the test. */
+/** An HTTP server on 127.0.0.1 that answers as the test says. It closes with the test. */
 export async function openReceiver(answer: Answer): Promise<Receiver> {
   const requests: Received[] = []
   const connections: Socket[] = []
@@ -37,7 +37,7 @@ export async function openReceiver(answer: Answer): Promise<Receiver> {
     try {
       for await (const chunk of incoming) chunks.push(chunk)
     } catch {
-      return // broken off by the sender
+      return // cancelled by the sender
     }
     const body = Buffer.concat(chunks).toString()
     const request = { method, path, headers, rawHeaders, body, at: performance.now() }
@@ -46,7 +46,7 @@ export async function openReceiver(answer: Answer): Promise<Receiver> {
   })
   server.on('connection', (socket) => {
     connections.push(socket)
-    socket.on('error', () => undefined) // a sender that gives up
+    socket.on('error', () => undefined) // reset by the sender
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(async () => {
@@ -58,7 +58,7 @@ export async function openReceiver(answer: Answer): Promise<Receiver> {
   return { url: `http://127.0.0.1:${port}`, port, requests, connections }
 }
 
-/** Answers with a status, and nothing else unless given. */
+/** An answer with a status, and an empty body unless given. */
 export const answerWith =
   (status: number, headers: Readonly<Record<string, string>> = {}, body = ''): Answer =>
   (response) =>

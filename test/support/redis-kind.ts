@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { findRedisServer } from '../../src/dev/redis-server.js'
 import { readVersion } from '../../src/dev/redis-version.js'
 
-/** Which Redis the tests meet: servers of one release, or a cluster or sentinels of whatever server is found. */
+/** The Redis of the tests: servers of one release, or a cluster or sentinels of the server that is found. */
 export type RedisKind =
   | 'any'
   | 'cluster'
@@ -13,7 +13,7 @@ const NAME = 'CARILLON_TEST_REDIS'
 
 /**
  * Reads CARILLON_TEST_REDIS.
- * @throws TypeError for what names no kind, lest a run that tries nothing new passes as one that does
+ * @throws TypeError for an unknown kind: a run with the default would look like the wanted one
  */
 export function readRedisKind(text = ''): RedisKind {
   if (text === '') return 'any'
@@ -27,8 +27,8 @@ export function readRedisKind(text = ''): RedisKind {
 }
 
 /**
- * The redis-server that tests start which have to kill one.
- * @throws Error when one release is asked for and the server that is found is of another
+ * The redis-server for tests that kill it.
+ * @throws Error when the server that is found is of another release than the wanted one
  */
 export async function findServerOf(kind: RedisKind): Promise<string> {
   const path = await findRedisServer({ cacheDir: '.cache', log: console.log })

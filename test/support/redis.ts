@@ -13,11 +13,11 @@ import { until } from './until.ts'
 export interface TestRedis {
   readonly url: string
   readonly port: number
-  /** A connection for looking inside; closed by `stop`. */
+  /** a connection for the test itself; closed by `stop` */
   readonly client: Redis
-  /** kill -9, as a crash would. */
+  /** Ends it with SIGKILL, as in a crash. */
   kill(): Promise<void>
-  /** Starts it again on the same data, after `kill`. */
+  /** Starts it again with the same data, after `kill`. */
   start(): Promise<void>
   signal(signal: NodeJS.Signals): void
   stop(): Promise<void>
@@ -30,10 +30,7 @@ export interface TestRedisOptions {
   readonly args?: readonly string[]
 }
 
-/**
- * A redis-server of the test's own, with every write on disk before it is answered; it ends with the test at the
- * latest.
- */
+/** Starts a redis-server that writes to disk before it answers. It ends with the test at the latest. */
 export async function startRedis({
   redisServer,
   port: wanted,
@@ -42,11 +39,11 @@ export async function startRedis({
   const binary = redisServer ?? inject('redisServer')
   const dir = await mkdtemp(join(tmpdir(), 'carillon-test-'))
   const port = wanted ?? (await freePort())
-  // No rewriting: a child that rewrites the file outlives a kill of its parent, and keeps all connections open.
+  // No rewriting: the child that rewrites the file outlives its parent, and keeps all connections open.
   const durable = [
     ...['--appendonly', 'yes', '--appendfsync', 'always', '--save', ''],
     ...['--auto-aof-rewrite-percentage', '0'],
-    // A replica's first copy comes at once.
+    // A replica gets its first copy without delay.
     ...['--repl-diskless-sync-delay', '0'],
   ]
   let child: ChildProcess | undefined
@@ -59,7 +56,7 @@ export async function startRedis({
   })
   client.on('error', () => undefined)
 
-  // One that is started again, in whatever test, ends by the `stop` of whoever had it first, when it is their turn.
+  // A restarted one belongs to the test or hook that started it first, which ends it by `stop`.
   const start = () => withoutOwner(startUnowned)
   const startUnowned = async () => {
     child = startChild(
@@ -71,7 +68,7 @@ export async function startRedis({
       throw new Error(`redis-server on port ${port} has ended`)
     })
     const answers = until('redis-server answers', async () => (await client.ping()) === 'PONG')
-    // Whichever comes later is nobody's business any more.
+    // The later of the two is ignored.
     for (const each of [ended, answers]) each.catch(() => undefined)
     await Promise.race([answers, ended])
   }
@@ -102,9 +99,9 @@ export interface TestCluster {
   /** of the nodes that were masters at the start */
   readonly url: string
   readonly masters: readonly TestRedis[]
-  /** the replica of each master, in the same order; none unless asked for */
+  /** the replica of each master, in the same order; empty unless wanted */
   readonly replicas: readonly TestRedis[]
-  /** @returns the node that holds the slot of a key, as another knows it */
+  /** @returns the node that owns the slot of a key, by what another node says */
   masterOf(key: string, askedOf?: TestRedis): Promise<TestRedis>
   stop(): Promise<void>
 }
@@ -113,13 +110,13 @@ export interface TestClusterOptions {
   readonly redisServer?: string
   readonly replicated?: boolean
   readonly args?: readonly string[]
-  /** @returns the port at which clients are told that the node of a port is, as where there is a proxy before it */
+  /** @returns the port that clients are told for the node at `port`, as with a proxy in front of it */
   readonly announce?: (port: number) => Promise<number>
-  /** what more each node is started with, and the port at which the others meet it */
+  /** more arguments of each node, and the port at which the other nodes reach it */
   readonly argsOf?: () => Promise<{ readonly args: readonly string[]; readonly meetAt: number }>
 }
 
-/** A Redis Cluster of three masters, each a child process, and each with a replica if asked for. */
+/** Starts a Redis Cluster of three masters, each with a replica if wanted. All are child processes. */
 export async function startCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
   const { replicated = false, announce = async (port) => port, ...others } = options
   const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', ...(options.args ?? [])]
@@ -147,11 +144,11 @@ export async function startCluster(options: TestClusterOptions = {}): Promise<Te
     const to = Math.floor(((i + 1) * SLOTS) / masters.length) - 1
     await node.client.call('CLUSTER', 'ADDSLOTSRANGE', from, to)
   }
-  // Who meets itself stays as it is.
+  // A node that meets itself changes nothing.
   for (const node of nodes) await node.client.call('CLUSTER', 'MEET', '127.0.0.1', meetAt[0] ?? 0)
   const isWhole = async (node: TestRedis) => {
     const info = String(await node.client.call('CLUSTER', 'INFO'))
-    // What is published before they are connected to each other is not handed on.
+    // Nodes forward what is published only after they are connected to each other.
     const known = String(await node.client.call('CLUSTER', 'NODES'))
     const isConnected = !/ (handshake|disconnected)/.test(known)
     return (
@@ -184,7 +181,7 @@ export async function startCluster(options: TestClusterOptions = {}): Promise<Te
   }
 }
 
-/** Deletes every key of a namespace; tests share one Redis and leave nothing behind. */
+/** Deletes every key of a namespace, since tests share one Redis. */
 export async function clearNamespace(client: Redis | Cluster, namespace: string): Promise<void> {
   const nodes = client instanceof Cluster ? client.nodes('master') : [client]
   for (const node of nodes) {
@@ -198,7 +195,7 @@ export async function clearNamespace(client: Redis | Cluster, namespace: string)
 
 const BUS_ABOVE = 10_000
 
-/** A port that nothing uses, and for a cluster's bus the one above it: both below those that connections are given. */
+/** A free port, and a free one above it for the bus of a cluster. Both are below the ephemeral ports. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = 12_000 + Math.floor(Math.random() * 10_000)

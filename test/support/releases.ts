@@ -14,7 +14,7 @@ export const failed = (
 
 export const release = (w: ScriptWorld, ...releases: Release[]) => w.scripts.release(w.shard, releases)
 
-/** Claims a message, ends the claim so, and asserts after how long it is due again, up to the time that this takes. */
+/** Claims a message, releases it as `make` says, and expects it to be due again after `ms`. */
 export async function waits(
   w: ScriptWorld,
   id: string,

@@ -3,7 +3,7 @@ import { claim, deliver, HOUR_MS, put } from './acts.ts'
 import { RETENTION, SETTINGS } from './retention.ts'
 import type { ScriptWorld } from './script-world.ts'
 
-/** Puts a message, whose id says so, into each state there is. */
+/** Puts a message into each state. Its id is the name of the state. */
 export async function oneOfEach(w: ScriptWorld): Promise<void> {
   await put(w, 'delivered')
   await deliver(w)

@@ -7,7 +7,7 @@ import { argv, stdin } from 'node:process'
 import { processesOfRun } from './run-processes.js'
 
 const LOOK_EVERY_MS = 20
-/** A process that the kernel cannot end, as while a disk hangs, is left to it. */
+/** A process that the kernel cannot end, as while a disk hangs, is left alone. */
 const GIVE_UP_AFTER_MS = 20_000
 
 const [, , folder = ''] = argv
@@ -16,7 +16,7 @@ stdin.on('error', () => undefined)
 stdin.on('close', end)
 stdin.resume()
 
-/** Those that are found may just have started others, so it looks until there are none. */
+/** The found processes may have started others, so it repeats until there are none. */
 async function end() {
   const giveUpAt = performance.now() + GIVE_UP_AFTER_MS
   for (;;) {

@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /**
- * The processes of a run that have not ended: those that have its folder in their environment, as they inherit it, and
- * those that work inside the folder, as redis-server does, which writes its title over its environment.
- * Only Linux tells; elsewhere there are none.
+ * The processes of a run that have not ended: those with its folder in their environment, which they inherit, and
+ * those that work inside the folder, such as redis-server, which overwrites its environment with its title.
+ * Only on Linux; elsewhere there are none.
  *
  * @param {string} folder the folder of the run
  * @returns {number[]} their pids, without the process that asks
@@ -23,7 +23,7 @@ function isMarked(pid, folder) {
     // A run that a test starts has its folder inside.
     return `${run}/`.startsWith(`${folder}/`)
   } catch {
-    return false // ended, or not ours to look at
+    return false // ended, or of another user
   }
 }
 
@@ -32,6 +32,6 @@ function worksIn(pid, folder) {
   try {
     return `${readlinkSync(`/proc/${pid}/cwd`)}/`.startsWith(`${folder}/`)
   } catch {
-    return false // ended, or not ours to look at
+    return false // ended, or of another user
   }
 }

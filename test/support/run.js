@@ -7,15 +7,15 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Holds the folder of the run in the environment of every process of the run, and so marks them. */
+/** The variable with the folder of the run, which marks every process of the run. */
 const RUN = 'CARILLON_RUN'
 
 const KEEPER = fileURLToPath(new URL('run-keeper.js', import.meta.url))
 
 /**
- * Makes this process the one that a run begins and ends with. From then on its temporary files, and those of the
- * processes that it starts, lie in a folder of the run's own. When this process has ended, however it did, a keeper
- * kills every process of the run and removes the folder. Idempotent.
+ * Makes this process the main one of a run. From then on its temporary files, and those of the processes that it starts,
+ * are in a folder of the run. When this process has ended in any way, a keeper kills every process of the run and removes
+ * the folder. Idempotent.
  *
  * @returns {string} the folder
  */
@@ -24,14 +24,14 @@ export function startRun() {
   const begun = process.env[RUN]
   if (begun !== undefined && basename(begun).startsWith(mine)) return begun
   const folder = mkdtempSync(join(tmpdir(), mine))
-  // The keeper is no process of the run, nor of one that this run is a part of.
+  // The keeper is not a process of this run, nor of a run around it.
   const env = { ...process.env, [RUN]: undefined }
   const keeper = spawn(process.execPath, [KEEPER, folder], {
     ...{ env, cwd: '/', detached: true },
     stdio: ['pipe', 'ignore', 'inherit'],
   })
   keeper.unref()
-  // The end of this process closes the pipe: that is how the keeper hears of it.
+  // The end of this process closes the pipe, which tells the keeper.
   const pipe = /** @type {import('node:net').Socket} */ (keeper.stdin)
   pipe.unref()
   pipe.on('error', () => undefined)
@@ -40,5 +40,5 @@ export function startRun() {
   return folder
 }
 
-/** The environment of a process of the run. @param {NodeJS.ProcessEnv} env what else it is to have */
+/** The environment of a process of the run. @param {NodeJS.ProcessEnv} env its other variables */
 export const ofRun = (env) => ({ ...env, [RUN]: process.env[RUN] })

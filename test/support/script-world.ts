@@ -14,7 +14,7 @@ import { SETTINGS } from './retention.ts'
 
 /** The scripts on a real Redis, with a clock that a test can move. */
 export interface ScriptWorld {
-  /** A call of schedule is one of its own unless it is told which. */
+  /** Each call of schedule is a new one, unless `call` is given. */
   readonly scripts: Scripts & {
     schedule(shard: number, entries: readonly ScheduleEntry[], call?: ScheduleCall): Promise<ScheduleReply>
   }
@@ -22,19 +22,19 @@ export interface ScriptWorld {
   readonly namespace: string
   readonly shard: number
   readonly keys: ShardKeys
-  /** Redis's clock, as the scripts see it */
+  /** Redis's clock plus the offset, as the scripts see it */
   now(): Promise<number>
-  /** how far the scripts' clock has been moved, ms */
+  /** how far the clock of the scripts has been moved, ms */
   clockOffsetMs(): number
-  /** Moves the scripts' clock on without waiting. */
+  /** Moves the clock of the scripts forward, without waiting. */
   pass(ms: number): void
   entry(id: string, dueAt: number, rule?: ScheduleEntry['rule']): ScheduleEntry
   lockOf(id: string): Promise<string | null>
-  /** Every key of the namespace with its content, to show that nothing moved. */
+  /** The scheduled and claimed messages of the shard as text, to show that nothing changed. */
   snapshot(): Promise<string>
 }
 
-/** Sets the world up around every test of the current `describe`, each in a fresh namespace. */
+/** Sets up the scripts before every test of the current `describe`, each in a new namespace. */
 export function useScripts(redisUrl: () => string, shard = 0, settings = SETTINGS): () => ScriptWorld {
   let connection: RedisConnection
   let world: ScriptWorld | undefined
@@ -93,6 +93,6 @@ export function useScripts(redisUrl: () => string, shard = 0, settings = SETTING
 export const claimedCount = (w: ScriptWorld, shard = 0): Promise<number> =>
   w.client.zcard(keysOf(shard, w.namespace).claimed)
 
-/** How many messages a shard has, finished ones left out. */
+/** How many messages a shard has, except finished ones. */
 export const storedCount = (w: ScriptWorld, shard = 0): Promise<number> =>
   w.client.hlen(keysOf(shard, w.namespace).messages)

@@ -9,7 +9,7 @@ import { type Answer, openReceiver } from './receiver.ts'
 
 export const never = new AbortController().signal
 
-/** A sender that may reach this machine, unless told otherwise; closes with the test. */
+/** A webhook sender that may reach this machine, unless `allow` says otherwise. It closes with the test. */
 export function openSender({
   secrets = '',
   allow = '127.0.0.1',
@@ -50,7 +50,7 @@ export const delivery = (
   ...rest,
 })
 
-/** Sends one message to a receiver that answers so. */
+/** Sends one message to a receiver with this answer. */
 export async function sendTo(answer: Answer, target: Partial<WebhookDestination> = {}) {
   const receiver = await openReceiver(answer)
   const outcome = await openSender().send(delivery(receiver.url, target), never)

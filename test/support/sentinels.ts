@@ -14,7 +14,7 @@ export interface TestSentinels {
   readonly nodes: readonly [TestRedis, TestRedis]
   /** @returns the port of the master, as most sentinels see it */
   masterPort(): Promise<number>
-  /** Makes the replica the master, in order: the old one goes on as its replica. */
+  /** Promotes the replica to master by a planned failover: the old master becomes its replica. */
   failover(): Promise<void>
   stop(): Promise<void>
 }
@@ -24,17 +24,17 @@ const QUORUM = 2
 
 export interface TestSentinelsOptions {
   readonly redisServer?: string
-  /** how long a master may be silent before it is taken for dead; half a second unless given */
+  /** how long a master may be silent before it counts as down; 500 unless given */
   readonly downAfterMs?: number
-  /** what more the master, and then its replica, is started with */
+  /** more arguments of the master, and then of its replica */
   readonly nodeArgs?: () => readonly string[]
-  /** given the port of the master, answers the one at which sentinels and clients are to find it */
+  /** @returns the port at which sentinels and clients find the master at `port` */
   readonly behind?: (port: number) => Promise<number>
-  /** given the port of a sentinel, answers what more it is started with, and the port in the URL */
+  /** @returns more arguments of the sentinel at `port`, and its port in the URL */
   readonly sentinelArgs?: (
     port: number,
   ) => Promise<{ readonly args: readonly string[]; readonly knownAt: number }>
-  /** that sentinels are started with */
+  /** arguments of every sentinel */
   readonly sentinelPassword?: string
 }
 

@@ -3,7 +3,7 @@ import { findServerOf, readRedisKind } from './redis-kind.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
-    /** the redis-server that tests start which have to kill one */
+    /** the redis-server for tests that kill it */
     redisServer: string
   }
 }

@@ -7,7 +7,7 @@ import { readSamples } from './prometheus.ts'
 import { soon } from './speed.ts'
 import { until } from './until.ts'
 
-/** A message's line on a server's console, and when this process saw it. */
+/** The line of a message on the console of a server, and when this process read it. */
 export interface ConsoleLine {
   readonly messageId: string
   readonly dueAt: number
@@ -20,35 +20,35 @@ export interface ConsoleLine {
 export interface Service {
   readonly url: string
   readonly pid: number
-  /** every line of the log so far, messages left out */
+  /** every line of the log so far, except those of messages */
   readonly log: readonly Record<string, unknown>[]
   /** every delivered message so far */
   readonly delivered: readonly ConsoleLine[]
   post(time: unknown, message: unknown): Promise<{ status: number; body: Record<string, string> }>
   /**
-   * A due time that is still ahead when so many requests to it, one unless given, have been answered.
+   * A due time that is still in the future after that many requests to this server, one unless given.
    * @returns epoch ms
    */
   soon(requests?: number): Promise<number>
   get(path: string): Promise<{ status: number; body: Record<string, string> }>
-  /** Asks its message API, with a JSON body if there is one. @returns the JSON it answers, undefined for none */
+  /** Sends a request, with a JSON body if given. @returns the status and the JSON body, undefined for none */
   call<T = MessageReply>(
     method: string,
     path: string,
     body?: unknown,
     signal?: AbortSignal,
   ): Promise<{ status: number; body: T }>
-  /** What it tells Prometheus: each sample by its name and labels. */
+  /** @returns its Prometheus samples, by name and labels */
   metrics(): Promise<Map<string, number>>
   signal(signal: NodeJS.Signals): void
-  /** Stops reading the server's console, as a stuck log collector would. */
+  /** Stops reading the console of the server, as a stuck log collector does. */
   stopReading(): void
   readOn(): void
-  /** Goes away from the server's console for good. */
+  /** Closes the reading end of the server's console. */
   closeConsole(): void
-  /** what it has said on standard error */
+  /** its standard error so far */
   stderr(): string
-  /** Sends the signal and waits for the end. @returns the exit code, null after kill -9 */
+  /** Sends the signal and waits for the end. @returns the exit code, null after SIGKILL */
   end(signal?: NodeJS.Signals): Promise<number | null>
   hasEnded(): boolean
 }
@@ -57,22 +57,22 @@ export interface ServiceOptions {
   readonly env?: Readonly<Record<string, string>>
   /** how wrong this server's own clock is, ms */
   readonly clockErrorMs?: number
-  /** names that its machine, and only it, knows, and the IPv4 address of each */
+  /** host names that only this server resolves, and the IPv4 address of each */
   readonly hosts?: Readonly<Record<string, string>>
-  /** how many files and connections it may have open; as the tests have it unless given */
+  /** the limit of open files and connections; that of the tests unless given */
   readonly descriptors?: number
-  /** the built checkout that it runs from, this one unless given; see olderVersion */
+  /** the built checkout that it runs from; this one unless given. @see olderVersion */
   readonly folder?: string
 }
 
-/** What `npm start` gives node. */
+/** The arguments of node in `npm start`. */
 export const START = (
   JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { start: string } }
 ).scripts.start
   .split(' ')
   .slice(2)
 
-/** Preloaded into a server to make its machine's clock wrong; timers and the monotonic clock stay right. */
+/** A module that makes the clock of a server wrong. Timers and the monotonic clock stay right. */
 const wrongClock = (errorMs: number) =>
   `data:text/javascript,${encodeURIComponent(`
     const right = Date.now
@@ -81,7 +81,7 @@ const wrongClock = (errorMs: number) =>
       static now() { return right() + ${errorMs} }
     }`)}`
 
-/** Preloaded into a server to make its machine know more names. */
+/** A module that makes a server resolve more host names. */
 const moreHosts = (hosts: Readonly<Record<string, string>>) =>
   `data:text/javascript,${encodeURIComponent(`
     import dns from 'node:dns'
@@ -95,7 +95,7 @@ const moreHosts = (hosts: Readonly<Record<string, string>>) =>
     }
     syncBuiltinESMExports()`)}`
 
-/** Runs `node dist/main.js` on a port of its own and waits until it listens; it ends with the test at the latest. */
+/** Runs `node dist/main.js` on a free port and waits until it listens. It ends with the test at the latest. */
 export async function startService({
   env = {},
   clockErrorMs = 0,
@@ -111,7 +111,7 @@ export async function startService({
   return started
 }
 
-/** Runs a server that is expected to refuse. @returns its exit code and what it said on standard error */
+/** Runs a server that has to refuse to start. @returns its exit code and its standard error */
 export async function refusedStart(
   env: Readonly<Record<string, string>>,
 ): Promise<{ code: number | null; stderr: string }> {
@@ -156,7 +156,7 @@ function runService({ env, clockErrorMs, hosts, descriptors, folder }: Given) {
     log.push(line)
     url ||= /listening on (http:\S+)/.exec(String(line.msg))?.[1] ?? ''
   }
-  // Whole lines only: kill -9 may tear the last one.
+  // Complete lines only: SIGKILL may cut the last one.
   let rest = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     const lines = (rest + chunk).split('\n')
@@ -185,7 +185,7 @@ function runService({ env, clockErrorMs, hosts, descriptors, folder }: Given) {
           : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
       })
       const text = await response.text()
-      // What it is whoever asks knows; what it is not fails their test.
+      // The caller knows the type. A wrong one fails its test.
       return { status: response.status, body: (text === '' ? undefined : JSON.parse(text)) as T }
     },
     metrics: async () => readSamples(await (await fetch(`${url}/metrics`)).text()),
@@ -195,7 +195,7 @@ function runService({ env, clockErrorMs, hosts, descriptors, folder }: Given) {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ time, message }),
       }),
-    // Over Redis and back, as what is posted.
+    // Each goes to Redis and back, as a posted message does.
     soon: (requests?: number) => soon(() => request('/health', {}), requests),
     signal: (signal: NodeJS.Signals) => void child.kill(signal),
     stopReading: () => void child.stdout.pause(),

@@ -5,22 +5,19 @@ import { startSentinels } from './sentinels.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
-    /** the Redis that tests share, each in a namespace of its own */
+    /** the Redis that tests share, each in its own namespace */
     redisUrl: string
   }
 }
 
 interface SharedRedis {
   readonly url: string
-  /** in words, for the log */
+  /** a description for the log */
   readonly from: string
   stop(): Promise<void>
 }
 
-/**
- * The shared Redis: of the kind that CARILLON_TEST_REDIS names, else the one of REDIS_URL, else of the server that is
- * found.
- */
+/** The shared Redis: of the kind in CARILLON_TEST_REDIS, else the one of REDIS_URL, else the server that is found. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const kind = readRedisKind(process.env.CARILLON_TEST_REDIS)
   const { url, from, stop } = await startShared(kind, project.getProvidedContext().redisServer)
@@ -31,12 +28,12 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
 
 async function startShared(kind: RedisKind, redisServer: string): Promise<SharedRedis> {
   if (kind === 'cluster') {
-    // What a busy machine holds up for a while must not count as a master that died.
+    // A pause of a busy machine must not count as the end of a master.
     const cluster = await startCluster({ redisServer, args: ['--cluster-node-timeout', '15000'] })
     return { ...cluster, from: `a cluster of three masters, child processes of ${redisServer}` }
   }
   if (kind === 'sentinel') {
-    // What a busy machine holds up for a while must not count as a master that died.
+    // A pause of a busy machine must not count as the end of a master.
     const sentinels = await startSentinels({ redisServer, downAfterMs: 30_000 })
     return { ...sentinels, from: `a master that three sentinels name, child processes of ${redisServer}` }
   }

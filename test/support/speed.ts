@@ -1,9 +1,9 @@
 import { onTestFinished } from 'vitest'
 
-// What tests need so that their outcome does not depend on how fast the machine is, and what else it does.
+// What tests need so that their outcome does not depend on the speed of the machine and its other load.
 
 const HEARTBEAT_MS = 4
-/** A beat on a machine with time for us comes well before. */
+/** On a machine that is not busy, a beat comes well before this. */
 const LATE_MS = 10
 
 interface Stall {
@@ -21,10 +21,9 @@ setInterval(() => {
 }, HEARTBEAT_MS).unref()
 
 /**
- * The time since then that this process could not use, as the machine, or work of its own, kept it from going round its
- * event loop.
+ * The time since `from` in which the event loop of this process was blocked, by the machine or by work of its own.
  *
- * @param from performance.now() of then
+ * @param from performance.now() then
  */
 export function lostMs(from: number): number {
   const now = performance.now()
@@ -33,13 +32,13 @@ export function lostMs(from: number): number {
 }
 
 /**
- * The time since then without what was lost: for limits of how soon something in this process has to happen.
+ * The time since `from` without what was lost: for limits of how soon something in this process has to happen.
  *
- * @param from performance.now() of then
+ * @param from performance.now() then
  */
 export const machineMs = (from: number): number => performance.now() - from - lostMs(from)
 
-/** @returns the ms that the slowest of some calls, one after another, takes */
+/** @returns the time of the slowest of some calls, one after another, ms */
 export async function slowestOf(call: () => Promise<unknown>, times = 3): Promise<number> {
   let slowest = 0
   for (let i = 0; i < times; i += 1) {
@@ -51,10 +50,10 @@ export async function slowestOf(call: () => Promise<unknown>, times = 3): Promis
 }
 
 /**
- * A due time that is surely ahead when so many requests, sent from now on, have been answered: as is told by how long a
- * call takes just now. Those sent at a time cost each other little.
+ * A due time that is still in the future when that many requests, sent from now on, have been answered. It follows from
+ * how long a call takes now. Concurrent requests slow each other down little.
  *
- * @param call a round trip over all that the requests go over
+ * @param call a round trip over everything that the requests pass
  * @returns epoch ms
  */
 export async function soon(call: () => Promise<unknown>, requests = 1): Promise<number> {
@@ -62,19 +61,19 @@ export async function soon(call: () => Promise<unknown>, requests = 1): Promise<
   return Date.now() + 400 + Math.ceil((10 + requests / 10) * slowest)
 }
 
-/** Tells how slow the machine is just then, while something else is timed. */
+/** Measures how slow the machine is while something else is timed. */
 export interface Probe {
-  /** what the slowest round trip over all calls took so far, one that goes on included, ms */
+  /** the slowest round trip over all calls so far, one in flight included, ms */
   slowestMs(): number
-  /** what a usual round trip over all calls takes, ms */
+  /** a typical round trip over all calls, ms */
   medianMs(): number
 }
 
 /**
- * Makes calls again and again until the test ends: for limits on what several processes do together, of which
- * `machineMs` sees only this one. The calls go to the processes that are timed, past what the test disturbs.
+ * Makes calls repeatedly until the test ends: for limits on what several processes do together, of which `machineMs`
+ * sees only this one. The calls go to the processes that are timed, and avoid what the test disturbs.
  *
- * @param calls what is asked one after another, such as `/live` of each server
+ * @param calls made one after another, such as `/live` of each server
  */
 export function startProbe(...calls: readonly (() => Promise<unknown>)[]): Probe {
   const EVERY_MS = 20
@@ -89,7 +88,7 @@ export function startProbe(...calls: readonly (() => Promise<unknown>)[]): Probe
       await new Promise((resolve) => setTimeout(resolve, EVERY_MS))
     }
   })()
-  // A server that has ended ends the probe: how long its calls took is known by then.
+  // A server that has ended ends the probe: its calls are measured by then.
   const ended = probing.catch(() => {
     goesOn = false
   })

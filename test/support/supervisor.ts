@@ -8,7 +8,7 @@ import { SETTINGS } from './retention.ts'
 import type { Service } from './service.ts'
 import { until } from './until.ts'
 
-/** Long enough that a busy machine lets servers extend it in time. */
+/** Long enough that servers on a busy machine extend it in time. */
 export const LOCK_TTL_MS = '5000'
 
 interface Stats {
@@ -28,7 +28,7 @@ export async function startSupervisor(count: number, env: Readonly<Record<string
 }
 
 /** Sends a request on a new connection. @returns the status, or undefined */
-export const askAnew = (url: string, body?: unknown) =>
+export const requestStatus = (url: string, body?: unknown) =>
   new Promise<number | undefined>((resolve, reject) => {
     const options = {
       agent: false,

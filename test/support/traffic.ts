@@ -1,15 +1,15 @@
 import { onTestFinished } from 'vitest'
 import type { Service } from './service.ts'
 
-/** Messages of every kind, under way to every destination, while servers and connections fail. */
+/** Steady traffic to every destination while servers and connections fail. */
 export interface Traffic {
-  /** due time of each message that was accepted, by its id, and where it goes */
+  /** the due time and destination of each accepted message, by its id */
   readonly accepted: ReadonlyMap<string, { readonly dueAt: number; readonly to: Where }>
-  /** what workers were handed, in order */
+  /** the leased messages, in order */
   readonly pulls: readonly Pull[]
-  /** Pulls and acknowledges what is due, as it does all the time until it is stopped. */
+  /** Claims and acknowledges due messages, as it does regularly until it is stopped. */
   pull(): Promise<void>
-  /** Sends no more, pulls no more, and waits for what is on its way. */
+  /** Stops sending and claiming, and waits for requests in flight. */
   stop(): Promise<void>
 }
 
@@ -28,9 +28,9 @@ const WITHIN_MS = 5_000
 const PLACES: readonly Where[] = ['console', 'webhook', 'failing webhook', 'stream', 'pull']
 
 /**
- * Posts messages to servers in turn, one about every 10 ms, for each destination in turn: the console, a receiver
- * (`/hook`, and `/fails` which it may refuse), a stream and a queue, from which it pulls; all have tags, and every
- * third an id of the client's. Some are changed or cancelled. It ends with the test.
+ * Posts messages to servers in turn, about one every 10 ms, for each destination in turn: the console, a receiver
+ * (`/hook`, and `/fails` which it may refuse), a stream and a queue, from which it claims. All have tags, and every third
+ * has an id of the client. Some are changed or cancelled. It ends with the test.
  */
 export function startTraffic(servers: () => readonly Service[], receiverUrl: string): Traffic {
   const accepted = new Map<string, { dueAt: number; to: Where }>()
@@ -45,7 +45,7 @@ export function startTraffic(servers: () => readonly Service[], receiverUrl: str
     return to === 'pull' ? { type: 'pull', queue: 'traffic' } : { type: 'console' }
   }
 
-  /** What fails, fails: servers and Redis are away now and then. */
+  /** Ignores failures: servers and Redis are unavailable at times. */
   const call = async <T>(method: string, path: string, body?: unknown) => {
     const alive = servers().filter((server) => !server.hasEnded())
     const server = alive[count % Math.max(1, alive.length)]
@@ -66,7 +66,7 @@ export function startTraffic(servers: () => readonly Service[], receiverUrl: str
     if (answer?.status !== 201) return
     const { id } = answer.body
     if (n % 10 === 7) {
-      // It may be under way already, and then it is too late for this.
+      // It may be in delivery already, and then this is refused.
       await call('PATCH', `/v1/messages/${id}`, { tags: ['changed'], at: dueAt + 50 })
     }
     if (n % 20 === 9) {

@@ -8,30 +8,30 @@ import { openReceiver, type Received } from './receiver.ts'
 import type { Service } from './service.ts'
 import { until } from './until.ts'
 
-/** The first commit that servers are upgraded from without a pause: of 25 November 2026. */
+/** The oldest commit that can be upgraded without a pause: of 25 November 2026. */
 export const OLDER = '67627d0c3448650c74c1f5b216a82d08eabf2d30'
 
-/** A Redis, a fleet of no servers yet on it, and where its webhooks go. */
+/** A Redis, a fleet on it that has no servers yet, and a receiver of its webhooks. */
 export interface UpgradeScene {
   readonly fleet: Fleet
   readonly receiverUrl: string
-  /** what the receiver was sent */
+  /** the requests that the receiver got */
   readonly received: readonly Received[]
-  /** what workers were handed; the test adds to it */
+  /** the leased messages; the test adds to them */
   readonly pulled: Lease[]
-  /** From now on the receiver takes what is sent to `/fails` (500), `/gone` (410) and `/hangs`, too. */
-  mend(): void
-  /** @returns whatever has come to any destination so far */
+  /** Makes the receiver accept what it refused before: `/fails` (500), `/gone` (410) and `/hangs`. */
+  accept(): void
+  /** @returns every arrival so far, at any destination */
   arrivals(): Promise<Arrival[]>
-  /** @returns the ids of what is claimed now, killed servers' claims included */
+  /** @returns the ids of the claimed messages, those of killed servers included */
   claimed(): Promise<string[]>
 }
 
 export async function setUpgradeScene(redisUrl: string): Promise<UpgradeScene> {
-  let mended = false
+  let accepts = false
   const receiver = await openReceiver((response, { path }) => {
     const status = { '/fails': 500, '/gone': 410 }[path] ?? 204
-    if (mended) response.writeHead(204).end()
+    if (accepts) response.writeHead(204).end()
     else if (path !== '/hangs') response.writeHead(status).end()
   })
   const env = { WEBHOOK_ALLOW: '127.0.0.1', LOCK_TTL_MS: '5000', SHUTDOWN_GRACE_MS: '300', SHARDS: '4' }
@@ -44,8 +44,8 @@ export async function setUpgradeScene(redisUrl: string): Promise<UpgradeScene> {
   const shards = Array.from({ length: fleet.shards }, (_, shard) => keysOf(shard, fleet.namespace))
   return {
     ...{ fleet, pulled, receiverUrl: receiver.url, received: receiver.requests },
-    mend() {
-      mended = true
+    accept() {
+      accepts = true
     },
     arrivals: () => arrivals({ fleet, client, received: receiver.requests, pulled }),
     claimed: async () =>
@@ -53,7 +53,7 @@ export async function setUpgradeScene(redisUrl: string): Promise<UpgradeScene> {
   }
 }
 
-/** Waits until each of these messages has one of some statuses; what `meanwhile` does is done before each look. */
+/** Waits until each message has one of the statuses, and calls `meanwhile` before each check. */
 export async function untilAll(
   server: Service,
   ids: readonly string[],
@@ -71,7 +71,7 @@ export async function untilAll(
   })
 }
 
-/** Checks that messages came once, and again only where a server was killed that had claimed them. */
+/** Expects each message to arrive once, and again only if a killed server had claimed it. */
 export async function expectOnce(
   scene: UpgradeScene,
   ids: readonly string[],

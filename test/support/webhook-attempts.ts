@@ -2,10 +2,10 @@ import net, { type AddressInfo } from 'node:net'
 import { expect } from 'vitest'
 import type { LookupAll } from '../../src/destinations/webhook/guarded-lookup.ts'
 
-/** What is kept of an attempt, where a test is not about it. */
+/** The report of an attempt, for tests that are not about it. */
 export const attempt = { at: expect.any(Number), claim: 17, durationMs: expect.any(Number) }
 
-/** Where nobody listens any more. */
+/** @returns a port on which no process listens */
 export async function closedPort(): Promise<number> {
   const server = net.createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -3,7 +3,7 @@ import { repeated, startFleet } from '../../support/fleet.ts'
 import { childrenOf, isRunning } from '../../support/processes.ts'
 import { startRedis } from '../../support/redis.ts'
 import { refusedStart, type Service } from '../../support/service.ts'
-import { askAnew, leftOf, said, scheduleLarge, startSupervisor } from '../../support/supervisor.ts'
+import { leftOf, requestStatus, said, scheduleLarge, startSupervisor } from '../../support/supervisor.ts'
 import { until } from '../../support/until.ts'
 
 describe('the end of several processes', () => {
@@ -35,7 +35,7 @@ describe('the end of several processes', () => {
     await until('a write hangs', async () => (await leftOf(fleet)) > 0)
     service.signal('SIGTERM')
     await until('none comes in any more', () =>
-      askAnew(`${service.url}/live`).then(
+      requestStatus(`${service.url}/live`).then(
         () => false,
         () => true,
       ),

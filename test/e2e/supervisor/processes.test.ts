@@ -4,10 +4,10 @@ import { childrenOf, isRunning } from '../../support/processes.ts'
 import { freePort } from '../../support/redis.ts'
 import type { Service } from '../../support/service.ts'
 import {
-  askAnew,
   countOf,
   HUNG_MS,
   leftOf,
+  requestStatus,
   said,
   scheduleLarge,
   startSupervisor,
@@ -18,7 +18,7 @@ describe('several processes behind one port', () => {
   it('share its connections', async () => {
     const env = { PROCESSES: '3', RATE_LIMIT_PER_MINUTE: '1' }
     const [service] = (await startFleet({ size: 1, env })).servers as [Service]
-    const ask = () => askAnew(`${service.url}/v1/messages/none`)
+    const ask = () => requestStatus(`${service.url}/v1/messages/none`)
     // Each counts for itself, and so lets one in.
     let letIn = 0
     await until('three have let one in', async () => {
@@ -49,7 +49,7 @@ describe('several processes behind one port', () => {
     let accepted = 0
     // One that has more to do than it can turns some away, which may happen on a busy machine.
     for (let i = 0; i < 9; i += 1)
-      if ((await askAnew(`${service.url}/v1/messages`, { payload: i })) === 201) accepted += 1
+      if ((await requestStatus(`${service.url}/v1/messages`, { payload: i })) === 201) accepted += 1
     expect(accepted).toBeGreaterThan(3)
     const sum = 'carillon_delivered_total{destination="console"}'
     await expect.poll(async () => (await service.metrics()).get(sum)).toBe(accepted)
@@ -79,7 +79,7 @@ describe('one of several processes', () => {
       const now = childrenOf(service.pid)
       return now.length === 3 && !now.includes(victim)
     })
-    expect(await askAnew(`${service.url}/live`)).toBe(200)
+    expect(await requestStatus(`${service.url}/live`)).toBe(200)
     await fleet.untilDelivered(await scheduling)
     const again = Object.keys(repeated(service.delivered))
     expect(again.length).toBeLessThanOrEqual(3 * 20)
@@ -98,7 +98,7 @@ describe('one of several processes', () => {
     const client = async () => {
       while (asking) {
         const from = performance.now()
-        const end = await askAnew(`${service.url}/live`).then(
+        const end = await requestStatus(`${service.url}/live`).then(
           String,
           ({ code }: { code?: string }) => code ?? '?',
         )
@@ -140,7 +140,7 @@ describe('one of several processes', () => {
     const { fleet, service } = await startSupervisor(2)
     for (let round = 0; round < 2; round += 1) {
       for (const pid of childrenOf(service.pid)) process.kill(pid, 'SIGKILL')
-      await until('it answers again', () => askAnew(`${service.url}/health`).then(Boolean, () => false))
+      await until('it answers again', () => requestStatus(`${service.url}/health`).then(Boolean, () => false))
     }
     await fleet.untilDelivered(await fleet.schedule(10, Date.now(), { prefix: 'after' }))
     // What dies young again and again is given a little time.

@@ -221,7 +221,7 @@ it('What an older version has stored is found, delivered, cancelled and redriven
   const asked = await askAbout(older[1], everything)
   const { due, hanging, claimed } = await stopInMidst(scene, older)
 
-  scene.mend()
+  scene.accept()
   const newer = [await fleet.add(), await fleet.add()] as const
   await untilAll(newer[0], [...due, ...hanging], ['delivered'])
   await expectOnce(scene, due, claimed)

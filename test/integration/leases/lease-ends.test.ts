@@ -26,7 +26,7 @@ describe('the end of a lease', () => {
     token: encodeLeaseToken({ shard: 0, leasedAt: 1, lateMs: 1, claim: 1, secret: 'x'.repeat(22) }),
   })
 
-  it('forgets the message and remembers how late it was leased, if all went well', async () => {
+  it('deletes an acknowledged message and records its lateness', async () => {
     const w = world()
     const { leases, of, all, noted } = await leased(w, ['a', 'b'])
     w.pass(10_000)
@@ -43,7 +43,7 @@ describe('the end of a lease', () => {
     ['release', 'failed pull retried'],
     ['extend', ''],
   ] as const)(
-    '%s tells what was lost in the order it was asked, and does the rest',
+    '%s reports lost leases in the order of the request, and settles the rest',
     async (verb, counted) => {
       const w = world()
       const ids = Array.from({ length: 8 }, (_, i) => `m${i}`)
@@ -54,10 +54,10 @@ describe('the end of a lease', () => {
         of('m7'),
         { id: 'm6', token: 'malformed' },
         of('m3'),
-        { ...of('m2'), token: of('m2').token.replace(/^2/, '3') }, // a shard that is not there
+        { ...of('m2'), token: of('m2').token.replace(/^2/, '3') }, // an unknown shard
         of('m4'),
         { id: 'nobody', token: of('m1').token },
-        { ...of('m5'), token: of('m1').token }, // the proof of another shard
+        { ...of('m5'), token: of('m1').token }, // the token of a message in another shard
         of('m1'),
       ]
       const call = {
@@ -67,7 +67,7 @@ describe('the end of a lease', () => {
       }
       expect(await call[verb]()).toEqual(['m0', 'm6', 'm3', 'm2', 'nobody', 'm5'])
       expect(noted.of(counted)).toBe(counted === '' ? 0 : 3)
-      // What was lost for Redis; malformed tokens are nobody's locks.
+      // Those that Redis reported. Malformed tokens name no lock.
       expect(noted.of('locks lost')).toBe(4)
       const done = new Set(['m7', 'm4', 'm1'])
       for (const [i, id] of ids.entries()) {
@@ -89,7 +89,7 @@ describe('the end of a lease', () => {
     },
   )
 
-  it('proves each of two leases of one message by itself, in whatever order they come', async () => {
+  it('checks each of two leases of one message by itself, in any order', async () => {
     const w = world()
     for (const order of ['old first', 'new first']) {
       await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
@@ -103,11 +103,11 @@ describe('the end of a lease', () => {
     }
   })
 
-  it('is told of the lease that was lost, and not of another with its id', async () => {
+  it('reports the lost lease, and not another one with its id', async () => {
     const w = world()
     const { leases, of } = await leased(w, ['a', 'b'])
     const elsewhere = { id: 'a', token: of('a').token.replace(/^0/, '1') }
-    // On the other shard nobody holds it.
+    // On the other shard nobody has leased it.
     const { leases: two } = pullingOn(w, { shards: 2 })
     expect(await two.extend([of('b'), elsewhere, of('a')], 60_000)).toEqual(['a'])
     expect(await leases.acknowledge([of('a'), of('b')])).toEqual([])
@@ -122,14 +122,14 @@ describe('the end of a lease', () => {
     expect(await leases.acknowledge([a, b], 'third')).toEqual(['a', 'b'])
     expect(await leases.release([b, a], null, 'third')).toEqual(['b', 'a'])
     expect(await leases.extend([a, b], 60_000, 'jobs')).toEqual(['b'])
-    // What tells the queue is a part of the proof: changed, it proves nothing.
+    // The queue is a part of the token: a changed one is invalid.
     const swapped = { id: 'b', token: b.token.slice(0, -6) + a.token.slice(-6) }
     expect(await leases.acknowledge([a, b, swapped], 'jobs')).toEqual(['b', 'b'])
     expect(await storedCount(w)).toBe(1)
     expect(await leases.acknowledge([b], 'other')).toEqual([])
   })
 
-  it('is one call a shard for a thousand at once', async () => {
+  it('takes one call a shard for a thousand leases', async () => {
     const w = world()
     const ids = Array.from({ length: 1_000 }, (_, i) => `m${i}`)
     const due = (await w.now()) - 5
@@ -152,7 +152,7 @@ describe('the end of a lease', () => {
     expect([calls, await storedCount(w)]).toEqual([1, 0])
   })
 
-  it('is answered within 1.2 s even if Redis says nothing', async () => {
+  it('fails within 1.2 s if Redis does not answer', async () => {
     const w = world()
     const scripts: Scripts = { ...w.scripts, acknowledge: () => new Promise(() => undefined) }
     const { leases } = pullingOn(w, { scripts })

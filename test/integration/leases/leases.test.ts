@@ -9,7 +9,7 @@ import { until } from '../../support/until.ts'
 const world = useScripts(() => inject('redisUrl'))
 
 describe('a claim', () => {
-  it('leases what is due in its queue, earliest first, and says all of it', async () => {
+  it('leases the due messages of its queue, earliest first, with all their fields', async () => {
     const w = world()
     const now = await w.now()
     await w.scripts.schedule(0, [
@@ -45,7 +45,7 @@ describe('a claim', () => {
     expect(noted.lateMs('pull')).toHaveLength(3)
   })
 
-  it('leases no more than was asked for', async () => {
+  it('leases at most its limit', async () => {
     const w = world()
     const due = (await w.now()) - 5
     await w.scripts.schedule(
@@ -57,7 +57,7 @@ describe('a claim', () => {
     expect(await w.client.zcard(w.keys.claimed)).toBe(3)
   })
 
-  it('looks in every shard, in turn, and leases no more than was asked for in all', async () => {
+  it('claims from every shard in turn, and leases at most its limit in total', async () => {
     const w = world()
     const due = (await w.now()) - 5
     for (const shard of [0, 1, 2]) {
@@ -68,7 +68,7 @@ describe('a claim', () => {
     }
     const { claim, claims } = pullingOn(w, { shards: 3 })
     for (let i = 0; i < 3; i += 1) expect(await claim('jobs', { limit: 1 })).toHaveLength(1)
-    // None is always the first to be looked into, nor any further than needed.
+    // No shard is always the first one, and no more are called than needed.
     expect(claims).toHaveLength(3)
     expect(new Set(claims.map(({ shard }) => shard)).size).toBe(3)
     expect(await claim('jobs', { limit: 7 })).toHaveLength(7)
@@ -76,7 +76,7 @@ describe('a claim', () => {
     expect(await claim('jobs', { limit: 7 })).toHaveLength(2)
   })
 
-  it('tells of a retry what it is, and by how much it is late in all', async () => {
+  it('reports the attempt of a retry, and its total lateness', async () => {
     const w = world()
     const now = await w.now()
     await w.scripts.schedule(0, [pullEntry('a', now - 10_000)])
@@ -95,7 +95,7 @@ describe('a claim', () => {
     ['record', (record: string) => `x${record}`],
     ['payload', (record: string) => record.slice(0, -1)],
     ['destination', (record: string) => record.replace('pull:jobs', 'pull:jobs of')],
-  ])('makes a dead letter of what has a %s that cannot be read, and leases the rest', async (_, damage) => {
+  ])('makes a dead letter of a message with an unreadable %s, and leases the rest', async (_, damage) => {
     const w = world()
     const due = (await w.now()) - 5
     await w.scripts.schedule(0, [pullEntry('a', due), pullEntry('broken', due)])
@@ -108,7 +108,7 @@ describe('a claim', () => {
     expect(await w.lockOf('broken')).toBeNull()
   })
 
-  it('takes nothing for a client that has gone', async () => {
+  it('leases nothing for a client that has gone', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
     const { claim, claims } = pullingOn(w)
@@ -119,7 +119,7 @@ describe('a claim', () => {
   })
 
   it.each([0, 10_000])(
-    '(waiting %i ms) gives back at once what came when its client had gone',
+    '(waiting %i ms) puts messages back at once that arrive after its client has gone',
     async (waitMs) => {
       const w = world()
       const due = (await w.now()) - 5
@@ -137,14 +137,14 @@ describe('a claim', () => {
       }
       const { claim } = pullingOn(w, { scripts })
       expect(await claim('jobs', { waitMs }, gone.signal)).toEqual([])
-      await until('it is back', async () => (await w.client.zcard(w.keys.claimed)) === 0)
+      await until('it is put back', async () => (await w.client.zcard(w.keys.claimed)) === 0)
       expect(await snapshot()).toEqual(before)
       expect(await w.client.exists(w.keys.attempts, w.keys.failures)).toBe(0)
       expect(await w.lockOf('a')).toBeNull()
     },
   )
 
-  it('fails when Redis answers too late, and what it had leased goes back', async () => {
+  it('fails when Redis answers too late, and puts its leases back', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
     const scripts: Scripts = {
@@ -158,12 +158,12 @@ describe('a claim', () => {
     const { claim } = pullingOn(w, { scripts })
     await expect(claim('jobs', { lockMs: 600_000 })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
     expect(await w.client.zcard(w.keys.claimed)).toBe(1)
-    await until('it is back', async () => (await w.client.zcard(w.keys.claimed)) === 0)
+    await until('it is put back', async () => (await w.client.zcard(w.keys.claimed)) === 0)
     expect(await w.client.zcard(w.keys.laned)).toBe(1)
     expect(await w.client.exists(w.keys.attempts)).toBe(0)
   })
 
-  it('is an error while Redis is away, unless a shard that is there had something', async () => {
+  it('fails while Redis is unavailable, unless an available shard had messages', async () => {
     const w = world()
     const down = new Set([0, 1])
     const scripts: Scripts = {
@@ -183,7 +183,7 @@ describe('a claim', () => {
       Array.from({ length: 30 }, (_, i) => pullEntry(`m${i}`, due)),
     )
     const answers = await Promise.allSettled([claim('jobs', { limit: 50 }), claim('jobs', { limit: 50 })])
-    // One of them looked into the other shard first, and had something before it came to the one that failed.
+    // One of them called the available shard first, and had messages before the other shard failed.
     expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
     const got = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value.length] : []))
     expect(got).toEqual([30])

@@ -63,7 +63,7 @@ describe('a release', () => {
   })
 })
 
-describe('a lease that runs out', () => {
+describe('an expired lease', () => {
   it('counts as a recovery, never as a failure, and after MAX_RECOVERIES its message is dead', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
@@ -81,7 +81,7 @@ describe('a lease that runs out', () => {
     expect(await leases.extend([{ id: 'a', token: 'x' }], 1_000)).toEqual(['a'])
   })
 
-  it('can be extended before, and is lost after', async () => {
+  it('can be extended before it expires, and is lost afterwards', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
     const { leases, claimOne, claim } = pullingOn(w)

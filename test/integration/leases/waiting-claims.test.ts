@@ -11,7 +11,7 @@ import { until } from '../../support/until.ts'
 const world = useScripts(() => inject('redisUrl'))
 
 describe('a claim that waits', () => {
-  it('gets at once what is due already', async () => {
+  it('gets a due message at once', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5)])
     const { claim } = pullingOn(w)
@@ -20,7 +20,7 @@ describe('a claim that waits', () => {
     expect(machineMs(from)).toBeLessThan(1_000)
   })
 
-  it('gets nothing when nothing came in time', async () => {
+  it('gets nothing when no message comes in time', async () => {
     const { claim, claims } = pullingOn(world())
     const from = performance.now()
     expect(await claim('jobs', { waitMs: 150 })).toEqual([])
@@ -29,7 +29,7 @@ describe('a claim that waits', () => {
     expect(claims).toHaveLength(1)
   })
 
-  it('gets a message when it becomes due, known from the claim before, without a wake', async () => {
+  it('gets a message when it becomes due, without a wake, as the claim call told its time', async () => {
     const w = world()
     const dueAt = (await w.now()) + 400
     await w.scripts.schedule(0, [pullEntry('a', dueAt)])
@@ -38,11 +38,11 @@ describe('a claim that waits', () => {
     const [lease] = await claim('jobs', { waitMs: 10_000 })
     expect(lease).toMatchObject({ id: 'a', dueAt })
     expect((lease?.lateMs ?? 0) - lostMs(from)).toBeLessThan(300)
-    // One found when it is due; one or two more if timers were early.
+    // One call tells when it is due, one gets it; one or two more if timers fire early.
     expect(claims.length).toBeLessThanOrEqual(4)
   })
 
-  it('gets a message that is scheduled meanwhile as soon as that is published', async () => {
+  it('gets a new message as soon as it is published', async () => {
     const w = world()
     const { leases, claim } = pullingOn(w)
     await hearWakes(w, leases)
@@ -52,7 +52,7 @@ describe('a claim that waits', () => {
     await w.scripts.schedule(0, [pullEntry('a', due)])
     const from = performance.now()
     expect(idsOf(await answer)).toEqual(['a'])
-    // Well before a peek would have found it.
+    // Well before a peek finds it.
     expect(machineMs(from)).toBeLessThan(400)
   })
 
@@ -83,10 +83,10 @@ describe('a claim that waits', () => {
     expect(peeks()).toBeGreaterThan(0)
   })
 
-  it('gets what is due in one queue of many though no wake came', async () => {
+  it('gets a due message in one queue of many without a wake', async () => {
     const w = world()
     const { claim } = pullingOn(w)
-    // Others wait for a message that is known, and due later.
+    // Others wait for a known message, which is due later.
     await w.scripts.schedule(0, [pullEntry('later', (await w.now()) + 60_000, 'known')])
     const others = watch(claim('known', { waitMs: 5_000 }))
     const answer = claim('jobs', { waitMs: 5_000 })
@@ -96,14 +96,14 @@ describe('a claim that waits', () => {
     expect(others.settled).toBe(false)
   })
 
-  it('costs nothing for what will become due in another queue', async () => {
+  it('makes no call for a message of another queue', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('later', (await w.now()) + 2_000, 'known')])
     const scripts: Scripts = {
       ...w.scripts,
       async lease(...args) {
         const reply = await w.scripts.lease(...args)
-        // So that what is told of the same time by one answer and by another differs.
+        // So that two answers give different times until the same due time.
         await delay(15)
         return reply
       },
@@ -123,7 +123,7 @@ describe('a claim that waits', () => {
       await w.scripts.schedule(shard, [pullEntry(`m${shard}`, (await w.now()) + 100)])
       expect(idsOf(await claim('jobs', { waitMs: 10_000 }))).toEqual([`m${shard}`])
     }
-    // By the peek alone, which is into one of them each second.
+    // By the peek alone, which is made in one shard each second.
     const answer = claim('jobs', { waitMs: 10_000 })
     await delay(50)
     await w.scripts.schedule(1, [pullEntry('unheard', await w.now())])
@@ -139,7 +139,7 @@ describe('a claim that waits', () => {
     const answer = claim('jobs', { waitMs: 10_000 })
     await until('it waits', () => claims.length > 0)
     await w.scripts.schedule(2, [pullEntry('a', await w.now())])
-    // Heard before there is such a shard.
+    // The wake arrives before the shard exists.
     leases.wake(2, 0, laneOfQueue('jobs'))
     raise(shardMap, 1, 3)
     expect(idsOf(await answer)).toEqual(['a'])
@@ -155,11 +155,11 @@ describe('a claim that waits', () => {
     expect(idsOf(await theirs.claim('jobs', { lockMs: 1_000 }))).toEqual(['a'])
     const from = performance.now()
     expect(await claim('jobs', { waitMs: 15_000 })).toMatchObject([{ id: 'a', attempt: 2 }])
-    // In turn the peeks would come there after 16 s.
+    // Peeks alone would reach that shard after 16 s.
     expect(machineMs(from)).toBeLessThan(6_000)
   })
 
-  it('is not kept from the messages of one shard by a backlog in another', async () => {
+  it('gets messages of one shard despite a backlog in another', async () => {
     const w = world()
     const due = (await w.now()) - 60_000
     for (const shard of [0, 2]) {
@@ -170,7 +170,7 @@ describe('a claim that waits', () => {
     }
     await w.scripts.schedule(1, [pullEntry('other', due)])
     const { claim } = pullingOn(w, { shards: 3 })
-    // One after another, each a line of its own; and several in one line.
+    // One after another, each alone in its line; and several in one line.
     const one: string[] = []
     for (let i = 0; i < 6; i += 1) one.push(...idsOf(await claim('jobs', { limit: 1, waitMs: 5_000 })))
     expect(one).toContain('other')

@@ -33,7 +33,7 @@ describe('claims that wait in one queue', () => {
     expect(order).toEqual([0, 1, 2, 3, 4])
   })
 
-  it('get a message once: one has it, the other waits on', async () => {
+  it('get a message once: one has it, and the other still waits', async () => {
     const w = world()
     const { leases, claim } = pullingOn(w)
     await hearWakes(w, leases)
@@ -46,7 +46,7 @@ describe('claims that wait in one queue', () => {
     expect(second.settled).toBe(false)
   })
 
-  it('get it once over two servers as well', async () => {
+  it('get a message once, also on two servers', async () => {
     const w = world()
     const [one, two] = [pullingOn(w), pullingOn(w)]
     await hearWakes(w, {
@@ -61,7 +61,7 @@ describe('claims that wait in one queue', () => {
     expect((await Promise.all(answers)).flat()).toHaveLength(1)
   })
 
-  it('do not get what came for one that has gone, which leaves the others their turn', async () => {
+  it('get a message that comes after one of them has gone', async () => {
     const w = world()
     const { leases, claim } = pullingOn(w)
     await hearWakes(w, leases)
@@ -75,7 +75,7 @@ describe('claims that wait in one queue', () => {
     expect(await second).toMatchObject([{ id: 'a', attempt: 1 }])
   })
 
-  it('get what came in the moment in which the one before them went', async () => {
+  it('get a message that comes at the moment when the first of them goes', async () => {
     const w = world()
     const gone = new AbortController()
     let claims = 0
@@ -100,7 +100,7 @@ describe('claims that wait in one queue', () => {
   })
 })
 
-describe('claims that have ended', () => {
+describe('ended claims', () => {
   it('leave no listener on their signal and no timer', async () => {
     const w = world()
     const { claim } = pullingOn(w, { shards: 2 })
@@ -115,7 +115,7 @@ describe('claims that have ended', () => {
     expect(timers()).toBe(0)
   })
 
-  it('leave nothing of a peek that is answered after the last one has gone', async () => {
+  it('leave no timer after a peek that is answered late', async () => {
     const w = world()
     await w.scripts.schedule(0, [pullEntry('later', (await w.now()) + 90_000)])
     let answer = () => {}
@@ -146,7 +146,7 @@ describe('claims that have ended', () => {
   })
 })
 
-describe('many claims that wait for nothing', () => {
+describe('many waiting claims', () => {
   let redis: TestRedis
   beforeAll(async () => {
     redis = await startRedis({ args: ['--appendonly', 'no'] })
@@ -154,7 +154,7 @@ describe('many claims that wait for nothing', () => {
   afterAll(() => redis.stop())
   const own = useScripts(() => redis.url)
 
-  /** Commands that clients sent so far, those of scripts not among them. */
+  /** The number of commands that clients sent so far, without those of scripts. */
   async function commands(): Promise<number> {
     const stats = await redis.client.info('commandstats')
     let count = 0
@@ -180,7 +180,7 @@ describe('many claims that wait for nothing', () => {
     const count = (await commands()) - before
     expect(count).toBeLessThanOrEqual(Math.ceil((performance.now() - from) / 1_000) + 1)
     expect(count).toBeGreaterThanOrEqual(3)
-    // Any of them is still awake.
+    // All of them still listen.
     await w.scripts.schedule(shards - 1, [pullEntry('a', await w.now(), 'queue-7')])
     leases.wake(shards - 1, 0, laneOfQueue('queue-7'))
     const woken = performance.now()

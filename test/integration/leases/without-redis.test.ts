@@ -9,8 +9,8 @@ import { until } from '../../support/until.ts'
 
 const world = useScripts(() => inject('redisUrl'))
 
-describe('while Redis is away', () => {
-  it('a new claim is refused, and a waiting one gets what is due once Redis is back', async () => {
+describe('while Redis is unavailable', () => {
+  it('a new claim is refused, and a waiting one gets due messages once Redis is back', async () => {
     const w = world()
     let isAway = false
     const scripts: Scripts = {
@@ -33,7 +33,7 @@ describe('while Redis is away', () => {
     expect(machineMs(from)).toBeLessThan(500)
   })
 
-  it('waiting claims are not all refused at once, nor is Redis asked over and over', async () => {
+  it('waiting claims are not all refused at once, and Redis gets few calls', async () => {
     const w = world()
     const scripts: Scripts = {
       ...w.scripts,
@@ -51,7 +51,7 @@ describe('while Redis is away', () => {
   })
 })
 
-describe('while one shard is away', () => {
+describe('while one shard is unavailable', () => {
   const withoutShard0 = (w: ScriptWorld): Scripts => ({
     ...w.scripts,
     async lease(shard, args) {
@@ -60,7 +60,7 @@ describe('while one shard is away', () => {
     },
   })
 
-  it('a new claim gets what the others hold', async () => {
+  it('a new claim gets messages of the others', async () => {
     const w = world()
     for (let i = 0; i < 6; i += 1) await w.scripts.schedule(1, [pullEntry(`m${i}`, await w.now())])
     const { claim } = pullingOn(w, { shards: 3, scripts: withoutShard0(w) })
@@ -71,11 +71,11 @@ describe('while one shard is away', () => {
     expect(has.sort()).toEqual(['m0', 'm1', 'm2', 'm3', 'm4', 'm5'])
   })
 
-  it('a waiting claim gets what comes in the others, but never an answer that all are empty', async () => {
+  it('a waiting claim gets new messages of the others, but never an empty answer', async () => {
     const w = world()
     const { leases, claim, claims } = pullingOn(w, { shards: 3, scripts: withoutShard0(w) })
     const waits = claim('jobs', { waitMs: 10_000 })
-    await until('it has looked everywhere', () => new Set(claims.map(({ shard }) => shard)).size === 3)
+    await until('it has called every shard', () => new Set(claims.map(({ shard }) => shard)).size === 3)
     await w.scripts.schedule(2, [pullEntry('a', await w.now())])
     leases.wake(2, 0, laneOfQueue('jobs'))
     expect(idsOf(await waits)).toEqual(['a'])

@@ -19,7 +19,7 @@ const world = useScripts(() => inject('redisUrl'))
 const never = new AbortController().signal
 const logger = pino({ level: 'silent' })
 
-/** A destination of the test's own, which keeps what it got and answers as told. */
+/** A destination that records its messages and answers with the outcomes of the test. */
 function destination(answer: (delivery: Delivery) => Outcome = () => ({ kind: 'delivered' })) {
   const got: Delivery[] = []
   const deliver: BatchSender['deliver'] = async (batch) => {
@@ -29,7 +29,7 @@ function destination(answer: (delivery: Delivery) => Outcome = () => ({ kind: 'd
   return { got, deliver }
 }
 
-/** What claimers of shard 0 work with; each lets the others have what is not its own. */
+/** The dependencies of the claimers of shard 0. Each claims its own kind only. */
 function claimersOn(w: ScriptWorld, to: BatchSender, noted = noteMetrics()) {
   const dispatched: [Delivery, number, number][] = []
   const { metrics } = noted
@@ -50,7 +50,7 @@ function claimersOn(w: ScriptWorld, to: BatchSender, noted = noteMetrics()) {
   return { deps, dispatched }
 }
 
-/** One pass of the console's claimer. @returns what it tells, once all is settled */
+/** One pass of the console's claimer. @returns its result, once everything is settled */
 async function passOn(w: ScriptWorld, to: BatchSender, { noted = noteMetrics(), limit = 100 } = {}) {
   const claimer = new ConsoleClaimer({ ...claimersOn(w, to, noted).deps, limit })
   const pass = await claimer.claimOnce(0)
@@ -62,7 +62,7 @@ const report = { at: 1, claim: 1, durationMs: 1 }
 const failed = { kind: 'failed', reason: 'no', report } as const
 
 describe('one pass', () => {
-  it('delivers what is due and leaves nothing of it behind', async () => {
+  it('delivers due messages and leaves no key of them', async () => {
     const w = world()
     const now = await w.now()
     await w.scripts.schedule(0, [w.entry('a', now - 20), w.entry('b', now + 60_000)])
@@ -75,7 +75,7 @@ describe('one pass', () => {
     expect(await w.lockOf('a')).toBeNull()
   })
 
-  it('puts a failed message back for later, and counts the attempt', async () => {
+  it('schedules a failed message for later, and counts the attempt', async () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
     const failing = destination(() => failed)
@@ -88,7 +88,7 @@ describe('one pass', () => {
     expect(await w.snapshot()).toBe('[[],[],{},{}]')
   })
 
-  it('puts a returned message back at once, as if nothing had been', async () => {
+  it('schedules a returned message at its old time, without an attempt', async () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
     const before = await w.snapshot()
@@ -116,7 +116,7 @@ describe('one pass', () => {
     expect(await w.client.hgetall(w.keys.attempts)).toEqual({ b: '1 0' })
   })
 
-  it('changes nothing of a message that another claimer took over in mid-delivery', async () => {
+  it('changes nothing of a message that another claimer took over during the delivery', async () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
     let after = ''
@@ -174,7 +174,7 @@ describe('one pass', () => {
     },
   )
 
-  it('dispatches webhooks one by one, each with the time left of its lock, and leaves the rest', async () => {
+  it('dispatches webhooks one by one, each with the time left of its lock, and no other messages', async () => {
     const w = world()
     const due = (await w.now()) - 5
     const webhook = { type: 'webhook', url: 'https://a.test/hook' } as const
@@ -201,11 +201,11 @@ describe('one pass', () => {
     }
     expect(new Set(dispatched.map(([{ claim }]) => claim)).size).toBe(2)
     expect(noted.claimBatches).toEqual([2])
-    // Settled by whoever delivers them.
+    // The dispatcher settles them.
     expect(await w.client.zcard(w.keys.claimed)).toBe(2)
   })
 
-  it('takes no more than its limit, and tells how late it was', async () => {
+  it('claims at most its limit, and reports the lateness', async () => {
     const w = world()
     const due = (await w.now()) - 5
     await w.scripts.schedule(0, [w.entry('a', due), w.entry('b', due)])
@@ -217,7 +217,7 @@ describe('one pass', () => {
     expect(noted.lateMs('console')).toEqual([pass.lateMs])
   })
 
-  it('reports what the claim call did besides', async () => {
+  it('reports recovered, dropped and dead messages of the claim call', async () => {
     const w = world()
     const now = await w.now()
     const expired = encodeRecordBody('1', { notAfter: now - 10, onLate: 'dead-letter' })
@@ -234,7 +234,7 @@ describe('one pass', () => {
     expect(['recovered', 'died'].map(noted.of)).toEqual([1, 1])
   })
 
-  it('moves what is due for streams, and fails what Redis refuses and what cannot be read', async () => {
+  it('moves due messages to their streams, and fails those that Redis refuses or that cannot be read', async () => {
     const w = world()
     const due = (await w.now()) - 500
     const body = encodeRecordBody('1', { destination: { type: 'stream', name: 's' } })
@@ -252,13 +252,13 @@ describe('one pass', () => {
     expect([to.got, pass.nextDueInMs]).toEqual([[], null])
   })
 
-  it('says when the destination took nothing, so that it can be left alone', async () => {
+  it('reports that the destination took nothing, so that the claimer waits', async () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('a', (await w.now()) - 5)])
     const takesNothing = destination(() => ({ kind: 'returned' }))
     expect((await passOn(w, takesNothing)).isStuck).toBe(true)
     expect((await passOn(w, destination())).isStuck).toBe(false)
-    // It was not asked.
+    // It was not called.
     await w.client.hset(w.keys.messages, 'broken', 'not a record')
     await w.client.zadd(w.keys.scheduled, 1, 'broken')
     expect((await passOn(w, takesNothing)).isStuck).toBe(false)

@@ -9,7 +9,7 @@ import { until } from '../../support/until.ts'
 const world = useScripts(() => inject('redisUrl'))
 
 describe('a console', () => {
-  it('holds up no webhook while it is stuck, and goes on where it stopped', async () => {
+  it('delays no webhook while it is stuck, and then continues where it stopped', async () => {
     const w = world()
     const due = (await w.now()) - 5
     const ids = Array.from({ length: 10 }, (_, i) => `m${i}`)
@@ -44,7 +44,7 @@ describe('a console', () => {
     expect(got.sort()).toEqual(ids.sort())
   })
 
-  it('is left alone for a bounded time while it takes nothing', async () => {
+  it('is tried again after a short, growing wait while it takes nothing', async () => {
     const w = world()
     await w.scripts.schedule(0, [w.entry('m', (await w.now()) - 5)])
     const at: number[] = []
@@ -58,7 +58,7 @@ describe('a console', () => {
     const c = claimingOn(w, { console })
     c.claimers.start()
     await until('it was asked', () => at.length === 1)
-    // A webhook comes meanwhile, and with it a look for others alone.
+    // A webhook arrives meanwhile: the wake is for hosts only.
     await delay(30)
     c.claimers.wake(0, 0, 'webhook:https://a.test')
     await until('it takes it', () => at.length === 3)

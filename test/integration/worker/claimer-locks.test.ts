@@ -8,7 +8,7 @@ import { until } from '../../support/until.ts'
 const world = useScripts(() => inject('redisUrl'))
 
 describe('a lock', () => {
-  it('lasts as long as the delivery, which may be many times its own life', async () => {
+  it('lasts as long as the delivery, also many times its lifetime', async () => {
     const w = world()
     await scheduleWebhooks(w, ['a.test'], 1)
     const c = claimingOn(w, { lockMs: LOCK_MS })
@@ -39,7 +39,7 @@ describe('a lock', () => {
     await w.client.set(`${w.keys.lockPrefix}a.test:0:0`, 'other', 'PX', 60_000)
     await w.client.zadd(w.keys.claimed, (await w.now()) + 60_000, 'a.test:0:0')
     const before = await w.snapshot()
-    await until('it is broken off', () => c.sent[0]?.signal.aborted === true)
+    await until('it is cancelled', () => c.sent[0]?.signal.aborted === true)
     await until('its slot is free', () => c.slots.room().lanes.size === 0)
     await delay(50)
     expect(await w.snapshot()).toBe(before)
@@ -62,7 +62,7 @@ describe('a lock', () => {
     c.claimers.start()
     await until('it is sent', () => c.sent.length === 1)
     await w.client.del(`${w.keys.lockPrefix}a.test:0:0`)
-    await until('it is broken off', () => c.sent[0]?.hasEnded === true)
+    await until('it is cancelled', () => c.sent[0]?.hasEnded === true)
     await delay(50)
     expect(acknowledged).toBe(0)
     expect(await storedCount(w)).toBe(1)
@@ -70,7 +70,7 @@ describe('a lock', () => {
 })
 
 describe('a delivery that ends while its lock is being extended', () => {
-  it('has not lost it', async () => {
+  it('does not count it as lost', async () => {
     const w = world()
     await scheduleWebhooks(w, ['a.test'], 3)
     let extended = 0
@@ -87,7 +87,7 @@ describe('a delivery that ends while its lock is being extended', () => {
       },
       async extend(...args) {
         for (const sent of c.underWay()) sent.end(DELIVERED)
-        // Sent after it, and answered in the same breath.
+        // Sent after it, and answered together with it.
         await acknowledging
         extended += 1
         return w.scripts.extend(...args)

@@ -12,7 +12,7 @@ import { until } from '../../support/until.ts'
 const world = useScripts(() => inject('redisUrl'))
 
 describe('outcomes', () => {
-  it('decide what becomes of a webhook, each of its own', async () => {
+  it('are stored for each webhook by itself', async () => {
     const w = world()
     const report = { at: 1, claim: 1, durationMs: 3 }
     const outcomes: Record<string, Outcome> = {
@@ -37,11 +37,11 @@ describe('outcomes', () => {
     const lateMs = c.noted.lateMs('webhook')
     expect(lateMs).toHaveLength(3)
     for (const ms of lateMs) expect(ms).toBeGreaterThanOrEqual(500)
-    // The same number for none of them, and each newer than those before.
+    // Each claim has another number.
     expect(new Set(c.sent.map(({ delivery }) => delivery.claim)).size).toBe(3)
   })
 
-  it('are late by the time of the retry after a retry', async () => {
+  it('count lateness from the time of the retry', async () => {
     const w = world()
     const now = await w.now()
     await w.scripts.schedule(0, [webhookEntry('a', now - 60_000)])
@@ -64,7 +64,7 @@ describe('outcomes', () => {
 })
 
 describe('stopping', () => {
-  it('hands back what is under way, with no attempt used', async () => {
+  it('returns deliveries in flight, without an attempt', async () => {
     const w = world()
     await scheduleWebhooks(w, ['a.test', 'b.test'], 3)
     const due = await w.client.zrange(w.keys.laned, '0', '-1', 'WITHSCORES')
@@ -82,7 +82,7 @@ describe('stopping', () => {
     expect(c.underWay()).toEqual([])
   })
 
-  it('lets what ends within the grace end, and begins nothing new', async () => {
+  it('lets deliveries end within the grace period, and starts none', async () => {
     const w = world()
     await scheduleWebhooks(w, ['a.test'], 5)
     const c = claimingOn(w, { perHost: 1 })
@@ -100,7 +100,7 @@ describe('stopping', () => {
     expect(await claimedCount(w)).toBe(0)
   })
 
-  it('leaves no timer behind', async () => {
+  it('leaves no timer', async () => {
     const w = world()
     await scheduleWebhooks(w, ['a.test'], 2)
     const timers = noteTimers()
@@ -115,7 +115,7 @@ describe('stopping', () => {
     expect(timers()).toBe(0)
   })
 
-  it('is safe before the start, and twice', async () => {
+  it('is idempotent, also before the start', async () => {
     const c = claimingOn(world())
     await c.claimers.stop({ graceMs: 1_000 })
     await c.claimers.stop({ graceMs: 1_000 })

@@ -15,7 +15,7 @@ import { until } from '../../support/until.ts'
 const world = useScripts(() => inject('redisUrl'))
 
 describe('several shards', () => {
-  it('share the slots: none is promised twice and none is forgotten', async () => {
+  it('share the slots: none is used twice and none is lost', async () => {
     const w = world()
     const SHARDS = 4
     for (let shard = 0; shard < SHARDS; shard += 1) {
@@ -26,7 +26,7 @@ describe('several shards', () => {
     c.claimers.start()
     await until('all are sent', () => c.sent.length === 300)
     expect(machineMs(from)).toBeLessThan(10_000)
-    // They take turns: halfway, each has had about a quarter of it.
+    // They take turns: halfway, each has had about a quarter.
     const halfway = c.sent.slice(0, 150).map(({ delivery }) => delivery.shard)
     for (let shard = 0; shard < SHARDS; shard += 1) {
       expect(halfway.filter((each) => each === shard).length).toBeGreaterThan(10)
@@ -73,11 +73,11 @@ describe('several shards', () => {
       c.sent[i - 1]?.end(DELIVERED)
     }
     const order = c.sent.map(({ delivery }) => delivery.shard)
-    // The first got its slot before the others had asked for one.
+    // The first got its slot before the others claimed.
     for (let i = 1; i + SHARDS <= 15; i += 1) expect(new Set(order.slice(i, i + SHARDS)).size).toBe(SHARDS)
   })
 
-  it('keep nothing from each other when wakes name shards that this server does not have', async () => {
+  it('are not delayed by wakes for shards that this server does not have', async () => {
     const w = world()
     await scheduleWebhooks(w, ['a.test'], 3)
     const c = claimingOn(w, { total: 2, perHost: 1 })
@@ -90,14 +90,14 @@ describe('several shards', () => {
     }
   })
 
-  it('are claimed from too when they are added while the loop runs', async () => {
+  it('are claimed from when they are added to a running server', async () => {
     const w = world()
     const shardMap = shardMapOf(1)
     const got: string[] = []
     const c = claimingOn(w, { shardMap, console: consoleTaking(got) })
     await w.scripts.schedule(2, [w.entry('waits', (await w.now()) - 5)])
     c.claimers.start()
-    await until('it has looked', () => c.calls.length > 0)
+    await until('it has claimed', () => c.calls.length > 0)
     raise(shardMap, 1, 3)
     await until('it is delivered', () => got.includes('waits'))
     await w.scripts.schedule(1, [w.entry('comes', (await w.now()) + 10)])
@@ -111,7 +111,7 @@ describe('several shards', () => {
     expect(c.calls.length).toBe(calls)
   })
 
-  it('claim for the console all at once', async () => {
+  it('claim for the console concurrently', async () => {
     const w = world()
     const SHARDS = 4
     const due = (await w.now()) - 5

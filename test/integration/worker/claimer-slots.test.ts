@@ -10,7 +10,7 @@ import { until } from '../../support/until.ts'
 const world = useScripts(() => inject('redisUrl'))
 
 describe('slots', () => {
-  it('are the most that is claimed and under way, to one host and in all', async () => {
+  it('limit what is claimed and in flight, to one host and in total', async () => {
     const w = world()
     await scheduleWebhooks(w, ['a.test', 'b.test', 'c.test'], 10)
     const c = claimingOn(w, { total: 5, perHost: 2 })
@@ -30,7 +30,7 @@ describe('slots', () => {
     await until('all are counted', () => c.noted.of('delivered webhook') === 30)
   })
 
-  it('lead to the next claim as soon as one is free, not at the poll', async () => {
+  it('lead to the next claim as soon as one is free, before the next poll', async () => {
     const w = world()
     await scheduleWebhooks(w, ['a.test'], 30)
     const c = claimingOn(w, { perHost: 1, answer: answerAfter(1) })
@@ -42,7 +42,7 @@ describe('slots', () => {
     expect(c.most.toOne).toBe(1)
   })
 
-  it('lead to no claim when they become free and nothing was held back', async () => {
+  it('lead to no claim when they become free and no message was held back', async () => {
     const w = world()
     await scheduleWebhooks(w, ['a.test'], 2)
     const c = claimingOn(w, { perHost: 1 })

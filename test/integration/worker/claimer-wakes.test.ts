@@ -6,7 +6,7 @@ import { until } from '../../support/until.ts'
 
 const world = useScripts(() => inject('redisUrl'))
 
-describe.each([1, 4])('a loop that has nothing to do, with %i shards', (shards) => {
+describe.each([1, 4])('an idle server with %i shards', (shards) => {
   const quiet = async (c: ReturnType<typeof claimingOn>) => {
     const kinds = ['console', 'hosts', 'streams'] as const
     const before = kinds.map(c.callsOf)
@@ -16,14 +16,14 @@ describe.each([1, 4])('a loop that has nothing to do, with %i shards', (shards) 
     if (shards === 1) await until('it has claimed again', () => c.calls.length > all, 1_000)
   }
 
-  it('looks about once a second', async () => {
+  it('claims about once a second', async () => {
     const c = claimingOn(world(), { shards })
     c.claimers.start()
     await until('it has claimed', () => c.calls.length >= 3 * shards)
     await quiet(c)
   })
 
-  it('looks about once a second while a host is full', async () => {
+  it('claims about once a second while a host is full', async () => {
     const w = world()
     for (let shard = 0; shard < shards; shard += 1) await scheduleWebhooks(w, ['a.test'], 20, shard)
     const c = claimingOn(w, { shards, perHost: 2 })
@@ -33,7 +33,7 @@ describe.each([1, 4])('a loop that has nothing to do, with %i shards', (shards) 
     expect(c.sent).toHaveLength(2)
   })
 
-  it('looks about once a second while all slots are taken', async () => {
+  it('claims about once a second while all slots are taken', async () => {
     const w = world()
     for (let shard = 0; shard < shards; shard += 1) await scheduleWebhooks(w, ['a.test', 'b.test'], 20, shard)
     const c = claimingOn(w, { shards, total: 3 })
@@ -74,7 +74,7 @@ describe('a wake', () => {
     await until('the next is sent', () => c.sent[1]?.delivery.id === 'next', 500)
   })
 
-  it('leads to no claim for a queue, whose workers wait elsewhere', async () => {
+  it('leads to no claim for a queue, which workers claim from', async () => {
     const w = world()
     const c = claimingOn(w)
     c.claimers.start()

@@ -66,7 +66,7 @@ const broken = (signal: CancelSignal) =>
     signal.addEventListener('abort', () => resolve({ kind: 'returned' }))
   })
 
-describe('what is dispatched', () => {
+describe('a dispatched delivery', () => {
   it('takes its slot at once, and is settled when it has ended', async () => {
     const w = world()
     let end = (_outcome: Outcome) => {}
@@ -94,7 +94,7 @@ describe('what is dispatched', () => {
     await dispatcher.idle()
   })
 
-  it('too late is not sent but goes back as it was', async () => {
+  it('is returned unsent if its lock has too little time left', async () => {
     const w = world()
     const { dispatcher, sent, noted, busy } = dispatcherOn(w, async () => DELIVERED)
     const deliveries = await claim(w, 2)
@@ -109,7 +109,7 @@ describe('what is dispatched', () => {
     expect(await w.client.exists(w.keys.attempts, w.keys.claimed)).toBe(0)
   })
 
-  it('is broken off when the service ends, and what comes after is not begun', async () => {
+  it('is cancelled when the service ends, and later ones are not started', async () => {
     const w = world()
     const { dispatcher, sent, ending } = dispatcherOn(w, (_delivery, signal) => broken(signal))
     const [a, b, c] = await claim(w, 3)

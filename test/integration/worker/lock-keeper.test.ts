@@ -13,14 +13,14 @@ import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
 import { lostMs } from '../../support/speed.ts'
 import { until } from '../../support/until.ts'
 
-/** Long enough that a busy machine lets it be extended in time. */
+/** Long enough that a busy machine extends it in time. */
 const LOCK_MS = 3_000
 const world = useScripts(() => inject('redisUrl'))
 
 const claim = (w: ScriptWorld, count: number, shard = 0) =>
   claimDeliveries(w, { count, shard, lockMs: LOCK_MS })
 
-/** A keeper on the real script, or on a connection that fails while `away` says so; with what it was called for. */
+/** A keeper on the real script, behind a connection that fails while `away` is true, and a record of the calls. */
 function keeperOn(w: ScriptWorld, away: () => boolean = () => false, lockMs = LOCK_MS) {
   const noted = noteMetrics()
   const calls: { shard: number; count: number; lockMs: number }[] = []
@@ -39,8 +39,8 @@ function keeperOn(w: ScriptWorld, away: () => boolean = () => false, lockMs = LO
   return { keep, calls, noted }
 }
 
-describe('a lock that is kept', () => {
-  it('lasts for as long as it is kept, in its key and in the claimed set, and ends when it is let go', async () => {
+describe('a held lock', () => {
+  it('lasts until it is released, in its key and in the claimed set', async () => {
     const w = world()
     const { keep, noted } = keeperOn(w)
     const from = performance.now()
@@ -51,7 +51,7 @@ describe('a lock that is kept', () => {
       expect(Number(await w.client.zscore(w.keys.claimed, 'm0'))).toBeGreaterThan(await w.now())
       const endsAt = kept[0]?.endsAt() ?? 0
       expect(endsAt).toBeGreaterThan(performance.now())
-      // It never says that the lock lasts longer than it does.
+      // The keeper never reports a later end than the real one.
       const left = await lockOf('m0')
       expect(endsAt - performance.now()).toBeLessThanOrEqual(left + 20)
       await delay(10)
@@ -62,7 +62,7 @@ describe('a lock that is kept', () => {
     expect(noted.of('locks lost')).toBe(0)
   })
 
-  it('is extended in batches, a third of its life before the next, each shard of its own', async () => {
+  it('is extended in batches every third of its lifetime, each shard by itself', async () => {
     const w = world()
     const { keep, calls } = keeperOn(w)
     const all = [...(await claim(w, 700)), ...(await claim(w, 2, 1))]
@@ -74,7 +74,7 @@ describe('a lock that is kept', () => {
       { shard: 0, count: 200, lockMs: LOCK_MS },
       { shard: 1, count: 2, lockMs: LOCK_MS },
     ])
-    // Two or three times in its life.
+    // Two or three times in its lifetime.
     const from = performance.now()
     await until('all were extended twice', () => calls.length >= 6, LOCK_MS - 50)
     await delay(LOCK_MS - 50 - (performance.now() - from))
@@ -84,7 +84,7 @@ describe('a lock that is kept', () => {
     for (const each of kept) each.release()
   })
 
-  it('is not asked for again while the answer is out', async () => {
+  it('is not extended again while a call is in flight', async () => {
     const w = world()
     let calls = 0
     const scripts: Pick<Scripts, 'extend'> = {
@@ -109,11 +109,11 @@ describe('a lock that is kept', () => {
   })
 })
 
-describe('a lock that is gone', () => {
+describe('a lost lock', () => {
   it.each([
     ['deleted', null],
     ["another's", 'other'],
-  ])('(%s) is noticed and counted, and not asked for again, and the others stay', async (_what, value) => {
+  ])('(%s) is noticed and counted once, and the others are kept', async (_what, value) => {
     const w = world()
     const { keep, calls, noted } = keeperOn(w)
     const endsAt = performance.now() + LOCK_MS
@@ -124,7 +124,7 @@ describe('a lock that is gone', () => {
     expect(b?.lost.aborted).toBe(false)
     expect(noted.of('locks lost')).toBe(1)
     expect(await w.lockOf('m0')).toBe(value)
-    await until('the other is extended once more', () => calls.length >= 2)
+    await until('the other is extended again', () => calls.length >= 2)
     expect(calls.slice(0, 2).map(({ count }) => count)).toEqual([2, 1])
     await delay(LOCK_MS / 4)
     expect(noted.of('locks lost')).toBe(1)
@@ -132,7 +132,7 @@ describe('a lock that is gone', () => {
     b?.release()
   })
 
-  it('is not counted when it was let go before that was heard', async () => {
+  it('is not counted when it was released before the reply', async () => {
     const w = world()
     const { keep, calls, noted } = keeperOn(w, () => {
       queueMicrotask(() => kept?.release())
@@ -147,8 +147,8 @@ describe('a lock that is gone', () => {
   })
 })
 
-describe('while Redis is away', () => {
-  it('a lock is lost when it ends by our own clock, and not before', async () => {
+describe('while Redis is unavailable', () => {
+  it('a lock is lost when it ends by the clock of the server, and not before', async () => {
     const w = world()
     const { keep, noted } = keeperOn(w, () => true)
     const endsAt = performance.now() + LOCK_MS
@@ -160,7 +160,7 @@ describe('while Redis is away', () => {
     expect(noted.of('locks lost')).toBe(1)
   })
 
-  it('nothing is lost if it is back before a lock ends', async () => {
+  it('no lock is lost if Redis is back before one ends', async () => {
     const w = world()
     const from = performance.now()
     const { keep, calls, noted } = keeperOn(w, () => performance.now() - from < 0.7 * LOCK_MS)
@@ -174,7 +174,7 @@ describe('while Redis is away', () => {
   })
 })
 
-it('leaves no timer behind when nothing is held', async () => {
+it('leaves no timer when no lock is held', async () => {
   const w = world()
   const deliveries = await claim(w, 2)
   const timers = noteTimers()

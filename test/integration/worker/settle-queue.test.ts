@@ -19,7 +19,7 @@ const never = new AbortController().signal
 const claim = (w: ScriptWorld, count: number, shard = 0) =>
   claimDeliveries(w, { count, shard, lockMs: LOCK_MS })
 
-/** A queue on the real scripts, each call of which lasts as long as `each` says; with what they were called for. */
+/** A queue on the real scripts, whose calls wait for `each`, and a record of the calls. */
 function queueOn(
   w: ScriptWorld,
   each: (call: number) => Promise<void> = async () => undefined,
@@ -54,7 +54,7 @@ function queueOn(
 
 const left = (w: ScriptWorld, shard = 0) => w.client.hlen(keysOf(shard, w.namespace).messages)
 
-describe('deliveries that end', () => {
+describe('settlements', () => {
   it('share a call within a few ms, one for each shard', async () => {
     const w = world()
     const all = [...(await claim(w, 40)), ...(await claim(w, 7, 1))]
@@ -95,7 +95,7 @@ describe('deliveries that end', () => {
     expect(await left(w)).toBe(0)
   })
 
-  it('follow a claim of their shard at once, and no other claim', async () => {
+  it('follow a claim of their shard at once, and no claim of another shard', async () => {
     const w = world()
     const { queue, add, calls } = queueOn(w)
     const all = await claim(w, 3)
@@ -110,7 +110,7 @@ describe('deliveries that end', () => {
     expect(await left(w)).toBe(0)
   })
 
-  it('are not held once they are many, though no claim is sent', async () => {
+  it('are sent without waiting for a claim once they are many', async () => {
     const w = world()
     const { add, calls } = queueOn(w)
     const [last, ...all] = await claim(w, 51)
@@ -122,7 +122,7 @@ describe('deliveries that end', () => {
     await Promise.all(settled)
   })
 
-  it('are settled together when they are of one batch', async () => {
+  it('are sent together when they are of one batch', async () => {
     const w = world()
     const { queue, calls } = queueOn(w)
     const all = await claim(w, 20)
@@ -135,7 +135,7 @@ describe('deliveries that end', () => {
     expect(await left(w)).toBe(0)
   })
 
-  it('are all settled however many wait, at most 500 in a call', async () => {
+  it('are all sent however many wait, at most 500 in a call', async () => {
     const w = world()
     const all = await claim(w, 1_800)
     const { add, calls, most, noted } = queueOn(w, () => delay(5))
@@ -146,7 +146,7 @@ describe('deliveries that end', () => {
     expect([await left(w), noted.of('delivered webhook')]).toEqual([0, 1_800])
   })
 
-  it('are all settled in any random order, with at most two calls a shard', async () => {
+  it('are all sent in any order, with at most two concurrent calls a shard', async () => {
     const w = world()
     const all = [...(await claim(w, 300)), ...(await claim(w, 300, 1))].sort(() => Math.random() - 0.5)
     const { add, most } = queueOn(w, () => delay(Math.random() * 8))
@@ -160,7 +160,7 @@ describe('deliveries that end', () => {
     expect(most()).toBe(2)
   })
 
-  it('are settled one after another as they end', async () => {
+  it('are sent one after another as deliveries end', async () => {
     const w = world()
     const { add, calls } = queueOn(w)
     for (const delivery of await claim(w, 6)) await add(delivery)
@@ -168,7 +168,7 @@ describe('deliveries that end', () => {
     expect(await left(w)).toBe(0)
   })
 
-  it('are each settled as they ended, in whatever company', async () => {
+  it('are each stored with their own outcome, also in a mixed batch', async () => {
     const w = world()
     const all = await claim(w, 30)
     const report = { at: 1, claim: 1, durationMs: 1 }
@@ -189,7 +189,7 @@ describe('deliveries that end', () => {
 describe('while calls fail', () => {
   const away = () => new SchedulerError('STORE_UNAVAILABLE', 'away', { outcomeUnknown: true })
 
-  it('nothing is lost, and all is settled once they work again', async () => {
+  it('no settlement is lost, and all are stored once calls work again', async () => {
     const w = world()
     const all = await claim(w, 700)
     const from = performance.now()
@@ -205,7 +205,7 @@ describe('while calls fail', () => {
     expect(await left(w)).toBe(0)
   })
 
-  it('it goes on as long as any of the locks lasts, which may be extended', async () => {
+  it('the queue retries as long as any of the locks lasts, also an extended one', async () => {
     const w = world()
     const all = await claim(w, 3)
     let endsAt = performance.now() + 200
@@ -221,7 +221,7 @@ describe('while calls fail', () => {
     expect(await left(w)).toBe(0)
   })
 
-  it('the queue gives up once no lock lasts, and settles what comes later', async () => {
+  it('the queue drops a batch whose locks have all ended, and settles later ones', async () => {
     const w = world()
     const [a, b] = await claim(w, 2)
     if (a === undefined || b === undefined) throw new Error('nothing was claimed')
@@ -235,7 +235,7 @@ describe('while calls fail', () => {
     expect(noted.of('delivered webhook')).toBe(1)
   })
 
-  it('the queue tries each once more when the service ends', async () => {
+  it('the queue tries each a last time when the service ends', async () => {
     const w = world()
     const all = await claim(w, 3)
     const ending = new AbortController()

@@ -15,7 +15,7 @@ const world = useScripts(() => inject('redisUrl'))
 const never = new AbortController().signal
 const logger = pino({ level: 'silent' })
 
-/** The real scripts behind a connection that fails so many times, having done what was asked or not. */
+/** The real scripts behind a connection that fails `times` times, before or after the call has run. */
 function failing(w: ScriptWorld, times: number, { done }: { done: boolean }) {
   let left = times
   const through = async <T>(call: () => Promise<T>) => {
@@ -70,13 +70,13 @@ const settleOn = async (
 
 describe('the end of a claim', () => {
   it.each([
-    ['was not done', { done: false }],
-    ['was done, unheard', { done: true }],
-  ])('is brought about although what was asked first %s', async (_what, how) => {
+    ['did not run', { done: false }],
+    ['ran and its reply was lost', { done: true }],
+  ])('is stored although the first call %s', async (_what, how) => {
     const w = world()
     const noted = await settleOn(w, failing(w, 3, how), { kind: 'delivered' })
     expect(await w.snapshot()).toBe('[[],[],{},{}]')
-    // A lock that a repeated call finds gone was its own work: it is no loss.
+    // The first call removed the lock that the repeated one misses: it is not lost.
     expect([noted.of('delivered console'), noted.of('locks lost')]).toEqual([1, 0])
     const returned = await settleOn(w, failing(w, 3, how), { kind: 'returned' })
     expect(returned.of('locks lost')).toBe(0)
@@ -84,7 +84,7 @@ describe('the end of a claim', () => {
     expect(await w.lockOf('a')).toBeNull()
   })
 
-  it('is not tried any longer than the lock lasts', async () => {
+  it('is tried as long as the lock lasts, and no longer', async () => {
     const w = world()
     const deliveries = await claimed(w)
     const before = await w.snapshot()
@@ -97,12 +97,12 @@ describe('the end of a claim', () => {
     expect(await w.snapshot()).toBe(before)
   })
 
-  it('goes on for as long as the lock is extended', async () => {
+  it('is tried as long as the lock is extended', async () => {
     const w = world()
     const deliveries = await claimed(w)
     const from = performance.now()
     const settlements = deliveries.map((delivery) => ({ delivery, outcome: { kind: 'delivered' } as const }))
-    // Asked each time: always a little ahead.
+    // Read each time: always in the future.
     const lockEndsAt = () => performance.now() + 5_000
     await settle(
       { scripts: failing(w, 4, { done: false }), logger, ...noteMetrics() },
@@ -133,7 +133,7 @@ describe('the end of a claim', () => {
     expect(calls).toBe(1)
   })
 
-  it('is given up at once when Redis refuses for another reason than being away', async () => {
+  it('is not retried when Redis refuses for a permanent reason', async () => {
     const w = world()
     const deliveries = await claimed(w)
     let calls = 0
@@ -152,7 +152,7 @@ describe('the end of a claim', () => {
     expect(calls).toBe(1)
   })
 
-  it('is as each outcome says: delivered, due again later, dead, or as if nothing had been', async () => {
+  it('follows each outcome: delivered, due again later, dead, or unchanged', async () => {
     const w = world()
     const outcomes: Record<string, Outcome> = {
       delivered: { kind: 'delivered' },
@@ -200,7 +200,7 @@ describe('the end of a claim', () => {
     ])
   })
 
-  it('notes how late the delivery began, not how late it ended', async () => {
+  it('records how late the delivery started, not how late it ended', async () => {
     const w = world()
     const [delivery] = await claimed(w)
     if (delivery === undefined) throw new Error('nothing was claimed')
@@ -215,7 +215,7 @@ describe('the end of a claim', () => {
     expect(await w.client.hget(w.keys.history, 'a')).toMatch(/^delivered \d+ 5 0 0\n/)
   })
 
-  it('touches nothing of what another claimer has taken over, and counts it as lost', async () => {
+  it('changes nothing of a message that another claimer has, and counts it as lost', async () => {
     const w = world()
     const deliveries = await claimed(w, ['a', 'b', 'c', 'd'])
     for (const id of ['a', 'b']) await w.client.set(w.keys.lockPrefix + id, 'other')

@@ -176,7 +176,7 @@ describe('a worker that closes its side of the connection', () => {
     // The server closes its side after it has leased both, and could not tell the worker.
     await closed
     expect(claims.length).toBeGreaterThan(0)
-    await until('they are given back', async () => (await claimedCount(w)) === 0)
+    await until('they are put back', async () => (await claimedCount(w)) === 0)
     expect(await w.client.zrange(w.keys.laned, '0', '-1', 'WITHSCORES')).toEqual(before)
     expect(await w.client.exists(w.keys.attempts, w.keys.failures)).toBe(0)
   })

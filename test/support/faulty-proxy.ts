@@ -51,86 +51,21 @@ interface Pipe {
   last: Promise<void>
 }
 
+type Pair = readonly [Pipe, Pipe]
+
 /**
  * Starts a proxy on a free port of the loopback address.
  *
  * @param targetPort where the server listens on 127.0.0.1; read for every connection, as a server may move
  */
 export async function startFaultyProxy(targetPort: number | (() => number)): Promise<FaultyProxy> {
-  const pairs = new Set<readonly [Pipe, Pipe]>()
-  const stalled = new Set<Direction>()
-  let mostBytes: number | null = null
-  let delayMs = 0
+  const pairs = new Pairs()
   let refusing = false
-  let forbidden: RegExp | null = null
-  const rewritten: (readonly [from: string, to: string])[] = []
-  let cuts = 0
-
-  const bytesUntilCut = () =>
-    mostBytes === null ? Number.POSITIVE_INFINITY : Math.floor(Math.random() * mostBytes)
-
-  function rewriteAll(bytes: Buffer): Buffer {
-    if (rewritten.length === 0) return bytes
-    const text = rewritten.reduce((all, [from, to]) => all.replaceAll(from, to), bytes.toString('latin1'))
-    return Buffer.from(text, 'latin1')
-  }
-
-  function cutPair(pair: readonly [Pipe, Pipe]): void {
-    if (!pairs.delete(pair)) return
-    cuts += 1
-    for (const { from } of pair) from.destroy()
-  }
-
-  function handOn(pipe: Pipe, pair: readonly [Pipe, Pipe], bytes: Buffer): void {
-    if (!pairs.has(pair)) return
-    const isRequest = pipe.direction === 'requests'
-    if (isRequest && forbidden?.test(bytes.toString('latin1'))) return void cutPair(pair)
-    if (stalled.has(pipe.direction)) return void pipe.held.push(bytes)
-    if (bytes.length < pipe.left) {
-      pipe.left -= bytes.length
-      pipe.to.write(bytes)
-      return
-    }
-    // The last bytes have to arrive before the connection breaks.
-    pipe.to.write(bytes.subarray(0, pipe.left), () => cutPair(pair))
-    pipe.left = 0
-  }
-
-  /** Forwards a chunk later, and in order, as the delay of the one before may be longer. */
-  function handOnLater(pipe: Pipe, pair: readonly [Pipe, Pipe], bytes: Buffer): void {
-    const at = performance.now() + delayMs
-    pipe.delayed += 1
-    pipe.last = pipe.last.then(async () => {
-      const leftMs = at - performance.now()
-      if (leftMs > 0) await pause(leftMs)
-      pipe.delayed -= 1
-      handOn(pipe, pair, bytes)
-    })
-  }
-
   const server = createServer((client) => {
     client.on('error', () => undefined)
     if (refusing) return void client.destroy()
     const upstream = open(typeof targetPort === 'number' ? targetPort : targetPort(), '127.0.0.1')
-    const pipe = (direction: Direction, from: Socket, to: Socket): Pipe => ({
-      ...{ direction, from, to, held: [], left: bytesUntilCut(), delayed: 0, last: Promise.resolve() },
-    })
-    const pair = [pipe('requests', client, upstream), pipe('replies', upstream, client)] as const
-    pairs.add(pair)
-    for (const each of pair) {
-      each.from.setNoDelay(true)
-      each.from.on('error', () => undefined)
-      each.from.on('data', (read: Buffer) => {
-        const bytes = each.direction === 'replies' ? rewriteAll(read) : read
-        if (delayMs === 0 && each.delayed === 0) handOn(each, pair, bytes)
-        else handOnLater(each, pair, bytes)
-      })
-      // Closed by one end: the other end loses it too, but this is no cut.
-      each.from.on('close', () => {
-        pairs.delete(pair)
-        each.to.destroy()
-      })
-    }
+    pairs.join(client, upstream)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -138,33 +73,21 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
   return {
     port: (server.address() as AddressInfo).port,
     get cuts() {
-      return cuts
+      return pairs.cuts
     },
-    cut() {
-      for (const pair of [...pairs]) cutPair(pair)
-    },
-    cutAtRandom(most) {
-      mostBytes = most
-      for (const pair of pairs) for (const pipe of pair) pipe.left = bytesUntilCut()
-    },
-    rewrite(from, to) {
-      rewritten.push([from, to])
-    },
+    cut: () => pairs.cutAll(),
+    cutAtRandom: (most) => pairs.cutAtRandom(most),
+    rewrite: (from, to) => void pairs.rewritten.push([from, to]),
     cutOn(pattern) {
-      forbidden = pattern
+      pairs.forbidden = pattern
     },
     stall(direction) {
       for (const each of direction === undefined ? (['requests', 'replies'] as const) : [direction])
-        stalled.add(each)
+        pairs.stalled.add(each)
     },
-    flow() {
-      stalled.clear()
-      for (const pair of [...pairs]) {
-        for (const pipe of pair) for (const bytes of pipe.held.splice(0)) handOn(pipe, pair, bytes)
-      }
-    },
+    flow: () => pairs.flow(),
     delay(ms) {
-      delayMs = ms
+      pairs.delayMs = ms
     },
     refuse() {
       refusing = true
@@ -175,8 +98,104 @@ export async function startFaultyProxy(targetPort: number | (() => number)): Pro
     async stop() {
       const closed = server.listening ? once(server, 'close') : undefined
       server.close()
-      for (const pair of [...pairs]) cutPair(pair)
+      pairs.cutAll()
       await closed
     },
+  }
+}
+
+/** The open connections, each with a pipe in both directions, and what is wrong with them. */
+class Pairs {
+  cuts = 0
+  delayMs = 0
+  forbidden: RegExp | null = null
+  readonly stalled = new Set<Direction>()
+  readonly rewritten: (readonly [from: string, to: string])[] = []
+  readonly #open = new Set<Pair>()
+  #mostBytes: number | null = null
+
+  /** Forwards bytes between the two ends of a new connection. */
+  join(client: Socket, upstream: Socket): void {
+    const pipe = (direction: Direction, from: Socket, to: Socket): Pipe => ({
+      ...{ direction, from, to, held: [], left: this.#bytesUntilCut(), delayed: 0, last: Promise.resolve() },
+    })
+    const pair = [pipe('requests', client, upstream), pipe('replies', upstream, client)] as const
+    this.#open.add(pair)
+    for (const each of pair) {
+      each.from.setNoDelay(true)
+      each.from.on('error', () => undefined)
+      each.from.on('data', (read: Buffer) => {
+        const bytes = each.direction === 'replies' ? this.#rewrite(read) : read
+        if (this.delayMs === 0 && each.delayed === 0) this.#forward(each, pair, bytes)
+        else this.#forwardLater(each, pair, bytes)
+      })
+      // Closed by one end: the other end loses it too, but this is no cut.
+      each.from.on('close', () => {
+        this.#open.delete(pair)
+        each.to.destroy()
+      })
+    }
+  }
+
+  cutAll(): void {
+    for (const pair of [...this.#open]) this.#cut(pair)
+  }
+
+  cutAtRandom(most: number | null): void {
+    this.#mostBytes = most
+    for (const pair of this.#open) for (const pipe of pair) pipe.left = this.#bytesUntilCut()
+  }
+
+  flow(): void {
+    this.stalled.clear()
+    for (const pair of [...this.#open]) {
+      for (const pipe of pair) for (const bytes of pipe.held.splice(0)) this.#forward(pipe, pair, bytes)
+    }
+  }
+
+  #bytesUntilCut(): number {
+    return this.#mostBytes === null ? Number.POSITIVE_INFINITY : Math.floor(Math.random() * this.#mostBytes)
+  }
+
+  #rewrite(bytes: Buffer): Buffer {
+    if (this.rewritten.length === 0) return bytes
+    const text = this.rewritten.reduce(
+      (all, [from, to]) => all.replaceAll(from, to),
+      bytes.toString('latin1'),
+    )
+    return Buffer.from(text, 'latin1')
+  }
+
+  #cut(pair: Pair): void {
+    if (!this.#open.delete(pair)) return
+    this.cuts += 1
+    for (const { from } of pair) from.destroy()
+  }
+
+  #forward(pipe: Pipe, pair: Pair, bytes: Buffer): void {
+    if (!this.#open.has(pair)) return
+    const isRequest = pipe.direction === 'requests'
+    if (isRequest && this.forbidden?.test(bytes.toString('latin1'))) return void this.#cut(pair)
+    if (this.stalled.has(pipe.direction)) return void pipe.held.push(bytes)
+    if (bytes.length < pipe.left) {
+      pipe.left -= bytes.length
+      pipe.to.write(bytes)
+      return
+    }
+    // The last bytes have to arrive before the connection breaks.
+    pipe.to.write(bytes.subarray(0, pipe.left), () => this.#cut(pair))
+    pipe.left = 0
+  }
+
+  /** Forwards a chunk later, and in order, as the delay of the one before may be longer. */
+  #forwardLater(pipe: Pipe, pair: Pair, bytes: Buffer): void {
+    const at = performance.now() + this.delayMs
+    pipe.delayed += 1
+    pipe.last = pipe.last.then(async () => {
+      const leftMs = at - performance.now()
+      if (leftMs > 0) await pause(leftMs)
+      pipe.delayed -= 1
+      this.#forward(pipe, pair, bytes)
+    })
   }
 }

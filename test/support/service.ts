@@ -1,5 +1,7 @@
+import type { ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { inject } from 'vitest'
 import type { MessageReply } from '../../src/http/v1/messages/schemas.ts'
 import { startChild } from './children.ts'
@@ -140,6 +142,62 @@ function runService({ env, clockErrorMs, hosts, descriptors, folder }: Given) {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const ended = once(child, 'close')
+  const output = readOutput(child)
+  const request = async (path: string, init: RequestInit) => {
+    const response = await fetch(output.url() + path, init)
+    return { status: response.status, body: (await response.json()) as Record<string, string> }
+  }
+
+  return {
+    get url() {
+      return output.url()
+    },
+    pid: child.pid ?? 0,
+    log: output.log,
+    delivered: output.delivered,
+    get: (path: string) => request(path, {}),
+    async call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal) {
+      const response = await fetch(output.url() + path, {
+        method,
+        ...(signal === undefined ? {} : { signal }),
+        ...(body === undefined
+          ? {}
+          : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+      })
+      const text = await response.text()
+      // The caller knows the type. A wrong one fails its test.
+      return { status: response.status, body: (text === '' ? undefined : JSON.parse(text)) as T }
+    },
+    metrics: async () => readSamples(await (await fetch(`${output.url()}/metrics`)).text()),
+    post: (time: unknown, message: unknown) =>
+      request('/echoAtTime', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ time, message }),
+      }),
+    // Each goes to Redis and back, as a posted message does.
+    soon: (requests?: number) => soon(() => request('/health', {}), requests),
+    signal: (signal: NodeJS.Signals) => void child.kill(signal),
+    stopReading: () => void child.stdout.pause(),
+    readOn: () => void child.stdout.resume(),
+    closeConsole: () => void child.stdout.destroy(),
+    async end(signal: NodeJS.Signals = 'SIGTERM') {
+      if (!hasEnded()) child.kill(signal)
+      await ended
+      return child.exitCode
+    },
+    hasEnded,
+    exitCode: () => child.exitCode,
+    stderr: output.stderr,
+  }
+
+  function hasEnded(): boolean {
+    return child.exitCode !== null || child.signalCode !== null
+  }
+}
+
+/** Reads what a server prints: its log, the messages on its console, and its standard error. */
+function readOutput(child: ChildProcessByStdio<null, Readable, Readable>) {
   const log: Record<string, unknown>[] = []
   const delivered: ConsoleLine[] = []
   let stderr = ''
@@ -163,55 +221,5 @@ function runService({ env, clockErrorMs, hosts, descriptors, folder }: Given) {
     rest = lines.pop() ?? ''
     lines.forEach(take)
   })
-  const request = async (path: string, init: RequestInit) => {
-    const response = await fetch(url + path, init)
-    return { status: response.status, body: (await response.json()) as Record<string, string> }
-  }
-
-  return {
-    get url() {
-      return url
-    },
-    pid: child.pid ?? 0,
-    log,
-    delivered,
-    get: (path: string) => request(path, {}),
-    async call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal) {
-      const response = await fetch(url + path, {
-        method,
-        ...(signal === undefined ? {} : { signal }),
-        ...(body === undefined
-          ? {}
-          : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
-      })
-      const text = await response.text()
-      // The caller knows the type. A wrong one fails its test.
-      return { status: response.status, body: (text === '' ? undefined : JSON.parse(text)) as T }
-    },
-    metrics: async () => readSamples(await (await fetch(`${url}/metrics`)).text()),
-    post: (time: unknown, message: unknown) =>
-      request('/echoAtTime', {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ time, message }),
-      }),
-    // Each goes to Redis and back, as a posted message does.
-    soon: (requests?: number) => soon(() => request('/health', {}), requests),
-    signal: (signal: NodeJS.Signals) => void child.kill(signal),
-    stopReading: () => void child.stdout.pause(),
-    readOn: () => void child.stdout.resume(),
-    closeConsole: () => void child.stdout.destroy(),
-    async end(signal: NodeJS.Signals = 'SIGTERM') {
-      if (!hasEnded()) child.kill(signal)
-      await ended
-      return child.exitCode
-    },
-    hasEnded,
-    exitCode: () => child.exitCode,
-    stderr: () => stderr,
-  }
-
-  function hasEnded(): boolean {
-    return child.exitCode !== null || child.signalCode !== null
-  }
+  return { log, delivered, url: () => url, stderr: () => stderr }
 }

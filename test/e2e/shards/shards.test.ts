@@ -51,57 +51,83 @@ async function listAll(server: Service, query: string, between: () => Promise<un
   }
 }
 
+/** Schedules messages before the raise, to be found and changed after it through every server. @returns their ids */
+async function scheduleOld(one: Service, two: Service, at: string) {
+  const old = Array.from({ length: 60 }, (_, i) => `old-${i}`)
+  for (const id of old) {
+    const message = { id, at, payload: id, tags: ['old'] }
+    expect((await one.call('POST', '/v1/messages', message)).status).toBe(201)
+  }
+  const made: string[] = []
+  for (let i = 0; i < 10; i += 1) {
+    const { body } = await two.call('POST', '/v1/messages', { at, payload: i, tags: ['old'] })
+    made.push(body.id)
+  }
+  return { old, made }
+}
+
+/** Posts a steady stream of ids, each to two servers at about the same time, and some messages without an id. */
+function startStream(one: Service, two: Service) {
+  const stored: string[] = []
+  const wrong: unknown[] = []
+  let streaming = true
+  const oneMessage = async (i: number) => {
+    const id = `new-${i}`
+    const message = { id, delay: '1s', payload: id }
+    const askedAt = Date.now()
+    const statuses = await Promise.all([
+      one.call('POST', '/v1/messages', message).then(({ status }) => status),
+      delay(Math.random() * 4).then(async () => (await two.call('POST', '/v1/messages', message)).status),
+    ])
+    if ([...statuses].sort().join() !== '200,201') wrong.push({ id, statuses, askedAt })
+    stored.push(id)
+    if (i % 4 > 0) return
+    const { status, body } = await one.call('POST', '/v1/messages', { delay: '1s', payload: i })
+    if (status !== 201) wrong.push({ status, body })
+    stored.push(body.id)
+  }
+  const stream = (async () => {
+    const asked: Promise<void>[] = []
+    for (let i = 0; streaming; i += 1) {
+      asked.push(oneMessage(i))
+      await delay(20)
+    }
+    await Promise.all(asked)
+  })()
+  const stop = async () => {
+    streaming = false
+    await stream
+  }
+  onTestFinished(() => stop().catch(() => undefined))
+  return { stored, wrong, stop }
+}
+
+/** Expects ids whose shard is another one after the raise to be found through both. @returns how many it cancelled */
+async function expectMovedIds(old: readonly string[], at: string, [one, two]: readonly [Service, Service]) {
+  const moved = old.filter((id) => shardOfClientId(id, MORE) !== 0)
+  expect(moved.length).toBeGreaterThan(20)
+  for (const [i, id] of moved.slice(0, 20).entries()) {
+    const [here, there] = i % 2 === 0 ? [one, two] : [two, one]
+    const again = { id, at, payload: id, tags: ['old'] }
+    expect((await here.call('POST', '/v1/messages', again)).status).toBe(200)
+    expect((await there.call('POST', '/v1/messages', { ...again, payload: 'other' })).status).toBe(409)
+    expect((await here.call('GET', `/v1/messages/${id}`)).body).toMatchObject({ id, version: 1 })
+    expect((await there.call('PATCH', `/v1/messages/${id}`, { payload: 2 })).body.version).toBe(2)
+    expect((await here.call('DELETE', `/v1/messages/${id}`)).status).toBe(204)
+    expect((await there.call('GET', `/v1/messages/${id}`)).status).toBe(404)
+  }
+  return 20
+}
+
 describe('raising the number of shards while servers run', () => {
   it('loses nothing, doubles nothing, and all of them follow', async () => {
     const fleet = await startFleet({ size: 2, env: { SHARDS: '1' } })
     const [one, two] = fleet.servers as [Service, Service]
     const redis = await client()
 
-    // What is there before: to be found, listed, changed and cancelled through every server afterwards.
-    const OLD = 60
     const at = new Date(Date.now() + HOUR_MS).toISOString()
-    const old = Array.from({ length: OLD }, (_, i) => `old-${i}`)
-    for (const id of old) {
-      const message = { id, at, payload: id, tags: ['old'] }
-      expect((await one.call('POST', '/v1/messages', message)).status).toBe(201)
-    }
-    const made: string[] = []
-    for (let i = 0; i < 10; i += 1) {
-      const { body } = await two.call('POST', '/v1/messages', { at, payload: i, tags: ['old'] })
-      made.push(body.id)
-    }
-
-    // A steady stream of ids, each given to two servers at about the same time; some for servers to make.
-    const stored: string[] = []
-    const wrong: unknown[] = []
-    let streaming = true
-    const oneMessage = async (i: number) => {
-      const id = `new-${i}`
-      const message = { id, delay: '1s', payload: id }
-      const askedAt = Date.now()
-      const statuses = await Promise.all([
-        one.call('POST', '/v1/messages', message).then(({ status }) => status),
-        delay(Math.random() * 4).then(async () => (await two.call('POST', '/v1/messages', message)).status),
-      ])
-      if ([...statuses].sort().join() !== '200,201') wrong.push({ id, statuses, askedAt })
-      stored.push(id)
-      if (i % 4 > 0) return
-      const { status, body } = await one.call('POST', '/v1/messages', { delay: '1s', payload: i })
-      if (status !== 201) wrong.push({ status, body })
-      stored.push(body.id)
-    }
-    const stream = (async () => {
-      const asked: Promise<void>[] = []
-      for (let i = 0; streaming; i += 1) {
-        asked.push(oneMessage(i))
-        await delay(20)
-      }
-      await Promise.all(asked)
-    })()
-    onTestFinished(async () => {
-      streaming = false
-      await stream.catch(() => undefined)
-    })
+    const { old, made } = await scheduleOld(one, two, at)
+    const { stored, wrong, stop } = startStream(one, two)
     await until('messages come', () => fleet.delivered().length > 20)
 
     const raisedAt = Date.now()
@@ -129,42 +155,29 @@ describe('raising the number of shards while servers run', () => {
     expect(listed.sort()).toEqual([...old, ...made].sort())
     await until('messages come from new shards', async () => (await deliveredFromNew()) > 60)
 
-    // The one that brought them dies; the others deliver from all shards.
+    // The server that raised the number dies. The others deliver from all shards.
     await three.end('SIGKILL')
     const killedAt = stored.length
     await until('more are stored', () => stored.length > killedAt + 100)
-    streaming = false
-    await stream
+    await stop()
     expect(wrong).toEqual([])
     expect(new Set(stored).size).toBe(stored.length)
     await fleet.untilDelivered(stored)
-    // What was in the hands of the killed one may come again, as a further attempt.
+    // What the killed one had claimed may come again, as another attempt.
     expect(sameAttemptTwice(fleet.delivered())).toEqual([])
     const shardsUsed = new Set(stored.map((id) => /^~(\d)/.exec(id)?.[1]).filter(Boolean))
     expect(shardsUsed.size).toBeGreaterThan(1)
 
     for (const server of [one, two]) {
       const { body } = await server.call<Stats>('GET', '/v1/stats')
-      expect(body.counts.scheduled).toBe(OLD + made.length)
+      expect(body.counts.scheduled).toBe(old.length + made.length)
     }
-    // Ids whose shard is another one by now.
-    const moved = old.filter((id) => shardOfClientId(id, MORE) !== 0)
-    expect(moved.length).toBeGreaterThan(20)
-    for (const [i, id] of moved.slice(0, 20).entries()) {
-      const [here, there] = i % 2 === 0 ? [one, two] : [two, one]
-      const again = { id, at, payload: id, tags: ['old'] }
-      expect((await here.call('POST', '/v1/messages', again)).status).toBe(200)
-      expect((await there.call('POST', '/v1/messages', { ...again, payload: 'other' })).status).toBe(409)
-      expect((await here.call('GET', `/v1/messages/${id}`)).body).toMatchObject({ id, version: 1 })
-      expect((await there.call('PATCH', `/v1/messages/${id}`, { payload: 2 })).body.version).toBe(2)
-      expect((await here.call('DELETE', `/v1/messages/${id}`)).status).toBe(204)
-      expect((await there.call('GET', `/v1/messages/${id}`)).status).toBe(404)
-    }
+    const cancelled = await expectMovedIds(old, at, [one, two])
     expect((await two.call('POST', '/v1/messages/cancel', { tag: 'old' })).body).toMatchObject({
-      cancelled: OLD + made.length - 20,
+      cancelled: old.length + made.length - cancelled,
     })
 
-    // A server that is started anew with the old number is told what to set; those that run go on.
+    // A server that starts with the old number is told what to set. Those that run continue.
     const { code, stderr } = await refusedStart({
       ...{ REDIS_URL: inject('redisUrl'), NAMESPACE: fleet.namespace, SHARDS: '1' },
     })

@@ -1,5 +1,4 @@
-import { afterEach, describe, expect, it, vi } from 'vitest'
-import type { RetryPolicy } from '../../src/domain/message.ts'
+import { describe, expect, it } from 'vitest'
 import { decodeFailures, decodeHistoryEntry } from '../../src/records/history.ts'
 import {
   claim,
@@ -19,20 +18,13 @@ import {
   workerRoom,
 } from '../support/acts.ts'
 import { checkKeys } from '../support/invariants.ts'
-import { failed, release } from '../support/releases.ts'
-import { SETTINGS } from '../support/retention.ts'
+import { failed, PATIENT, release } from '../support/releases.ts'
 import { useScripts } from '../support/script-world.ts'
 
 /** Only the owner of a lock acknowledges and extends. */
 export function describeAcknowledgeAndExtend(kind: string, redisUrl: () => string, shard: number): void {
   describe(`locks on ${kind}`, () => {
-    const patient: Required<RetryPolicy> = {
-      ...{ attempts: 100, minMs: 1_000, maxMs: 60_000, factor: 2, jitter: 'none' },
-    }
-
-    const world = useScripts(redisUrl, shard, { ...SETTINGS, retry: patient })
-
-    afterEach(() => void vi.restoreAllMocks())
+    const world = useScripts(redisUrl, shard, PATIENT)
 
     describe('acknowledge', () => {
       it('takes claims of several tokens in one call, and names those that are lost', async () => {

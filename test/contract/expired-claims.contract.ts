@@ -1,5 +1,4 @@
-import { afterEach, describe, expect, it, vi } from 'vitest'
-import type { RetryPolicy } from '../../src/domain/message.ts'
+import { describe, expect, it } from 'vitest'
 import {
   claim,
   entry,
@@ -15,20 +14,14 @@ import {
   workerRoom,
 } from '../support/acts.ts'
 import { checkKeys } from '../support/invariants.ts'
-import { failed, release } from '../support/releases.ts'
+import { failed, PATIENT, release } from '../support/releases.ts'
 import { SETTINGS } from '../support/retention.ts'
 import { useScripts } from '../support/script-world.ts'
 
 /** Claims that expire, and the numbers of claims. */
 export function describeExpiredClaims(kind: string, redisUrl: () => string, shard: number): void {
   describe(`expired claims on ${kind}`, () => {
-    const patient: Required<RetryPolicy> = {
-      ...{ attempts: 100, minMs: 1_000, maxMs: 60_000, factor: 2, jitter: 'none' },
-    }
-
-    const world = useScripts(redisUrl, shard, { ...SETTINGS, retry: patient })
-
-    afterEach(() => void vi.restoreAllMocks())
+    const world = useScripts(redisUrl, shard, PATIENT)
 
     describe('an expired claim', () => {
       for (const [what, destination, room] of [

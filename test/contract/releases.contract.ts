@@ -1,5 +1,5 @@
-import { afterEach, describe, expect, it, vi } from 'vitest'
-import type { AttemptReport, RetryPolicy } from '../../src/domain/message.ts'
+import { describe, expect, it } from 'vitest'
+import type { AttemptReport } from '../../src/domain/message.ts'
 import { decodeFailures } from '../../src/records/history.ts'
 import {
   claim,
@@ -20,20 +20,13 @@ import {
   workerRoom,
 } from '../support/acts.ts'
 import { checkKeys, dump } from '../support/invariants.ts'
-import { failed, release, waits } from '../support/releases.ts'
-import { SETTINGS } from '../support/retention.ts'
+import { failed, PATIENT, release, waits } from '../support/releases.ts'
 import { useScripts } from '../support/script-world.ts'
 
 /** Claims that are released. */
 export function describeReleases(kind: string, redisUrl: () => string, shard: number): void {
   describe(`releases on ${kind}`, () => {
-    const patient: Required<RetryPolicy> = {
-      ...{ attempts: 100, minMs: 1_000, maxMs: 60_000, factor: 2, jitter: 'none' },
-    }
-
-    const world = useScripts(redisUrl, shard, { ...SETTINGS, retry: patient })
-
-    afterEach(() => void vi.restoreAllMocks())
+    const world = useScripts(redisUrl, shard, PATIENT)
 
     describe('a release', () => {
       it('makes a dead letter of a rejected message at once, counted as a failure', async () => {

@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import type { RetryPolicy } from '../../src/domain/message.ts'
 import { decodeFailures } from '../../src/records/history.ts'
 import {
   claim,
@@ -14,20 +13,15 @@ import {
   scoreOf,
 } from '../support/acts.ts'
 import { checkKeys } from '../support/invariants.ts'
-import { failed, release, waits } from '../support/releases.ts'
-import { SETTINGS } from '../support/retention.ts'
+import { failed, PATIENT, release, waits } from '../support/releases.ts'
 import { useScripts } from '../support/script-world.ts'
 
 /** How long a failed message waits, and when it is given up. */
 export function describeRetries(kind: string, redisUrl: () => string, shard: number): void {
   describe(`retries on ${kind}`, () => {
-    const patient: Required<RetryPolicy> = {
-      ...{ attempts: 100, minMs: 1_000, maxMs: 60_000, factor: 2, jitter: 'none' },
-    }
+    const world = useScripts(redisUrl, shard, PATIENT)
 
-    const world = useScripts(redisUrl, shard, { ...SETTINGS, retry: patient })
-
-    const jittery = useScripts(redisUrl, shard, { ...SETTINGS, retry: { ...patient, jitter: 'full' } })
+    const jittery = useScripts(redisUrl, shard, { ...PATIENT, retry: { ...PATIENT.retry, jitter: 'full' } })
 
     afterEach(() => void vi.restoreAllMocks())
 

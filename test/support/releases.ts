@@ -2,7 +2,14 @@ import { expect } from 'vitest'
 import type { Release } from '../../src/store/scripts/settle.ts'
 import { claim, scoreOf } from './acts.ts'
 import { checkKeys } from './invariants.ts'
+import { SETTINGS } from './retention.ts'
 import type { ScriptWorld } from './script-world.ts'
+
+/** Settings whose retries wait 1 s, 2 s, 4 s and so on up to a minute, without jitter. */
+export const PATIENT = {
+  ...SETTINGS,
+  retry: { attempts: 100, minMs: 1_000, maxMs: 60_000, factor: 2, jitter: 'none' as 'none' | 'full' },
+}
 
 export const failed = (
   token: string,

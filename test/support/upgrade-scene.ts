@@ -1,15 +1,16 @@
-import { expect, onTestFinished } from 'vitest'
+import { beforeAll, expect, onTestFinished } from 'vitest'
 import { connect } from '../../src/store/connect.ts'
 import { keysOf } from '../../src/store/keys.ts'
 import { parseRedisUrl } from '../../src/store/redis-url.ts'
 import { type Arrival, arrivals, type Body, type Lease } from './every-kind.ts'
 import { type Fleet, startFleet } from './fleet.ts'
+import { olderVersion } from './older-version.ts'
 import { openReceiver, type Received } from './receiver.ts'
 import type { Service } from './service.ts'
 import { until } from './until.ts'
 
 /** The oldest commit that can be upgraded without a pause: of 25 November 2026. */
-export const OLDER = '67627d0c3448650c74c1f5b216a82d08eabf2d30'
+const OLDER = '67627d0c3448650c74c1f5b216a82d08eabf2d30'
 
 /** A Redis, a fleet on it that has no servers yet, and a receiver of its webhooks. */
 export interface UpgradeScene {
@@ -25,6 +26,15 @@ export interface UpgradeScene {
   arrivals(): Promise<Arrival[]>
   /** @returns the ids of the claimed messages, those of killed servers included */
   claimed(): Promise<string[]>
+}
+
+/** Builds the older version before the tests of the current file. @returns its folder, inside a test */
+export function useOlderVersion(): () => string {
+  let folder = ''
+  beforeAll(async () => {
+    folder = await olderVersion(OLDER)
+  })
+  return () => folder
 }
 
 export async function setUpgradeScene(redisUrl: string): Promise<UpgradeScene> {

@@ -1,3 +1,4 @@
+import diagnostics from 'node:diagnostics_channel'
 import net, { type AddressInfo } from 'node:net'
 import { expect } from 'vitest'
 import type { LookupAll } from '../../src/destinations/webhook/guarded-lookup.ts'
@@ -21,3 +22,14 @@ export const answering =
       null,
       addresses.map((address) => ({ address, family: net.isIP(address) })),
     )
+
+/** Resolves when the sender has read that part of a response, which a receiver cannot know. */
+export const readBySender = (part: 'headers' | 'trailers') =>
+  new Promise<void>((resolve) => {
+    const channel = `undici:request:${part}`
+    const onRead = () => {
+      diagnostics.unsubscribe(channel, onRead)
+      resolve()
+    }
+    diagnostics.subscribe(channel, onRead)
+  })

@@ -1,24 +1,20 @@
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { everyKind, pullAll, sendAll } from '../../support/every-kind.ts'
-import { olderVersion } from '../../support/older-version.ts'
 import { startCluster, startRedis } from '../../support/redis.ts'
 import type { Service } from '../../support/service.ts'
 import { startTraffic } from '../../support/traffic.ts'
 import { until } from '../../support/until.ts'
 import {
   expectOnce,
-  OLDER,
   setUpgradeScene,
   type UpgradeScene,
   untilAll,
+  useOlderVersion,
 } from '../../support/upgrade-scene.ts'
 
 const HOUR_MS = 3_600_000
 
-let folder = ''
-beforeAll(async () => {
-  folder = await olderVersion(OLDER)
-})
+const folder = useOlderVersion()
 
 async function setScene(
   startStore: () => Promise<{ url: string; stop(): Promise<void> }>,
@@ -44,7 +40,7 @@ describe('While an older version and this one share a Redis', () => {
       const scene = await setScene(startRedis)
       const { fleet, receiverUrl, pulled } = scene
       const servers = [
-        await fleet.add({ folder, env: { ROLES: older } }),
+        await fleet.add({ folder: folder(), env: { ROLES: older } }),
         await fleet.add({ env: { ROLES: newer } }),
       ] as const
       const [old, current] = servers
@@ -100,7 +96,7 @@ describe('While an older version and this one share a Redis', () => {
     async (_, startStore) => {
       const scene = await setScene(startStore)
       const { fleet, received } = scene
-      const older = [await fleet.add({ folder }), await fleet.add({ folder })] as const
+      const older = [await fleet.add({ folder: folder() }), await fleet.add({ folder: folder() })] as const
       const traffic = startTraffic(() => fleet.servers, scene.receiverUrl)
       const accepted = async (more: number) => {
         const wanted = traffic.accepted.size + more

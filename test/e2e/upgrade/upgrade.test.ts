@@ -1,23 +1,19 @@
-import { beforeAll, expect, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { everyKind, type Lease, lease, pullAll, sendAll } from '../../support/every-kind.ts'
-import { olderVersion } from '../../support/older-version.ts'
 import { startRedis } from '../../support/redis.ts'
 import type { Service } from '../../support/service.ts'
 import { until } from '../../support/until.ts'
 import {
   expectOnce,
-  OLDER,
   setUpgradeScene,
   type UpgradeScene,
   untilAll,
+  useOlderVersion,
 } from '../../support/upgrade-scene.ts'
 
 const HOUR_MS = 3_600_000
 
-let folder = ''
-beforeAll(async () => {
-  folder = await olderVersion(OLDER)
-})
+const folder = useOlderVersion()
 
 /** Messages in all states in which they may stay, by what has become of them. */
 async function fillWithEverything({ receiverUrl, pulled }: UpgradeScene, server: Service) {
@@ -216,7 +212,7 @@ it('What an older version has stored is found, delivered, cancelled and redriven
   onTestFinished(() => redis.stop())
   const scene = await setUpgradeScene(redis.url)
   const { fleet } = scene
-  const older = [await fleet.add({ folder }), await fleet.add({ folder })] as const
+  const older = [await fleet.add({ folder: folder() }), await fleet.add({ folder: folder() })] as const
   const everything = await fillWithEverything(scene, older[0])
   const asked = await askAbout(older[1], everything)
   const { due, hanging, claimed } = await stopInMidst(scene, older)

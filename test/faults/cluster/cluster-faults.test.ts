@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { keysOf } from '../../../src/store/keys.ts'
 import { early, type Fleet, repeated, sameAttemptTwice, startFleet } from '../../support/fleet.ts'
-import { type Answer, startLoad, strangeAnswers } from '../../support/load.ts'
+import { type Answer, type Load, startLoad, strangeAnswers } from '../../support/load.ts'
 import { startCluster, type TestCluster, type TestClusterOptions } from '../../support/redis.ts'
 import { startProbe } from '../../support/speed.ts'
 import { until } from '../../support/until.ts'
@@ -26,6 +26,15 @@ const slowestAnswer = (answers: readonly Answer[]) =>
   Math.max(...answers.map(({ sentAt, answeredAt }) => answeredAt - sentAt))
 
 const idsOf = (answers: readonly Answer[]) => answers.map(({ id }) => id)
+
+/** Expects every accepted message to be delivered, none early and no attempt twice, and sound keys. */
+async function expectAllDelivered(fleet: Fleet, load: Load): Promise<void> {
+  await fleet.untilDelivered(idsOf(load.accepted()))
+  const lines = fleet.delivered()
+  expect(early(lines)).toEqual([])
+  expect(sameAttemptTwice(lines)).toEqual([])
+  expect(await fleet.findings()).toEqual([])
+}
 
 describe('a master that is killed under load', () => {
   it('is replaced by its replica, and service goes on by itself', async () => {
@@ -98,11 +107,7 @@ describe('a master that is gone without a replica', () => {
     await load.untilAccepted(300)
     await load.stop()
     expect(strangeAnswers(load)).toEqual([])
-    await fleet.untilDelivered(idsOf(load.accepted()))
-    const lines = fleet.delivered()
-    expect(early(lines)).toEqual([])
-    expect(sameAttemptTwice(lines)).toEqual([])
-    expect(await fleet.findings()).toEqual([])
+    await expectAllDelivered(fleet, load)
   })
 })
 
@@ -128,10 +133,6 @@ describe('a master that hangs', () => {
     )
     expect(slow.length).toBeLessThan(during.length / 8)
 
-    await fleet.untilDelivered(idsOf(load.accepted()))
-    const lines = fleet.delivered()
-    expect(early(lines)).toEqual([])
-    expect(sameAttemptTwice(lines)).toEqual([])
-    expect(await fleet.findings()).toEqual([])
+    await expectAllDelivered(fleet, load)
   })
 })

@@ -1,22 +1,10 @@
-import diagnostics from 'node:diagnostics_channel'
 import net, { Socket } from 'node:net'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Outcome } from '../../../../src/destinations/delivery.ts'
 import { answerWith, hang, openReceiver } from '../../../support/receiver.ts'
 import { delivery, never, openSender, sendTo } from '../../../support/sending.ts'
 import { until } from '../../../support/until.ts'
-import { answering, attempt, closedPort } from '../../../support/webhook-attempts.ts'
-
-/** Resolves when the sender has read that part of a response: a receiver cannot know. */
-const read = (part: 'headers' | 'trailers') =>
-  new Promise<void>((resolve) => {
-    const channel = `undici:request:${part}`
-    const onRead = () => {
-      diagnostics.unsubscribe(channel, onRead)
-      resolve()
-    }
-    diagnostics.subscribe(channel, onRead)
-  })
+import { answering, attempt, closedPort, readBySender } from '../../../support/webhook-attempts.ts'
 
 describe('no response', () => {
   it('is a failure after the time limit', async () => {
@@ -167,7 +155,7 @@ describe('a delivery that is broken off', () => {
     const receiver = await openReceiver((response) => {
       response.writeHead(410).write('x')
     })
-    const headers = read('headers')
+    const headers = readBySender('headers')
     const outcome = openSender().send(delivery(receiver.url), abort.signal)
     await headers
     abort.abort()

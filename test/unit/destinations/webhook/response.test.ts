@@ -1,4 +1,3 @@
-import diagnostics from 'node:diagnostics_channel'
 import type { ServerResponse } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import type { Outcome } from '../../../../src/destinations/delivery.ts'
@@ -6,18 +5,7 @@ import { answerWith, openReceiver } from '../../../support/receiver.ts'
 import { delivery, never, openSender, sendTo } from '../../../support/sending.ts'
 import { machineMs } from '../../../support/speed.ts'
 import { until } from '../../../support/until.ts'
-import { attempt } from '../../../support/webhook-attempts.ts'
-
-/** Resolves when the sender has read that part of a response: a receiver cannot know. */
-const read = (part: 'headers' | 'trailers') =>
-  new Promise<void>((resolve) => {
-    const channel = `undici:request:${part}`
-    const onRead = () => {
-      diagnostics.unsubscribe(channel, onRead)
-      resolve()
-    }
-    diagnostics.subscribe(channel, onRead)
-  })
+import { attempt, readBySender } from '../../../support/webhook-attempts.ts'
 
 describe('a response', () => {
   it.each([200, 201, 202, 204, 299])('acknowledges with %i', async (status) => {
@@ -90,7 +78,7 @@ describe('a response', () => {
 
   it('acknowledges as soon as its headers are there, whatever becomes of its body', async () => {
     const { outcome } = await sendTo((response, _request, socket) => {
-      read('headers').then(() => socket.resetAndDestroy())
+      readBySender('headers').then(() => socket.resetAndDestroy())
       response.writeHead(200, { 'content-length': 1_000_000 }).write('x')
     })
     expect(outcome).toEqual({ kind: 'delivered' })
@@ -104,7 +92,7 @@ describe('a response', () => {
     })
     const sender = openSender()
     expect(await sender.send(delivery(receiver.url), never)).toEqual({ kind: 'delivered' })
-    const whole = read('trailers')
+    const whole = readBySender('trailers')
     responses[0]?.end()
     await whole
     await new Promise(setImmediate) // undici takes the connection back in the next turn
@@ -156,7 +144,7 @@ describe('a response', () => {
 
   it('decides by its status, though its body is cut off', async () => {
     const { outcome } = await sendTo((response, _request, socket) => {
-      read('headers').then(() => socket.resetAndDestroy())
+      readBySender('headers').then(() => socket.resetAndDestroy())
       response.writeHead(410, { 'content-length': 1_000 }).write('gone')
     })
     expect(outcome).toEqual({

@@ -1,25 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { decodeFailures, decodeHistoryEntry } from '../../src/records/history.ts'
-import {
-  claim,
-  deliver,
-  entry,
-  find,
-  ids,
-  keysIn,
-  LOCK_MS,
-  pull,
-  put,
-  rejected,
-  report,
-  scoreOf,
-  stateOf,
-  webhook,
-  workerRoom,
-} from '../support/acts.ts'
+import { claim, deliver, put } from '../support/acts.ts'
+import { LOCK_MS, workerRoom } from '../support/claim-all.ts'
 import { checkKeys } from '../support/invariants.ts'
+import { find, keysIn, scoreOf, stateOf } from '../support/look-ups.ts'
 import { failed, PATIENT, release } from '../support/releases.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, ids, pull, rejected, report, webhook } from '../support/values.ts'
 
 /** Only the owner of a lock acknowledges and extends. */
 export function describeAcknowledgeAndExtend(kind: string, redisUrl: () => string, shard: number): void {

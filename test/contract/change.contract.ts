@@ -1,21 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { MessageOptions } from '../../src/domain/message.ts'
-import {
-  ANY_STATE,
-  type Change,
-  cancel,
-  claim,
-  entry,
-  fail,
-  find,
-  keysIn,
-  LAST,
-  put,
-  recordOf,
-  reschedule,
-} from '../support/acts.ts'
+import { type Change, cancel, claim, fail, put, reschedule } from '../support/acts.ts'
+import { find, keysIn, recordOf } from '../support/look-ups.ts'
 import { oneOfEach } from '../support/retained.ts'
 import { useScripts } from '../support/script-world.ts'
+import { ANY_STATE, entry, LAST } from '../support/values.ts'
 
 /** Cancelling and rescheduling. */
 export function describeChanges(kind: string, redisUrl: () => string, shard: number): void {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { postponed } from '../support/acts.ts'
 import { claimAll } from '../support/claim-all.ts'
 import { delivered, mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { postponed } from '../support/values.ts'
 
 const LOCK_MS = 60_000
 

@@ -1,21 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import {
-  claim,
-  entry,
-  fail,
-  HOUR_MS,
-  ids,
-  LOCK_MS,
-  MAIN_ONLY,
-  put,
-  rejected,
-  stateOf,
-  webhook,
-} from '../support/acts.ts'
+import { claim, fail, put } from '../support/acts.ts'
+import { LOCK_MS, MAIN_ONLY } from '../support/claim-all.ts'
 import { dead, HOST, makeDead } from '../support/dead-letters.ts'
 import { checkKeys } from '../support/invariants.ts'
+import { stateOf } from '../support/look-ups.ts'
 import { RETENTION, SETTINGS } from '../support/retention.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, HOUR_MS, ids, rejected, webhook } from '../support/values.ts'
 
 const toHost = { destination: webhook(HOST) }
 /** Which dead letters are deleted for their number or age, and when. */

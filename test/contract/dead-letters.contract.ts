@@ -3,30 +3,20 @@ import {
   cancel,
   claim,
   deliver,
-  entry,
   fail,
-  find,
-  HOUR_MS,
-  ids,
-  keysIn,
-  LAST,
   listen,
-  pull,
   put,
-  recordOf,
   redrive,
   reject,
   reschedule,
-  scoreOf,
   shift,
-  stateOf,
-  tagged,
-  webhook,
-  workerRoom,
 } from '../support/acts.ts'
+import { workerRoom } from '../support/claim-all.ts'
 import { dead, HOST, makeDead } from '../support/dead-letters.ts'
 import { checkKeys, dump } from '../support/invariants.ts'
+import { find, keysIn, recordOf, scoreOf, stateOf, tagged } from '../support/look-ups.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, HOUR_MS, ids, LAST, pull, webhook } from '../support/values.ts'
 
 const toHost = { destination: webhook(HOST) }
 /** What scripts promise of dead letters. */

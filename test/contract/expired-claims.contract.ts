@@ -1,22 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import {
-  claim,
-  entry,
-  find,
-  ids,
-  LOCK_MS,
-  pull,
-  put,
-  report,
-  returned,
-  stateOf,
-  webhook,
-  workerRoom,
-} from '../support/acts.ts'
+import { claim, put } from '../support/acts.ts'
+import { LOCK_MS, workerRoom } from '../support/claim-all.ts'
 import { checkKeys } from '../support/invariants.ts'
+import { find, stateOf } from '../support/look-ups.ts'
 import { failed, PATIENT, release } from '../support/releases.ts'
 import { SETTINGS } from '../support/retention.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, ids, pull, report, returned, webhook } from '../support/values.ts'
 
 /** Claims that expire, and the numbers of claims. */
 export function describeExpiredClaims(kind: string, redisUrl: () => string, shard: number): void {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { claim, entry, put } from '../support/acts.ts'
+import { claim, put } from '../support/acts.ts'
 import { oneOfEach } from '../support/retained.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry } from '../support/values.ts'
 
 /** How much falls due when, and how much there is. */
 export function describeForecastAndCount(kind: string, redisUrl: () => string, shard: number): void {

@@ -3,22 +3,12 @@ import type { MessageOptions } from '../../src/domain/message.ts'
 import { fingerprintOf } from '../../src/records/fingerprint.ts'
 import { decodeHistoryEntry } from '../../src/records/history.ts'
 import { decodeRecord } from '../../src/records/record.ts'
-import {
-  cancel,
-  claim,
-  deliver,
-  entry,
-  fail,
-  find,
-  HOUR_MS,
-  keysIn,
-  put,
-  reschedule,
-  stateOf,
-} from '../support/acts.ts'
+import { cancel, claim, deliver, fail, put, reschedule } from '../support/acts.ts'
+import { find, keysIn, stateOf } from '../support/look-ups.ts'
 import { keeping } from '../support/retained.ts'
 import { RETENTION } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { entry, HOUR_MS } from '../support/values.ts'
 
 /** What is remembered of finished messages. */
 export function describeHistory(kind: string, redisUrl: () => string, shard: number): void {

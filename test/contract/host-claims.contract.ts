@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { decodeRecord } from '../../src/records/record.ts'
-import { cancel, claim, entry, HOUR_MS, ids, LAST } from '../support/acts.ts'
+import { cancel, claim } from '../support/acts.ts'
 import type { ClaimRoom } from '../support/claim-all.ts'
 import { checkKeys } from '../support/invariants.ts'
 import { lanesOf, ONE, putAll, THREE, TWO, toHost } from '../support/lanes.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { entry, HOUR_MS, ids, LAST } from '../support/values.ts'
 
 /** Which hosts a claim takes from, and how much. */
 export function describeHostClaims(kind: string, redisUrl: () => string, shard: number): void {

@@ -1,26 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { decodeRecord } from '../../src/records/record.ts'
 import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
-import {
-  cancel,
-  claim,
-  deliver,
-  entry,
-  fail,
-  find,
-  HOUR_MS,
-  keysIn,
-  LOCK_MS,
-  put,
-  recordOf,
-  reschedule,
-  shift,
-  stateOf,
-} from '../support/acts.ts'
+import { cancel, claim, deliver, fail, put, reschedule, shift } from '../support/acts.ts'
+import { LOCK_MS } from '../support/claim-all.ts'
+import { find, keysIn, recordOf, stateOf } from '../support/look-ups.ts'
 import { keeping } from '../support/retained.ts'
 import { RETENTION } from '../support/retention.ts'
 import { useScripts } from '../support/script-world.ts'
 import { until } from '../support/until.ts'
+import { entry, HOUR_MS } from '../support/values.ts'
 
 /** What an id of the client stands for, and for how long. */
 export function describeIds(kind: string, redisUrl: () => string, shard: number): void {

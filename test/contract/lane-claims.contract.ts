@@ -1,21 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { encodeRecordBody } from '../../src/records/record.ts'
-import {
-  claim,
-  deliver,
-  entry,
-  fail,
-  find,
-  LOCK_MS,
-  put,
-  returned,
-  stateOf,
-  webhook,
-  workerRoom,
-} from '../support/acts.ts'
+import { claim, deliver, fail, put } from '../support/acts.ts'
+import { LOCK_MS, workerRoom } from '../support/claim-all.ts'
 import { checkKeys, dump } from '../support/invariants.ts'
 import { lanesOf, ONE, putAll, toHost, toQueue } from '../support/lanes.ts'
+import { find, stateOf } from '../support/look-ups.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, returned, webhook } from '../support/values.ts'
 
 /** What a claim takes from queues, and what happens to lanes of all kinds when claims end. */
 export function describeLaneClaims(kind: string, redisUrl: () => string, shard: number): void {

@@ -1,19 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import {
-  claim,
-  entry,
-  HOUR_MS,
-  LOCK_MS,
-  listen,
-  put,
-  reject,
-  reschedule,
-  returned,
-  shift,
-  workerRoom,
-} from '../support/acts.ts'
+import { claim, listen, put, reject, reschedule, shift } from '../support/acts.ts'
+import { LOCK_MS, workerRoom } from '../support/claim-all.ts'
 import { ONE, THREE, TWO, toHost, toQueue } from '../support/lanes.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, HOUR_MS, returned } from '../support/values.ts'
 
 /** Which wakes are published for a lane, and how its messages are counted. */
 export function describeLaneWakes(kind: string, redisUrl: () => string, shard: number): void {

@@ -2,25 +2,13 @@ import { describe, expect, it } from 'vitest'
 import { originOf } from '../../src/destinations/webhook/origin.ts'
 import { decodeRecord } from '../../src/records/record.ts'
 import { laneOfQueue } from '../../src/store/keys.ts'
-import {
-  cancel,
-  claim,
-  entry,
-  find,
-  HOUR_MS,
-  ids,
-  inSteps,
-  put,
-  reschedule,
-  returned,
-  shift,
-  stateOf,
-  webhook,
-  workerRoom,
-} from '../support/acts.ts'
+import { cancel, claim, inSteps, put, reschedule, shift } from '../support/acts.ts'
+import { workerRoom } from '../support/claim-all.ts'
 import { checkKeys } from '../support/invariants.ts'
 import { lanesOf, ONE, TWO, toHost, toQueue } from '../support/lanes.ts'
+import { find, stateOf } from '../support/look-ups.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, HOUR_MS, ids, returned, webhook } from '../support/values.ts'
 
 /** What a lane contains. */
 export function describeLanes(kind: string, redisUrl: () => string, shard: number): void {

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { decodeHistoryEntry } from '../../src/records/history.ts'
-import { claim, entry, fail, find, LOCK_MS, MAIN_ONLY, put, stateOf } from '../support/acts.ts'
+import { claim, fail, put } from '../support/acts.ts'
+import { LOCK_MS, MAIN_ONLY } from '../support/claim-all.ts'
+import { find, stateOf } from '../support/look-ups.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry } from '../support/values.ts'
 
 /** What becomes of messages that are too late. */
 export function describeNotAfter(kind: string, redisUrl: () => string, shard: number): void {

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { ListQuery, Position, State } from '../../src/store/scripts/query.ts'
-import { claim, entry, FIRST_PAGE, fail, find, HOUR_MS, ids, keysIn, LAST, put } from '../support/acts.ts'
+import { claim, fail, put } from '../support/acts.ts'
+import { find, keysIn } from '../support/look-ups.ts'
 import { oneOfEach } from '../support/retained.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
+import { entry, FIRST_PAGE, HOUR_MS, ids, LAST } from '../support/values.ts'
 
 /** Looking at messages: one, a page, a range. */
 export function describeQueries(kind: string, redisUrl: () => string, shard: number): void {

@@ -1,27 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import type { AttemptReport } from '../../src/domain/message.ts'
 import { decodeFailures } from '../../src/records/history.ts'
-import {
-  claim,
-  entry,
-  find,
-  ids,
-  keysIn,
-  LOCK_MS,
-  listen,
-  postponed,
-  pull,
-  put,
-  rejected,
-  report,
-  returned,
-  scoreOf,
-  webhook,
-  workerRoom,
-} from '../support/acts.ts'
+import { claim, listen, put } from '../support/acts.ts'
+import { LOCK_MS, workerRoom } from '../support/claim-all.ts'
 import { checkKeys, dump } from '../support/invariants.ts'
+import { find, keysIn, scoreOf } from '../support/look-ups.ts'
 import { failed, PATIENT, release, waits } from '../support/releases.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, ids, postponed, pull, rejected, report, returned, webhook } from '../support/values.ts'
 
 /** Claims that are released. */
 export function describeReleases(kind: string, redisUrl: () => string, shard: number): void {

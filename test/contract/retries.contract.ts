@@ -1,20 +1,12 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { decodeFailures } from '../../src/records/history.ts'
-import {
-  claim,
-  entry,
-  find,
-  HOUR_MS,
-  ids,
-  LOCK_MS,
-  postponed,
-  put,
-  returned,
-  scoreOf,
-} from '../support/acts.ts'
+import { claim, put } from '../support/acts.ts'
+import { LOCK_MS } from '../support/claim-all.ts'
 import { checkKeys } from '../support/invariants.ts'
+import { find, scoreOf } from '../support/look-ups.ts'
 import { failed, PATIENT, release, waits } from '../support/releases.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, HOUR_MS, ids, postponed, returned } from '../support/values.ts'
 
 /** How long a failed message waits, and when it is given up. */
 export function describeRetries(kind: string, redisUrl: () => string, shard: number): void {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { encodeRecordBody } from '../../src/records/record.ts'
-import { keysIn, listen } from '../support/acts.ts'
+import { listen } from '../support/acts.ts'
 import { claimAll } from '../support/claim-all.ts'
 import { freshCall } from '../support/fresh-call.ts'
+import { keysIn } from '../support/look-ups.ts'
 import { delivered, mainRoom } from '../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 

@@ -2,26 +2,13 @@ import { describe, expect, it } from 'vitest'
 import type { MessageOptions } from '../../src/domain/message.ts'
 import { decodeHistoryEntry } from '../../src/records/history.ts'
 import { decodeRecord } from '../../src/records/record.ts'
-import {
-  cancel,
-  claim,
-  entry,
-  FIRST_PAGE,
-  fail,
-  find,
-  HOUR_MS,
-  LAST,
-  LOCK_MS,
-  postponed,
-  put,
-  recordOf,
-  reschedule,
-  shift,
-  tagged,
-} from '../support/acts.ts'
+import { cancel, claim, fail, put, reschedule, shift } from '../support/acts.ts'
+import { LOCK_MS } from '../support/claim-all.ts'
+import { find, recordOf, tagged } from '../support/look-ups.ts'
 import { oneOfEach } from '../support/retained.ts'
 import { delivered } from '../support/retention.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, FIRST_PAGE, HOUR_MS, LAST, postponed } from '../support/values.ts'
 
 /** Moving messages in time, and times near the last one that is allowed. */
 export function describeShifts(kind: string, redisUrl: () => string, shard: number): void {

@@ -2,27 +2,12 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Destination } from '../../src/domain/message.ts'
 import { decodeHistoryEntry } from '../../src/records/history.ts'
-import {
-  cancel,
-  claim,
-  entry,
-  fail,
-  find,
-  HOUR_MS,
-  ids,
-  keysIn,
-  LAST,
-  LOCK_MS,
-  put,
-  redrive,
-  reject,
-  reschedule,
-  stateOf,
-  tagged,
-  webhook,
-} from '../support/acts.ts'
+import { cancel, claim, fail, put, redrive, reject, reschedule } from '../support/acts.ts'
+import { LOCK_MS } from '../support/claim-all.ts'
 import { checkKeys, dump } from '../support/invariants.ts'
+import { find, keysIn, stateOf, tagged } from '../support/look-ups.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, HOUR_MS, ids, LAST, webhook } from '../support/values.ts'
 
 const stream = (name = 's', maxLen?: number): Destination => ({
   ...{ type: 'stream', name, ...(maxLen === undefined ? {} : { maxLen }) },

@@ -1,23 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import {
-  cancel,
-  claim,
-  deliver,
-  entry,
-  fail,
-  find,
-  HOUR_MS,
-  keysIn,
-  LOCK_MS,
-  put,
-  recordOf,
-  reschedule,
-  returned,
-  shift,
-  stateOf,
-  tagged,
-} from '../support/acts.ts'
+import { cancel, claim, deliver, fail, put, reschedule, shift } from '../support/acts.ts'
+import { LOCK_MS } from '../support/claim-all.ts'
+import { find, keysIn, recordOf, stateOf, tagged } from '../support/look-ups.ts'
 import { useScripts } from '../support/script-world.ts'
+import { entry, HOUR_MS, returned } from '../support/values.ts'
 
 /** What is found by tag, and that what is not used costs nothing. */
 export function describeTags(kind: string, redisUrl: () => string, shard: number): void {

@@ -26,6 +26,23 @@ export interface AllClaimed extends ClaimReply<AnyClaim>, Pick<MoveReply, 'moved
 
 type Reply = ClaimReply<AnyClaim> & Partial<AllClaimed>
 
+export const LOCK_MS = 600_000
+
+/** Room for every kind that servers deliver. */
+export const WIDE: ClaimRoom = {
+  ...{ limit: 10_000, streamLimit: 10_000, slots: 10_000, hostSlots: 10_000, reserve: 0 },
+  lanes: new Map(),
+}
+
+/** Room for the main due set alone, so that a claim is one call. */
+export const MAIN_ONLY: Partial<ClaimRoom> = { streamLimit: 0, hostSlots: 0 }
+
+/** Room for the messages of one queue, as a worker claims them. */
+export const workerRoom = (queue: string, slots = 10_000): ClaimRoom => ({
+  ...{ limit: 0, streamLimit: 0, slots, hostSlots: 0, reserve: 0 },
+  lanes: new Map([[`pull:${queue}`, slots]]),
+})
+
 const NOTHING: ClaimRoom = { limit: 0, streamLimit: 0, slots: 0, hostSlots: 0, reserve: 0, lanes: new Map() }
 
 /** @returns the room of each call that a claim of this room takes; without hosts, its lanes are those of queues */

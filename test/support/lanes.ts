@@ -1,6 +1,6 @@
-import { entry, pull, webhook } from './acts.ts'
 import { checkKeys } from './invariants.ts'
 import type { ScriptWorld } from './script-world.ts'
+import { entry, pull, webhook } from './values.ts'
 
 export const [ONE, TWO, THREE] = ['https://one.test', 'https://two.test', 'http://three.test:8080']
 

@@ -1,7 +1,8 @@
 import { expect } from 'vitest'
 import type { Release } from '../../src/store/scripts/settle.ts'
-import { claim, scoreOf } from './acts.ts'
+import { claim } from './acts.ts'
 import { checkKeys } from './invariants.ts'
+import { scoreOf } from './look-ups.ts'
 import { SETTINGS } from './retention.ts'
 import type { ScriptWorld } from './script-world.ts'
 

@@ -1,7 +1,8 @@
 import type { Retention } from '../../src/store/script-values.ts'
-import { claim, deliver, HOUR_MS, put } from './acts.ts'
+import { claim, deliver, put } from './acts.ts'
 import { RETENTION, SETTINGS } from './retention.ts'
 import type { ScriptWorld } from './script-world.ts'
+import { HOUR_MS } from './values.ts'
 
 /** Puts a message into each state. Its id is the name of the state. */
 export async function oneOfEach(w: ScriptWorld): Promise<void> {

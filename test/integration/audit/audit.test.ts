@@ -1,10 +1,10 @@
 import { describe, expect, inject, it } from 'vitest'
 import type { Finding } from '../../../src/audit/kinds.ts'
 import { createRepair } from '../../../src/store/scripts/repair.ts'
-import { entry } from '../../support/acts.ts'
 import { auditFindings } from '../../support/audit.ts'
 import { dump } from '../../support/invariants.ts'
 import { useScripts } from '../../support/script-world.ts'
+import { entry } from '../../support/values.ts'
 import { DAMAGES, setScene } from './scene.ts'
 
 const world = useScripts(() => inject('redisUrl'))

@@ -1,6 +1,7 @@
 import { keysOf } from '../../../src/store/keys.ts'
-import { claim, deliver, fail, HOUR_MS, pull, put, reject, webhook } from '../../support/acts.ts'
+import { claim, deliver, fail, put, reject } from '../../support/acts.ts'
 import type { ScriptWorld } from '../../support/script-world.ts'
+import { HOUR_MS, pull, webhook } from '../../support/values.ts'
 
 const HOST = 'http://one.test'
 const HOST_LANE = `webhook:${HOST}`

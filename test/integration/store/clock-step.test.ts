@@ -1,9 +1,10 @@
 import { describe, expect, inject, it } from 'vitest'
 import { serversKeyOf, shardCountsKeyOf } from '../../../src/store/keys.ts'
 import { createRaiseShards, RAISE_DELAY_MS } from '../../../src/store/scripts/shard-counts.ts'
-import { claim, deliver, fail, HOUR_MS, put, reject, reschedule, webhook } from '../../support/acts.ts'
+import { claim, deliver, fail, put, reject, reschedule } from '../../support/acts.ts'
 import { checkKeys } from '../../support/invariants.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
+import { HOUR_MS, webhook } from '../../support/values.ts'
 
 const LOCK_MS = 30_000
 /** How much longer than its lock a claim may last once the clock was set back, and then some for a slow machine. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, inject, it } from 'vitest'
 import type { Release } from '../../../../src/store/scripts/settle.ts'
-import { WIDE } from '../../../support/acts.ts'
+import { WIDE } from '../../../support/claim-all.ts'
 import { checkKeys } from '../../../support/invariants.ts'
 import { useScripts } from '../../../support/script-world.ts'
 import { ALL_IDS, type AnyOptions, type Operation, OUR_SETTINGS, operation } from './operations.ts'

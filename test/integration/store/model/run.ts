@@ -1,6 +1,5 @@
 import { expect } from 'vitest'
-import { WIDE, workerRoom } from '../../../support/acts.ts'
-import { roomsOf } from '../../../support/claim-all.ts'
+import { roomsOf, WIDE, workerRoom } from '../../../support/claim-all.ts'
 import { dump } from '../../../support/invariants.ts'
 import type { ScriptWorld } from '../../../support/script-world.ts'
 import { cancel, redrive, reschedule, schedule, shift } from './changes.ts'

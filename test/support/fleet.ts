@@ -59,8 +59,8 @@ function unlessGone(error: unknown): Finding[] {
 }
 
 /**
- * Starts `size` servers in a namespace of their own. At the end of the test, passed or failed, they are killed, and what
- * they leave in Redis is audited.
+ * Starts `size` servers in a namespace of their own. At the end of the test, passed or failed, they are killed, and
+ * what they leave in Redis is audited.
  */
 export async function startFleet({
   size,

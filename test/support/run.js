@@ -13,9 +13,9 @@ const RUN = 'CARILLON_RUN'
 const KEEPER = fileURLToPath(new URL('run-keeper.js', import.meta.url))
 
 /**
- * Makes this process the main one of a run. From then on its temporary files, and those of the processes that it starts,
- * are in a folder of the run. When this process has ended in any way, a keeper kills every process of the run and removes
- * the folder. Idempotent.
+ * Makes this process the main one of a run. From then on its temporary files, and those of the processes that it
+ * starts, are in a folder of the run. When this process has ended in any way, a keeper kills every process of the run
+ * and removes the folder. Idempotent.
  *
  * @returns {string} the folder
  */

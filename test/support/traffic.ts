@@ -29,8 +29,8 @@ const PLACES: readonly Where[] = ['console', 'webhook', 'failing webhook', 'stre
 
 /**
  * Posts messages to servers in turn, about one every 10 ms, for each destination in turn: the console, a receiver
- * (`/hook`, and `/fails` which it may refuse), a stream and a queue, from which it claims. All have tags, and every third
- * has an id of the client. Some are changed or cancelled. It ends with the test.
+ * (`/hook`, and `/fails` which it may refuse), a stream and a queue, from which it claims. All have tags, and every
+ * third has an id of the client. Some are changed or cancelled. It ends with the test.
  */
 export function startTraffic(servers: () => readonly Service[], receiverUrl: string): Traffic {
   const accepted = new Map<string, { dueAt: number; to: Where }>()

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, inject, it } from 'vitest'
 import { SchedulerError } from '../../../src/domain/errors.ts'
-import type { Draft } from '../../../src/messages/group-commit.ts'
+import type { Draft } from '../../../src/messages/draft.ts'
 import { encodeRecordBody } from '../../../src/records/record.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
 import { claimAll } from '../../support/claim-all.ts'

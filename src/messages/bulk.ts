@@ -1,7 +1,8 @@
 import { LAST_MS } from '../domain/message.ts'
 import type { ChangeScripts } from '../store/scripts/change.ts'
 import type { State } from '../store/scripts/query.ts'
-import type { Act, Direction, Selector } from './selector.ts'
+import type { Direction } from '../store/scripts/search.ts'
+import type { Act, Selector } from './selector.ts'
 
 /** Which messages: those with a tag, or with these ids. */
 export type Selection = { readonly tag: string } | { readonly ids: readonly string[] }
@@ -37,8 +38,9 @@ const LIVE: ReadonlySet<State> = new Set(['scheduled', 'claimed'])
 export function createBulk({ scripts, selector, onNextDue }: BulkDeps): Bulk {
   async function forEach(selection: Selection, direction: Direction, act: Act): Promise<void> {
     if ('tag' in selection) {
-      const { tag } = selection
-      await Promise.all(selector.everyShard.map((shard) => selector.walk(shard, { tag }, direction, act)))
+      // With the claimed ones, which are counted.
+      const of = { index: { tag: selection.tag }, keep: {} }
+      await Promise.all(selector.everyShard.map((shard) => selector.walk(shard, of, direction, act)))
       return
     }
     const { sorted } = await selector.byShard(selection.ids, LIVE)

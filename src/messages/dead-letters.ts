@@ -42,10 +42,8 @@ export function createDeadLetters({ scripts, selector, onNextDue }: DeadLettersD
       for (const [shard, ids] of sorted) await selector.actOnAll(shard, ids, act)
       return notFound
     }
-    for (const shard of selector.everyShard) {
-      if ('tag' in selection) await selector.walkDeadWithTag(shard, selection.tag, act)
-      else await selector.walk(shard, 'dead', 'up', act)
-    }
+    const of = { index: 'dead', keep: 'tag' in selection ? { tag: selection.tag } : {} } as const
+    for (const shard of selector.everyShard) await selector.walk(shard, of, 'up', act)
     return []
   }
 

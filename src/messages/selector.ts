@@ -1,22 +1,26 @@
 import type { ShardMap } from '../shards/shard-map.ts'
 import type { Position, QueryScripts, State } from '../store/scripts/query.ts'
-import { precedes } from './listing.ts'
+import type { Direction, Index, Keep, SearchScripts } from '../store/scripts/search.ts'
+import { orderOf } from './order.ts'
 
 /** One script call handles at most this many messages. */
 const CALL_MESSAGES = 500
-const CALL_BYTES = 1_048_576
 
-export type Direction = 'up' | 'down'
 /** Works on some ids of one shard. @returns on how many of them, from the first on */
 export type Act = (shard: number, ids: readonly string[]) => Promise<number>
 
 /** Finds the messages that an act on many is meant for, a bounded part at a time. */
 export interface Selector {
   readonly everyShard: readonly number[]
-  /** Calls `act` with ever new ids of an index in one shard, in order of time, up to what was last when this began. */
-  walk(shard: number, index: 'dead' | { tag: string }, direction: Direction, act: Act): Promise<void>
-  /** The same with the dead letters that have a tag, earliest first. */
-  walkDeadWithTag(shard: number, tag: string, act: Act): Promise<void>
+  /**
+   * Calls `act` with ever new ids of an index in one shard, in order of time, up to what was last when this began.
+   */
+  walk(
+    shard: number,
+    of: { readonly index: Index; readonly keep: Keep },
+    direction: Direction,
+    act: Act,
+  ): Promise<void>
   /** Calls `act` until it has worked on all these ids. */
   actOnAll(shard: number, ids: readonly string[], act: Act): Promise<void>
   /**
@@ -32,7 +36,7 @@ export interface Selector {
 }
 
 export function createSelector(
-  scripts: Pick<QueryScripts, 'range' | 'list' | 'find'>,
+  scripts: Pick<QueryScripts & SearchScripts, 'find' | 'match'>,
   shardMap: ShardMap,
 ): Selector {
   async function actOnAll(shard: number, ids: readonly string[], act: Act): Promise<void> {
@@ -45,45 +49,26 @@ export function createSelector(
     },
     actOnAll,
 
-    async walk(shard, index, direction, act) {
+    async walk(shard, { index, keep }, direction, act) {
+      const isBefore = orderOf(direction)
+      const search = { index, from: null, before: null, limit: CALL_MESSAGES, most: CALL_MESSAGES }
       const back = direction === 'up' ? 'down' : 'up'
-      const { end: last } = await scripts.range(shard, { index, direction: back, after: null, limit: 1 })
-      const isBehind = (a: Position, b: Position) => (direction === 'up' ? precedes(b, a) : precedes(a, b))
-      let after: Position | null = null
-      let limit = CALL_MESSAGES
-      while (last !== null) {
-        const page = await scripts.range(shard, { index, direction, after, limit })
-        if (page.end === null) return
-        // Messages that appear behind the position meanwhile are not meant: the page gets smaller until it has none of
-        // them.
-        if (isBehind(page.end, last)) {
-          limit = Math.floor(page.ids.length / 2)
-          if (limit === 0) return
-          continue
-        }
-        await actOnAll(shard, page.ids, act)
-        after = page.end
-        if (!isBehind(last, after)) return
-      }
-    },
-
-    async walkDeadWithTag(shard, tag, act) {
-      const { end: last } = await scripts.range(shard, {
-        index: 'dead',
-        direction: 'down',
-        after: null,
-        limit: 1,
+      const { matches } = await scripts.match(shard, {
+        ...{ ...search, keep: {}, direction: back, after: null, limit: 1 },
       })
+      const [last] = matches
       let after: Position | null = null
-      while (last !== null) {
-        const page = await scripts.list(shard, {
-          ...{ index: 'dead', keep: { tag }, from: null, before: null, after },
-          ...{ limit: CALL_MESSAGES, bytes: CALL_BYTES },
-        })
-        const ids = page.rows.filter((row) => !precedes(last, row)).map(({ id }) => id)
-        await actOnAll(shard, ids, act)
+      while (last !== undefined) {
+        const page = await scripts.match(shard, { ...search, keep, direction, after })
+        // Messages that appear behind the last one meanwhile are not meant.
+        const met = page.matches.filter((match) => !isBefore(last, match))
+        await actOnAll(
+          shard,
+          met.map(({ id }) => id),
+          act,
+        )
         after = page.end
-        if (after === null || !precedes(after, last)) return
+        if (after === null || !isBefore(after, last)) return
       }
     },
 

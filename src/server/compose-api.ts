@@ -4,9 +4,12 @@ import type { ApiDeps } from '../http/v1/deps.ts'
 import { RedisLeases } from '../leases/leases.ts'
 import type { Membership } from '../membership/membership.ts'
 import { createBulk } from '../messages/bulk.ts'
+import { countMatches } from '../messages/count.ts'
+import { deadGroups } from '../messages/dead-groups.ts'
 import { createDeadLetters } from '../messages/dead-letters.ts'
 import { createGroupCommit } from '../messages/group-commit.ts'
 import { listPage } from '../messages/listing.ts'
+import { createMatches } from '../messages/matches.ts'
 import { forecast, streams, totals } from '../messages/overview.ts'
 import { createScheduler } from '../messages/scheduler.ts'
 import { createSelector } from '../messages/selector.ts'
@@ -33,6 +36,7 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases } {
     nextToken: () => `${serverId}:${++scheduleCalls}`,
   })
   const selector = createSelector(scripts, shardMap)
+  const search = { scripts, shardMap, now: clock.now }
   return {
     scheduler: createScheduler({
       ...{ ...parts, groupCommit },
@@ -43,7 +47,9 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases } {
     deadLetters: createDeadLetters({ scripts, selector, onNextDue }),
     leases: new RedisLeases(parts),
     checkDestination: (destination) => problemsOf(destination, parts.destinations),
-    listPage: (query) => listPage(scripts, shardMap.all, query),
+    listPage: (query) => listPage(search, query),
+    count: (filter) => countMatches({ ...search, matches: createMatches(search) }, filter),
+    deadGroups: (by) => deadGroups(scripts, shardMap.all, by),
     forecast: (args) => forecast(scripts, shardMap.all, args),
     totals: () => totals(scripts, shardMap.all),
     servers: membership.servers,

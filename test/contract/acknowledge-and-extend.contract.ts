@@ -6,7 +6,7 @@ import { checkKeys } from '../support/invariants.ts'
 import { find, keysIn, scoreOf, stateOf } from '../support/look-ups.ts'
 import { failed, PATIENT, release } from '../support/releases.ts'
 import { useScripts } from '../support/script-world.ts'
-import { entry, ids, pull, rejected, report, webhook } from '../support/values.ts'
+import { entry, FIRST_PAGE, ids, pull, rejected, report, webhook } from '../support/values.ts'
 
 /** Only the owner of a lock acknowledges and extends. */
 export function describeAcknowledgeAndExtend(kind: string, redisUrl: () => string, shard: number): void {
@@ -75,7 +75,7 @@ export function describeAcknowledgeAndExtend(kind: string, redisUrl: () => strin
         expect(decodeFailures((await entryOf('b')).failures).lastAttempts).toEqual([report(1)])
         expect(await entryOf('smooth')).toMatchObject({ attemptCounts: '0 0', failures: '' })
         const { rows } = await w.scripts.list(w.shard, {
-          ...{ index: 'delivered', from: null, before: null, after: null, limit: 9, bytes: 1e9, keep: 'all' },
+          ...{ ...FIRST_PAGE, index: 'delivered' },
         })
         expect(rows.map(({ record }) => decodeHistoryEntry(record).attemptCounts).sort()).toEqual([
           '0 0',
@@ -91,12 +91,11 @@ export function describeAcknowledgeAndExtend(kind: string, redisUrl: () => strin
         await put(w, 'b')
         const { token } = await claim(w)
         await release(w, failed(token, 'a', { reason: 'network' }), rejected(token, 'b', 'status 404'))
-        const page = { from: null, before: null, after: null, limit: 9, bytes: 1e9, keep: 'all' } as const
         for (const [index, id, failures] of [
           ['scheduled', 'a', 'network'],
           ['dead', 'b', `status 404\n${JSON.stringify(report(1))}`],
         ] as const) {
-          const { rows } = await w.scripts.list(w.shard, { ...page, index })
+          const { rows } = await w.scripts.list(w.shard, { ...FIRST_PAGE, index })
           expect(rows).toMatchObject([{ id, attemptCounts: '1 0', failures }])
           expect(await find(w, id)).toMatchObject({ attemptCounts: '1 0', failures })
         }

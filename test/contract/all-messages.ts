@@ -5,6 +5,7 @@ import { describeHistory } from './history.contract.ts'
 import { describeIds } from './ids.contract.ts'
 import { describeNotAfter } from './not-after.contract.ts'
 import { describeQueries } from './query.contract.ts'
+import { describeSearches } from './search.contract.ts'
 import { describeShifts } from './shift.contract.ts'
 import { describeTags } from './tags.contract.ts'
 
@@ -15,6 +16,7 @@ export const MESSAGES = [
   describeNotAfter,
   describeHistory,
   describeQueries,
+  describeSearches,
   describeChanges,
   describeShifts,
   describeForecastAndCount,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { Search } from '../../src/store/scripts/search.ts'
 import {
   cancel,
   claim,
@@ -16,7 +17,7 @@ import { dead, HOST, makeDead } from '../support/dead-letters.ts'
 import { checkKeys, dump } from '../support/invariants.ts'
 import { find, keysIn, recordOf, scoreOf, stateOf, tagged } from '../support/look-ups.ts'
 import { useScripts } from '../support/script-world.ts'
-import { entry, HOUR_MS, ids, LAST, pull, webhook } from '../support/values.ts'
+import { entry, FIRST_MATCHES, HOUR_MS, ids, LAST, pull, webhook } from '../support/values.ts'
 
 const toHost = { destination: webhook(HOST) }
 /** What scripts promise of dead letters. */
@@ -219,13 +220,15 @@ export function describeDeadLetters(kind: string, redisUrl: () => string, shard:
       it('is gone through from the oldest to the newest, and the other way', async () => {
         const w = world()
         await makeDead(w, 'c', 'a', 'b')
-        const args = { index: 'dead', after: null, limit: 2 } as const
-        const up = await w.scripts.range(w.shard, { ...args, direction: 'up' })
+        const matches = async (more: Partial<Search>) => {
+          const search = { ...FIRST_MATCHES, index: 'dead', limit: 2, ...more } as const
+          const { matches, end } = await w.scripts.match(w.shard, search)
+          return { ids: matches.map(({ id }) => id), end }
+        }
+        const up = await matches({ direction: 'up' })
         expect(up.ids).toEqual(['c', 'a'])
-        expect((await w.scripts.range(w.shard, { ...args, direction: 'up', after: up.end })).ids).toEqual([
-          'b',
-        ])
-        expect((await w.scripts.range(w.shard, { ...args, direction: 'down' })).ids).toEqual(['b', 'a'])
+        expect((await matches({ direction: 'up', after: up.end })).ids).toEqual(['b'])
+        expect((await matches({ direction: 'down' })).ids).toEqual(['b', 'a'])
       })
     })
   })

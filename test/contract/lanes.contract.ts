@@ -2,13 +2,14 @@ import { describe, expect, it } from 'vitest'
 import { originOf } from '../../src/destinations/webhook/origin.ts'
 import { decodeRecord } from '../../src/records/record.ts'
 import { laneOfQueue } from '../../src/store/keys.ts'
+import type { Index, Keep } from '../../src/store/scripts/search.ts'
 import { cancel, claim, inSteps, put, reschedule, shift } from '../support/acts.ts'
 import { workerRoom } from '../support/claim-all.ts'
 import { checkKeys } from '../support/invariants.ts'
 import { lanesOf, ONE, TWO, toHost, toQueue } from '../support/lanes.ts'
 import { find, stateOf } from '../support/look-ups.ts'
 import { useScripts } from '../support/script-world.ts'
-import { entry, HOUR_MS, ids, returned, webhook } from '../support/values.ts'
+import { entry, FIRST_PAGE, HOUR_MS, ids, returned, webhook } from '../support/values.ts'
 
 /** What a lane contains. */
 export function describeLanes(kind: string, redisUrl: () => string, shard: number): void {
@@ -238,20 +239,17 @@ export function describeLanes(kind: string, redisUrl: () => string, shard: numbe
         expect(await w.scripts.forecast(w.shard, { from: 4e12, to: 4e12 + 1_000, bucketMs: 1_000 })).toEqual([
           1,
         ])
-        const page = { from: null, before: null, after: null, limit: 10, bytes: 1e9 }
-        const listed = async (
-          index: 'scheduled' | 'forStreams' | 'laned' | { tag: string },
-          keep: 'all' | 'scheduled',
-        ) => (await w.scripts.list(w.shard, { ...page, index, keep })).rows.map(({ id }) => id)
-        expect(await listed('scheduled', 'all')).toEqual(['main'])
-        expect(await listed('laned', 'all')).toEqual(['host', 'queue'])
-        expect(await listed('forStreams', 'all')).toEqual(['stream'])
+        const listed = async (index: Index, keep: Keep = {}) =>
+          (await w.scripts.list(w.shard, { ...FIRST_PAGE, index, keep })).rows.map(({ id }) => id)
+        expect(await listed('scheduled')).toEqual(['main'])
+        expect(await listed('laned')).toEqual(['host', 'queue'])
+        expect(await listed('forStreams')).toEqual(['stream'])
         expect(await w.scripts.count(w.shard)).toMatchObject({ scheduled: 4 })
         expect(await stateOf(w, 'stream')).toBe('scheduled')
-        expect(await listed({ tag: 't' }, 'scheduled')).toEqual(['main', 'host', 'stream'])
+        expect(await listed({ tag: 't' }, { state: 'scheduled' })).toEqual(['main', 'host', 'stream'])
         await claim(w)
-        expect(await listed({ tag: 't' }, 'scheduled')).toEqual(['stream'])
-        expect(await listed({ tag: 't' }, 'all')).toEqual(['main', 'host', 'stream'])
+        expect(await listed({ tag: 't' }, { state: 'scheduled' })).toEqual(['stream'])
+        expect(await listed({ tag: 't' })).toEqual(['main', 'host', 'stream'])
         expect(await stateOf(w, 'queue')).toBe('scheduled')
         expect(await w.scripts.forecast(w.shard, { from: 10, to: 30, bucketMs: 10 })).toEqual([0, 1])
       })

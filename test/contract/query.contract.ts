@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { ListQuery, Position, State } from '../../src/store/scripts/query.ts'
+import type { Position, State } from '../../src/store/scripts/query.ts'
+import type { ListQuery } from '../../src/store/scripts/search.ts'
 import { claim, fail, put } from '../support/acts.ts'
 import { find, keysIn } from '../support/look-ups.ts'
 import { oneOfEach } from '../support/retained.ts'
@@ -184,7 +185,7 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
         await claim(w)
         const index = { tag: 't' }
         expect(await pages(w, { index, limit: 1 })).toEqual(['~a', '~c'])
-        expect(await pages(w, { index, keep: 'scheduled', limit: 1 })).toEqual(['~c'])
+        expect(await pages(w, { index, keep: { state: 'scheduled' }, limit: 1 })).toEqual(['~c'])
         expect(await pages(w, { index: 'claimed', keep: { tag: 't' }, limit: 1 })).toEqual(['~a'])
         expect(await pages(w, { index: 'claimed', keep: { tag: 'u' }, limit: 1 })).toEqual(['~a', '~b'])
         expect(await pages(w, { index: 'claimed', keep: { tag: 'x' }, limit: 1 })).toEqual([])
@@ -197,71 +198,6 @@ export function describeQueries(kind: string, redisUrl: () => string, shard: num
         const before = [await w.snapshot(), await keysIn(w)]
         await pages(w, { limit: 1 })
         expect([await w.snapshot(), await keysIn(w)]).toEqual(before)
-      })
-    })
-
-    describe('range', () => {
-      for (const direction of ['up', 'down'] as const) {
-        it(`goes ${direction} through a tag, whole and without repeats, while members go`, async () => {
-          const w = world()
-          // Few times for many messages, and one of them shared by most.
-          const all = ids(2_500)
-          const at = (i: number) => (i < 300 ? Math.floor(i / 3) : i < 2_300 ? 100 : i)
-          await w.scripts.schedule(
-            w.shard,
-            all.map((id, i) => entry(id, { due: { at: at(i) }, options: { tags: ['t'] } })),
-          )
-          const inOrder = direction === 'up' ? all : [...all].reverse()
-          const seen: string[] = []
-          const gone: string[] = []
-          let after: Position | null = null
-          for (;;) {
-            const reply: { ids: string[]; end: Position | null } = await w.scripts.range(w.shard, {
-              index: { tag: 't' },
-              direction,
-              after,
-              limit: 90,
-            })
-            expect(reply.ids.length).toBeLessThanOrEqual(90)
-            seen.push(...reply.ids)
-            if (reply.end === null) break
-            after = reply.end
-            expect(after.id).toBe(reply.ids.at(-1))
-            const behind = inOrder[inOrder.indexOf(after.id) + 1] ?? ''
-            const take = seen.length % 180 === 0 ? [after.id, behind] : [behind, reply.ids[0] ?? '']
-            await w.client.zrem(`${w.keys.tagPrefix}t`, ...take)
-            gone.push(...take)
-          }
-          const stayed = inOrder.filter((id) => !gone.includes(id))
-          expect(new Set(seen).size).toBe(seen.length)
-          expect(seen.filter((id) => stayed.includes(id))).toEqual(stayed)
-          expect(seen).toEqual(inOrder.filter((id) => seen.includes(id)))
-        })
-      }
-
-      it("tells Redis's clock, and knows an empty index", async () => {
-        const w = world()
-        const args = { index: { tag: 'none' }, after: null, limit: 5 }
-        for (const direction of ['up', 'down'] as const) {
-          const before = await w.now()
-          const reply = await w.scripts.range(w.shard, { ...args, direction })
-          expect(reply).toMatchObject({ ids: [], end: null })
-          expect(reply.now).toBeGreaterThanOrEqual(before)
-          expect(reply.now).toBeLessThanOrEqual(await w.now())
-        }
-      })
-
-      it('is at its end behind the lowest member, going down', async () => {
-        const w = world()
-        await put(w, '~a', { due: { at: 5 }, options: { tags: ['t'] } })
-        await put(w, '~b', { due: { at: 5 }, options: { tags: ['t'] } })
-        const args = { index: { tag: 't' }, direction: 'down', limit: 5 } as const
-        for (const id of ['~a', '~', '']) {
-          const reply = await w.scripts.range(w.shard, { ...args, after: { score: '5', id } })
-          expect(reply.ids).toEqual([])
-        }
-        const reply = await w.scripts.range(w.shard, { ...args, after: { score: '5', id: '~a!' } })
-        expect(reply.ids).toEqual(['~a'])
       })
     })
   })

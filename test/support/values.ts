@@ -2,8 +2,8 @@ import type { AttemptReport, Destination, Due, MessageOptions } from '../../src/
 import { fingerprintOf } from '../../src/records/fingerprint.ts'
 import { encodeRecordBody } from '../../src/records/record.ts'
 import type { Claim } from '../../src/store/scripts/claim.ts'
-import type { ListQuery } from '../../src/store/scripts/query.ts'
 import type { ScheduleEntry } from '../../src/store/scripts/schedule.ts'
+import type { ListQuery, Search } from '../../src/store/scripts/search.ts'
 import type { Release } from '../../src/store/scripts/settle.ts'
 
 export const HOUR_MS = 3_600_000
@@ -11,15 +11,18 @@ export const HOUR_MS = 3_600_000
 /** 9999-12-31T23:59:59.999Z */
 export const LAST = 253_402_300_799_999
 
-export const FIRST_PAGE: ListQuery = {
+export const FIRST_MATCHES: Search = {
   index: 'scheduled',
+  keep: {},
+  direction: 'up',
   from: null,
   before: null,
   after: null,
   limit: 100,
-  bytes: 1e9,
-  keep: 'all',
+  most: 1_000,
 }
+
+export const FIRST_PAGE: ListQuery = { ...FIRST_MATCHES, bytes: 1e9 }
 
 export const ANY_STATE = ['scheduled', 'dead'] as const
 

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { batchRoutes } from './batch/routes.ts'
 import { bulkRoutes } from './bulk/routes.ts'
+import { countRoutes } from './count/routes.ts'
 import { deadRoutes } from './dead-letters/routes.ts'
 import type { ApiDeps } from './deps.ts'
 import { forecastRoutes } from './forecast/routes.ts'
@@ -15,6 +16,7 @@ const RESOURCES: readonly FastifyPluginAsync<ApiDeps>[] = [
   batchRoutes,
   listRoutes,
   bulkRoutes,
+  countRoutes,
   forecastRoutes,
   queueRoutes,
   deadRoutes,

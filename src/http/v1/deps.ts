@@ -1,7 +1,10 @@
 import type { Leases } from '../../leases/leases.ts'
 import type { ServerInfo } from '../../membership/membership.ts'
 import type { Bulk } from '../../messages/bulk.ts'
+import type { Counted } from '../../messages/count.ts'
+import type { DeadGroups, Grouping } from '../../messages/dead-groups.ts'
 import type { DeadLetters } from '../../messages/dead-letters.ts'
+import type { Filter } from '../../messages/filter.ts'
 import type { Page, PageQuery } from '../../messages/listing.ts'
 import type { Bucket } from '../../messages/overview.ts'
 import type { Scheduler } from '../../messages/scheduler.ts'
@@ -16,6 +19,8 @@ export interface ApiDeps {
   readonly leases: Leases
   readonly checkDestination: CheckDestination
   readonly listPage: (query: PageQuery) => Promise<Page>
+  readonly count: (filter: Filter) => Promise<Counted>
+  readonly deadGroups: (by: Grouping) => Promise<DeadGroups>
   readonly forecast: (args: { from: number; to: number; bucketMs: number }) => Promise<Bucket[]>
   readonly totals: () => Promise<Totals>
   readonly servers: () => Promise<ServerInfo[]>

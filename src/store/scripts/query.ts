@@ -29,33 +29,6 @@ export interface Position {
   readonly id: string
 }
 
-export interface ListQuery {
-  /** whose index: a state's (scheduled: the main due set's), or of scheduled and claimed messages with a tag */
-  readonly index: ListedState | 'forStreams' | 'laned' | { readonly tag: string }
-  /** epoch ms, inclusive and exclusive; null for no bound */
-  readonly from: number | null
-  readonly before: number | null
-  readonly after: Position | null
-  readonly limit: number
-  readonly bytes: number
-  /** which of the index to return: all, the scheduled ones (of a tag's index), or those with a tag */
-  readonly keep: 'all' | 'scheduled' | { readonly tag: string }
-}
-
-export interface Row {
-  readonly id: string
-  readonly score: string
-  readonly record: string
-  readonly attemptCounts: string
-  readonly failures: string
-}
-
-interface ListReply {
-  readonly rows: readonly Row[]
-  /** where to continue; null at the end */
-  readonly end: Position | null
-}
-
 interface Counts {
   readonly scheduled: number
   readonly claimed: number
@@ -72,18 +45,6 @@ interface Counts {
 export interface QueryScripts {
   /** @returns one per id, in order; undefined for an unknown one @see lua/query/find.lua */
   find(shard: number, ids: readonly string[]): Promise<(FoundMessage | undefined)[]>
-  /** @see lua/query/list.lua */
-  list(shard: number, query: ListQuery): Promise<ListReply>
-  /** @returns Redis's clock, ids, and where to continue @see lua/query/range.lua */
-  range(
-    shard: number,
-    args: {
-      index: 'dead' | { tag: string }
-      direction: 'up' | 'down'
-      after: Position | null
-      limit: number
-    },
-  ): Promise<{ now: number; ids: string[]; end: Position | null }>
   /** @returns a count per span @see lua/query/forecast.lua */
   forecast(shard: number, args: { from: number; to: number; bucketMs: number }): Promise<number[]>
   /** @param fullLanes lanes of hosts that are full @see lua/query/count.lua */
@@ -100,48 +61,17 @@ export interface QueryScripts {
   forget(shard: number, args: { id: string; entry: string }): Promise<boolean>
 }
 
-export function queryScripts({ define, keys }: ScriptContext): QueryScripts {
+export function queryScripts({ define }: ScriptContext): QueryScripts {
   const find = define('find', { each: { id: (id: string) => id }, timed: true })
-  const list = define('list', {
-    args: ['index', 'from', 'before', 'afterScore', 'afterId', 'limit', 'bytes', 'keep'],
-    timed: true,
-  })
-  const range = define('range', {
-    args: ['index', 'direction', 'afterScore', 'afterId', 'limit'],
-    timed: true,
-  })
   const forecast = define('forecast', { args: ['from', 'to', 'bucketMs'], timed: true })
   const count = define('count', { each: { fullLane: (lane: string) => lane }, timed: true })
   const streams = define('streams', { timed: true })
   const forget = define('forget', { args: ['id', 'entry'], timed: true })
 
-  /** The key of an index, and where in it to continue. */
-  const keyOf = (shard: number, index: ListQuery['index']) =>
-    typeof index === 'string' ? keys(shard)[index] : keys(shard).tagPrefix + index.tag
-  const behind = (after: Position | null) => ({ afterScore: after?.score ?? '', afterId: after?.id ?? '' })
-
   return {
     async find(shard, ids) {
       const reply = await find(shard, {}, ids)
       return ids.map((id, i) => toFound(id, reply.slice(5 * i, 5 * i + 5)))
-    },
-
-    async list(shard, { index, from, before, after, keep, limit, bytes }) {
-      const [score, id, ...rest] = await list(shard, {
-        ...{ index: keyOf(shard, index), ...behind(after), limit, bytes },
-        from: from ?? '-inf',
-        before: before ?? '+inf',
-        keep: typeof keep === 'string' ? keep : `tag:${keep.tag}`,
-      })
-      return { rows: toRows(rest), end: score === '' ? null : { score: String(score), id: String(id) } }
-    },
-
-    async range(shard, { index, direction, after, limit }) {
-      const args = { index: keyOf(shard, index), direction, ...behind(after), limit }
-      const [now, score, ...ids] = await range(shard, args)
-      const last = ids.at(-1)
-      const end = last === undefined ? null : { score: String(score), id: String(last) }
-      return { now: Number(now), ids: ids.map(String), end }
     },
 
     forecast: async (shard, args) => (await forecast(shard, args)).map(Number),
@@ -177,15 +107,4 @@ function toFound(
     attemptCounts: String(attemptCounts),
     failures: String(failures),
   }
-}
-
-function toRows(flat: readonly unknown[]): Row[] {
-  const rows: Row[] = []
-  for (let i = 0; i < flat.length; i += 5) {
-    const [id = '', score = '', record = '', attemptCounts = '', failures = ''] = flat
-      .slice(i, i + 5)
-      .map(String)
-    rows.push({ id, score, record, attemptCounts, failures })
-  }
-  return rows
 }

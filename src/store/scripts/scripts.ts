@@ -6,6 +6,7 @@ import { type ClaimScripts, claimScripts } from './claim.ts'
 import { type MembershipScripts, membershipScripts } from './membership.ts'
 import { type QueryScripts, queryScripts } from './query.ts'
 import { type ScheduleScripts, scheduleScripts } from './schedule.ts'
+import { type SearchScripts, searchScripts } from './search.ts'
 import { type SettleScripts, settleScripts } from './settle.ts'
 
 /** The scripts of the service, each with its contract in the file of its act; those of the audit are apart. */
@@ -14,6 +15,7 @@ export type Scripts = ScheduleScripts &
   SettleScripts &
   ChangeScripts &
   QueryScripts &
+  SearchScripts &
   MembershipScripts
 
 /** Defines the scripts on a client, once, and returns them as methods. @throws Error as Define says */
@@ -25,6 +27,7 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
     ...settleScripts(context),
     ...changeScripts(context),
     ...queryScripts(context),
+    ...searchScripts(context),
     ...membershipScripts(client, options),
   }
 }

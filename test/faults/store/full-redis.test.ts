@@ -8,6 +8,7 @@ import { claimAll, WIDE } from '../../support/claim-all.ts'
 import { freshCall } from '../../support/fresh-call.ts'
 import { startRedis } from '../../support/redis.ts'
 import { delivered, mainRoom, SETTINGS } from '../../support/retention.ts'
+import { FIRST_PAGE } from '../../support/values.ts'
 
 /** A Redis of the test's own, and scripts on a connection to it. Both end with the test. */
 async function openRedis(clockOffsetMs = () => 0) {
@@ -93,9 +94,8 @@ describe('a page of large messages', () => {
       body,
     }))
     await scripts.schedule(0, entries, freshCall())
-    const query = { index: 'scheduled', from: null, before: null, after: null, keep: 'all' } as const
     await redis.client.config('RESETSTAT')
-    const { rows, end } = await scripts.list(0, { ...query, limit: 100, bytes: 2_000_000 })
+    const { rows, end } = await scripts.list(0, { ...FIRST_PAGE, bytes: 2_000_000 })
     expect(rows.map(({ id }) => id)).toEqual(['m0', 'm1'])
     expect(end).toEqual({ score: '1', id: 'm1' })
     const read = /cmdstat_hget:calls=(\d+)/.exec(await redis.client.info('commandstats'))

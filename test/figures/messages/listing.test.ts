@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { listPage } from '../../../src/messages/listing.ts'
+import { listPage, type Position } from '../../../src/messages/listing.ts'
 import { encodeRecordBody } from '../../../src/records/record.ts'
+import { createShardMap } from '../../../src/shards/shard-map.ts'
 import { connect } from '../../../src/store/connect.ts'
 import { parseRedisUrl } from '../../../src/store/redis-url.ts'
 import { createScripts } from '../../../src/store/scripts/scripts.ts'
@@ -36,9 +37,11 @@ describe('a million messages', () => {
 
       const seen = new Set<string>()
       let latest = 0
-      let after: Parameters<typeof listPage>[2]['after'] = null
+      const shardMap = createShardMap(1, Date.now)
+      let after: Position | null = null
       do {
-        const page = await listPage(scripts, 1, { status: 'scheduled', limit: 1_000, after })
+        const query = { filter: {}, direction: 'up', limit: 1_000, after } as const
+        const page = await listPage({ scripts, shardMap, now: Date.now }, query)
         for (const message of page.messages) {
           seen.add(message.id)
           const dueAt = 'dueAt' in message ? message.dueAt : Number.NaN

@@ -1,10 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { DeadSelection } from '../../../messages/dead-letters.ts'
-import { badBody } from '../../openapi/failures.ts'
+import { BAD_QUERY, badBody } from '../../openapi/failures.ts'
 import { answer, route } from '../../openapi/route.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
 import type { ApiDeps } from '../deps.ts'
-import { DeleteDeadBody, DeleteDeadReply, RedriveBody, RedriveReply } from './schemas.ts'
+import { toIso } from '../messages/translate.ts'
+import {
+  DeleteDeadBody,
+  DeleteDeadReply,
+  GroupsQuery,
+  GroupsReply,
+  RedriveBody,
+  RedriveReply,
+} from './schemas.ts'
 
 const BAD_SELECTION = badBody('body: must have exactly one of ids, tag and all')
 
@@ -32,10 +40,22 @@ const DELETE = route({
   fails: [BAD_SELECTION],
 })
 
-/** Redrives and deletes dead letters. GET /v1/messages?status=dead lists them. */
-export const deadRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'deadLetters'>> = async (
+const GROUPS = route({
+  operationId: 'groupDeadMessages',
+  tag: 'dead letters',
+  summary: 'Group dead letters',
+  description:
+    'Groups dead letters by reason, destination or tag. A message is in a group for each of its tags. Looks at the ' +
+    'newest 100,000 dead letters, and says so if there are more.',
+  querystring: GroupsQuery,
+  response: { 200: answer('the groups', GroupsReply) },
+  fails: [BAD_QUERY],
+})
+
+/** Groups, redrives and deletes dead letters. GET /v1/messages?status=dead lists them. */
+export const deadRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'deadLetters' | 'deadGroups'>> = async (
   app,
-  { deadLetters },
+  { deadLetters, deadGroups },
 ) => {
   app.post('/dead/redrive', { schema: REDRIVE }, async (request) => {
     const { body } = request
@@ -46,6 +66,17 @@ export const deadRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'deadLetters'>>
   app.delete('/dead', { schema: DELETE }, async (request) => ({
     deleted: await deadLetters.remove(selectionOf(request.body)),
   }))
+
+  app.get('/dead/groups', { schema: GROUPS }, async (request) => {
+    const { groups, omitted, isPart } = await deadGroups(request.query.by ?? 'reason')
+    return {
+      groups: groups.map(({ first, last, sample, ...group }) => ({
+        ...{ ...group, first: toIso(first), last: toIso(last), sample: [...sample] },
+      })),
+      ...(omitted > 0 ? { omitted } : {}),
+      ...(isPart ? { searched: 'part' as const } : {}),
+    }
+  })
 }
 
 function selectionOf({ ids, tag, all }: { ids?: string[]; tag?: string; all?: true }): DeadSelection {

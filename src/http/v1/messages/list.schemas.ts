@@ -1,23 +1,12 @@
 import { Type } from '@sinclair/typebox'
-import { STATUSES, TAG, TimeQuery, words } from '../../validation/fields.schemas.ts'
+import { words } from '../../validation/fields.schemas.ts'
+import { FILTER_QUERY } from './filter.schemas.ts'
 import { EXAMPLE_MESSAGE, MessageReply, UnreadableReply } from './schemas.ts'
 
 export const ListQuery = Type.Object(
   {
-    status: Type.Optional(words(STATUSES, 'the status (default scheduled)')),
-    tag: Type.Optional(
-      Type.String({
-        ...TAG,
-        description: 'a tag of 1 to 64 characters, which requires the status scheduled, claimed or dead',
-        examples: ['invoices'],
-      }),
-    ),
-    from: Type.Optional(
-      TimeQuery(
-        'from this time on: due time, lock end of claimed messages, or end of finished and dead messages',
-      ),
-    ),
-    to: Type.Optional(TimeQuery('before this time, compared like from')),
+    ...FILTER_QUERY,
+    order: Type.Optional(words(['asc', 'desc'], 'the earliest time first, or the latest')),
     limit: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -28,12 +17,12 @@ export const ListQuery = Type.Object(
     ),
     cursor: Type.Optional(
       Type.String({
-        description: 'nextCursor of the previous page, with the same status, tag, from and to',
+        description: 'nextCursor of the previous page, with the same other parameters, but for limit',
         examples: ['WyIxODkzNDg4NDAwMDAwIl0'],
       }),
     ),
   },
-  { additionalProperties: false, description: 'status, tag, from, to, limit and cursor' },
+  { additionalProperties: false, description: 'filters, order, limit and cursor' },
 )
 
 const Listed = Type.Union([MessageReply, UnreadableReply], {
@@ -45,13 +34,20 @@ export const ListReply = Type.Object(
   {
     messages: Type.Array(Listed, {
       description:
-        'ordered by due time; claimed messages by lock end, finished and dead messages by their end',
+        'ordered by due time; claimed messages by lock end, finished and dead messages by their end; a message whose ' +
+        'whole id is idPrefix comes first of all',
       examples: [[EXAMPLE_MESSAGE]],
     }),
     nextCursor: Type.Union([Type.String(), Type.Null()], {
       description: 'cursor of the next page; null on the last page',
       examples: [null],
     }),
+    searched: Type.Optional(
+      Type.Literal('part', {
+        description: 'the page ended early, as 10,000 messages were looked at for it; the cursor continues',
+        examples: ['part'],
+      }),
+    ),
   },
   {
     title: 'MessagePage',

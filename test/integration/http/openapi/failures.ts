@@ -17,6 +17,8 @@ export function describeFailures(): void {
       const api = { leases: broken, deadLetters: broken, scheduler: broken, bulk: broken }
       const reads = {
         listPage: fail,
+        count: fail,
+        deadGroups: fail,
         forecast: fail,
         totals: fail,
         servers: fail,
@@ -38,7 +40,7 @@ export function describeFailures(): void {
         lastAttempts: [whole, { at: 6, claim: 3, durationMs: 15_000 }],
       }
       const scheduler = { find: async () => dead } as unknown as ApiDeps['scheduler']
-      const listPage = async () => ({ messages: [dead], end: null })
+      const listPage = async () => ({ messages: [dead], end: null, isPart: false })
       const app = await httpApp({ scheduler, listPage })
       expectAsDocumented('GET /v1/messages/{id}', 200, await send({ app }, 'GET /v1/messages/{id}'))
       expectAsDocumented('GET /v1/messages', 200, await send({ app }, 'GET /v1/messages'))

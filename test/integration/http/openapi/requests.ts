@@ -17,6 +17,7 @@ export const REQUESTS: Readonly<Record<string, { url: string; payload?: unknown 
   'POST /echoAtTime': { url: '/echoAtTime', payload: { time: LATER, message: 'hello' } },
   'POST /v1/messages': { url: '/v1/messages', payload: { id: 'new', at: LATER, payload: { a: 1 } } },
   'GET /v1/messages': { url: '/v1/messages?limit=10' },
+  'GET /v1/count': { url: '/v1/count?status=dead&reason=timeout' },
   'POST /v1/messages/batch': {
     url: '/v1/messages/batch',
     payload: {
@@ -36,6 +37,7 @@ export const REQUESTS: Readonly<Record<string, { url: string; payload?: unknown 
   'POST /v1/queues/{queue}/release': { url: '/v1/queues/mails/release', payload: { ...LOST, delay: '1h' } },
   'POST /v1/queues/{queue}/extend': { url: '/v1/queues/mails/extend', payload: { ...LOST, lockMs: 5_000 } },
   'POST /v1/dead/redrive': { url: '/v1/dead/redrive', payload: { ids: ['none'], perSecond: 0.5 } },
+  'GET /v1/dead/groups': { url: '/v1/dead/groups?by=tag' },
   'DELETE /v1/dead': { url: '/v1/dead', payload: { ids: ['none'] } },
   'GET /v1/forecast': { url: '/v1/forecast?bucketMs=600000' },
   'GET /v1/stats': { url: '/v1/stats' },

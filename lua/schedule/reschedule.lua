@@ -1,5 +1,5 @@
 #!lua
--- reschedule: change a scheduled message, or a dead letter (which stays dead), in place.
+-- reschedule: change a scheduled message, or a dead letter, in place. A dead letter stays dead, unless due is "now".
 --
 -- KEYS[1..8]: see lib/find.lua
 -- KEYS[9]  hosts      zset  lane of a webhook host -> due time of its first message
@@ -13,7 +13,8 @@
 -- ARGV[6]  history_ttl_ms   integer  how long history entries are kept
 -- ARGV[7]  id
 -- ARGV[8]  if_match         string   versions accepted, comma-separated; "" or "*" for any
--- ARGV[9]  due              epoch ms in digits, "+" and ms from now, or "" to leave it
+-- ARGV[9]  due              epoch ms in digits, "+" and ms from now, or "" to leave it; "now" to deliver it as soon as
+--                           possible: a time that has come stays, and a dead letter is scheduled again as by redrive
 -- ARGV[10] payload          JSON text, or "" to leave it
 -- ARGV[11..]                two per changed option:
 --            letter  see lib/record.lua
@@ -50,7 +51,9 @@ if state == "stranded" or not is_whole then return { "damaged" } end
 if not version_matches(if_match, before) then return { "version" } end
 
 local due_at = due_of(record)
-if string.byte(due) == 43 then
+if due == "now" then
+  due_at = digits(math.min(now, tonumber(due_at)))
+elseif string.byte(due) == 43 then
   due_at = digits(now + tonumber(due))
 elseif due ~= "" then
   due_at = due
@@ -75,6 +78,11 @@ options.v = (options.v or 1) + 1
 local changed = join_record(due_at, options, payload ~= "" and payload or payload_of(record))
 redis.call("HSET", keys.messages, id, changed)
 local head = ""
+if state == "dead" and due == "now" then
+  redis.call("ZREM", keys.dead, id)
+  redis.call("HDEL", keys.attempts, id)
+  state, attempts = "scheduled", ""
+end
 if state == "scheduled" then
   unindex_tags(tag_prefix, id, before)
   -- Without a new due time, a retry keeps its time.

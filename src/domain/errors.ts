@@ -12,6 +12,7 @@
  * - MESSAGE_NOT_FOUND   no message has this id
  * - MESSAGE_CLAIMED     it is being delivered
  * - MESSAGE_FINISHED    it was delivered or dropped
+ * - PAYLOAD_FORGOTTEN   it is finished, and the history does not have its payload
  * - MESSAGE_DAMAGED     another program changed its record in Redis; it can only be shown and deleted
  * - VERSION_MISMATCH    its version is not one that the caller accepts
  */
@@ -26,6 +27,7 @@ export type ErrorCode =
   | 'MESSAGE_NOT_FOUND'
   | 'MESSAGE_CLAIMED'
   | 'MESSAGE_FINISHED'
+  | 'PAYLOAD_FORGOTTEN'
   | 'MESSAGE_DAMAGED'
   | 'VERSION_MISMATCH'
 

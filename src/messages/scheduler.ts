@@ -1,6 +1,7 @@
 import { SchedulerError } from '../domain/errors.ts'
 import type { Due, MessageOptions } from '../domain/message.ts'
 import { encodeOptions, encodeRecordBody } from '../records/record.ts'
+import type { Changes } from '../store/scripts/change.ts'
 import type { FoundMessage } from '../store/scripts/query.ts'
 import type { Scripts } from '../store/scripts/scripts.ts'
 import { type ClientIdsDeps, createClientIds } from './client-ids.ts'
@@ -40,6 +41,15 @@ export interface Scheduler {
    * @see lua/schedule/reschedule.lua
    */
   reschedule(id: string, patch: Patch, ifMatch: string): Promise<Message | UnreadableMessage>
+  /**
+   * Makes a scheduled message due now, unless it is already; schedules a dead letter again, as by a redrive.
+   *
+   * @param ifMatch versions accepted, comma-separated; "" or "*" for any
+   * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, MESSAGE_DAMAGED, VERSION_MISMATCH, in
+   *   this order of precedence; nothing was changed
+   * @see lua/schedule/reschedule.lua
+   */
+  deliver(id: string, ifMatch: string): Promise<Message | UnreadableMessage>
   /**
    * Deletes a message that is scheduled, dead or stranded; after this has returned it is never delivered. Of a finished
    * message it deletes an unreadable history entry.
@@ -83,6 +93,23 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     return scripts.forget(shard, { id, entry: found.record })
   }
 
+  async function change(id: string, ifMatch: string, changes: Changes): Promise<Message | UnreadableMessage> {
+    const shard = await shardFor(id)
+    const reply = await scripts.reschedule(shard, { id, ifMatch, changes })
+    switch (reply.word) {
+      case 'rescheduled':
+        if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs, reply.nextDueLane)
+        // Never a forgotten one, as it is scheduled or dead.
+        return toMessage(reply.found) as Message | UnreadableMessage
+      case 'expired':
+        throw new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter would be before the due time')
+      case 'no-not-after':
+        throw new SchedulerError('ON_LATE_WITHOUT_NOT_AFTER', 'onLate requires notAfter')
+      default:
+        throw refusal(reply.word)
+    }
+  }
+
   return {
     schedule(message) {
       const { id, due, payload, options, future = false } = message
@@ -97,27 +124,14 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       return toMessage(located.found)
     },
 
-    async reschedule(id, { due, payload, options }, ifMatch) {
-      const shard = await shardFor(id)
-      const changes = {
+    reschedule: (id, { due, payload, options }, ifMatch) =>
+      change(id, ifMatch, {
         due: due ?? null,
         payload: payload ?? null,
         options: encodeOptions(options, recordForm()),
-      }
-      const reply = await scripts.reschedule(shard, { id, ifMatch, changes })
-      switch (reply.word) {
-        case 'rescheduled':
-          if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs, reply.nextDueLane)
-          // Never a forgotten one, as it is scheduled or dead.
-          return toMessage(reply.found) as Message | UnreadableMessage
-        case 'expired':
-          throw new SchedulerError('NOT_AFTER_TOO_SOON', 'notAfter would be before the due time')
-        case 'no-not-after':
-          throw new SchedulerError('ON_LATE_WITHOUT_NOT_AFTER', 'onLate requires notAfter')
-        default:
-          throw refusal(reply.word)
-      }
-    },
+      }),
+
+    deliver: (id, ifMatch) => change(id, ifMatch, { due: 'now', payload: null, options: [] }),
 
     async cancel(id, ifMatch) {
       const shard = await shardFor(id)

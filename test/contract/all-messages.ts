@@ -1,4 +1,5 @@
 import { describeChanges } from './change.contract.ts'
+import { describeDueNow } from './due-now.contract.ts'
 import { describeForecastAndCount } from './forecast-and-count.contract.ts'
 import { describeHeartbeat } from './heartbeat.contract.ts'
 import { describeHistory } from './history.contract.ts'
@@ -18,6 +19,7 @@ export const MESSAGES = [
   describeQueries,
   describeSearches,
   describeChanges,
+  describeDueNow,
   describeShifts,
   describeForecastAndCount,
   describeHeartbeat,

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { readText } from './body-text.ts'
 
@@ -27,3 +28,29 @@ export function addJsonParser(app: FastifyInstance, limit: number, parse: ParseT
     })
   })
 }
+
+/**
+ * The same for a scope whose requests may come without a body, with any declared content type. Their routes have
+ * `withoutBodyEmpty`.
+ */
+export function addOptionalJsonParser(
+  app: FastifyInstance,
+  limit: number,
+  parse: (text: string) => unknown,
+): void {
+  addJsonParser(app, limit, (text) => (text === '' ? undefined : parse(text)))
+  app.addContentTypeParser('*', ({ headers }, _stream, done) =>
+    hasNoBody(headers) ? done(null) : done(wrongType()),
+  )
+}
+
+/** A hook before validation: no body is an empty object. */
+export async function withoutBodyEmpty(request: FastifyRequest): Promise<void> {
+  if (request.body === undefined) request.body = {}
+}
+
+const hasNoBody = (headers: IncomingHttpHeaders) =>
+  headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0
+
+const wrongType = () =>
+  Object.assign(new Error('content-type: must be application/json'), { statusCode: 415 })

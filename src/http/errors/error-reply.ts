@@ -14,6 +14,7 @@ const STATUS = {
   MESSAGE_NOT_FOUND: 404,
   MESSAGE_CLAIMED: 409,
   MESSAGE_FINISHED: 409,
+  PAYLOAD_FORGOTTEN: 409,
   MESSAGE_DAMAGED: 409,
   VERSION_MISMATCH: 412,
 } as const satisfies Record<ErrorCode, number>
@@ -27,6 +28,7 @@ const WORDS = {
   ID_CONFLICT: 'id: already in use with different content',
   MESSAGE_NOT_FOUND: 'no message has this id',
   MESSAGE_CLAIMED: 'the message is being delivered',
+  PAYLOAD_FORGOTTEN: 'the history does not have the payload of this message; the body must have one',
   MESSAGE_FINISHED: 'the message was already delivered or dropped',
   MESSAGE_DAMAGED: 'the message is damaged in Redis; it can only be shown and deleted',
   VERSION_MISMATCH: "the message's version is not one that If-Match lists",

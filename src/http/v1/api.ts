@@ -5,6 +5,7 @@ import { countRoutes } from './count/routes.ts'
 import { deadRoutes } from './dead-letters/routes.ts'
 import type { ApiDeps } from './deps.ts'
 import { forecastRoutes } from './forecast/routes.ts'
+import { messageActRoutes } from './messages/acts.ts'
 import { listRoutes } from './messages/list.ts'
 import { messageRoutes } from './messages/routes.ts'
 import { queueRoutes } from './queues/routes.ts'
@@ -13,6 +14,7 @@ import { statsRoutes } from './stats/routes.ts'
 /** Every resource, in the order in which the document has them. */
 const RESOURCES: readonly FastifyPluginAsync<ApiDeps>[] = [
   messageRoutes,
+  messageActRoutes,
   batchRoutes,
   listRoutes,
   bulkRoutes,

@@ -3,7 +3,8 @@ import { expectWord, type NewHead, newHead } from '../replies.ts'
 import { type FoundMessage, STATES } from './query.ts'
 
 export interface Changes {
-  readonly due: { readonly at: number } | { readonly inMs: number } | null
+  /** null leaves it; "now" also schedules a dead letter again */
+  readonly due: { readonly at: number } | { readonly inMs: number } | 'now' | null
   /** JSON text; null leaves it */
   readonly payload: string | null
   /** option letters (see lua/lib/record.lua) and their new values, "" to remove one */
@@ -81,8 +82,7 @@ export function changeScripts({ define }: ScriptContext): ChangeScripts {
       (await cancel(shard, { ifMatch, states: states.join(',') }, ids)).map(cancelWord),
 
     async reschedule(shard, { id, ifMatch, changes: { due, payload, options } }) {
-      const dueText = due === null ? '' : 'at' in due ? due.at : `+${due.inMs}`
-      const args = { id, ifMatch, due: dueText, payload: payload ?? '' }
+      const args = { id, ifMatch, due: dueText(due), payload: payload ?? '' }
       const [answer, state, score, record, attemptCounts, failures, head] = await reschedule(
         shard,
         args,
@@ -118,4 +118,10 @@ export function changeScripts({ define }: ScriptContext): ChangeScripts {
       }
     },
   }
+}
+
+function dueText(due: Changes['due']): string | number {
+  if (due === null) return ''
+  if (due === 'now') return due
+  return 'at' in due ? due.at : `+${due.inMs}`
 }

@@ -43,6 +43,7 @@ beforeEach(async () => {
       patches.push(patch)
       return { ...STORED, destination: patch.options.destination ?? STORED.destination }
     },
+    deliver: async () => STORED,
     cancel: async () => undefined,
   }
   app = await httpApp({

@@ -1,7 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { FastifyReply } from 'fastify'
-import type { KnownMessage } from '../../../messages/message-view.ts'
 import { addJsonParser } from '../../body/json-parser.ts'
 import { parseMessage } from '../../body/request-json.ts'
 import { BAD_BODY, BAD_PATH } from '../../openapi/failures.ts'
@@ -9,9 +7,9 @@ import { ETAG_IF_KNOWN, headers } from '../../openapi/headers.ts'
 import { answer, route } from '../../openapi/route.ts'
 import type { ApiDeps } from '../deps.ts'
 import { create } from './create.ts'
-import { JSON_UTF8, messageText } from './message-text.ts'
 import { IdParams, IfMatchHeaders, KnownReply, MessageReply, NewMessageBody, PatchBody } from './schemas.ts'
-import { etagOf, isWhole, toNewMessage, toPatch, versionsOf } from './translate.ts'
+import { sendMessage } from './send-message.ts'
+import { toNewMessage, toPatch, versionsOf } from './translate.ts'
 
 type Deps = Pick<ApiDeps, 'scheduler' | 'now' | 'checkDestination' | 'bodyLimit'>
 
@@ -116,10 +114,4 @@ export const messageRoutes: FastifyPluginAsyncTypebox<Deps> = async (
     await scheduler.cancel(request.params.id, versionsOf(request.headers['if-match']))
     return reply.code(204).send(null)
   })
-}
-
-/** Sends a message as text: past the response schema, which describes it. */
-function sendMessage(reply: FastifyReply, message: KnownMessage, duplicate = false): FastifyReply {
-  if (isWhole(message)) reply.header('etag', etagOf(message.version))
-  return reply.type(JSON_UTF8).send(messageText(message, duplicate))
 }

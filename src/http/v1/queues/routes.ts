@@ -1,10 +1,9 @@
-import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { TObject } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Lease } from '../../../leases/lease.ts'
 import type { LeaseRef } from '../../../leases/leases.ts'
-import { addJsonParser } from '../../body/json-parser.ts'
+import { addOptionalJsonParser, withoutBodyEmpty } from '../../body/json-parser.ts'
 import { parseFields } from '../../body/request-json.ts'
 import { badBody } from '../../openapi/failures.ts'
 import { answer, route } from '../../openapi/route.ts'
@@ -100,20 +99,11 @@ export const queueRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options)
     for (const each of allWaiting) each.abort()
   })
 
-  // The body is optional here, with any declared content type.
-  addJsonParser(app, options.bodyLimit, (text) => (text === '' ? undefined : parseFields(text)))
-  app.addContentTypeParser('*', ({ headers }, _stream, done) =>
-    hasNoBody(headers) ? done(null) : done(wrongType()),
-  )
+  addOptionalJsonParser(app, options.bodyLimit, parseFields)
 
   app.post(
     '/queues/:queue/claim',
-    {
-      schema: CLAIM,
-      preValidation: async (request) => {
-        if (request.body === undefined) request.body = {}
-      },
-    },
+    { schema: CLAIM, preValidation: withoutBodyEmpty },
     async (request, reply) => {
       const { limit = 1, lockMs = options.lockMs, waitMs = 0 } = request.body
       const client = watchPresence(request, reply)
@@ -167,12 +157,6 @@ export const queueRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options)
     return { extended: refs.length - lost.length, lost }
   })
 }
-
-const hasNoBody = (headers: IncomingHttpHeaders) =>
-  headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0
-
-const wrongType = () =>
-  Object.assign(new Error('content-type: must be application/json'), { statusCode: 415 })
 
 /** A lease as it is answered, as JSON text: its payload is put in as it is stored. @see ClaimReply */
 const toText = ({ id, token, payload, dueAt, attempt, claim, lateMs }: Lease): string =>

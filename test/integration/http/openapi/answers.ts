@@ -129,14 +129,20 @@ export function describeAnswers(): void {
       expectAsDocumented('GET /v1/messages/{id}', 200, found)
       expect(found.json()).toMatchObject({ status: 'delivered', payloadOmitted: true })
       expectAsDocumented('DELETE /v1/messages/{id}', 409, await send(world(), 'DELETE /v1/messages/{id}'))
+      const copied = await send(world(), 'POST /v1/messages/{id}/copy')
+      expectAsDocumented('POST /v1/messages/{id}/copy', 409, copied)
       expectAsDocumented('GET /v1/stats', 200, await send(world(), 'GET /v1/stats'))
     })
 
     it('are as documented for a message that is being delivered', async () => {
       await put('it')
       await claim('it')
-      for (const name of ['PATCH /v1/messages/{id}', 'DELETE /v1/messages/{id}'])
-        expectAsDocumented(name, 409, await send(world(), name))
+      const refused = [
+        'PATCH /v1/messages/{id}',
+        'DELETE /v1/messages/{id}',
+        'POST /v1/messages/{id}/deliver',
+      ]
+      for (const name of refused) expectAsDocumented(name, 409, await send(world(), name))
       expectAsDocumented('GET /v1/messages/{id}', 200, await send(world(), 'GET /v1/messages/{id}'))
     })
 

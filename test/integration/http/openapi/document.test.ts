@@ -92,9 +92,12 @@ describe('the document', () => {
     for (const each of scopes) expect(each.endsWith(' pull'), each).toBe(each.includes('/v1/queues/'))
   })
 
-  it('says that a claim may come without a body, and what else must not', () => {
+  it('says what may come without a body, and what else must not', () => {
     const optional = operations.filter(([, { requestBody }]) => requestBody?.required === false)
-    expect(optional.map(([name]) => name)).toEqual(['POST /v1/queues/{queue}/claim'])
+    expect(optional.map(([name]) => name)).toEqual([
+      ...['POST /v1/messages/{id}/deliver', 'POST /v1/messages/{id}/copy'],
+      'POST /v1/queues/{queue}/claim',
+    ])
   })
 
   it('has only examples that fit', () => {

@@ -30,6 +30,8 @@ export const REQUESTS: Readonly<Record<string, { url: string; payload?: unknown 
   'GET /v1/messages/{id}': { url: '/v1/messages/it' },
   'PATCH /v1/messages/{id}': { url: '/v1/messages/it', payload: { tags: ['changed'] } },
   'DELETE /v1/messages/{id}': { url: '/v1/messages/it' },
+  'POST /v1/messages/{id}/deliver': { url: '/v1/messages/it/deliver', payload: { ignorePause: true } },
+  'POST /v1/messages/{id}/copy': { url: '/v1/messages/it/copy', payload: { at: LATER } },
   'POST /v1/messages/cancel': { url: '/v1/messages/cancel', payload: { tag: 'none' } },
   'POST /v1/messages/shift': { url: '/v1/messages/shift', payload: { tag: 'none', byMs: 1 } },
   'POST /v1/queues/{queue}/claim': { url: '/v1/queues/mails/claim', payload: { limit: 10 } },

@@ -1,4 +1,5 @@
 import { describeChanges } from './change.contract.ts'
+import { describeDeadGroups } from './dead-groups.contract.ts'
 import { describeDueNow } from './due-now.contract.ts'
 import { describeForecastAndCount } from './forecast-and-count.contract.ts'
 import { describeHeartbeat } from './heartbeat.contract.ts'
@@ -18,6 +19,7 @@ export const MESSAGES = [
   describeHistory,
   describeQueries,
   describeSearches,
+  describeDeadGroups,
   describeChanges,
   describeDueNow,
   describeShifts,

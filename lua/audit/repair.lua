@@ -26,6 +26,7 @@ local GRACE_MS = 60000
 local function remove(id, lane)
   redis.call("ZREM", shard.scheduled, id)
   redis.call("ZREM", due_set(shard, "stream"), id)
+  redis.call("ZREM", due_set(shard, "paused"), id)
   redis.call("ZREM", shard.laned, id)
   if is_indexed(lane) then
     redis.call("ZREM", due_set(shard, lane), id)
@@ -37,8 +38,8 @@ end
 -- a retry keeps waiting.
 local function due_at_of(record, places, elsewhere)
   local latest = tonumber(due_of(record))
-  for _, found in ipairs({ places.main or "", places.stream or "", places.lane or "", elsewhere or "" }) do
-    local score = tonumber(found)
+  for _, place in ipairs({ "main", "stream", "lane", "paused", "elsewhere" }) do
+    local score = tonumber(place == "elsewhere" and elsewhere or places[place] or "")
     if score and score <= LAST_MS and score % 1 == 0 then latest = math.max(latest, score) end
   end
   return digits(latest)
@@ -79,7 +80,7 @@ local function repair_message(id, elsewhere)
   if not record or not is_record(record) then return end
   local options = options_of(record)
   local places, lock = places_of(id, options), has_lock(id)
-  local due = places.main or places.stream or places.lane or elsewhere
+  local due = places.main or places.stream or places.lane or places.paused or elsewhere
   if lock and (places.claimed or not (due or places.dead)) then
     claim_it(id, options, record)
   elseif due then

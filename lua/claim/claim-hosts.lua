@@ -2,7 +2,7 @@
 -- claim-hosts: take due messages off the lanes of webhook hosts, each as far as there are slots for it; lock each, and
 -- return those this call locked.
 --
--- KEYS[1..14] and ARGV[1..14]: see lib/claim-state.lua
+-- KEYS[1..15] and ARGV[1..14]: see lib/claim-state.lua
 -- ARGV[15] slots            integer  messages at most from all lanes together
 -- ARGV[16] host_slots       integer  messages at most from each lane that is not named below
 -- ARGV[17] reserve          integer  slots of which a host gets more only while it has fewer than are left, unless
@@ -27,17 +27,27 @@
 
 local state = claim_state(9)
 local slots, host_slots, reserve = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
-local now, hosts = state.now, state.due.hosts
+local now, hosts, pauses = state.now, state.due.hosts, state.pauses
 -- free[lane]: how many may still be taken from a lane, for the named lanes and those that were taken from.
 local free = {}
 for i = 18, #ARGV, 2 do free[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
+local function is_held(lane, head)
+  return head <= held_through(pauses, lane)
+end
+
 -- is_alone(): whether at most one host has messages in flight or due: it may have all slots.
 local function is_alone()
-  local heads = redis.call("ZRANGE", hosts, "-inf", now, "BYSCORE", "LIMIT", 0, 2)
-  local others = #heads
+  local most = 2 + (pauses and pauses.lane_count or 0)
+  local heads = redis.call("ZRANGE", hosts, "-inf", now, "BYSCORE", "LIMIT", 0, most, "WITHSCORES")
+  local first, others = nil, 0
+  for i = 1, #heads, 2 do
+    if not is_held(heads[i], tonumber(heads[i + 1])) then
+      first, others = first or heads[i], others + 1
+    end
+  end
   for lane in pairs(free) do
-    if lane ~= heads[1] then others = others + 1 end
+    if lane ~= first then others = others + 1 end
   end
   return others <= 1
 end
@@ -63,12 +73,24 @@ local function each_host(visit)
   end
 end
 
-local touched = {}
+-- each_pass(visit): the same for the lanes of messages that are delivered although all is paused.
+local function each_pass(visit)
+  for lane in pairs(pauses.passes) do
+    if is_indexed(lane) and index_of(state.due, lane) == hosts then visit(lane, 0) end
+  end
+end
+
+local touched, LANE_WORK = {}, 0.1
 local function take_of(lane, head)
   if head > now or slots <= 0 or has_enough(state) then return true end
   local most = room_of(lane)
   if most == 0 then return false end
   local count = take(state, lane, most)
+  if count == 0 then
+    -- It is held. Such lanes are many where everything is resumed.
+    state.work = state.work + LANE_WORK
+    return false
+  end
   free[lane] = (free[lane] or host_slots) - count
   slots = slots - count
   touched[#touched + 1] = lane
@@ -77,6 +99,7 @@ end
 -- A due message of a host without a slot waits for a slot, and not for a time.
 local next_due, held_back = nil, 0
 local function look_at(lane, head)
+  if is_held(lane, head) then return false end
   if head > now or room_of(lane) > 0 then
     next_due = head
     return true
@@ -92,9 +115,10 @@ end
 recover(state)
 if redis.call("EXISTS", hosts) == 1 then
   if is_alone() then reserve = 0 end
-  each_host(take_of)
+  local is_all_held = pauses and pauses.all == HELD
+  if is_all_held then each_pass(take_of) else each_host(take_of) end
   for _, lane in ipairs(touched) do index_lane(state.due, lane) end
-  each_host(look_at)
+  if not is_all_held then each_host(look_at) end
 end
 lock_taken(state, true)
 state.reply[9] = held_back

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- claim: take due messages off the main due set, lock each, and return those this call locked.
 --
--- KEYS[1..14] and ARGV[1..14]: see lib/claim-state.lua
+-- KEYS[1..15] and ARGV[1..14]: see lib/claim-state.lua
 -- ARGV[15] limit            integer  messages at most
 --
 -- It returns fewer once their records pass 4 MiB, or if they are much work (lib/work.lua).
@@ -22,8 +22,8 @@ local state = claim_state(10)
 local limit = tonumber(ARGV[15])
 recover(state)
 take(state, "", limit)
-local head = head_due(state.due.scheduled)
+local head = next_due_in(state.due, state.pauses, "")
 lock_taken(state)
-state.reply[9] = wait_of(state, head_due(state.due.hosts))
-state.reply[10] = wait_of(state, head_due(due_set(state.due, "stream")))
+state.reply[9] = wait_of(state, next_due_of(state.pauses, state.due.hosts))
+state.reply[10] = wait_of(state, next_due_in(state.due, state.pauses, "stream"))
 return answer(state, head, true)

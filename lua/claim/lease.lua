@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- lease: take due messages off the lane of one queue, lock each for a worker, and return those this call locked.
 --
--- KEYS[1..14] and ARGV[1..14]: see lib/claim-state.lua
+-- KEYS[1..15] and ARGV[1..14]: see lib/claim-state.lua
 -- ARGV[15] limit            integer  messages at most
 -- ARGV[16] lane             string   lane of the queue
 --
@@ -20,7 +20,7 @@ local state = claim_state(8)
 local limit, lane = tonumber(ARGV[15]), ARGV[16]
 recover(state)
 if take(state, lane, limit) > 0 then index_lane(state.due, lane) end
-local head = head_due(due_set(state.due, lane))
+local head = next_due_in(state.due, state.pauses, lane)
 lock_taken(state)
 -- Other servers cannot claim for this worker, so none is asked for help.
 return answer(state, head, false)

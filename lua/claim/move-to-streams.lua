@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- move-to-streams: move due messages into their streams; lock and return those that cannot be moved yet.
 --
--- KEYS[1..14] and ARGV[1..14]: see lib/claim-state.lua
--- KEYS[15] streams    set     names of streams
+-- KEYS[1..15] and ARGV[1..14]: see lib/claim-state.lua
+-- KEYS[16] streams    set     names of streams
 -- ARGV[15] limit            integer  messages at most
 -- ARGV[16] stream_prefix    string   stream key = stream_prefix .. name
 --
@@ -26,10 +26,10 @@
 --@include lib/take.lua
 
 local state = claim_state(9)
-local limit, streams = tonumber(ARGV[15]), { names = KEYS[15], prefix = ARGV[16] }
+local limit, streams = tonumber(ARGV[15]), { names = KEYS[16], prefix = ARGV[16] }
 recover(state)
 take(state, "stream", limit)
-local head = head_due(due_set(state.due, "stream"))
+local head = next_due_in(state.due, state.pauses, "stream")
 
 local read, options_before, stream, max_len = options_reader(), nil, nil, nil
 local moved, stay = 0, {}

@@ -73,13 +73,13 @@ local function score_in(key, id)
   return there[key] and redis.call("ZSCORE", key, id)
 end
 
--- places_of(id, options): {main, stream, lane, claimed, dead}: its score in each set that holds messages, false
--- if it is not there. lane is the lane of the host or queue in its options.
+-- places_of(id, options): {main, stream, lane, paused, claimed, dead}: its score in each set that holds messages,
+-- false if it is not there. lane is the lane of the host or queue in its options.
 local function places_of(id, options)
   local lane = lane_of(options)
   return {
     main = score_in(shard.scheduled, id), stream = score_in(due_set(shard, "stream"), id),
-    lane = is_indexed(lane) and score_in(due_set(shard, lane), id),
+    lane = is_indexed(lane) and score_in(due_set(shard, lane), id), paused = score_in(due_set(shard, "paused"), id),
     claimed = score_in(shard.claimed, id), dead = score_in(shard.dead, id),
   }
 end
@@ -89,7 +89,7 @@ local function has_lock(id)
   return redis.call("EXISTS", shard.lock_prefix .. id) == 1
 end
 
-local PLACES = { "main", "stream", "lane", "claimed", "dead" }
+local PLACES = { "main", "stream", "lane", "paused", "claimed", "dead" }
 
 local function check_tags(id, options, due, places, add)
   for _, tag in ipairs(options and options.t or {}) do
@@ -116,18 +116,19 @@ local function check_message(id, record, add)
   for _, place in ipairs(PLACES) do
     if places[place] then found[#found + 1] = place end
   end
+  local in_index = places.lane or places.paused
   -- The lane of an unreadable record is unknown: only the index says that it is in one.
-  if not readable and laned then found[#found + 1] = "lane" end
-  local due = places.lane or places.main or places.stream
+  if not readable and laned and not places.paused then found[#found + 1] = "lane" end
+  local due = in_index or places.main or places.stream
   if #found == 0 then add("no-state", id, "") end
   if #found > 1 then add("several-states", id, table.concat(found, ", ")) end
   if readable then
-    local own_place = lane == "" and places.main or lane == "stream" and places.stream or places.lane
+    local own_place = lane == "" and places.main or lane == "stream" and places.stream or in_index
     if #found == 1 and due and not own_place then
       add("wrong-lane", id, "its record names " .. (lane == "" and "no lane" or lane))
     end
-    if (laned or "none") ~= (places.lane or "none") then
-      local in_lane = places.lane or "not there"
+    if (laned or "none") ~= (in_index or "none") then
+      local in_lane = in_index or "not there"
       add("lane-index", id, (laned or "not listed") .. " in the index, " .. in_lane .. " in its lane")
     end
     if due and tonumber(due) < tonumber(due_of(record)) then
@@ -161,7 +162,7 @@ local function check_in_lane(lane, id, add)
   local record = redis.call("HGET", shard.messages, id)
   if not record then
     add("no-record", id, "in lane " .. lane)
-  elseif is_record(record) and lane_of(options_of(record)) ~= lane then
+  elseif is_record(record) and lane ~= "paused" and lane_of(options_of(record)) ~= lane then
     add("wrong-lane", id, "in lane " .. lane)
   end
 end

@@ -1,4 +1,5 @@
 --@include lib/clock.lua
+--@include lib/pauses.lua
 --@include lib/record.lua
 -- The scripts that claim begin with the same keys and arguments, in this order, and the functions they share take them
 -- as one table.
@@ -17,6 +18,7 @@
 -- KEYS[12] failures   hash    message id -> reason and last attempts
 -- KEYS[13] claims     string  the number of claims so far
 -- KEYS[14] clock      string  the latest time at which there was a claim, see lib/clock-step.lua
+-- KEYS[15] pauses     hash    what is paused, see lib/pauses.lua
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
@@ -49,6 +51,7 @@ local function claim_state(head)
     dead_letters = { dead = KEYS[5], failures = KEYS[12], messages = KEYS[3], attempts = KEYS[4], tag_prefix = ARGV[5],
       max = tonumber(ARGV[10]), ttl_ms = tonumber(ARGV[11]) },
     clock = { mark = KEYS[14], claimed = KEYS[2], lock_prefix = ARGV[4] },
+    pauses = read_pauses(KEYS[15], now),
     recovered = 0, dropped = 0, died = 0, trimmed = 0,
     -- the messages taken off the schedule, in order; their bytes and their work
     ids = {}, due_at = {}, records = {}, lanes = {}, bytes = 0, work = 0,

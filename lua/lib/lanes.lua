@@ -5,9 +5,10 @@
 --   "stream"        streams, which accept all due messages immediately
 --   "pull:<queue>"  a queue that workers pull from
 --   "<type>:<name>" destinations that servers deliver to one by one, such as "webhook:<scheme>://<host>[:<port>]"
+--   "paused"        messages of all lanes that are set aside while one of their tags is paused
 --
--- due = { scheduled, laned, hosts, queues }: the main due set; the index of all messages in lanes of hosts and queues,
--- by due time; and two indexes of the lanes that hold messages, by the due time of their first.
+-- due = { scheduled, laned, hosts, queues }: the main due set; the index of all messages in lanes of hosts and queues
+-- and of those set aside, by due time; and two indexes of the lanes that hold messages, by the due time of their first.
 
 -- json_destination(text): the fields of a destination in the older form, which has no lane; {} if it is unreadable.
 local function json_destination(text)
@@ -39,7 +40,7 @@ end
 
 -- is_indexed(lane): whether it is a lane of a host or a queue, whose messages are in the index too.
 local function is_indexed(lane)
-  return lane ~= "" and lane ~= "stream"
+  return lane ~= "" and lane ~= "stream" and lane ~= "paused"
 end
 
 -- index_of(due, lane): the index of lanes that has an indexed lane.
@@ -54,14 +55,31 @@ local function index_lane(due, lane)
   if head then redis.call("ZADD", index, head, lane) else redis.call("ZREM", index, lane) end
 end
 
--- dequeue(due, lane, id): removes a message from the schedule. Returns whether it was in that lane.
+-- set_aside(due, lane, members): sets aside messages that were just removed from their lane. members: scores and ids in
+-- turn.
+local function set_aside(due, lane, members)
+  in_slices(members, 2, function(first, last)
+    redis.call("ZADD", due_set(due, "paused"), unpack(members, first, last))
+    if not is_indexed(lane) then redis.call("ZADD", due.laned, unpack(members, first, last)) end
+  end)
+  index_lane(due, lane)
+end
+
+-- take_back(due, lane, id): removes a message that is set aside. Returns whether it was.
+local function take_back(due, lane, id)
+  if redis.call("ZREM", due_set(due, "paused"), id) == 0 then return false end
+  if not is_indexed(lane) then redis.call("ZREM", due.laned, id) end
+  return true
+end
+
+-- dequeue(due, lane, id): removes a message from the schedule. Returns whether it was in that lane, or set aside.
 local function dequeue(due, lane, id)
-  local removed = redis.call("ZREM", due_set(due, lane), id)
+  local removed = redis.call("ZREM", due_set(due, lane), id) == 1
   if is_indexed(lane) then
     redis.call("ZREM", due.laned, id)
     index_lane(due, lane)
   end
-  return removed == 1
+  return removed or take_back(due, lane, id)
 end
 
 -- collect(places, lane, id, due_at): notes a message for read_heads and enqueue.

@@ -1,6 +1,7 @@
 --@include lib/clock-step.lua
 --@include lib/dead-letters.lua
 --@include lib/history.lua
+--@include lib/pauses.lua
 --@include lib/record.lua
 --@include lib/seen.lua
 --@include lib/wake.lua
@@ -102,7 +103,8 @@ end
 
 -- answer(state, head, calls_help): writes the noted changes, and returns the reply, which begins with
 --   now          Redis's clock, epoch ms, with a fraction; the times below are from the whole ms
---   next_in      ms until the next message is due that the caller could have, 0 if one is; "" for none
+--   next_in      ms until the next message is due that the caller could have, or until a pause ends; 0 if one is due,
+--                or while messages are being resumed; "" for none
 --   expiry_in    ms until the next claim expires unless it is extended; "" if there is none
 --   recovered    expired claims that were put back on the schedule
 --   dropped      messages that were dropped because their not-after has passed
@@ -127,7 +129,8 @@ local function answer(state, head, calls_help)
   local next_expiry = head_due(state.claimed)
   if next_expiry then mark_clock(state.clock, state.now, state.marked, 0) end
   local reply = state.reply
-  reply[1], reply[2], reply[3] = state.exact_now, wait_of(state, head), wait_of(state, next_expiry)
+  local look_at = look_again_at(state.pauses, head, state.now)
+  reply[1], reply[2], reply[3] = state.exact_now, wait_of(state, look_at), wait_of(state, next_expiry)
   reply[4], reply[5], reply[6], reply[7] = state.recovered, state.dropped, state.died, state.trimmed
   reply[8] = state.returned > 0 and next_claims(state) or 0
   return reply

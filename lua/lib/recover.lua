@@ -2,6 +2,7 @@
 --@include lib/clock-step.lua
 --@include lib/dead-letters.lua
 --@include lib/lock.lua
+--@include lib/resume.lua
 --@include lib/set-back.lua
 --@include lib/work.lua
 -- What each claim does first: it corrects times if the clock was set back, and recovers expired claims.
@@ -50,8 +51,8 @@ local function put_back(state, ids)
   return done
 end
 
--- recover(state): puts back messages whose claim has expired, because its server died or lost the lock, and trims the
--- dead letters.
+-- recover(state): puts back messages whose claim has expired, because its server died or lost the lock, continues to
+-- resume what was paused, and trims the dead letters.
 local function recover(state)
   local AT_ONCE = 500
   follow_clock(state)
@@ -63,5 +64,6 @@ local function recover(state)
     -- If the clock was set, the lock may exist longer than its entry: its holder has lost the claim anyway.
     unlock(state.lock_prefix, expired)
   end
+  if state.pauses and state.pauses.is_resuming then resume_some(state) end
   state.trimmed = trim_dead(state.dead_letters, state.now)
 end

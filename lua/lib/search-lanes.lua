@@ -3,7 +3,8 @@
 -- program changed keys: searches every lane. A rest would make a new message of this id due too early. Returns how many
 -- lanes there are.
 local function dequeue_anywhere(due, id)
-  for _, set in ipairs({ due.scheduled, due_set(due, "stream"), due.laned }) do redis.call("ZREM", set, id) end
+  for _, lane in ipairs({ "", "stream", "paused" }) do redis.call("ZREM", due_set(due, lane), id) end
+  redis.call("ZREM", due.laned, id)
   local count = 0
   for _, index in ipairs({ due.hosts, due.queues }) do
     local lanes = redis.call("ZRANGE", index, 0, -1)

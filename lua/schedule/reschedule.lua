@@ -88,7 +88,7 @@ if state == "scheduled" then
   -- Without a new due time, a retry keeps its time.
   if due ~= "" then score = due_at end
   local lane, lane_before = lane_of(options), lane_of(before)
-  if lane ~= lane_before then dequeue(keys, lane_before, id) end
+  if lane ~= lane_before then dequeue(keys, lane_before, id) else take_back(keys, lane, id) end
   local places = {}
   collect(places, lane, id, score)
   index_tags(tag_prefix, id, options, score)

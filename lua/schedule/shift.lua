@@ -35,6 +35,7 @@ local function moved(ms)
 end
 
 local looked_at, shifted, work, places, tags = 0, 0, 0, {}, {}
+local any_aside = redis.call("EXISTS", due_set(keys, "paused")) == 1
 for i = 7, #ARGV do
   if work >= WORK_AT_ONCE then break end
   local id = ARGV[i]
@@ -50,6 +51,7 @@ for i = 7, #ARGV do
     options.v = (options.v or 1) + 1
     local due = moved(score)
     redis.call("HSET", messages, id, join_record(moved(due_of(record)), options, payload_of(record)))
+    if any_aside then take_back(keys, lane_of(options), id) end
     collect(places, lane_of(options), id, due)
     collect_tags(tags, id, options, due)
     shifted = shifted + 1

@@ -15,6 +15,9 @@
  * - PAYLOAD_FORGOTTEN   it is finished, and the history does not have its payload
  * - MESSAGE_DAMAGED     another program changed its record in Redis; it can only be shown and deleted
  * - VERSION_MISMATCH    its version is not one that the caller accepts
+ * - PAUSE_NOT_FOUND     nothing is paused under this target
+ * - PAUSE_ENDED         its end is not in the future, by Redis's clock
+ * - TOO_MANY_PAUSES     as many are paused as may be
  */
 export type ErrorCode =
   | 'STORE_UNAVAILABLE'
@@ -30,6 +33,9 @@ export type ErrorCode =
   | 'PAYLOAD_FORGOTTEN'
   | 'MESSAGE_DAMAGED'
   | 'VERSION_MISMATCH'
+  | 'PAUSE_NOT_FOUND'
+  | 'PAUSE_ENDED'
+  | 'TOO_MANY_PAUSES'
 
 export class SchedulerError extends Error {
   override readonly name = 'SchedulerError'

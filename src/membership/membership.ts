@@ -19,6 +19,8 @@ export interface ServerInfo {
   readonly fullHosts: readonly string[]
   /** whether its console accepts nothing */
   readonly stuck: boolean
+  /** its scripts go by pauses; absent where they do not */
+  readonly pauses?: true
   /** the newest form of records that it reads; absent for 1 */
   readonly form?: RecordForm
 }
@@ -34,7 +36,7 @@ export interface Membership {
 
 export interface MembershipDeps {
   readonly scripts: Pick<MembershipScripts, 'heartbeat'>
-  readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version' | 'form'>
+  readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version' | 'form' | 'pauses'>
   /** its present state, read at each heartbeat */
   readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck'>
   /** set from Redis's clock at every heartbeat, so that it does not drift on an idle server */

@@ -40,6 +40,7 @@ export async function totals(
     claimed: counts.reduce((sum, { claimed }) => sum + claimed, 0),
     dead: counts.reduce((sum, { dead }) => sum + dead, 0),
     stranded: counts.reduce((sum, { stranded }) => sum + stranded, 0),
+    paused: counts.reduce((sum, { paused }) => sum + paused, 0),
     oldestOverdueMs: Math.max(...counts.map(({ overdueMs }) => overdueMs)),
     oldestLateMs: Math.max(...counts.map(({ lateMs }) => lateMs)),
   }

@@ -33,6 +33,9 @@ export interface Totals {
   readonly dead: number
   /** stored, but in no state: another program has changed Redis */
   readonly stranded: number
+  /** due, and held by a pause */
+  readonly paused: number
+  /** of what no pause holds, as in oldestLateMs */
   readonly oldestOverdueMs: number
   /** the same without what only waits for a worker to pull it, or for a slot of its host */
   readonly oldestLateMs: number

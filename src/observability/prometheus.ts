@@ -27,6 +27,8 @@ export type Gather = () => Promise<readonly Measured[]>
 export interface PrometheusOptions {
   /** counts by state, asked for at every scrape */
   readonly totals: () => Promise<Totals>
+  /** how much is paused, as this process knows */
+  readonly pauses?: () => number
   /** how long a scrape waits for them, ms */
   readonly withinMs?: number
   /** absent where this process is the whole service */
@@ -53,7 +55,12 @@ const BATCH_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000]
  *   leaves out what only Redis knows, as an old count would look like a true one. `measured` is what this process has
  *   to tell where there are several: then `expose` answers for all of them, and once for what only Redis knows
  */
-export function createMetrics({ totals, withinMs = TOTALS_WITHIN_MS, gather }: PrometheusOptions): {
+export function createMetrics({
+  totals,
+  pauses = () => 0,
+  withinMs = TOTALS_WITHIN_MS,
+  gather,
+}: PrometheusOptions): {
   readonly metrics: Metrics
   expose(): Promise<Exposition>
   measured(): Promise<Measured>
@@ -66,7 +73,10 @@ export function createMetrics({ totals, withinMs = TOTALS_WITHIN_MS, gather }: P
     metrics,
     async expose() {
       const [counted, measured] = await Promise.all([
-        withTimeout(totals(), withinMs).then(gaugesOf, () => new Registry()),
+        withTimeout(totals(), withinMs).then(
+          (counted) => gaugesOf(counted, pauses()),
+          () => new Registry(),
+        ),
         ofAll(),
       ])
       const all = Registry.merge([measured, counted])
@@ -159,7 +169,7 @@ function recordInto(registry: Registry): Metrics {
 }
 
 /** In a registry that lives for one scrape, so that no count outlives it. */
-function gaugesOf(totals: Totals): Registry {
+function gaugesOf(totals: Totals, pauses: number): Registry {
   const registry = new Registry()
   const registers = [registry]
   const messages = new Gauge({
@@ -171,10 +181,13 @@ function gaugesOf(totals: Totals): Registry {
   for (const state of ['scheduled', 'claimed', 'dead'] as const) messages.set({ state }, totals[state])
   const overdue = new Gauge({
     name: 'carillon_oldest_overdue_seconds',
-    help: 'Lateness of the longest overdue message that is not claimed; 0 if there is none',
+    help: 'Lateness of the longest overdue message that is neither claimed nor paused; 0 if there is none',
     registers,
   })
   overdue.set(totals.oldestOverdueMs / 1_000)
+  new Gauge({ name: 'carillon_pauses', help: 'Pauses in force', registers }).set(pauses)
+  const paused = new Gauge({ name: 'carillon_paused', help: 'Due messages that a pause holds', registers })
+  paused.set(totals.paused)
   return registry
 }
 

@@ -46,6 +46,7 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases } {
     bulk: createBulk({ scripts, selector, onNextDue }),
     deadLetters: createDeadLetters({ scripts, selector, onNextDue }),
     leases: new RedisLeases(parts),
+    pauses: parts.pauses,
     checkDestination: (destination) => problemsOf(destination, parts.destinations),
     listPage: (query) => listPage(search, query),
     count: (filter) => countMatches({ ...search, matches: createMatches(search) }, filter),

@@ -9,6 +9,7 @@ import { createMembership, type Membership } from '../membership/membership.ts'
 import { createRecordFormChoice } from '../membership/record-form.ts'
 import { oldestLateMs, totals } from '../messages/overview.ts'
 import { createMetrics } from '../observability/prometheus.ts'
+import { createPauses } from '../pauses/pauses.ts'
 import { NEWEST_FORM } from '../records/record.ts'
 import { withTimeout } from '../runtime/time-limit.ts'
 import { VERSION } from '../runtime/version.ts'
@@ -36,18 +37,20 @@ export async function compose(foundations: Foundations) {
   const scripts = createScripts(client, scriptsOptions)
   const { metrics, expose, measured } = createMetrics({
     totals: () => totals(scripts, shardMap.all),
+    pauses: () => pauses.list().length,
     gather: foundations.gatherMeasured,
   })
   const serverId = randomBytes(9).toString('base64url')
   const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
   const destinations = { secrets: secretsOf(foundations), allow, now: clock.now }
-  const parts: Parts = { ...foundations, serverId, scripts, metrics, destinations }
+  const pauses = createPauses({ scripts, shardMap, clock, onChange: () => wakeAll() })
+  const parts: Parts = { ...foundations, serverId, scripts, metrics, destinations, pauses }
 
   const { claimers, sender, slots, ownership } = composeWorker(parts)
   const recordForm = createRecordFormChoice()
   const membership = createMembership({
     ...{ scripts, clock },
-    self: { id: serverId, roles: config.ROLES, version: VERSION, form: NEWEST_FORM },
+    self: { id: serverId, roles: config.ROLES, version: VERSION, form: NEWEST_FORM, pauses: true },
     state: () => ({ fullHosts: slots.takeSaturated(), stuck: claimers.isStuck() }),
     onMembers(servers, oldestForm) {
       recordForm.observe(oldestForm)
@@ -90,7 +93,7 @@ export async function compose(foundations: Foundations) {
     claimers.wakeAll()
     api.leases.wakeAll()
   }
-  return { app, claimers, membership, sender, shardSync, permissionsMonitor, wake, wakeAll, measured }
+  return { app, claimers, membership, pauses, sender, shardSync, permissionsMonitor, wake, wakeAll, measured }
 }
 
 function readinessOf({ config, scripts, shardMap, connection, checkHealth }: Parts, membership: Membership) {

@@ -4,6 +4,7 @@ import type { DestinationDeps } from '../destinations/kind.ts'
 import type { HealthCheck } from '../http/original/health.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { Gather } from '../observability/prometheus.ts'
+import type { Pauses } from '../pauses/pauses.ts'
 import type { ShardMap } from '../shards/shard-map.ts'
 import type { RedisConnection } from '../store/connect.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
@@ -32,4 +33,5 @@ export interface Parts extends Foundations {
   readonly scripts: Scripts
   readonly metrics: Metrics
   readonly destinations: DestinationDeps
+  readonly pauses: Pauses
 }

@@ -65,19 +65,21 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (unavailableReason !== undefined) throw new Error(unavailableReason)
   }
   const redisUser = { db: 'db' in target ? target.db : 0, username: target.username }
+  const composed = await compose({ ...options, connection, redisUser, clock, shardMap, checkHealth })
   const { app, claimers, membership, sender, shardSync, permissionsMonitor, wake, wakeAll, measured } =
-    await compose({
-      ...{ ...options, connection, redisUser, clock, shardMap, checkHealth },
-    })
+    composed
+  const { pauses } = composed
   listenForWakes(wakeConnection, config.NAMESPACE, {
     onWake: wake,
     onHelp: (shard) => claimers.help(shard),
+    onPauses: pauses.heard,
     onGap: wakeAll,
   })
 
   const stop = async ({ graceMs }: { graceMs: number }) => {
     const deregistered = membership.stop()
     shardSync.stop()
+    pauses.stop()
     permissionsMonitor.stop()
     const closed = new AbortController()
     const forceClose = sleep(graceMs, closed.signal).then(() => app.server.closeAllConnections())
@@ -97,6 +99,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await permissionsMonitor.checkAll()
     permissionsMonitor.start()
     await shardSync.sync()
+    // The scripts go by what each shard knows: no shard has to wait for another.
+    await pauses.sync().catch(() => undefined)
+    pauses.start()
     shardSync.start()
     membership.start()
     if (config.ROLES.includes('worker')) claimers.start()

@@ -1,4 +1,4 @@
-import { dataIdKeyOf, keysOf, type ShardKeys, serversKeyOf, shardCountsKeyOf } from './keys.ts'
+import { dataIdKeyOf, keysOf, pausesKeyOf, type ShardKeys, serversKeyOf, shardCountsKeyOf } from './keys.ts'
 
 type KeyType = 'zset' | 'hash' | 'string' | 'set' | 'stream'
 
@@ -16,6 +16,7 @@ const TYPES: Readonly<Record<keyof ShardKeys, KeyType>> = {
   failures: 'hash',
   claims: 'string',
   clock: 'string',
+  pauses: 'hash',
   streams: 'set',
   streamPrefix: 'stream',
   lockPrefix: 'string',
@@ -62,7 +63,9 @@ function keyTableOf(shard: number, namespace: string): KeyTable {
 
 /** @returns a function that tells what a key of the namespace is for */
 export function keyReader(namespace: string): (key: string) => KeyPart {
-  const ofNamespace = new Set([shardCountsKeyOf(namespace), dataIdKeyOf(namespace), serversKeyOf(namespace)])
+  const ofNamespace = new Set(
+    [shardCountsKeyOf, dataIdKeyOf, serversKeyOf, pausesKeyOf].map((keyOf) => keyOf(namespace)),
+  )
   const keyTables = new Map<number, KeyTable>()
   const shardOf = (key: string): number | undefined => {
     const [, digits] = /^\{[^{}:]*:(0|[1-9]\d{0,8})\}:/.exec(key) ?? []

@@ -4,7 +4,10 @@ export interface ShardKeys {
   readonly scheduled: string
   /** sorted set: message id, scored by due time in ms; those for streams, see lua/lib/lanes.lua */
   readonly forStreams: string
-  /** sorted set: id of every scheduled message for a webhook host or a pull queue, scored by due time in ms */
+  /**
+   * sorted set: id of every scheduled message for a webhook host or a pull queue, and of every one that is set aside
+   * while a tag is paused, scored by due time in ms
+   */
   readonly laned: string
   /** sorted set: the lanes of webhook hosts that hold messages, scored by the due time of their first */
   readonly hosts: string
@@ -24,6 +27,8 @@ export interface ShardKeys {
   readonly claims: string
   /** string: the latest time at which there was a claim; see lua/lib/clock-step.lua */
   readonly clock: string
+  /** hash: what is paused, a copy of the list of the namespace; see lua/lib/pauses.lua */
+  readonly pauses: string
   /** set: names of streams */
   readonly streams: string
   /** stream: this prefix and its name */
@@ -62,6 +67,7 @@ export function keysOf(shard: number, namespace: string): ShardKeys {
     failures: `${at}failures`,
     claims: `${at}claims`,
     clock: `${at}clock`,
+    pauses: `${at}pauses`,
     streams: `${at}streams`,
     streamPrefix: `${at}stream:`,
     lockPrefix: `${at}lock:`,
@@ -85,8 +91,8 @@ export const guardKeyOf = (key: string): string =>
 export const laneOfQueue = (queue: string): string => `pull:${queue}`
 
 /**
- * The channel on which scripts wake sleeping servers: `<shard> <in ms> <lane>` for an earlier message, and `help
- * <shard>` if more is due than one claim takes.
+ * The channel on which scripts wake sleeping servers: `<shard> <in ms> <lane>` for an earlier message, `help <shard>`
+ * if more is due than one claim takes, and `pauses <shard>` when what is paused has changed there.
  */
 export const wakeChannelOf = (namespace: string): string => `${namespace}:wake`
 
@@ -98,6 +104,9 @@ export const shardCountsKeyOf = (namespace: string): string => `${namespace}:sha
  * slot of the number of shards.
  */
 export const dataIdKeyOf = (namespace: string): string => `{${shardCountsKeyOf(namespace)}}:data_id`
+
+/** hash: target to what is known of its pause, as JSON; and a revision. See lua/pauses/pauses.lua. */
+export const pausesKeyOf = (namespace: string): string => `${namespace}:pauses`
 
 /** hash: server id to its last heartbeat and its description. */
 export const serversKeyOf = (namespace: string): string => `${namespace}:servers`

@@ -2,7 +2,7 @@ import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../domain/errors.ts'
 import { withTimeout } from '../runtime/time-limit.ts'
 import { scriptContext } from './define-script.ts'
-import { dataIdKeyOf, keysOf, serversKeyOf, shardCountsKeyOf, wakeChannelOf } from './keys.ts'
+import { dataIdKeyOf, keysOf, pausesKeyOf, serversKeyOf, shardCountsKeyOf, wakeChannelOf } from './keys.ts'
 import { loadScript, SCRIPT_PATHS } from './lua.ts'
 import { SHORTEST } from './preflight.ts'
 import { MISSING_KEYS, missingPermission } from './redis-errors.ts'
@@ -77,6 +77,7 @@ export function createPermissions(
       shardCountsKeyOf(namespace),
       dataIdKeyOf(namespace),
       serversKeyOf(namespace),
+      pausesKeyOf(namespace),
     ]
     const onKeys = keys.map((key): Call => ['EVALSHA', 'sha', '1', key])
     const onKey = (command: string): Call => {

@@ -1,5 +1,13 @@
 import type { RetryPolicy } from '../domain/message.ts'
-import { dataIdKeyOf, keysOf, type ShardKeys, serversKeyOf, shardCountsKeyOf, wakeChannelOf } from './keys.ts'
+import {
+  dataIdKeyOf,
+  keysOf,
+  pausesKeyOf,
+  type ShardKeys,
+  serversKeyOf,
+  shardCountsKeyOf,
+  wakeChannelOf,
+} from './keys.ts'
 
 export type Argument = string | number
 
@@ -66,6 +74,7 @@ export function namespaceValues({
     servers: serversKeyOf(namespace),
     counts: shardCountsKeyOf(namespace),
     dataId: dataIdKeyOf(namespace),
+    allPauses: pausesKeyOf(namespace),
   }
   return { ofShard: () => keys, current: { clockOffsetMs } }
 }

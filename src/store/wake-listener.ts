@@ -9,6 +9,8 @@ export interface WakeListeners {
   readonly onWake: (shard: number, inMs: number, lane: string) => void
   /** more is due in a shard than one claim takes */
   readonly onHelp: (shard: number) => void
+  /** what is paused in a shard has changed */
+  readonly onPauses: () => void
   /** it is subscribed again, and may have missed something */
   readonly onGap: () => void
 }
@@ -21,13 +23,14 @@ export interface WakeListeners {
 export function listenForWakes(
   connection: RedisConnection,
   namespace: string,
-  { onWake, onHelp, onGap }: WakeListeners,
+  { onWake, onHelp, onPauses, onGap }: WakeListeners,
 ): void {
   const { client } = connection
   const channel = wakeChannelOf(namespace)
   client.on('message', (_channel: string, text: string) => {
     const [, wanting] = /^help (\d+)$/.exec(text) ?? []
     if (wanting !== undefined) return onHelp(Number(wanting))
+    if (text.startsWith('pauses ')) return onPauses()
     const match = /^(\d+) (\d+) (.*)$/.exec(text)
     if (match !== null) onWake(Number(match[1]), Number(match[2]), match[3] ?? '')
   })

@@ -71,7 +71,7 @@ export class Claimers {
     return this.#console.isStuck()
   }
 
-  /** Claims immediately in all shards: Redis is back. */
+  /** Claims immediately in all shards: Redis is back, or what is paused has changed. */
   wakeAll(): void {
     this.#console.loops.wakeAll()
     this.#push.wakeAll()

@@ -7,7 +7,11 @@ import { describeHostClaims } from './host-claims.contract.ts'
 import { describeLaneClaims } from './lane-claims.contract.ts'
 import { describeLaneWakes } from './lane-wakes.contract.ts'
 import { describeLanes } from './lanes.contract.ts'
+import { describePauseLists } from './pause-lists.contract.ts'
+import { describePausedTags } from './paused-tags.contract.ts'
+import { describePauses } from './pauses.contract.ts'
 import { describeReleases } from './releases.contract.ts'
+import { describeResuming } from './resuming.contract.ts'
 import { describeRetries } from './retries.contract.ts'
 import { describeSchedule } from './schedule.contract.ts'
 import { describeStreams } from './streams.contract.ts'
@@ -27,4 +31,8 @@ export const CLAIMS = [
   describeDeadLetters,
   describeDeadLetterLimits,
   describeStreams,
+  describePauses,
+  describePausedTags,
+  describeResuming,
+  describePauseLists,
 ]

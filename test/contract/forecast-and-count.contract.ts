@@ -31,11 +31,11 @@ export function describeForecastAndCount(kind: string, redisUrl: () => string, s
       it('counts by state, and tells for how long the longest overdue message has been', async () => {
         const w = world()
         expect(await w.scripts.count(w.shard)).toEqual({
-          ...{ scheduled: 0, claimed: 0, dead: 0, stranded: 0, overdueMs: 0, lateMs: 0 },
+          ...{ scheduled: 0, claimed: 0, dead: 0, stranded: 0, overdueMs: 0, lateMs: 0, paused: 0 },
         })
         await oneOfEach(w)
         expect(await w.scripts.count(w.shard)).toEqual({
-          ...{ scheduled: 1, claimed: 1, dead: 1, stranded: 0, overdueMs: 0, lateMs: 0 },
+          ...{ scheduled: 1, claimed: 1, dead: 1, stranded: 0, overdueMs: 0, lateMs: 0, paused: 0 },
         })
         const from = await w.now()
         await put(w, 'late', { due: { at: from - 5_000 } })

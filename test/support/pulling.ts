@@ -103,6 +103,7 @@ export async function hearWakes(w: ScriptWorld, leases: Pick<RedisLeases, 'wake'
   listenForWakes(connection, w.namespace, {
     onWake: (shard, inMs, lane) => leases.wake(shard, inMs, lane),
     onHelp: () => undefined,
+    onPauses: () => undefined,
     onGap: () => undefined,
   })
   // On a cluster it subscribes to any of the nodes.

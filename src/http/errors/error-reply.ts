@@ -17,6 +17,9 @@ const STATUS = {
   PAYLOAD_FORGOTTEN: 409,
   MESSAGE_DAMAGED: 409,
   VERSION_MISMATCH: 412,
+  PAUSE_NOT_FOUND: 404,
+  PAUSE_ENDED: 400,
+  TOO_MANY_PAUSES: 409,
 } as const satisfies Record<ErrorCode, number>
 
 const WORDS = {
@@ -32,11 +35,16 @@ const WORDS = {
   MESSAGE_FINISHED: 'the message was already delivered or dropped',
   MESSAGE_DAMAGED: 'the message is damaged in Redis; it can only be shown and deleted',
   VERSION_MISMATCH: "the message's version is not one that If-Match lists",
+  PAUSE_NOT_FOUND: 'nothing is paused under this target',
+  PAUSE_ENDED: 'until: must be in the future',
+  TOO_MANY_PAUSES: 'target: as many are paused as may be (100); end one first',
 } as const satisfies Record<Exclude<ErrorCode, 'STORE_REFUSED'>, string>
 
 const FIELD: Partial<Record<ErrorCode, string>> = {
   NOT_AFTER_TOO_SOON: '/notAfter',
   ON_LATE_WITHOUT_NOT_AFTER: '/onLate',
+  PAUSE_ENDED: '/until',
+  TOO_MANY_PAUSES: '/target',
 }
 
 /** Codes whose problem type is older than their name, and stays. */

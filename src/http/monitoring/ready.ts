@@ -19,8 +19,8 @@ const READY = route({
   description:
     '503 if Redis does not answer within a second, if it uses more than 90 % of its maxmemory (if it has one), or ' +
     'if the oldest overdue message is later than READY_MAX_LATE_MS; the answer names every reason. Messages that ' +
-    'wait for a worker to pull them, or for a free slot of their host, do not count. Needs no key and is never ' +
-    'rate-limited.',
+    'wait for a worker to pull them, or for a free slot of their host, or that are paused, do not count. Needs no ' +
+    'key and is never rate-limited.',
   response: { 200: answer('the server is ready for work', Ready) },
   fails: [NOT_READY],
   commonFails: [],

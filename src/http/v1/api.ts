@@ -8,6 +8,7 @@ import { forecastRoutes } from './forecast/routes.ts'
 import { messageActRoutes } from './messages/acts.ts'
 import { listRoutes } from './messages/list.ts'
 import { messageRoutes } from './messages/routes.ts'
+import { pauseRoutes } from './pauses/routes.ts'
 import { queueRoutes } from './queues/routes.ts'
 import { statsRoutes } from './stats/routes.ts'
 
@@ -22,6 +23,7 @@ const RESOURCES: readonly FastifyPluginAsync<ApiDeps>[] = [
   forecastRoutes,
   queueRoutes,
   deadRoutes,
+  pauseRoutes,
   statsRoutes,
 ]
 

@@ -9,6 +9,7 @@ import type { Page, PageQuery } from '../../messages/listing.ts'
 import type { Bucket } from '../../messages/overview.ts'
 import type { Scheduler } from '../../messages/scheduler.ts'
 import type { Totals } from '../../observability/metrics.ts'
+import type { Pauses } from '../../pauses/pauses.ts'
 import type { CheckDestination } from './messages/translate.ts'
 
 /** What the routes of the API work with. A resource takes the part that it needs, by Pick. */
@@ -17,6 +18,7 @@ export interface ApiDeps {
   readonly bulk: Bulk
   readonly deadLetters: DeadLetters
   readonly leases: Leases
+  readonly pauses: Pauses
   readonly checkDestination: CheckDestination
   readonly listPage: (query: PageQuery) => Promise<Page>
   readonly count: (filter: Filter) => Promise<Counted>

@@ -31,7 +31,7 @@ export const nullable = <T extends TSchema>(schema: T, description: string, exam
 const looksLike = (tell: unknown): object => ({ [LOOKS_LIKE]: tell })
 
 /** A time on its way in. Like all of a request, it is described in words that can follow "must be". */
-const TimeIn = (more: string) =>
+export const TimeIn = (more: string) =>
   Type.Union([Type.String(), Type.Integer()], {
     ...looksLike(timeLike),
     description: `${AT_FORMS}${more}`,

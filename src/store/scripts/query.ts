@@ -39,6 +39,8 @@ interface Counts {
   readonly overdueMs: number
   /** the same without messages that only wait for a pull worker or a slot of their host */
   readonly lateMs: number
+  /** due messages that a pause holds; neither time counts them */
+  readonly paused: number
 }
 
 /** Each rejects with a SchedulerError as toSchedulerError says. */
@@ -78,8 +80,9 @@ export function queryScripts({ define }: ScriptContext): QueryScripts {
 
     async count(shard, fullLanes = []) {
       const numbers = (await count(shard, {}, fullLanes)).map(Number)
-      const [scheduled = 0, claimed = 0, dead = 0, stranded = 0, overdueMs = 0, lateMs = 0] = numbers
-      return { scheduled, claimed, dead, stranded, overdueMs, lateMs }
+      const [scheduled = 0, claimed = 0, dead = 0, stranded = 0, overdueMs = 0, lateMs = 0, paused = 0] =
+        numbers
+      return { scheduled, claimed, dead, stranded, overdueMs, lateMs, paused }
     },
 
     streams: async (shard) => (await streams(shard, {})).map(String),

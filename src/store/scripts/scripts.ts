@@ -4,6 +4,7 @@ import type { ScriptsOptions } from '../script-values.ts'
 import { type ChangeScripts, changeScripts } from './change.ts'
 import { type ClaimScripts, claimScripts } from './claim.ts'
 import { type MembershipScripts, membershipScripts } from './membership.ts'
+import { type PauseScripts, pauseScripts } from './pauses.ts'
 import { type QueryScripts, queryScripts } from './query.ts'
 import { type ScheduleScripts, scheduleScripts } from './schedule.ts'
 import { type SearchScripts, searchScripts } from './search.ts'
@@ -16,6 +17,7 @@ export type Scripts = ScheduleScripts &
   ChangeScripts &
   QueryScripts &
   SearchScripts &
+  PauseScripts &
   MembershipScripts
 
 /** Defines the scripts on a client, once, and returns them as methods. @throws Error as Define says */
@@ -28,6 +30,7 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
     ...changeScripts(context),
     ...queryScripts(context),
     ...searchScripts(context),
+    ...pauseScripts(context, client, options),
     ...membershipScripts(client, options),
   }
 }

@@ -13,12 +13,16 @@ it('hears from another node of a cluster once its own is lost, and reports a gap
   const channel = wakeChannelOf(namespace)
   const heard: [shard: number, inMs: number, lane: string][] = []
   let gaps = 0
+  let pauses = 0
   const connection = connectToHear(parseRedisUrl(cluster.url))
   onTestFinished(() => connection.close())
   const helped: number[] = []
   listenForWakes(connection, namespace, {
     onWake: (...wake) => void heard.push(wake),
     onHelp: (shard) => void helped.push(shard),
+    onPauses() {
+      pauses += 1
+    },
     onGap() {
       gaps += 1
     },
@@ -33,6 +37,8 @@ it('hears from another node of a cluster once its own is lost, and reports a gap
   await other?.client.publish(channel, 'help 7')
   await until('it hears a call for help', () => helped.length === 1)
   expect(helped).toEqual([7])
+  await other?.client.publish(channel, 'pauses 7')
+  await until('it hears of pauses', () => pauses === 1)
   await until('it hears what another node is told', () => heard.length === 1)
 
   await lost?.kill()

@@ -18,6 +18,7 @@ const build = async (options: Partial<AppDeps> = {}) => {
       claimed: 0,
       dead: 0,
       stranded: 0,
+      paused: 0,
       oldestOverdueMs: 0,
       oldestLateMs: 0,
     }),

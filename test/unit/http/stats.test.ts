@@ -12,6 +12,7 @@ it('GET /v1/stats lists every stream with its keys, one a shard', async () => {
       claimed: 0,
       dead: 0,
       stranded: 0,
+      paused: 0,
       oldestOverdueMs: 0,
       oldestLateMs: 0,
     }),

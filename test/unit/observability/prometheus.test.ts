@@ -11,10 +11,11 @@ const TOTALS: Totals = {
   claimed: 3,
   dead: 4,
   stranded: 0,
+  paused: 6,
   oldestOverdueMs: 1_500,
   oldestLateMs: 700,
 }
-const ASKED_OF_REDIS = /^carillon_(messages|oldest_overdue_seconds)/
+const ASKED_OF_REDIS = /^carillon_(messages|oldest_overdue_seconds|paused|pauses)/
 
 const create = (totals: () => Promise<Totals> = async () => TOTALS, withinMs = 1_000) => {
   const { metrics, expose } = createMetrics({ totals, withinMs })
@@ -177,7 +178,8 @@ describe('what only Redis knows', () => {
       ['scheduled', 'claimed', 'dead'].map((state) => first.get(`carillon_messages{state="${state}"}`)),
     ).toEqual([12, 3, 4])
     expect(first.get('carillon_oldest_overdue_seconds')).toBe(1.5)
-    now = { scheduled: 0, claimed: 0, dead: 0, stranded: 0, oldestOverdueMs: 0, oldestLateMs: 0 }
+    expect(first.get('carillon_paused')).toBe(6)
+    now = { scheduled: 0, claimed: 0, dead: 0, stranded: 0, paused: 0, oldestOverdueMs: 0, oldestLateMs: 0 }
     const second = await scrape()
     expect(second.get('carillon_messages{state="scheduled"}')).toBe(0)
     expect(second.get('carillon_oldest_overdue_seconds')).toBe(0)

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { DESTINATIONS } from '../../../../src/destinations/registry.ts'
+import { MOST_PAUSES } from '../../../../src/store/scripts/pauses.ts'
 import { useApp } from '../../../support/app.ts'
 import { until } from '../../../support/until.ts'
 import { expectAsDocumented, operations, type Schema, statusesOf, withStatus } from './documented.ts'
@@ -34,6 +35,7 @@ export function describeAnswers(): void {
     it('are as documented when all is well', async () => {
       for (const [name, operation] of operations) {
         await put('it')
+        if (name.startsWith('DELETE /v1/pauses')) await send(world(), 'POST /v1/pauses')
         const status =
           statusesOf(operation)
             .filter((each) => each < 300)
@@ -48,6 +50,15 @@ export function describeAnswers(): void {
     it('are as documented for leases that are all lost', async () => {
       for (const [name] of operations.filter(([each]) => ENDS_LEASES.test(each)))
         expectAsDocumented(name, 409, await send(world(), name))
+    })
+
+    it('are as documented for a target that is paused already, and for more pauses than there may be', async () => {
+      const pause = (target: string) =>
+        send(world(), 'POST /v1/pauses', { payload: { target, until: LATER } })
+      for (let i = 0; i < MOST_PAUSES; i += 1) await pause(`tag:${i}`)
+      expectAsDocumented('POST /v1/pauses', 200, await pause('tag:7'))
+      expectAsDocumented('POST /v1/pauses', 409, await pause('tag:more'))
+      expectAsDocumented('GET /v1/pauses', 200, await send(world(), 'GET /v1/pauses'))
     })
 
     it('are as documented with every destination that a message can have', async () => {

@@ -97,6 +97,7 @@ describe('the document', () => {
     expect(optional.map(([name]) => name)).toEqual([
       ...['POST /v1/messages/{id}/deliver', 'POST /v1/messages/{id}/copy'],
       'POST /v1/queues/{queue}/claim',
+      ...['DELETE /v1/pauses', 'DELETE /v1/pauses/{target}'],
     ])
   })
 

@@ -41,6 +41,10 @@ export const REQUESTS: Readonly<Record<string, { url: string; payload?: unknown 
   'POST /v1/dead/redrive': { url: '/v1/dead/redrive', payload: { ids: ['none'], perSecond: 0.5 } },
   'GET /v1/dead/groups': { url: '/v1/dead/groups?by=tag' },
   'DELETE /v1/dead': { url: '/v1/dead', payload: { ids: ['none'] } },
+  'POST /v1/pauses': { url: '/v1/pauses', payload: { target: 'tag:none', note: 'why' } },
+  'GET /v1/pauses': { url: '/v1/pauses' },
+  'DELETE /v1/pauses': { url: '/v1/pauses?target=tag:none', payload: { spread: '10m' } },
+  'DELETE /v1/pauses/{target}': { url: '/v1/pauses/tag%3Anone', payload: { perSecond: 5 } },
   'GET /v1/forecast': { url: '/v1/forecast?bucketMs=600000' },
   'GET /v1/stats': { url: '/v1/stats' },
 }

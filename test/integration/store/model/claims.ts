@@ -25,7 +25,8 @@ export async function claim(trial: Trial, room: ClaimRoom): Promise<void> {
   }
   if (claimed.length > 0) trial.claims.unshift({ token, ids: claimed })
   const { moved, heldBack, recovered, dropped, died, trimmed } = rest
-  const counts = { recovered, dropped, died, trimmed, moved: moved.length, heldBack: Number(heldBack) }
+  const lengths = { moved: moved.length, asides: trial.model.pauses.asides.size }
+  const counts = { recovered, dropped, died, trimmed, heldBack: Number(heldBack), ...lengths }
   for (const [what, count] of Object.entries({ claimed: claimed.length, ...counts })) {
     if (count > 0) trial.note(what)
   }

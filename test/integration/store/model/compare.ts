@@ -2,6 +2,7 @@ import { expect } from 'vitest'
 import { decodeHistoryEntry } from '../../../../src/records/history.ts'
 import { checkKeys } from '../../../support/invariants.ts'
 import { ALL_IDS, HOSTS, LANES, QUARTER, TAGS } from './operations.ts'
+import { openHeads } from './room.ts'
 import { attempts, content, expectSame, failures, toStored } from './stored.ts'
 import type { Trial } from './trial.ts'
 import type { Stored } from './types.ts'
@@ -20,6 +21,8 @@ export async function compare(trial: Trial): Promise<void> {
     const stored = all.map(keys.scheduled + (lane && `:${lane}`))
     expect([lane, ...stored]).toEqual([lane, ...inOrder(model.inLane(lane))])
   }
+  const aside = inOrder(model.inState('scheduled').filter(([id]) => model.pauses.asides.has(id)))
+  expect([...all.map(`${keys.scheduled}:paused`)]).toEqual(aside)
   expect(new Set(all.map(keys.messages).keys())).toEqual(new Set(model.messages.keys()))
   for (const [i, found] of (await w.scripts.find(trial.shard, ALL_IDS)).entries()) {
     const name = ALL_IDS[i] ?? ''
@@ -81,7 +84,9 @@ async function compareCounts(trial: Trial): Promise<void> {
     dead: model.inState('dead').length,
     stranded: 0,
   })
-  const heads = [...model.heads()]
+  const due = scheduled.filter(([, { score }]) => score <= before)
+  expect(counts.paused).toBe(due.filter((each) => model.pauses.holds(each)).length)
+  const heads = [...openHeads(model)]
   const late = heads.filter(([lane]) => !lane.startsWith('pull:') && !full.includes(lane))
   for (const [counted, of] of [
     [counts.overdueMs, heads],

@@ -92,7 +92,18 @@ describe('the scripts, against a plain model in memory', () => {
       ...['rescheduled', 'unknown', 'claimed', 'finished', 'version', 'expired', 'no-not-after'].map(
         (word) => `reschedule ${word}`,
       ),
-      ...['shifted', 'claimed', 'recovered', 'dropped', 'died', 'moved', 'trimmed', 'heldBack', 'redriven'],
+      ...[
+        'shifted',
+        'claimed',
+        'recovered',
+        'dropped',
+        'died',
+        'moved',
+        'trimmed',
+        'heldBack',
+        'redriven',
+        'asides',
+      ],
       ...['acknowledged', 'lost', 'extended', 'failed released', 'failed dead', 'postponed released'],
       ...['rejected dead', 'returned released', 'failed lost'],
     ]

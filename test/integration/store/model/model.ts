@@ -7,6 +7,7 @@ import type { ScheduleWord } from '../../../../src/store/scripts/schedule.ts'
 import type { Release, ReleaseWord } from '../../../../src/store/scripts/settle.ts'
 import type { ClaimRoom } from '../../../support/claim-all.ts'
 import { laneOf } from '../../../support/invariants.ts'
+import { ModelPauses } from './pauses.ts'
 import { byScore, nextFor, takeFor } from './room.ts'
 import type { Change, Finished, NewMessage, Stored } from './types.ts'
 
@@ -24,6 +25,7 @@ export class Model {
   /** per stream the ids and payloads that were moved there */
   readonly streams = new Map<string, [id: string, payload: string][]>()
   claims = 0
+  readonly pauses = new ModelPauses()
   private readonly settings: Omit<ScriptsOptions, 'namespace'>
 
   constructor(settings: Omit<ScriptsOptions, 'namespace'>) {
@@ -35,14 +37,16 @@ export class Model {
   }
 
   inLane(lane: string): [string, Stored][] {
-    return this.inState('scheduled').filter(([, { options }]) => laneOf(options) === lane)
+    return this.inState('scheduled').filter(
+      ([id, { options }]) => !this.pauses.asides.has(id) && laneOf(options) === lane,
+    )
   }
 
   /** of each lane that holds messages, "" among them, when the first is due */
   heads(): Map<string, number> {
     const heads = new Map<string, number>()
-    for (const [, { options, score }] of this.inState('scheduled').reverse())
-      heads.set(laneOf(options), score)
+    for (const [id, { options, score }] of this.inState('scheduled').reverse())
+      if (!this.pauses.asides.has(id)) heads.set(laneOf(options), score)
     return heads
   }
 
@@ -87,6 +91,7 @@ export class Model {
     if (!states.includes(state)) return 'other'
     if (versions !== null && !versions.includes(message.version)) return 'version'
     this.messages.delete(id)
+    this.pauses.asides.delete(id)
     return 'cancelled'
   }
 
@@ -103,6 +108,7 @@ export class Model {
     if (options.notAfter !== undefined && options.notAfter < dueAt) return 'expired'
     if (options.onLate !== undefined && options.notAfter === undefined) return 'no-not-after'
     Object.assign(message, { dueAt, options, version: message.version + 1 })
+    this.pauses.asides.delete(id)
     if (change.payload !== undefined) message.payload = JSON.stringify(change.payload)
     if (change.due !== undefined && message.state === 'scheduled') message.score = dueAt
     this.nameStream(options)
@@ -115,6 +121,7 @@ export class Model {
     for (const id of shifted) {
       const message = this.messages.get(id)
       if (message === undefined) continue
+      this.pauses.asides.delete(id)
       const { notAfter } = message.options
       message.dueAt = moved(message.dueAt)
       message.score = moved(message.score)
@@ -153,6 +160,7 @@ export class Model {
         reply.recovered += 1
       }
     }
+    const isSwept = this.pauses.sweep(this.messages)
     const trimmed = this.trimDead(now)
     for (const [id, message] of takeFor(this, room, now)) {
       const { notAfter = Number.POSITIVE_INFINITY, onLate = 'deliver', destination } = message.options
@@ -177,7 +185,8 @@ export class Model {
     }
     // What is only claimed adds nothing to the history; acknowledging it will.
     if (reply.claimed.length === 0 || reply.moved.length + reply.dropped > 0) this.trim(now)
-    return { ...reply, trimmed, ...nextFor(this, room, now) }
+    const next = nextFor(this, room, now)
+    return { ...reply, trimmed, ...next, nextDueInMs: isSwept ? 0 : next.nextDueInMs }
   }
 
   acknowledge(delivered: readonly { id: string; token: string; lateMs: number }[], now: number): string[] {

@@ -64,6 +64,14 @@ const destinations: readonly Destination[] = [
 /** The lanes of hosts and queues. */
 export const LANES = [...new Set(destinations.map(laneOf))].filter((lane) => lane.includes(':'))
 
+export const PAUSES = [
+  'all',
+  'lane:',
+  'lane:stream',
+  ...LANES.map((lane) => `lane:${lane}`),
+  ...TAGS.map((tag) => `tag:${tag}`),
+]
+
 export const POLICIES: readonly RetryPolicy[] = [
   { attempts: 1 },
   { minMs: 2 * STEP + QUARTER },
@@ -227,6 +235,13 @@ export const operation = fc.oneof(
     arbitrary: fc.record({ do: fc.constant('pass' as const), steps: fc.integer({ min: 1, max: 4 }) }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('forget' as const) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('pause' as const),
+      fields: fc.oneof(fc.subarray(PAUSES), fc.subarray(TAGS.map((tag) => `tag:${tag}`)), fc.constant([])),
+    }),
+  },
 )
 
 export type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never

@@ -9,14 +9,30 @@ export const byScore = ([a, x]: [string, { score: number }], [b, y]: [string, { 
 /** All indexed lanes are of hosts, except those of queues. */
 const isOfHost = (lane: string) => lane.includes(':') && !lane.startsWith('pull:')
 
+/** The first due messages of a lane that are not paused; a tag has those in front of them set aside. */
+function take(model: Model, lane: string, most: number, now: number): [string, Stored][] {
+  const { pauses } = model
+  const taken: [string, Stored][] = []
+  if (pauses.holdsLane(lane)) return taken
+  for (const [id, message] of model.inLane(lane)) {
+    if (message.score > now || taken.length >= most) break
+    if (pauses.holdsTagOf(message)) pauses.asides.add(id)
+    else taken.push([id, message])
+  }
+  return taken
+}
+
+/** of each lane that is not paused when its first message is due */
+export const openHeads = (model: Model): Map<string, number> =>
+  new Map([...model.heads()].filter(([lane]) => !model.pauses.holdsLane(lane)))
+
 /** What there is room for, in order: streams, the main due set, then the lanes, of hosts the longest overdue first. */
 export function takeFor(
   model: Model,
   { limit, streamLimit, slots, hostSlots, lanes }: ClaimRoom,
   now: number,
 ): [string, Stored][] {
-  const due = (lane: string) => model.inLane(lane).filter(([, { score }]) => score <= now)
-  const taken = [...due('stream').slice(0, streamLimit), ...due('').slice(0, limit)]
+  const taken = [...take(model, 'stream', streamLimit, now), ...take(model, '', limit, now)]
   const hosts = [...model.heads()]
     .filter(([lane]) => isOfHost(lane))
     .map(([lane, score]): [string, { score: number }] => [lane, { score }])
@@ -24,7 +40,7 @@ export function takeFor(
     .map(([lane]) => lane)
   let left = slots
   for (const lane of hostSlots > 0 ? hosts : lanes.keys()) {
-    const found = due(lane).slice(0, Math.min(left, lanes.get(lane) ?? hostSlots))
+    const found = take(model, lane, Math.min(left, lanes.get(lane) ?? hostSlots), now)
     taken.push(...found)
     left -= found.length
   }
@@ -33,7 +49,7 @@ export function takeFor(
 
 /** What is left that the same room has a claim to. */
 export function nextFor(model: Model, { limit, streamLimit, hostSlots, lanes }: ClaimRoom, now: number) {
-  const heads = model.heads()
+  const heads = openHeads(model)
   const hosts = [...heads].filter(([lane]) => hostSlots > 0 && isOfHost(lane))
   const named = hostSlots > 0 ? [] : [...lanes.keys()].map((lane) => heads.get(lane))
   const times = [

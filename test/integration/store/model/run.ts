@@ -40,6 +40,8 @@ export class Run {
         return redrive(trial, operation)
       case 'pass':
         return trial.w.pass(operation.steps * STEP)
+      case 'pause':
+        return trial.pause(operation.fields)
       case 'forget':
         // The dedup window is a key that ends by itself, by Redis's own clock, which no test can move.
         trial.model.known.clear()
@@ -58,6 +60,7 @@ export class Run {
   /** In the end, everything that can be delivered is, once, and nothing else. */
   async drain(): Promise<void> {
     this.trial.w.pass(40 * STEP)
+    await this.trial.pause([])
     for (let round = 0; round < 3; round += 1) {
       for (const room of [WIDE, workerRoom('q')]) {
         for (const one of roomsOf(room)) {

@@ -19,6 +19,7 @@ export class Trial {
   readonly base: number
   /** how often there was which answer */
   readonly seen: Map<string, number>
+  #revision = 0
 
   constructor(w: ScriptWorld, shard: number, base: number, seen: Map<string, number>) {
     this.w = w
@@ -37,6 +38,12 @@ export class Trial {
       ...Object.fromEntries(defined),
       ...(notAfterStep === undefined ? {} : { notAfter: this.atStep(notAfterStep) }),
     } as MessageOptions
+  }
+  async pause(fields: readonly string[]): Promise<void> {
+    this.#revision += 1
+    this.model.pauses.set(fields)
+    const pauses = fields.map((field) => [field, 'paused 0'] as const)
+    await this.w.scripts.copyPauses(this.shard, { revision: this.#revision, pauses })
   }
   note(word: string) {
     this.seen.set(word, (this.seen.get(word) ?? 0) + 1)

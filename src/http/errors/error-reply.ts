@@ -2,25 +2,27 @@ import { STATUS_CODES } from 'node:http'
 import { type ErrorCode, SchedulerError } from '../../domain/errors.ts'
 import { InvalidRequestError } from '../validation/validation.ts'
 import { type ErrorReply, HttpError } from './http-error.ts'
+import { codeOfStatus, type ProblemCode } from './problem-code.ts'
 
-const STATUS = {
-  STORE_UNAVAILABLE: 503,
-  STORE_FULL: 503,
-  STORE_REFUSED: 503,
-  DUE_TIME_PASSED: 400,
-  NOT_AFTER_TOO_SOON: 400,
-  ON_LATE_WITHOUT_NOT_AFTER: 400,
-  ID_CONFLICT: 409,
-  MESSAGE_NOT_FOUND: 404,
-  MESSAGE_CLAIMED: 409,
-  MESSAGE_FINISHED: 409,
-  PAYLOAD_FORGOTTEN: 409,
-  MESSAGE_DAMAGED: 409,
-  VERSION_MISMATCH: 412,
-  PAUSE_NOT_FOUND: 404,
-  PAUSE_ENDED: 400,
-  TOO_MANY_PAUSES: 409,
-} as const satisfies Record<ErrorCode, number>
+const ANSWERS = {
+  STORE_UNAVAILABLE: [503, 'store_unavailable'],
+  STORE_FULL: [503, 'store_full'],
+  STORE_REFUSED: [503, 'store_unavailable'],
+  DUE_TIME_PASSED: [400, 'invalid'],
+  NOT_AFTER_TOO_SOON: [400, 'invalid'],
+  ON_LATE_WITHOUT_NOT_AFTER: [400, 'invalid'],
+  ID_CONFLICT: [409, 'id_conflict'],
+  MESSAGE_NOT_FOUND: [404, 'not_found'],
+  MESSAGE_CLAIMED: [409, 'message_claimed'],
+  MESSAGE_FINISHED: [409, 'message_finished'],
+  PAYLOAD_FORGOTTEN: [409, 'message_finished'],
+  // Like one that is finished, it cannot be changed any more.
+  MESSAGE_DAMAGED: [409, 'message_finished'],
+  VERSION_MISMATCH: [412, 'version_mismatch'],
+  PAUSE_NOT_FOUND: [404, 'not_found'],
+  PAUSE_ENDED: [400, 'invalid'],
+  TOO_MANY_PAUSES: [409, 'limit_reached'],
+} as const satisfies Record<ErrorCode, readonly [status: number, code: ProblemCode]>
 
 const WORDS = {
   STORE_UNAVAILABLE: 'Redis is not answering, so this may or may not have been done; try again',
@@ -77,16 +79,18 @@ function detailOf(error: SchedulerError): string {
 export function toErrorReply(error: unknown): ErrorReply {
   if (error instanceof SchedulerError) {
     const { code } = error
+    const [status, problemCode] = ANSWERS[code]
     const path = FIELD[code]
     const detail = detailOf(error)
     return {
-      status: STATUS[code],
+      status,
+      code: problemCode,
       detail,
       ...(code === 'STORE_UNAVAILABLE' ? { plainDetail: WORDS[code] } : {}),
       ...(error.id === undefined ? {} : { members: { id: error.id } }),
-      code: PROBLEM_TYPE[code] ?? code.toLowerCase().replaceAll('_', '-'),
+      type: PROBLEM_TYPE[code] ?? code.toLowerCase().replaceAll('_', '-'),
       ...(path === undefined ? {} : { errors: [{ path, message: detail.slice(detail.indexOf(':') + 2) }] }),
-      ...(STATUS[code] === 503 ? { retryAfter: 1 } : {}),
+      ...(status === 503 ? { retryAfter: 1 } : {}),
     }
   }
   if (error instanceof HttpError) return error.reply
@@ -107,11 +111,19 @@ export const toPlainBody = ({ detail, plainDetail = detail }: ErrorReply) => ({
 })
 
 /** RFC 9457, the form of everything under `/v1`. */
-export function toProblem({ status, detail, code, errors, members }: ErrorReply) {
+export function toProblem({
+  status,
+  code = codeOfStatus(status),
+  type,
+  detail,
+  errors,
+  members,
+}: ErrorReply) {
   return {
-    type: code === undefined ? 'about:blank' : `urn:carillon:problem:${code}`,
+    type: type === undefined ? 'about:blank' : `urn:carillon:problem:${type}`,
     title: STATUS_CODES[status] ?? 'Error',
     status,
+    code,
     detail,
     ...(errors === undefined ? {} : { errors }),
     ...members,

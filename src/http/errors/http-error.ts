@@ -1,4 +1,5 @@
 import type { FieldError } from '../validation/validation.ts'
+import type { ProblemCode } from './problem-code.ts'
 
 /** What a client is told of a failure, in both forms of an error. */
 export interface ErrorReply {
@@ -7,8 +8,10 @@ export interface ErrorReply {
   readonly detail: string
   /** the same in the words of the original service, where they differ */
   readonly plainDetail?: string
-  /** a word by which programs tell failures of one status apart */
-  readonly code?: string
+  /** what programs tell failures apart by; absent for the code of the status */
+  readonly code?: ProblemCode
+  /** the last part of the URN that is the problem's type; absent for about:blank */
+  readonly type?: string
   readonly errors?: readonly FieldError[]
   /** when it makes sense to try again, s */
   readonly retryAfter?: number

@@ -15,8 +15,8 @@ const DESCRIPTION = `Hand over a message and a time; at that time it is delivere
 - **Idempotent.** With an \`id\` of your own a request is safe to repeat: the same content answers the stored message.
 
 Times in requests are RFC 3339 (ISO 8601 with an offset or Z), or epoch milliseconds. Times in answers are ISO 8601 UTC
-with milliseconds. Errors under \`/v1\` are problems (RFC 9457, \`application/problem+json\`). Other paths answer
-\`{"status":"error","message":"..."}\`. If API keys are configured, send one as \`Authorization: Bearer\`. GET needs the
+with milliseconds. Errors under \`/v1\` are problems (RFC 9457, \`application/problem+json\`), whose \`code\` is for
+programs. Other paths answer \`{"status":"error","message":"..."}\`. If API keys are configured, send one as \`Authorization: Bearer\`. GET needs the
 scope \`read\`, queues need \`pull\` or \`pull:<queue>\`, everything else needs \`write\`. A missing or unknown key
 answers 401, a missing scope 403.`
 

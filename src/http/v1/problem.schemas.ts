@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { ItemReply } from './batch/schemas.ts'
+import { Code } from './problem-code.schemas.ts'
 
 const EXAMPLE_FIELD_ERROR = {
   path: '/at',
@@ -9,11 +10,14 @@ const EXAMPLE_PROBLEM = {
   type: 'about:blank',
   title: 'Bad Request',
   status: 400,
+  code: 'invalid',
   detail: `at: ${EXAMPLE_FIELD_ERROR.message}`,
   errors: [EXAMPLE_FIELD_ERROR],
 }
 
-const EXAMPLE_RESULTS = [{ id: '~0VknCBoMfN7U', status: 503, detail: 'Redis is not answering' }]
+const EXAMPLE_RESULTS = [
+  { id: '~0VknCBoMfN7U', status: 503, code: 'store_unavailable', detail: 'Redis is not answering' },
+]
 
 /** RFC 9457. */
 export const Problem = Type.Object(
@@ -24,6 +28,7 @@ export const Problem = Type.Object(
     }),
     title: Type.String({ description: 'the name of the status', examples: ['Bad Request'] }),
     status: Type.Integer({ description: 'the HTTP status', examples: [400] }),
+    code: Code,
     detail: Type.String({ description: 'what is wrong', examples: [EXAMPLE_PROBLEM.detail] }),
     errors: Type.Optional(
       Type.Array(

@@ -175,6 +175,7 @@ describe('with API_KEYS', () => {
       type: 'about:blank',
       title: 'Unauthorized',
       status: 401,
+      code: 'unauthorized',
       detail: 'authorization: expected "Bearer <key>"',
     })
     const forbidden = await ask('POST', '/v1/messages', reader.key)
@@ -183,6 +184,7 @@ describe('with API_KEYS', () => {
       type: 'about:blank',
       title: 'Forbidden',
       status: 403,
+      code: 'forbidden',
       detail: 'authorization: the key reader lacks the scope write',
     })
     expect((await ask('GET', '/v1/nothing')).headers['content-type']).toMatch(/^application\/problem\+json/)

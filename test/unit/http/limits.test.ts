@@ -128,7 +128,12 @@ describe('RATE_LIMIT_PER_MINUTE', () => {
     expect(problem.headers['content-type']).toBe('application/problem+json; charset=utf-8')
     expect(problem.headers['retry-after']).toBe('60')
     const detail = 'at most 1 requests per minute; retry in 1 minute'
-    expect(problem.json()).toEqual({ type: 'about:blank', title: 'Too Many Requests', status: 429, detail })
+    expect(problem.json()).toMatchObject({
+      title: 'Too Many Requests',
+      status: 429,
+      code: 'rate_limited',
+      detail,
+    })
     const plain = await ask('/echoAtTime')
     expect(plain.statusCode).toBe(429)
     expect(plain.headers['retry-after']).toBe('60')
@@ -170,7 +175,12 @@ describe('a server under pressure', () => {
     expect(problem.headers['content-type']).toBe('application/problem+json; charset=utf-8')
     expect(problem.headers['retry-after']).toBe('1')
     const detail = 'server overloaded; retry later'
-    expect(problem.json()).toEqual({ type: 'about:blank', title: 'Service Unavailable', status: 503, detail })
+    expect(problem.json()).toMatchObject({
+      title: 'Service Unavailable',
+      status: 503,
+      code: 'overloaded',
+      detail,
+    })
     const plain = await ask('/echoAtTime')
     expect(plain.statusCode).toBe(503)
     expect(plain.headers['retry-after']).toBe('1')

@@ -33,6 +33,7 @@ describe('a path under /v1 with a method that it has not', () => {
       type: 'about:blank',
       title: 'Method Not Allowed',
       status: 405,
+      code: 'method_not_allowed',
       detail: `no route ${method} ${url.split('?')[0]}; allowed: ${allow}`,
     })
   })

@@ -7,6 +7,7 @@ import { TOO_LARGE } from '../../body/body-text.ts'
 import { InvalidItem, parseMessage } from '../../body/request-json.ts'
 import { toErrorReply } from '../../errors/error-reply.ts'
 import type { ErrorReply } from '../../errors/http-error.ts'
+import { codeOfStatus } from '../../errors/problem-code.ts'
 import { logRefusedWrite } from '../../errors/refused-write-log.ts'
 import { explain, InvalidRequestError } from '../../validation/validation.ts'
 import { NewMessageBody } from '../messages/schemas.ts'
@@ -99,8 +100,8 @@ function idOf(value: unknown): string | undefined {
 export function toItemReply(result: ItemResult): ItemReply {
   if ('status' in result) return result
   const { id, error } = result
-  const { status, detail } = error
-  return id === undefined ? { status, detail } : { id, status, detail }
+  const { status, code = codeOfStatus(status), detail } = error
+  return id === undefined ? { status, code, detail } : { id, status, code, detail }
 }
 
 /** Why Redis did not confirm it; undefined for any other outcome. */

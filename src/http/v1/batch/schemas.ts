@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { EXAMPLE_TIME } from '../../validation/fields.schemas.ts'
 import { NewMessageBody } from '../messages/schemas.ts'
+import { Code } from '../problem-code.schemas.ts'
 
 /** The result of one message of many. */
 const ItemReplyFields = {
@@ -16,6 +17,7 @@ const ItemReplyFields = {
       '413 too large; 503 not confirmed by Redis: it may or may not be stored',
     examples: [201],
   }),
+  code: Type.Optional(Code),
   detail: Type.Optional(
     Type.String({
       description: 'what is wrong; omitted with 200 and 201',
@@ -26,7 +28,7 @@ const ItemReplyFields = {
 
 const EXAMPLE_ITEMS = [
   { id: '~0VknCBoMfN7U', status: 201 },
-  { status: 400, detail: 'payload: is missing; it must be any JSON value' },
+  { status: 400, code: 'invalid', detail: 'payload: is missing; it must be any JSON value' },
 ]
 
 export const ItemReply = Type.Object(ItemReplyFields, {
@@ -79,6 +81,7 @@ export const BatchLines = Type.Unknown({
 
 export const LineReplies = Type.Unknown({
   type: 'string',
-  description: 'one result per line, as JSON, in order, while the request is read: line, id, status, detail',
+  description:
+    'one result per line, as JSON, in order, while the request is read: line, id, status, code, detail',
   examples: ['{"line":1,"id":"~0VknCBoMfN7U","status":201}\n{"line":2,"id":"~0VknCBoMfN7V","status":201}\n'],
 })

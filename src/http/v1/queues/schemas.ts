@@ -1,5 +1,7 @@
 import { type TProperties, Type } from '@sinclair/typebox'
 import { NAME } from '../../../domain/names.ts'
+import { toProblem } from '../../errors/error-reply.ts'
+import type { ErrorReply } from '../../errors/http-error.ts'
 import { DelayIn, EXAMPLE_TIME, MessageId, TimeOut } from '../../validation/fields.schemas.ts'
 import { Problem } from '../problem.schemas.ts'
 
@@ -166,15 +168,11 @@ export const ExtendReply = replyOf('Extended', extended, { extended: 2 })
 /** What a client is told that has lost every lease it named. */
 export const ALL_LOST = {
   status: 409,
-  code: 'leases-lost',
+  code: 'leases_lost',
+  type: 'leases-lost',
   detail: 'messages: all leases were lost',
-}
-const EXAMPLE_PROBLEM = {
-  type: `urn:carillon:problem:${ALL_LOST.code}`,
-  title: 'Conflict',
-  status: ALL_LOST.status,
-  detail: ALL_LOST.detail,
-}
+} as const satisfies ErrorReply
+const EXAMPLE_PROBLEM = toProblem(ALL_LOST)
 
 const lostProblem = <T extends TProperties>(title: string, members: T, example: object) =>
   Type.Object(

@@ -64,7 +64,7 @@ describe('a JSON batch', () => {
     expect(results).toEqual([
       { id: 'a', status: 201 },
       { id: 'a', status: 200 },
-      { id: 'a', status: 409, detail: expect.stringMatching(/^id: already in use/) },
+      { id: 'a', status: 409, code: 'id_conflict', detail: expect.stringMatching(/^id: already in use/) },
     ])
     expect(await stored()).toBe(1)
   })
@@ -109,7 +109,7 @@ describe('a JSON batch', () => {
       later(1),
     ])
     expect(results.map((result) => result.status)).toEqual([201, 413, 413, 201])
-    expect(results[1]).toEqual({ status: 413, detail: 'body: is too large' })
+    expect(results[1]).toEqual({ status: 413, code: 'too_large', detail: 'body: is too large' })
   })
 
   it('has one failed result for a message nested too deeply, as do lines', async () => {
@@ -172,7 +172,7 @@ describe('when Redis leaves messages unconfirmed', () => {
       results: [
         { id: '~01', status: 201 },
         { status: 503, detail: expect.stringMatching(/^Redis is not answering/) },
-        { status: 400, detail: expect.any(String) },
+        { status: 400, code: 'invalid', detail: expect.any(String) },
       ],
     })
   })

@@ -64,9 +64,15 @@ describe('an NDJSON stream', () => {
     const text = `\n${laterLine(1)}${wrong}${laterLine(2)}`
     expect(await postLines(text)).toEqual([
       { line: 2, id: expect.any(String), status: 201 },
-      { line: 3, status: 400, detail: 'body: is not valid JSON' },
-      { line: 5, id: 'b', status: 400, detail: expect.stringMatching(/^at: looks like seconds/) },
-      { line: 6, status: 400, detail: '__proto__: unknown field' },
+      { line: 3, status: 400, code: 'invalid', detail: 'body: is not valid JSON' },
+      {
+        line: 5,
+        id: 'b',
+        status: 400,
+        code: 'invalid',
+        detail: expect.stringMatching(/^at: looks like seconds/),
+      },
+      { line: 6, status: 400, code: 'invalid', detail: '__proto__: unknown field' },
       { line: 7, id: expect.any(String), status: 201 },
     ])
   })
@@ -111,7 +117,12 @@ describe('an NDJSON stream', () => {
     stream.request.write(laterLine(1))
     for (let i = 0; i < 50; i += 1) stream.request.write('x'.repeat(65_536))
     expect(await stream.next()).toMatchObject({ line: 1, status: 201 })
-    expect(await stream.next()).toEqual({ line: 2, status: 413, detail: 'body: is too large' })
+    expect(await stream.next()).toEqual({
+      line: 2,
+      status: 413,
+      code: 'too_large',
+      detail: 'body: is too large',
+    })
     stream.request.end(`x\n${laterLine(3)}`)
     expect(await stream.next()).toMatchObject({ line: 3, status: 201 })
     expect(await stream.rest()).toEqual([])

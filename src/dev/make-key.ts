@@ -2,7 +2,8 @@ import { makeApiKey, parseApiKeys } from '../http/plugins/api-keys.ts'
 
 const USAGE = `usage: npm run key -- NAME SCOPES
   NAME    identifies the key: 1 to 64 of A-Z a-z 0-9 . _ -
-  SCOPES  any of read, write, pull and pull:QUEUE, joined by +, as read+write or pull:orders+pull:mails
+  SCOPES  any of read, browse, write, pull and pull:QUEUE, joined by +, as read+write or
+          pull:orders+pull:mails
 `
 
 /** Makes a key and prints both halves; neither is kept here. */

@@ -1,5 +1,5 @@
 import { isApiPath } from '../errors/error-reply.ts'
-import { scopeFor } from '../plugins/auth.ts'
+import { scopesFor } from '../plugins/auth.ts'
 import { isOpen } from '../plugins/public-paths.ts'
 import { COMMON_RESPONSES, failureResponses, WITH_BODY, WITHOUT_BODY } from './failures.ts'
 import { HEADERS } from './headers.ts'
@@ -46,7 +46,7 @@ function describe(method: string, path: string, operation: Json, facts: RouteFac
   })
   return {
     ...operation,
-    security: isOpen(method, path) ? [{}] : [{}, { key: [scopeFor(method, path)] }],
+    security: isOpen(method, path) ? [{}] : [{}, ...keysFor(method, path)],
     ...(bodyOptional === true ? { requestBody: { ...requestBody, required: false } } : {}),
     ...(parameters === undefined ? {} : { parameters: parameters.map(inItsUsualSpelling) }),
     responses: {
@@ -54,6 +54,12 @@ function describe(method: string, path: string, operation: Json, facts: RouteFac
       ...failureResponses(isApiPath(path) ? 'Problem' : 'Plain', fails, commonFails),
     },
   }
+}
+
+/** One for each scope that is enough, and one without where any key will do. */
+function keysFor(method: string, path: string): { key: string[] }[] {
+  const scopes = scopesFor(method, path)
+  return scopes.length === 0 ? [{ key: [] }] : scopes.map((scope) => ({ key: [scope] }))
 }
 
 /** Node has all headers in small letters. */

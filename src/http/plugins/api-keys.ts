@@ -1,11 +1,13 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { NAME } from '../../domain/names.ts'
 
+/** Every scope but those for one queue. */
+export const SCOPES = ['read', 'browse', 'write', 'pull'] as const
 /**
- * What a key may do; none includes another. `pull` is to lease messages of any queue, and to say what became of them,
- * `pull:<queue>` the same for one.
+ * What a key may do; none includes another. `browse` is to read what `read` does, without payloads, headers and bodies.
+ * `pull` is to lease messages of any queue, and to say what became of them, `pull:<queue>` the same for one.
  */
-type Scope = 'read' | 'write' | 'pull' | `pull:${string}`
+export type Scope = (typeof SCOPES)[number] | `pull:${string}`
 
 /** A key as the server knows it: all but the key itself. */
 export interface ApiKey {
@@ -16,7 +18,7 @@ export interface ApiKey {
 
 export const API_KEYS_FORM =
   'name:sha256:scopes, comma-separated; name: 1 to 64 of A-Z a-z 0-9 . _ -; sha256: the SHA-256 of the key as 64 hex ' +
-  'digits; scopes: read, write, pull and pull:<queue>, joined by +; `npm run key -- NAME write` makes a key'
+  'digits; scopes: read, browse, write, pull and pull:<queue>, joined by +; `npm run key -- NAME write` makes a key'
 
 /** So that a scanner for secrets can tell a key that strayed into a repository or a log. */
 const KEY_PREFIX = 'carillon_'
@@ -47,14 +49,15 @@ function parseEntry(entry: string, which: string): ApiKey {
   if (!/^[0-9a-f]{64}$/i.test(sha256)) throw new Error(`${which} has no SHA-256 of 64 hex digits`)
   const scopes = scopesText.split('+')
   if (!scopes.every(isScope))
-    throw new Error(`${which} has other scopes than read, write, pull and pull:<queue>`)
+    throw new Error(`${which} has other scopes than read, browse, write, pull and pull:<queue>`)
   if (new Set(scopes).size < scopes.length) throw new Error(`${which} has a scope twice`)
   return { name, sha256: Buffer.from(sha256, 'hex'), scopes }
 }
 
 const QUEUE = new RegExp(NAME.pattern)
 const isScope = (word: string): word is Scope =>
-  /^(?:read|write|pull)$/.test(word) || (word.startsWith('pull:') && QUEUE.test(word.slice('pull:'.length)))
+  SCOPES.some((scope) => scope === word) ||
+  (word.startsWith('pull:') && QUEUE.test(word.slice('pull:'.length)))
 
 /**
  * Finds the key that was presented. Every entry is compared, and each in constant time, so that the time it takes

@@ -65,7 +65,8 @@ it('the table of routes is what /openapi.json says: npm run docs', async () => {
     Object.entries(methods).map(([method, { summary, security }]) => {
       const route = `${method.toUpperCase()} ${path}`
       const link = linkOf(route)
-      const scope = security.flatMap(({ key = [] }) => key).join(' ') || 'open'
+      const keys = security.flatMap(({ key }) => (key === undefined ? [] : [key]))
+      const scope = keys.length === 0 ? 'open' : keys.flat().join(' or ') || 'any'
       return `| \`${route}\` | ${scope} | ${link === undefined ? summary : `[${summary}](${link})`} |`
     }),
   )

@@ -7,6 +7,7 @@ import { auth } from '../../../src/http/plugins/auth.ts'
 import { errors } from '../../../src/http/plugins/errors.ts'
 
 const reader = makeApiKey('reader', 'read')
+const browser = makeApiKey('browser', 'browse')
 const writer = makeApiKey('writer', 'write')
 const both = makeApiKey('both', 'read+write')
 const puller = makeApiKey('puller', 'pull')
@@ -18,16 +19,20 @@ let app: FastifyInstance
 let came: (string | undefined)[]
 /** the queue to which each of them is restricted */
 let queues: (string | undefined)[]
+/** whether each of them may be answered with content */
+let seeing: boolean[]
 
 async function build(entries: readonly string[]) {
   came = []
   queues = []
+  seeing = []
   app = Fastify()
   await app.register(errors)
   await app.register(auth, { keys: parseApiKeys(entries.join(',')) })
-  const handler = async ({ apiKey, onlyQueue }: FastifyRequest) => ({
+  const handler = async ({ apiKey, onlyQueue, seesContent }: FastifyRequest) => ({
     came: came.push(apiKey),
     queues: queues.push(onlyQueue),
+    seeing: seeing.push(seesContent),
   })
   app.get('/', handler)
   app.get('/health', handler)
@@ -49,7 +54,7 @@ const ask = (method: 'GET' | 'HEAD' | 'POST' | 'PATCH', url: string, key?: strin
 afterEach(() => app.close())
 
 describe('with API_KEYS', () => {
-  beforeEach(() => build([reader, writer, both, puller, ordersOnly].map(({ entry }) => entry)))
+  beforeEach(() => build([reader, browser, writer, both, puller, ordersOnly].map(({ entry }) => entry)))
 
   it.each(['/', '/?x=1', '/health', '/%68ealth', '/docs', '/docs/static/logo.svg', '/openapi.json'])(
     'GET %s is open',
@@ -93,6 +98,9 @@ describe('with API_KEYS', () => {
     ['reader', reader, 'POST', '/v1/messages', 403],
     ['reader', reader, 'PATCH', '/v1/messages', 403],
     ['reader', reader, 'POST', '/echoAtTime', 403],
+    ['browser', browser, 'GET', '/v1/messages', 200],
+    ['browser', browser, 'GET', '/metrics', 200],
+    ['browser', browser, 'POST', '/v1/messages', 403],
     ['writer', writer, 'POST', '/v1/messages', 200],
     ['writer', writer, 'POST', '/echoAtTime', 200],
     ['writer', writer, 'GET', '/v1/messages', 403],
@@ -123,6 +131,11 @@ describe('with API_KEYS', () => {
   ] as const)('%s: $2 of the queue $3 answers $4', async (name, { key }, method, url, status) => {
     expect((await ask(method, `/v1/queues/${url}`, key)).statusCode).toBe(status)
     expect(came).toEqual(status === 200 ? [name] : [])
+  })
+
+  it('a key that may only browse sees no content, and any other does', async () => {
+    for (const { key } of [browser, reader, both]) await ask('GET', '/v1/messages', key)
+    expect(seeing).toEqual([false, true, true])
   })
 
   it('a queue, however its path is spelt, is one that the key may pull from', async () => {

@@ -34,7 +34,7 @@ export const listRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'listPage'>> = 
       ...{ filter, limit, direction: order === 'asc' ? 'up' : 'down' },
       after: cursor === undefined ? null : decodeCursor(cursor, bound),
     })
-    const texts = messages.map((message) => messageText(message)).join(',')
+    const texts = messages.map((message) => messageText(message, request.seesContent)).join(',')
     const nextCursor = end === null ? 'null' : `"${encodeCursor(end, bound)}"`
     const searched = isPart ? ',"searched":"part"' : ''
     // Text, as the payloads in it are, and so past the response schema, which describes it.

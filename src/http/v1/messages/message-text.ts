@@ -1,3 +1,4 @@
+import type { Destination } from '../../../domain/message.ts'
 import type { KnownMessage, Message } from '../../../messages/message-view.ts'
 import { isWhole, toIso } from './translate.ts'
 
@@ -7,23 +8,26 @@ export const JSON_UTF8 = 'application/json; charset=utf-8'
 /**
  * A message as it is answered, as JSON text: its payload is put in as it is stored. @see MessageReply
  *
+ * @param seesContent whether payload, headers and bodies belong into it, see FastifyRequest
  * @param duplicate says that it was there already
  */
-export function messageText(message: KnownMessage, duplicate = false): string {
+export function messageText(message: KnownMessage, seesContent: boolean, duplicate = false): string {
   const flag = duplicate ? ',"duplicate":true' : ''
   const { id, status } = message
   let text = `{"id":${JSON.stringify(id)}`
   if (!isWhole(message)) {
     text += `,"status":"${status}"`
-    if ('raw' in message)
-      text += `,"unreadable":true,"raw":${JSON.stringify(message.raw)}${failureText(message)}`
+    if ('raw' in message) {
+      const raw = seesContent ? `,"raw":${JSON.stringify(message.raw)}` : ''
+      text += `,"unreadable":true${raw}${failureText(message, seesContent)}`
+    }
     return `${text}${flag}}`
   }
   const { dueAt, payload, failures, recoveries, version, createdAt, destination, tags } = message
   const { retry, notAfter, onLate, nextAttemptAt, finishedAt, lateMs } = message
   text += `,"at":"${toIso(dueAt)}","status":"${status}"`
-  text += payload === null ? ',"payloadOmitted":true' : `,"payload":${payload}`
-  text += `,"destination":${JSON.stringify(destination)},"tags":${JSON.stringify(tags)}`
+  text += payload === null || !seesContent ? ',"payloadOmitted":true' : `,"payload":${payload}`
+  text += `,"destination":${JSON.stringify(seesContent ? destination : withoutHeaders(destination))},"tags":${JSON.stringify(tags)}`
   if (retry !== undefined) text += `,"retry":${JSON.stringify(retry)}`
   if (notAfter !== undefined) text += `,"notAfter":"${toIso(notAfter)}"`
   if (onLate !== undefined) text += `,"onLate":"${onLate}"`
@@ -31,11 +35,24 @@ export function messageText(message: KnownMessage, duplicate = false): string {
   if (nextAttemptAt !== undefined) text += `,"nextAttemptAt":"${toIso(nextAttemptAt)}"`
   if (finishedAt !== undefined) text += `,"finishedAt":"${toIso(finishedAt)}"`
   if (lateMs !== undefined) text += `,"lateMs":${lateMs}`
-  return `${text}${failureText(message)}${flag}}`
+  return `${text}${failureText(message, seesContent)}${flag}}`
 }
 
-function failureText({ reason, lastAttempts }: Pick<Message, 'reason' | 'lastAttempts'>): string {
+function failureText(
+  { reason, lastAttempts }: Pick<Message, 'reason' | 'lastAttempts'>,
+  seesContent: boolean,
+): string {
   if (reason === undefined) return ''
-  const attempts = (lastAttempts ?? []).map((attempt) => ({ ...attempt, at: toIso(attempt.at) }))
+  const attempts = (lastAttempts ?? []).map(({ body, ...attempt }) => ({
+    ...attempt,
+    ...(body === undefined || !seesContent ? {} : { body }),
+    at: toIso(attempt.at),
+  }))
   return `,"reason":${JSON.stringify(reason)},"lastAttempts":${JSON.stringify(attempts)}`
+}
+
+/** A destination for who sees no content. */
+export function withoutHeaders(destination: Destination): Destination {
+  const { headers: _, ...rest } = destination as Destination & { readonly headers?: unknown }
+  return rest
 }

@@ -195,7 +195,10 @@ export const MessageReply = Type.Object(
       Type.Unknown({ description: 'any JSON value; absent if payloadOmitted', examples: [{ text: 'hi' }] }),
     ),
     payloadOmitted: Type.Optional(
-      Type.Literal(true, { description: 'the history keeps no payload over 1 KiB', examples: [true] }),
+      Type.Literal(true, {
+        description: 'the history keeps no payload over 1 KiB, and the scope browse shows none',
+        examples: [true],
+      }),
     ),
     destination: Destination,
     tags: Tags,
@@ -240,7 +243,12 @@ const Unreadable = {
     description: 'another program has changed the record in Redis, and it is unreadable',
     examples: [true],
   }),
-  raw: Type.String({ description: 'the record in Redis, as text', examples: ['garbage'] }),
+  raw: Type.Optional(
+    Type.String({
+      description: 'the record in Redis, as text; the scope browse does not show it',
+      examples: ['garbage'],
+    }),
+  ),
 }
 
 const EXAMPLE_UNREADABLE = {

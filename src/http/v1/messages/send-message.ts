@@ -10,5 +10,5 @@ import { etagOf, isWhole } from './translate.ts'
  */
 export function sendMessage(reply: FastifyReply, message: KnownMessage, duplicate = false): FastifyReply {
   if (isWhole(message)) reply.header('etag', etagOf(message.version))
-  return reply.type(JSON_UTF8).send(messageText(message, duplicate))
+  return reply.type(JSON_UTF8).send(messageText(message, reply.request.seesContent, duplicate))
 }

@@ -86,7 +86,7 @@ describe('the document', () => {
       return [name, ...more.flatMap(({ key }) => key)].join(' ')
     })
     expect(scopes).toContain('GET /health')
-    expect(scopes).toContain('GET /v1/stats read')
+    expect(scopes).toContain('GET /v1/stats read browse')
     expect(scopes).toContain('POST /v1/messages write')
     expect(scopes).toContain('DELETE /v1/dead write')
     for (const each of scopes) expect(each.endsWith(' pull'), each).toBe(each.includes('/v1/queues/'))

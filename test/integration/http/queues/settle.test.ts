@@ -62,6 +62,7 @@ describe.each([
       type: 'urn:carillon:problem:leases-lost',
       title: 'Conflict',
       status: 409,
+      code: 'leases_lost',
       detail: expect.any(String),
       [done]: 0,
       lost: ['b', 'a'],

@@ -26,6 +26,7 @@
 --                    "postponed": the same, but due again exactly when ms from now
 --                    "rejected": counts as a failure, and dead at once
 --                    "returned": undelivered and unharmed, counts as nothing; due again at when
+--                    "deferred": the same, but due again exactly when ms from now
 --            when    ms from now, or for "returned" the epoch ms that claim returned as due
 --            random  0 to 1, for the jitter, as scripts have no chance of their own
 --            reason  why, as a short code
@@ -93,6 +94,11 @@ for i = 1, #owned do
   if why == "returned" then
     words[owned[i] + 1] = "released"
     collect(places, lane_of(options), id, digits(when))
+  elseif why == "deferred" then
+    local due_at = digits(now + when)
+    words[owned[i] + 1] = "released"
+    collect(places, lane_of(options), id, due_at)
+    collect_tags(tags, id, options, due_at)
   else
     add_to_counts(attempts, id, 1, 0)
     local failed = counts_of(attempts, id)

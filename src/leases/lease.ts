@@ -22,6 +22,19 @@ export interface Lease {
   readonly lateMs: number
 }
 
+/** Identifies a lease. */
+export interface LeaseRef {
+  readonly id: string
+  readonly token: string
+}
+
+/** The queue at which a worker names its leases. */
+export interface AtQueue {
+  readonly queue: string
+  /** whether all leases of other queues count as lost, as the worker's key is for this one alone */
+  readonly isOnly: boolean
+}
+
 /** A lease, and the release that undoes it. */
 export interface Leased {
   readonly lease: Lease
@@ -49,6 +62,16 @@ export function released({ id, token, proof }: Proven, delayMs: number | null, n
     ? { id, token, why: 'failed', retryAfterMs: 0, ...why }
     : { id, token, why: 'postponed', delayMs, ...why }
 }
+
+/** A lease that its worker ends without having tried. @param delayMs until it is due again */
+export const deferred = ({ id, token }: Proven, delayMs: number): Release => ({
+  ...{ id, token, why: 'deferred', delayMs },
+})
+
+/** A lease whose message will never be delivered. @param reason a short text without line breaks @param now epoch ms */
+export const rejected = ({ id, token, proof }: Proven, reason: string, now: number): Release => ({
+  ...{ id, token, why: 'rejected', reason, report: reportOf(proof, now) },
+})
 
 const reportOf = ({ leasedAt, claim }: LeaseToken, now: number): string =>
   JSON.stringify({ at: leasedAt, claim, durationMs: Math.max(0, now - leasedAt) })

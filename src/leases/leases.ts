@@ -8,15 +8,21 @@ import { laneOfQueue } from '../store/keys.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { Scripts } from '../store/scripts/scripts.ts'
 import type { Release } from '../store/scripts/settle.ts'
-import { type Lease, type Leased, type Proven, released, returned, toLease, UNREADABLE } from './lease.ts'
+import {
+  type AtQueue,
+  deferred,
+  type Lease,
+  type Leased,
+  type LeaseRef,
+  type Proven,
+  rejected,
+  released,
+  returned,
+  toLease,
+  UNREADABLE,
+} from './lease.ts'
 import { decodeLeaseToken, isForLane, makeSecret } from './lease-token.ts'
 import { type Found, type Order, WaitingLines } from './waiting-lines.ts'
-
-/** Identifies a lease. */
-export interface LeaseRef {
-  readonly id: string
-  readonly token: string
-}
 
 /**
  * The leases of pull workers: claims as servers have them. Every method throws SchedulerError STORE_UNAVAILABLE when
@@ -38,19 +44,33 @@ export interface Leases {
   /**
    * Ends successful deliveries.
    *
-   * @param onlyOf leases of other queues count as lost, also in the methods below; undefined allows any queue
+   * @param at absent for any queue, as in the methods below
    * @returns the ids of the leases that were lost, in the order of the refs
    */
-  acknowledge(refs: readonly LeaseRef[], onlyOf?: string): Promise<string[]>
+  acknowledge(refs: readonly LeaseRef[], at?: AtQueue): Promise<string[]>
   /**
    * Ends failed deliveries.
    *
    * @param delayMs until they may be claimed again; null for the back-off of each message's retry policy
    * @returns the ids of the leases that were lost, in the order of the refs
    */
-  release(refs: readonly LeaseRef[], delayMs: number | null, onlyOf?: string): Promise<string[]>
+  release(refs: readonly LeaseRef[], delayMs: number | null, at?: AtQueue): Promise<string[]>
+  /**
+   * Ends leases without a delivery, which counts as nothing.
+   *
+   * @param delayMs until they may be claimed again
+   * @returns the ids of the leases that were lost, in the order of the refs
+   */
+  defer(refs: readonly LeaseRef[], delayMs: number, at?: AtQueue): Promise<string[]>
+  /**
+   * Makes dead letters of messages, also with attempts left.
+   *
+   * @param reason a short text without line breaks
+   * @returns the ids of the leases that were lost, in the order of the refs
+   */
+  reject(refs: readonly LeaseRef[], reason: string, at?: AtQueue): Promise<string[]>
   /** @param lockMs how long they last from now @returns the ids of the lost leases, in the order of the refs */
-  extend(refs: readonly LeaseRef[], lockMs: number, onlyOf?: string): Promise<string[]>
+  extend(refs: readonly LeaseRef[], lockMs: number, at?: AtQueue): Promise<string[]>
 }
 
 export interface LeasesDeps extends ClaimMetricsDeps {
@@ -110,9 +130,9 @@ export class RedisLeases implements Leases {
     )
   }
 
-  acknowledge(refs: readonly LeaseRef[], onlyOf?: string): Promise<string[]> {
+  acknowledge(refs: readonly LeaseRef[], at?: AtQueue): Promise<string[]> {
     const { scripts, metrics } = this.#deps
-    return this.#forEachShard(refs, onlyOf, async (shard, held) => {
+    return this.#forEachShard(refs, at, async (shard, held) => {
       const delivered = held.map(({ id, token, proof: { lateMs } }) => ({ id, token, lateMs }))
       const lost = await scripts.acknowledge(shard, delivered)
       metrics.delivered('pull', held.length - lost.length)
@@ -120,22 +140,40 @@ export class RedisLeases implements Leases {
     })
   }
 
-  release(refs: readonly LeaseRef[], delayMs: number | null, onlyOf?: string): Promise<string[]> {
-    const { scripts, clock, metrics } = this.#deps
-    return this.#forEachShard(refs, onlyOf, async (shard, held) => {
-      const releases = held.map((each) => released(each, delayMs, clock.now()))
+  release(refs: readonly LeaseRef[], delayMs: number | null, at?: AtQueue): Promise<string[]> {
+    return this.#end(refs, at, (each) => released(each, delayMs, this.#deps.clock.now()))
+  }
+
+  defer(refs: readonly LeaseRef[], delayMs: number, at?: AtQueue): Promise<string[]> {
+    return this.#end(refs, at, (each) => deferred(each, delayMs))
+  }
+
+  reject(refs: readonly LeaseRef[], reason: string, at?: AtQueue): Promise<string[]> {
+    return this.#end(refs, at, (each) => rejected(each, reason, this.#deps.clock.now()))
+  }
+
+  extend(refs: readonly LeaseRef[], lockMs: number, at?: AtQueue): Promise<string[]> {
+    const { scripts } = this.#deps
+    return this.#forEachShard(refs, at, (shard, held) => scripts.extend(shard, { held, lockMs }))
+  }
+
+  /** Ends leases without success. */
+  #end(
+    refs: readonly LeaseRef[],
+    at: AtQueue | undefined,
+    toRelease: (held: Proven) => Release,
+  ): Promise<string[]> {
+    const { scripts, metrics } = this.#deps
+    return this.#forEachShard(refs, at, async (shard, held) => {
+      const releases = held.map(toRelease)
       const { words, trimmed } = await scripts.release(shard, releases)
       recordTrimmed(this.#deps, shard, trimmed)
-      for (const word of words) {
-        if (word !== 'lost') metrics.failed('pull', word === 'dead' ? 'dead' : 'retried')
+      for (const [i, word] of words.entries()) {
+        const hasFailed = word !== 'lost' && releases[i]?.why !== 'deferred'
+        if (hasFailed) metrics.failed('pull', word === 'dead' ? 'dead' : 'retried')
       }
       return held.filter((_, i) => words[i] === 'lost').map(({ id }) => id)
     })
-  }
-
-  extend(refs: readonly LeaseRef[], lockMs: number, onlyOf?: string): Promise<string[]> {
-    const { scripts } = this.#deps
-    return this.#forEachShard(refs, onlyOf, (shard, held) => scripts.extend(shard, { held, lockMs }))
   }
 
   /** Claims in one shard. @throws SchedulerError when Redis did not answer in time */
@@ -214,7 +252,7 @@ export class RedisLeases implements Leases {
    */
   async #forEachShard(
     refs: readonly LeaseRef[],
-    onlyOf: string | undefined,
+    at: AtQueue | undefined,
     act: (shard: number, held: readonly Proven[]) => Promise<readonly string[]>,
   ): Promise<string[]> {
     const { shardMap, metrics } = this.#deps
@@ -223,7 +261,7 @@ export class RedisLeases implements Leases {
     const callOf = refs.map((ref) => {
       const proof = decodeLeaseToken(ref.token)
       if (proof === undefined || proof.shard >= shardMap.all) return undefined
-      if (onlyOf !== undefined && !isForLane(proof, laneOfQueue(onlyOf))) return undefined
+      if (at?.isOnly && !isForLane(proof, laneOfQueue(at.queue))) return undefined
       let call = calls.find(({ shard, held }) => shard === proof.shard && !held.has(ref.id))
       if (call === undefined) {
         call = { shard: proof.shard, held: new Map() }

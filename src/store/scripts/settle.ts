@@ -29,6 +29,7 @@ export type Release = Held &
       }
     | { readonly why: 'rejected'; readonly reason: string; readonly report: string }
     | { readonly why: 'returned'; readonly dueAt: number }
+    | { readonly why: 'deferred'; readonly delayMs: number }
   )
 
 const RELEASE_WORDS = ['released', 'dead', 'lost'] as const
@@ -119,6 +120,7 @@ function whenOf(release: Release): number {
     case 'failed':
       return release.retryAfterMs
     case 'postponed':
+    case 'deferred':
       return release.delayMs
     case 'returned':
       return release.dueAt

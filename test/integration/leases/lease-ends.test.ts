@@ -2,11 +2,13 @@ import { describe, expect, inject, it } from 'vitest'
 import { encodeLeaseToken } from '../../../src/leases/lease-token.ts'
 import { keysOf } from '../../../src/store/keys.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
+import { checkKeys } from '../../support/invariants.ts'
 import { pullEntry, pullingOn } from '../../support/pulling.ts'
 import { type ScriptWorld, storedCount, useScripts } from '../../support/script-world.ts'
 import { machineMs } from '../../support/speed.ts'
 
 const world = useScripts(() => inject('redisUrl'))
+const only = (queue: string) => ({ queue, isOnly: true })
 
 describe('the end of a lease', () => {
   async function leased(w: ScriptWorld, ids: readonly string[], shards = 1) {
@@ -119,14 +121,14 @@ describe('the end of a lease', () => {
     await w.scripts.schedule(0, [pullEntry('a', due), pullEntry('b', due, 'other')])
     const { leases, claimOne } = pullingOn(w)
     const [a, b] = [await claimOne('jobs'), await claimOne('other')]
-    expect(await leases.acknowledge([a, b], 'third')).toEqual(['a', 'b'])
-    expect(await leases.release([b, a], null, 'third')).toEqual(['b', 'a'])
-    expect(await leases.extend([a, b], 60_000, 'jobs')).toEqual(['b'])
+    expect(await leases.acknowledge([a, b], only('third'))).toEqual(['a', 'b'])
+    expect(await leases.release([b, a], null, only('third'))).toEqual(['b', 'a'])
+    expect(await leases.extend([a, b], 60_000, only('jobs'))).toEqual(['b'])
     // The queue is a part of the token: a changed one is invalid.
     const swapped = { id: 'b', token: b.token.slice(0, -6) + a.token.slice(-6) }
-    expect(await leases.acknowledge([a, b, swapped], 'jobs')).toEqual(['b', 'b'])
+    expect(await leases.acknowledge([a, b, swapped], only('jobs'))).toEqual(['b', 'b'])
     expect(await storedCount(w)).toBe(1)
-    expect(await leases.acknowledge([b], 'other')).toEqual([])
+    expect(await leases.acknowledge([b], only('other'))).toEqual([])
   })
 
   it('takes one call a shard for a thousand leases', async () => {
@@ -159,5 +161,48 @@ describe('the end of a lease', () => {
     const from = performance.now()
     await expect(leases.acknowledge([foreign('a')])).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
     expect(machineMs(from)).toBeLessThan(2_000)
+  })
+})
+
+describe('a lease that ends without a delivery', () => {
+  it('counts as nothing when it is deferred, and its message is due again at once, or after its delay', async () => {
+    const w = world()
+    await w.scripts.schedule(0, [pullEntry('a', (await w.now()) - 5, 'jobs', { tags: ['t'] })])
+    const { leases, claimOne, noted } = pullingOn(w)
+    expect(await leases.defer([await claimOne()], 0)).toEqual([])
+    const before = await w.now()
+    const second = await claimOne()
+    expect(second.attempt).toBe(1)
+    expect(await leases.defer([second], 60_000)).toEqual([])
+    const [found] = await w.scripts.find(0, ['a'])
+    expect(found).toMatchObject({ state: 'scheduled', attemptCounts: '', failures: '' })
+    expect(found?.score).toBeGreaterThanOrEqual(before + 60_000)
+    expect(found?.score).toBeLessThanOrEqual((await w.now()) + 60_000)
+    expect(Number(await w.client.zscore(`${w.keys.tagPrefix}t`, 'a'))).toBe(found?.score)
+    expect(await leases.defer([second], 0)).toEqual(['a'])
+    expect([noted.of('failed pull retried'), noted.of('failed pull dead')]).toEqual([0, 0])
+    await checkKeys(w)
+  })
+
+  it('makes a dead letter of a rejected message at once, with its reason and its attempt', async () => {
+    const w = world()
+    const due = (await w.now()) - 5
+    await w.scripts.schedule(0, [pullEntry('a', due, 'jobs', { tags: ['t'] }), pullEntry('b', due)])
+    const { leases, claim, noted } = pullingOn(w)
+    const [a, b] = await claim()
+    if (a === undefined || b === undefined) throw new Error('there was nothing to claim')
+    expect(await leases.acknowledge([b])).toEqual([])
+    expect(await leases.reject([b, a], 'no such customer')).toEqual(['b'])
+    const [found] = await w.scripts.find(0, ['a'])
+    expect(found).toMatchObject({ state: 'dead', attemptCounts: '1 0' })
+    const [reason, report] = (found?.failures ?? '').split('\n')
+    expect(reason).toBe('no such customer')
+    expect(JSON.parse(report ?? '')).toEqual({
+      at: expect.any(Number),
+      claim: a.claim,
+      durationMs: expect.any(Number),
+    })
+    expect([noted.of('failed pull retried'), noted.of('failed pull dead')]).toEqual([0, 1])
+    await checkKeys(w)
   })
 })

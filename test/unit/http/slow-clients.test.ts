@@ -72,7 +72,9 @@ describe('a client that owes bytes', () => {
     }
     pass(2 * everyMs)
     const answer = await client.closed()
-    expect(answer).toContain('{"line":6,"status":408,"code":"invalid","detail":"the request took too long to arrive"}')
+    expect(answer).toContain(
+      '{"line":6,"status":408,"code":"invalid","detail":"the request took too long to arrive"}',
+    )
   })
 
   it('is cut off when nobody waits for the bytes', async () => {

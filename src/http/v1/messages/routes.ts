@@ -7,7 +7,8 @@ import { ETAG_IF_KNOWN, headers } from '../../openapi/headers.ts'
 import { answer, route } from '../../openapi/route.ts'
 import type { ApiDeps } from '../deps.ts'
 import { create } from './create.ts'
-import { IdParams, IfMatchHeaders, KnownReply, MessageReply, NewMessageBody, PatchBody } from './schemas.ts'
+import { IdempotencyHeaders, IdParams, IfMatchHeaders } from './request.schemas.ts'
+import { KnownReply, MessageReply, NewMessageBody, PatchBody } from './schemas.ts'
 import { sendMessage } from './send-message.ts'
 import { toNewMessage, toPatch, versionsOf } from './translate.ts'
 
@@ -22,7 +23,9 @@ const SCHEDULE = route({
   summary: 'Schedule a message',
   description:
     'Stores a message until its due time. An `id` of your own makes it safe to repeat the request: the same ' +
-    'content answers 200 with the stored message, different content answers 409.',
+    'content answers 200 with the stored message, different content answers 409. A header `Idempotency-Key` is the ' +
+    'id where the body has none.',
+  headers: IdempotencyHeaders,
   body: NewMessageBody,
   response: {
     200: answer('the id is in use with the same content; nothing was stored', KnownReply, {
@@ -94,7 +97,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<Deps> = async (
   app.post('/messages', { schema: SCHEDULE }, async (request, reply) => {
     const { message, duplicate } = await create(
       scheduler,
-      toNewMessage(request.body, now(), checkDestination),
+      toNewMessage(withId(request.body, request.headers['idempotency-key']), now(), checkDestination),
     )
     reply.code(duplicate ? 200 : 201).header('location', `${request.publicPath}/v1/messages/${message.id}`)
     return sendMessage(reply, message, duplicate)
@@ -115,3 +118,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<Deps> = async (
     return reply.code(204).send(null)
   })
 }
+
+/** @param key of the header, for a message without an id of its own */
+const withId = (body: NewMessageBody, key: string | undefined): NewMessageBody =>
+  key === undefined || body.id !== undefined ? body : { ...body, id: key }

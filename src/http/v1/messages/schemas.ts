@@ -291,16 +291,3 @@ export const KnownReply = Type.Composite(
     examples: [EXAMPLE_MESSAGE, EXAMPLE_DEAD, EXAMPLE_UNREADABLE],
   },
 )
-
-export const IdParams = Type.Object({
-  id: Type.String({ description: "a message's id", examples: ['invoice-4711-reminder'] }),
-})
-
-export const IfMatchHeaders = Type.Object({
-  'if-match': Type.Optional(
-    Type.String({
-      description: 'ETags, comma-separated, or *: the message must have one of these versions',
-      examples: ['"1"'],
-    }),
-  ),
-})

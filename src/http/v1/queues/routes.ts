@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { TObject } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Lease } from '../../../leases/lease.ts'
-import type { LeaseRef } from '../../../leases/leases.ts'
+import type { AtQueue, Lease, LeaseRef } from '../../../leases/lease.ts'
 import { addOptionalJsonParser, withoutBodyEmpty } from '../../body/json-parser.ts'
 import { parseFields } from '../../body/request-json.ts'
 import { badBody } from '../../openapi/failures.ts'
@@ -25,6 +24,9 @@ import {
   ExtendLost,
   ExtendReply,
   QueueParams,
+  RejectBody,
+  RejectLost,
+  RejectReply,
   ReleaseBody,
   ReleaseLost,
   ReleaseReply,
@@ -71,11 +73,23 @@ const RELEASE = route({
   summary: 'Release (nack) messages',
   description:
     'Their deliveries failed. Each is leased again after `delay` or, by default, after the back-off of its ' +
-    'retry policy; without attempts left it becomes a dead letter.',
+    'retry policy; without attempts left it becomes a dead letter. With `failed: false` they were not tried: this ' +
+    'counts as nothing, and each is leased again after `delay` or at once.',
   params: QueueParams,
   body: ReleaseBody,
   response: { 200: answer('how many were released, and the lost leases', ReleaseReply) },
   fails: [BAD_LEASES, allLostAs(ReleaseLost)],
+})
+
+const REJECT = route({
+  operationId: 'rejectMessages',
+  tag: 'queues',
+  summary: 'Reject messages',
+  description: 'They become dead letters at once, whatever attempts they have left.',
+  params: QueueParams,
+  body: RejectBody,
+  response: { 200: answer('how many were rejected, and the lost leases', RejectReply) },
+  fails: [BAD_LEASES, allLostAs(RejectLost)],
 })
 
 const EXTEND = route({
@@ -89,7 +103,7 @@ const EXTEND = route({
   fails: [BAD_LEASES, allLostAs(ExtendLost)],
 })
 
-/** Workers lease messages, and acknowledge, release or extend them. */
+/** Workers lease messages, and acknowledge, release, reject or extend them. */
 export const queueRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options) => {
   const { leases, now } = options
   const allWaiting = new Set<AbortController>()
@@ -132,31 +146,49 @@ export const queueRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options)
 
   app.post('/queues/:queue/acknowledge', { schema: ACKNOWLEDGE }, async (request, reply) => {
     const refs = distinct(request.body.messages)
-    const lost = await leases.acknowledge(refs, request.onlyQueue)
+    const lost = await leases.acknowledge(refs, queueOf(request))
     if (lost.length === refs.length) return allLost(request, reply, { acknowledged: 0, lost })
     return { acknowledged: refs.length - lost.length, lost }
   })
 
   app.post('/queues/:queue/release', { schema: RELEASE }, async (request, reply) => {
-    const { messages, delay } = request.body
+    const { messages, delay, failed = true } = request.body
     const refs = distinct(messages)
-    const lost = await leases.release(
-      refs,
-      delay === undefined ? null : delayOf(delay, now()),
-      request.onlyQueue,
-    )
+    const delayMs = delay === undefined ? null : delayOf(delay, now())
+    const lost = failed
+      ? await leases.release(refs, delayMs, queueOf(request))
+      : await leases.defer(refs, delayMs ?? 0, queueOf(request))
     if (lost.length === refs.length) return allLost(request, reply, { released: 0, lost })
     return { released: refs.length - lost.length, lost }
+  })
+
+  app.post('/queues/:queue/reject', { schema: REJECT }, async (request, reply) => {
+    const { messages, reason = 'rejected' } = request.body
+    const refs = distinct(messages)
+    const lost = await leases.reject(refs, reason, queueOf(request))
+    if (lost.length === refs.length) return allLost(request, reply, { rejected: 0, lost })
+    return { rejected: refs.length - lost.length, lost }
   })
 
   app.post('/queues/:queue/extend', { schema: EXTEND }, async (request, reply) => {
     const { messages, lockMs = options.lockMs } = request.body
     const refs = distinct(messages)
-    const lost = await leases.extend(refs, lockMs, request.onlyQueue)
+    const lost = await leases.extend(refs, lockMs, queueOf(request))
     if (lost.length === refs.length) return allLost(request, reply, { extended: 0, lost })
     return { extended: refs.length - lost.length, lost }
   })
 }
+
+const queueOf = ({
+  params,
+  onlyQueue,
+}: {
+  params: { queue: string }
+  onlyQueue: string | undefined
+}): AtQueue => ({
+  queue: params.queue,
+  isOnly: onlyQueue !== undefined,
+})
 
 /** A lease as it is answered, as JSON text: its payload is put in as it is stored. @see ClaimReply */
 const toText = ({ id, token, payload, dueAt, attempt, claim, lateMs }: Lease): string =>

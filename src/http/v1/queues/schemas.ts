@@ -93,6 +93,10 @@ export const ClaimReply = Type.Object(
   },
 )
 
+/** Counts whole characters, and refuses control characters and half a surrogate pair. */
+const REASON =
+  '^(?:[\\uD800-\\uDBFF][\\uDC00-\\uDFFF]|[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029\\uD800-\\uDFFF]){1,200}$'
+
 const refs = {
   messages: Type.Array(
     Type.Object(
@@ -124,14 +128,44 @@ export const ReleaseBody = Type.Object(
   {
     ...refs,
     delay: Type.Optional(
-      DelayIn("it counts from now (default: the back-off of each message's retry policy)"),
+      DelayIn(
+        "it counts from now (default: the back-off of each message's retry policy; 0 without a failure)",
+      ),
+    ),
+    failed: Type.Optional(
+      Type.Boolean({
+        description: 'true or false: whether the release counts as a failed delivery (default true)',
+        examples: [false],
+      }),
     ),
   },
   {
     title: 'Release',
     additionalProperties: false,
-    description: 'a JSON object with messages, and optionally delay',
-    examples: [{ messages: [EXAMPLE_LEASE], delay: '90s' }],
+    description: 'a JSON object with messages, and optionally delay and failed',
+    examples: [
+      { messages: [EXAMPLE_LEASE], delay: '90s' },
+      { messages: [EXAMPLE_LEASE], failed: false },
+    ],
+  },
+)
+
+export const RejectBody = Type.Object(
+  {
+    ...refs,
+    reason: Type.Optional(
+      Type.String({
+        pattern: REASON,
+        description: '1 to 200 characters on one line (default rejected)',
+        examples: ['no such customer'],
+      }),
+    ),
+  },
+  {
+    title: 'Reject',
+    additionalProperties: false,
+    description: 'a JSON object with messages, and optionally reason',
+    examples: [{ messages: [EXAMPLE_LEASE], reason: 'no such customer' }],
   },
 )
 
@@ -153,6 +187,7 @@ const Count = (description: string) => Type.Integer({ minimum: 0, description, e
 
 const acknowledged = { acknowledged: Count('number of acknowledged messages'), lost: Lost }
 const released = { released: Count('number of released messages'), lost: Lost }
+const rejected = { rejected: Count('number of messages that became dead letters'), lost: Lost }
 const extended = { extended: Count('number of extended leases'), lost: Lost }
 
 const replyOf = <T extends TProperties>(title: string, members: T, example: object) =>
@@ -163,6 +198,7 @@ const replyOf = <T extends TProperties>(title: string, members: T, example: obje
   })
 export const AcknowledgeReply = replyOf('Acknowledged', acknowledged, { acknowledged: 2 })
 export const ReleaseReply = replyOf('Released', released, { released: 2 })
+export const RejectReply = replyOf('Rejected', rejected, { rejected: 2 })
 export const ExtendReply = replyOf('Extended', extended, { extended: 2 })
 
 /** What a client is told that has lost every lease it named. */
@@ -185,4 +221,5 @@ const lostProblem = <T extends TProperties>(title: string, members: T, example: 
   )
 export const AcknowledgeLost = lostProblem('AcknowledgeLost', acknowledged, { acknowledged: 0 })
 export const ReleaseLost = lostProblem('ReleaseLost', released, { released: 0 })
+export const RejectLost = lostProblem('RejectLost', rejected, { rejected: 0 })
 export const ExtendLost = lostProblem('ExtendLost', extended, { extended: 0 })

@@ -145,3 +145,49 @@ describe('POST /v1/messages', () => {
     }
   })
 })
+
+describe('a header Idempotency-Key', () => {
+  const keyed = (key: string, body: object) => send('POST', '/v1/messages', body, { 'idempotency-key': key })
+
+  it('is the id of a message whose body has none, under the rules of an id', async () => {
+    const message = { at: IN_AN_HOUR, payload: 1 }
+    const first = await keyed('invoice-4711', message)
+    expect(first).toMatchObject({ status: 201, body: { id: 'invoice-4711' } })
+    expect(first.headers.location).toBe('/v1/messages/invoice-4711')
+    expect(await keyed('invoice-4711', message)).toMatchObject({
+      status: 200,
+      body: { id: 'invoice-4711', duplicate: true },
+    })
+    // It is the same id, whichever way it comes.
+    expect(await post({ ...message, id: 'invoice-4711' })).toMatchObject({ status: 200 })
+    expect(await keyed('invoice-4711', { ...message, payload: 2 })).toMatchObject({
+      status: 409,
+      body: { code: 'id_conflict' },
+    })
+  })
+
+  it('gives way to the id in the body', async () => {
+    const created = await keyed('other', { id: 'own', at: IN_AN_HOUR, payload: 1 })
+    expect(created).toMatchObject({ status: 201, body: { id: 'own' } })
+    expect((await send('GET', '/v1/messages/other')).status).toBe(404)
+  })
+
+  it.each(['', '..', 'a b', '~a', 'a/b', 'x'.repeat(129), '"quoted"'])('is refused as %j', async (key) => {
+    const answer = await keyed(key, { payload: 1 })
+    expect(answer).toMatchObject({ status: 400, body: { code: 'invalid' } })
+    expect(answer.body.errors).toEqual([
+      { path: '/idempotency-key', message: expect.stringMatching(/^must be 1 to 128 of A-Z a-z 0-9/) },
+    ])
+    expect(await world().stored()).toBe(0)
+  })
+
+  it('is not read by a batch', async () => {
+    const answer = await send(
+      'POST',
+      '/v1/messages/batch',
+      { messages: [{ at: IN_AN_HOUR, payload: 1 }] },
+      { 'idempotency-key': 'a' },
+    )
+    expect(answer.body).toMatchObject({ results: [{ id: expect.stringMatching(/^~/), status: 201 }] })
+  })
+})

@@ -1,7 +1,7 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { encodeLeaseToken, makeSecret } from '../../../../src/leases/lease-token.ts'
 
-export const ENDS_LEASES = /(acknowledge|release|extend)$/
+export const ENDS_LEASES = /(acknowledge|release|reject|extend)$/
 export const LATER = '2999-01-01T00:00:00.000Z'
 /** A lease that no worker holds. */
 const NOT_HELD = { shard: 0, leasedAt: 1, lateMs: 0, claim: 1, secret: makeSecret('mails') }
@@ -37,6 +37,7 @@ export const REQUESTS: Readonly<Record<string, { url: string; payload?: unknown 
   'POST /v1/queues/{queue}/claim': { url: '/v1/queues/mails/claim', payload: { limit: 10 } },
   'POST /v1/queues/{queue}/acknowledge': { url: '/v1/queues/mails/acknowledge', payload: LOST },
   'POST /v1/queues/{queue}/release': { url: '/v1/queues/mails/release', payload: { ...LOST, delay: '1h' } },
+  'POST /v1/queues/{queue}/reject': { url: '/v1/queues/mails/reject', payload: { ...LOST, reason: 'no' } },
   'POST /v1/queues/{queue}/extend': { url: '/v1/queues/mails/extend', payload: { ...LOST, lockMs: 5_000 } },
   'POST /v1/dead/redrive': { url: '/v1/dead/redrive', payload: { ids: ['none'], perSecond: 0.5 } },
   'GET /v1/dead/groups': { url: '/v1/dead/groups?by=tag' },

@@ -1,6 +1,6 @@
 import { describe, expect, inject, it } from 'vitest'
+import type { LeaseRef } from '../../../../src/leases/lease.ts'
 import { encodeLeaseToken, makeSecret } from '../../../../src/leases/lease-token.ts'
-import type { LeaseRef } from '../../../../src/leases/leases.ts'
 import { laneOfQueue } from '../../../../src/store/keys.ts'
 import { pullEntry } from '../../../support/pulling.ts'
 import { DEFAULT_LOCK_MS, queuesOn, refusal } from '../../../support/queues-api.ts'
@@ -34,6 +34,12 @@ describe.each([
     done: 'released',
     more: { delay: '90m' },
     isDone: async (w: ScriptWorld, id: string) => (await dueInMs(w, id)) > 3_600_000,
+  },
+  {
+    verb: 'reject',
+    done: 'rejected',
+    more: { reason: 'no such customer' },
+    isDone: async (w: ScriptWorld, id: string) => (await w.client.zscore(w.keys.dead, id)) !== null,
   },
   {
     verb: 'extend',
@@ -112,7 +118,7 @@ describe.each([
       '/messages/0/payload',
       /unknown field/,
     ],
-    ['an unknown field', (ref) => ({ messages: [ref], reason: 'x' }), '/reason', /unknown field/],
+    ['an unknown field', (ref) => ({ messages: [ref], cause: 'x' }), '/cause', /unknown field/],
   ])('refuses %s, and changes nothing', async (_what, body, path, message) => {
     const { w, post, refs } = await leased('a')
     const before = await w.snapshot()
@@ -174,4 +180,43 @@ describe('an extension', () => {
     expect(await post('jobs/extend', { messages: refs, lockMs })).toMatchObject(refusal('/lockMs', /1000/))
     expect(await w.snapshot()).toBe(before)
   })
+})
+
+describe('a message that was not tried', () => {
+  it('is due again at once, or after a delay, and has no failed attempt', async () => {
+    const { w, post, claim, refs } = await leased('a')
+    expect(await post('jobs/release', { messages: refs, failed: false })).toMatchObject({
+      body: { released: 1, lost: [] },
+    })
+    expect(await dueInMs(w, 'a')).toBeLessThanOrEqual(0)
+    const [again] = await claim('jobs')
+    expect(again?.attempt).toBe(1)
+    const messages = [{ id: 'a', token: again?.token ?? '' }]
+    await post('jobs/release', { messages, failed: false, delay: '90m' })
+    expect(await dueInMs(w, 'a')).toBeGreaterThan(3_600_000)
+    expect(await w.client.hlen(w.keys.attempts)).toBe(0)
+  })
+})
+
+describe('a rejected message', () => {
+  const reasonOf = async (w: ScriptWorld, id: string) =>
+    (await w.client.hget(w.keys.failures, id))?.split('\n')[0]
+
+  it('is a dead letter for the reason that was given, or for none', async () => {
+    const { w, post, refs } = await leased('a', 'b')
+    const reason = 'kein Empf\u00e4nger \u{1F4EE}'
+    await post('jobs/reject', { messages: refs.slice(0, 1), reason })
+    await post('jobs/reject', { messages: refs.slice(1) })
+    expect([await reasonOf(w, 'a'), await reasonOf(w, 'b')]).toEqual([reason, 'rejected'])
+  })
+
+  it.each(['', 'x'.repeat(201), 'two\nlines', 'a \u0000', 5])(
+    'is not rejected for the reason %j',
+    async (reason) => {
+      const { post, refs } = await leased('a')
+      expect(await post('jobs/reject', { messages: refs, reason })).toMatchObject(
+        refusal('/reason', /1 to 200/),
+      )
+    },
+  )
 })

@@ -68,6 +68,7 @@ export async function release(trial: Trial, operation: Of<'release'>): Promise<v
     if (why === 'failed') return { ...said, why, retryAfterMs: operation.steps === 0 ? 0 : laterMs }
     if (why === 'postponed') return { ...said, why, delayMs: laterMs }
     if (why === 'rejected') return { ...said, why }
+    if (why === 'deferred') return { id, token, why, delayMs: laterMs }
     return { id, token, why, dueAt: trial.model.messages.get(id)?.attemptDueAt ?? 0 }
   })
   const owned = releases.filter((each) => trial.model.owns(each))

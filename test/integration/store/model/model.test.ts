@@ -41,7 +41,7 @@ const ENDS: Operation[] = [
   ...[schedule('~1', { retry: { attempts: 1 } }), schedule('~2')],
   ...[LET_PASS, CLAIM],
   { do: 'extend', ...ALL },
-  release('failed', 'postponed', 'rejected', 'postponed', 'returned'),
+  release('failed', 'postponed', 'rejected', 'deferred', 'returned'),
   { do: 'redrive', ids: ALL_IDS, fromStep: null, everySteps: 1, before: 0 },
   ...[
     LET_PASS,
@@ -105,7 +105,7 @@ describe('the scripts, against a plain model in memory', () => {
         'asides',
       ],
       ...['acknowledged', 'lost', 'extended', 'failed released', 'failed dead', 'postponed released'],
-      ...['rejected dead', 'returned released', 'failed lost'],
+      ...['rejected dead', 'returned released', 'deferred released', 'failed lost'],
     ]
     expect(wanted.filter((word) => !seen.has(word))).toEqual([])
   })

@@ -210,6 +210,7 @@ export class Model {
   waitOf(release: Release): number | null {
     const message = this.messages.get(release.id)
     if (message === undefined || release.why === 'rejected' || release.why === 'returned') return null
+    if (release.why === 'deferred') return release.delayMs
     const policy: Required<RetryPolicy> = { ...this.settings.retry, ...message.options.retry }
     if (message.failures + 1 >= policy.attempts) return null
     if (release.why === 'postponed') return release.delayMs
@@ -225,6 +226,10 @@ export class Model {
       message.token = ''
       if (release.why === 'returned') {
         Object.assign(message, { state: 'scheduled', score: message.attemptDueAt })
+        return 'released'
+      }
+      if (release.why === 'deferred') {
+        Object.assign(message, { state: 'scheduled', score: now + release.delayMs })
         return 'released'
       }
       message.failures += 1

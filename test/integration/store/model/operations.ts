@@ -175,7 +175,14 @@ const some = {
   mask: fc.oneof(fc.constant(255), fc.integer({ min: 1, max: 255 })),
 }
 
-const kind = fc.constantFrom<Release['why']>('failed', 'failed', 'postponed', 'rejected', 'returned')
+const kind = fc.constantFrom<Release['why']>(
+  'failed',
+  'failed',
+  'postponed',
+  'rejected',
+  'returned',
+  'deferred',
+)
 
 export const operation = fc.oneof(
   {

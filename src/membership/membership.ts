@@ -9,6 +9,30 @@ const HEARTBEAT_MS = SERVER_GONE_AFTER_MS / 3
  */
 const READS_PER_HEARTBEAT = 50
 
+/** How much a server has to do, at its last heartbeat. */
+export interface ServerLoad {
+  /** webhooks that it is delivering */
+  readonly inFlight: number
+  /** how many it may deliver at a time; 0 without the role worker */
+  readonly capacity: number
+  /** the longest delay of its event loop in the last seconds */
+  readonly loopDelayMs: number
+  /** when the oldest of its deliveries began, epoch ms; null for none */
+  readonly oldestSince: number | null
+  /** lanes that took all of their slots lately */
+  readonly full: readonly FullLane[]
+  /** how many of its deliveries are of which lane: the lanes with the most, 50 at most */
+  readonly lanes: Readonly<Record<string, number>>
+}
+
+export interface FullLane {
+  readonly lane: string
+  readonly inFlight: number
+  readonly limit: number
+  /** when the oldest of these deliveries began, epoch ms */
+  readonly oldestSince: number
+}
+
 export interface ServerInfo {
   readonly id: string
   /** epoch ms */
@@ -21,6 +45,8 @@ export interface ServerInfo {
   readonly stuck: boolean
   /** its scripts go by pauses; absent where they do not */
   readonly pauses?: true
+  /** absent from servers of older versions */
+  readonly load?: ServerLoad
   /** the newest form of records that it reads; absent for 1 */
   readonly form?: RecordForm
 }
@@ -38,7 +64,7 @@ export interface MembershipDeps {
   readonly scripts: Pick<MembershipScripts, 'heartbeat'>
   readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version' | 'form' | 'pauses'>
   /** its present state, read at each heartbeat */
-  readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck'>
+  readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck' | 'load'>
   /** set from Redis's clock at every heartbeat, so that it does not drift on an idle server */
   readonly clock: RedisClock
   /** called with the servers that are alive, this one included, and the newest form of records that all of them read */
@@ -94,6 +120,9 @@ const toServers = (alive: ReadonlyMap<string, string>): ServerInfo[] =>
 
 const isTime = (ms: unknown): boolean => typeof ms === 'number' && !Number.isNaN(new Date(ms).getTime())
 
+const isLoad = (load: ServerLoad | undefined): load is ServerLoad =>
+  typeof load?.inFlight === 'number' && typeof load.capacity === 'number' && Array.isArray(load.full)
+
 /** @returns undefined for text that no server has written */
 function readDescription(text: string): Omit<ServerInfo, 'id'> | undefined {
   try {
@@ -101,7 +130,8 @@ function readDescription(text: string): Omit<ServerInfo, 'id'> | undefined {
     const { startedAt, roles, version, fullHosts, stuck } = description ?? {}
     const isSound = typeof version === 'string' && typeof stuck === 'boolean' && isTime(startedAt)
     if (!isSound || !Array.isArray(roles) || !Array.isArray(fullHosts)) return undefined
-    return description as ServerInfo
+    const { load, ...rest } = description as ServerInfo
+    return isLoad(load) ? { ...rest, load } : rest
   } catch {
     return undefined
   }

@@ -2,6 +2,13 @@ import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 
 const LOOK_EVERY_MS = 50
 
+/** The longest delay of the present window of time, and of the one before. */
+const WINDOW_MS = 2_500
+const longest = { now: 0, before: 0, sinceMs: 0 }
+
+/** The longest delay of this process's event loop in the last seconds, ms; 0 before processMetrics() is called. */
+export const recentLoopDelayMs = (): number => Math.max(longest.now, longest.before)
+
 let shared: Registry | undefined
 
 /**
@@ -33,7 +40,12 @@ function watchEventLoop(registry: Registry): void {
   let dueAt = performance.now() + LOOK_EVERY_MS
   setInterval(() => {
     const now = performance.now()
-    delay.observe(Math.max(0, now - dueAt) / 1_000)
+    const delayMs = Math.max(0, now - dueAt)
+    delay.observe(delayMs / 1_000)
+    if (now - longest.sinceMs >= WINDOW_MS) {
+      Object.assign(longest, { now: 0, before: longest.now, sinceMs: now })
+    }
+    longest.now = Math.max(longest.now, delayMs)
     dueAt = now + LOOK_EVERY_MS
   }, LOOK_EVERY_MS).unref()
 }

@@ -9,13 +9,15 @@ import { deadGroups } from '../messages/dead-groups.ts'
 import { createDeadLetters } from '../messages/dead-letters.ts'
 import { createGroupCommit } from '../messages/group-commit.ts'
 import { listPage } from '../messages/listing.ts'
+import { load } from '../messages/load.ts'
 import { createMatches } from '../messages/matches.ts'
 import { forecast, streams, totals } from '../messages/overview.ts'
 import { createScheduler } from '../messages/scheduler.ts'
 import { createSelector } from '../messages/selector.ts'
 import { keysOf } from '../store/keys.ts'
-import { readRedisFacts } from '../store/requirements.ts'
+import { readRedisDetails, readRedisFacts } from '../store/requirements.ts'
 import type { Parts } from './parts.ts'
+import { createSystem } from './system.ts'
 
 export interface ApiParts extends Parts {
   readonly membership: Membership
@@ -58,6 +60,13 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases } {
       streams(scripts, shardMap.all, (shard, name) => keysOf(shard, config.NAMESPACE).streamPrefix + name),
     shards: () => shardMap.all,
     redisFacts: () => readRedisFacts(parts.connection.client),
+    namespace: config.NAMESPACE,
+    features: { clock: false, events: false, telemetry: false, embedded: config.REDIS_URL === undefined },
+    load: () => load(scripts, shardMap.all, membership.servers),
+    system: createSystem({
+      ...{ config, servers: membership.servers, shards: () => shardMap.all },
+      redisDetails: () => readRedisDetails(parts.connection.client),
+    }),
     now: clock.now,
     lockMs: config.LOCK_TTL_MS,
     bodyLimit: config.BODY_LIMIT_BYTES,

@@ -1,9 +1,11 @@
 import { setMaxListeners } from 'node:events'
 import { createSenders } from '../destinations/registry.ts'
 import { createShardOwnership } from '../membership/ownership.ts'
+import { recentLoopDelayMs } from '../observability/process-metrics.ts'
 import { Claimers } from '../worker/claimers.ts'
 import { createDispatcher } from '../worker/dispatcher.ts'
 import { createLockKeeper } from '../worker/lock-keeper.ts'
+import { type ServerLoadDeps, serverLoad } from '../worker/server-load.ts'
 import { SettleQueue } from '../worker/settle-queue.ts'
 import { createSlots } from '../worker/slots.ts'
 import type { Parts } from './parts.ts'
@@ -30,5 +32,11 @@ export function composeWorker(parts: Parts) {
     limit: config.CLAIM_BATCH,
     nextToken: () => `${serverId}:${++claims}`,
   })
-  return { claimers, sender, slots, ownership }
+  const loadDeps: ServerLoadDeps = {
+    ...{ slots, dispatcher, loopDelayMs: recentLoopDelayMs, now: parts.clock.now },
+    capacity: config.ROLES.includes('worker') ? config.DELIVERY_CONCURRENCY : 0,
+    perHost: config.HOST_CONCURRENCY,
+  }
+  const load = (saturated: readonly string[]) => serverLoad(loadDeps, saturated)
+  return { claimers, sender, slots, ownership, load }
 }

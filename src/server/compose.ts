@@ -46,12 +46,15 @@ export async function compose(foundations: Foundations) {
   const pauses = createPauses({ scripts, shardMap, clock, onChange: () => wakeAll() })
   const parts: Parts = { ...foundations, serverId, scripts, metrics, destinations, pauses }
 
-  const { claimers, sender, slots, ownership } = composeWorker(parts)
+  const { claimers, sender, slots, ownership, load } = composeWorker(parts)
   const recordForm = createRecordFormChoice()
   const membership = createMembership({
     ...{ scripts, clock },
     self: { id: serverId, roles: config.ROLES, version: VERSION, form: NEWEST_FORM, pauses: true },
-    state: () => ({ fullHosts: slots.takeSaturated(), stuck: claimers.isStuck() }),
+    state() {
+      const fullHosts = slots.takeSaturated()
+      return { fullHosts, stuck: claimers.isStuck(), load: load(fullHosts) }
+    },
     onMembers(servers, oldestForm) {
       recordForm.observe(oldestForm)
       const workers = servers.filter(({ roles, stuck }) => roles.includes('worker') && !stuck)

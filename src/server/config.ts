@@ -61,7 +61,7 @@ export function isLoopback(host: string): boolean {
 }
 
 /** For a log: without the credentials of a URL. */
-const withoutPassword = (text: string): string => text.replace(/\/\/.*@/, '//***@')
+export const withoutPassword = (text: string): string => text.replace(/\/\/.*@/, '//***@')
 
 function fromText(type: string | undefined, text: string): unknown {
   switch (type) {

@@ -153,6 +153,34 @@ export async function readRedisFacts(client: Redis | Cluster): Promise<RedisFact
   }
 }
 
+/** What an operator asks of the Redis in use; null for what it does not report. */
+export interface RedisDetails extends RedisFacts {
+  readonly maxMemoryPolicy: string | null
+  /** whether its append-only file is on; on a cluster, on every master that answers */
+  readonly appendOnly: boolean | null
+  /** how long it took to answer this, ms; on a cluster, the slowest master that answers */
+  readonly pingMs: number | null
+}
+
+/** @throws SchedulerError when no master answers */
+export async function readRedisDetails(client: Redis | Cluster): Promise<RedisDetails> {
+  const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+  const ask = async (node: Redis) => {
+    const from = performance.now()
+    await askRedis('PING', node.ping(), EACH_MASTER_WITHIN_MS)
+    const pingMs = performance.now() - from
+    return { pingMs, info: await infoOf(node, EACH_MASTER_WITHIN_MS) }
+  }
+  const [facts, answers] = await Promise.all([readRedisFacts(client), fulfilledValues(nodes.map(ask))])
+  const appendOnly = answers.map(({ info }) => info.get('aof_enabled'))
+  return {
+    ...facts,
+    maxMemoryPolicy: answers[0]?.info.get('maxmemory_policy') ?? null,
+    appendOnly: appendOnly.includes(undefined) ? null : appendOnly.every((enabled) => enabled === '1'),
+    pingMs: Math.round(Math.max(...answers.map(({ pingMs }) => pingMs)) * 10) / 10,
+  }
+}
+
 type Info = ReadonlyMap<string, string>
 const REFUSED: Info = new Map()
 

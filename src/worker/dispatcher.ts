@@ -14,8 +14,17 @@ export interface Dispatcher {
    * @param lockEndsAt monotonic ms at which the lock ends unless it is extended
    */
   dispatch(delivery: Delivery, startBy: number, lockEndsAt: number): void
+  /** When the oldest delivery in flight began, of a lane or of all, monotonic ms; undefined for none. */
+  oldestSince(lane?: string): number | undefined
   /** Resolves when no delivery is in flight. */
   idle(): Promise<void>
+}
+
+interface InFlight {
+  readonly lane: string
+  /** monotonic ms */
+  readonly since: number
+  readonly ended: Promise<void>
 }
 
 export interface DispatcherDeps {
@@ -29,7 +38,8 @@ export interface DispatcherDeps {
 /** @param signal aborted when the grace is over: deliveries in flight are cancelled and released */
 export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dispatcher {
   const { sender, slots, lockKeeper, settleQueue, metrics } = deps
-  const inFlight = new Map<Cancellation, Promise<void>>()
+  /** in the order in which they began */
+  const inFlight = new Map<Cancellation, InFlight>()
   signal.addEventListener('abort', () => {
     for (const cancellation of inFlight.keys()) cancellation.abort()
   })
@@ -62,10 +72,20 @@ export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dis
   return {
     dispatch(delivery, startBy, lockEndsAt) {
       const cancellation = new Cancellation()
-      inFlight.set(cancellation, deliver(delivery, startBy, lockEndsAt, cancellation))
+      inFlight.set(cancellation, {
+        lane: delivery.lane,
+        since: performance.now(),
+        ended: deliver(delivery, startBy, lockEndsAt, cancellation),
+      })
+    },
+    oldestSince(lane) {
+      for (const each of inFlight.values()) {
+        if (lane === undefined || each.lane === lane) return each.since
+      }
+      return undefined
     },
     async idle() {
-      await Promise.all(inFlight.values())
+      await Promise.all([...inFlight.values()].map(({ ended }) => ended))
     },
   }
 }

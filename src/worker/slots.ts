@@ -10,6 +10,8 @@ export interface Slots {
   take(lane: string): void
   free(lane: string): void
   isFull(lane: string): boolean
+  /** How many are taken, in all and for each host that has some. */
+  inFlight(): { readonly total: number; readonly lanes: ReadonlyMap<string, number> }
   /** Whether there is a free slot for any lane. */
   hasFreeSlot(): boolean
   /** How often a slot has become free. */
@@ -58,6 +60,7 @@ export function createSlots({ total, perHost, onFree }: SlotsOptions): Slots {
       onFree()
     },
     isFull,
+    inFlight: () => ({ total: inUse, lanes: busy }),
     hasFreeSlot: () => inUse < total,
     releaseCount: () => released,
     takeSaturated() {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { claim, put } from '../support/acts.ts'
 import { oneOfEach } from '../support/retained.ts'
 import { useScripts } from '../support/script-world.ts'
-import { entry } from '../support/values.ts'
+import { entry, pull, webhook } from '../support/values.ts'
 
 /** How much falls due when, and how much there is. */
 export function describeForecastAndCount(kind: string, redisUrl: () => string, shard: number): void {
@@ -24,6 +24,29 @@ export function describeForecastAndCount(kind: string, redisUrl: () => string, s
         expect(many.reduce((sum, count) => sum + count, 0)).toBe(6)
         await claim(w, { limit: 2 })
         expect(await w.scripts.forecast(w.shard, args)).toEqual([1, 1, 1])
+      })
+    })
+
+    describe('load', () => {
+      it('counts what is due, and what falls due in each of the next seconds and in five minutes', async () => {
+        const w = world()
+        expect(await w.scripts.load(w.shard)).toEqual({
+          ...{ now: expect.any(Number), overdue: 0, oldestMs: 0, soon: 0, perSecond: [] },
+        })
+        const from = await w.now()
+        const at = (ms: number) => ({ due: { at: from + ms } })
+        await put(w, 'a', { ...at(-5_000), options: { destination: pull('q') } })
+        await put(w, 'b', at(-1_000))
+        await put(w, 'c', { ...at(30_500), options: { destination: webhook('http://a.test') } })
+        await put(w, 'd', { ...at(30_500), options: { destination: { type: 'stream', name: 's' } } })
+        await put(w, 'e', at(200_000))
+        await put(w, 'f', at(400_000))
+        const { now, overdue, oldestMs, soon, perSecond } = await w.scripts.load(w.shard)
+        expect([overdue, soon]).toEqual([2, 3])
+        expect(oldestMs).toBe(now - from + 5_000)
+        expect(perSecond).toHaveLength(60)
+        expect(perSecond.reduce((sum, count) => sum + count, 0)).toBe(2)
+        expect(perSecond[Math.ceil((from + 30_500 - now) / 1_000) - 1]).toBe(2)
       })
     })
 

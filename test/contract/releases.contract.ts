@@ -44,6 +44,15 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         await checkKeys(w)
       })
 
+      it('counts nothing for a deferred message, which is due again after exactly its delay', async () => {
+        const w = world()
+        await put(w, 'a', { due: { at: 7 }, options: { tags: ['t'], destination: webhook('http://a.test') } })
+        for (const delayMs of [5_000, 0]) {
+          await waits(w, 'a', (token) => ({ id: 'a', token, why: 'deferred', delayMs }), delayMs)
+          expect(await find(w, 'a')).toMatchObject({ state: 'scheduled', attemptCounts: '', failures: '' })
+        }
+      })
+
       it('keeps the retry time of a returned message', async () => {
         const w = world()
         await put(w, 'a', { due: { at: 7 } })

@@ -5,12 +5,15 @@ import { countRoutes } from './count/routes.ts'
 import { deadRoutes } from './dead-letters/routes.ts'
 import type { ApiDeps } from './deps.ts'
 import { forecastRoutes } from './forecast/routes.ts'
+import { loadRoutes } from './load/routes.ts'
+import { meRoutes } from './me/routes.ts'
 import { messageActRoutes } from './messages/acts.ts'
 import { listRoutes } from './messages/list.ts'
 import { messageRoutes } from './messages/routes.ts'
 import { pauseRoutes } from './pauses/routes.ts'
 import { queueRoutes } from './queues/routes.ts'
 import { statsRoutes } from './stats/routes.ts'
+import { systemRoutes } from './system/routes.ts'
 
 /** Every resource, in the order in which the document has them. */
 const RESOURCES: readonly FastifyPluginAsync<ApiDeps>[] = [
@@ -25,6 +28,9 @@ const RESOURCES: readonly FastifyPluginAsync<ApiDeps>[] = [
   deadRoutes,
   pauseRoutes,
   statsRoutes,
+  loadRoutes,
+  systemRoutes,
+  meRoutes,
 ]
 
 /** The message API, version 1. */

@@ -6,11 +6,13 @@ import type { DeadGroups, Grouping } from '../../messages/dead-groups.ts'
 import type { DeadLetters } from '../../messages/dead-letters.ts'
 import type { Filter } from '../../messages/filter.ts'
 import type { Page, PageQuery } from '../../messages/listing.ts'
+import type { Load } from '../../messages/load.ts'
 import type { Bucket } from '../../messages/overview.ts'
 import type { Scheduler } from '../../messages/scheduler.ts'
 import type { Totals } from '../../observability/metrics.ts'
 import type { Pauses } from '../../pauses/pauses.ts'
 import type { CheckDestination } from './messages/translate.ts'
+import type { System } from './system/schemas.ts'
 
 /** What the routes of the API work with. A resource takes the part that it needs, by Pick. */
 export interface ApiDeps {
@@ -35,6 +37,12 @@ export interface ApiDeps {
     usedMemoryBytes: number | null
     maxMemoryBytes: number | null
   }>
+  readonly namespace: string
+  /** what this server offers, for clients that have to know */
+  readonly features: Readonly<Record<'clock' | 'events' | 'telemetry' | 'embedded', boolean>>
+  /** what is due, what is coming, and what the servers can take */
+  readonly load: () => Promise<Load>
+  readonly system: () => Promise<System>
   /** Redis's clock as last read, epoch ms */
   readonly now: () => number
   /** how long a lease lasts by default, ms */

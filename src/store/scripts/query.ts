@@ -43,12 +43,24 @@ interface Counts {
   readonly paused: number
 }
 
+interface LoadReply {
+  readonly now: number
+  readonly overdue: number
+  readonly oldestMs: number
+  /** due within five minutes */
+  readonly soon: number
+  /** due in each of the next 60 s; none if nothing is due within five minutes */
+  readonly perSecond: readonly number[]
+}
+
 /** Each rejects with a SchedulerError as toSchedulerError says. */
 export interface QueryScripts {
   /** @returns one per id, in order; undefined for an unknown one @see lua/query/find.lua */
   find(shard: number, ids: readonly string[]): Promise<(FoundMessage | undefined)[]>
   /** @returns a count per span @see lua/query/forecast.lua */
   forecast(shard: number, args: { from: number; to: number; bucketMs: number }): Promise<number[]>
+  /** @returns Redis's clock, and what is due when in a shard @see lua/query/load.lua */
+  load(shard: number): Promise<LoadReply>
   /** @param fullLanes lanes of hosts that are full @see lua/query/count.lua */
   count(shard: number, fullLanes?: readonly string[]): Promise<Counts>
   /** @returns the names of the streams of a shard @see lua/query/streams.lua */
@@ -67,6 +79,7 @@ export function queryScripts({ define }: ScriptContext): QueryScripts {
   const find = define('find', { each: { id: (id: string) => id }, timed: true })
   const forecast = define('forecast', { args: ['from', 'to', 'bucketMs'], timed: true })
   const count = define('count', { each: { fullLane: (lane: string) => lane }, timed: true })
+  const load = define('load', { timed: true })
   const streams = define('streams', { timed: true })
   const forget = define('forget', { args: ['id', 'entry'], timed: true })
 
@@ -77,6 +90,11 @@ export function queryScripts({ define }: ScriptContext): QueryScripts {
     },
 
     forecast: async (shard, args) => (await forecast(shard, args)).map(Number),
+
+    async load(shard) {
+      const [now = 0, overdue = 0, oldestMs = 0, soon = 0, ...perSecond] = (await load(shard, {})).map(Number)
+      return { now, overdue, oldestMs, soon, perSecond }
+    },
 
     async count(shard, fullLanes = []) {
       const numbers = (await count(shard, {}, fullLanes)).map(Number)

@@ -24,6 +24,8 @@ export function describeFailures(): void {
         servers: fail,
         streams: fail,
         redisFacts: fail,
+        load: fail,
+        system: fail,
       }
       const app = await httpApp({ ...api, ...reads })
       for (const [name] of withStatus(500)) {

@@ -98,7 +98,8 @@ export function describeRefusals(): void {
     })
 
     it('are as documented for a key without the scope', async () => {
-      for (const [name] of withStatus(401)) {
+      // Any key will do to ask what it is.
+      for (const [name] of withStatus(401).filter(([each]) => each !== 'GET /v1/me')) {
         const { key } = name.startsWith('GET') ? writer : reader
         const headers = { authorization: `Bearer ${key}` }
         expectAsDocumented(name, 403, await send({ app }, name, { headers }))

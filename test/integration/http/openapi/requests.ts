@@ -48,6 +48,9 @@ export const REQUESTS: Readonly<Record<string, { url: string; payload?: unknown 
   'DELETE /v1/pauses/{target}': { url: '/v1/pauses/tag%3Anone', payload: { perSecond: 5 } },
   'GET /v1/forecast': { url: '/v1/forecast?bucketMs=600000' },
   'GET /v1/stats': { url: '/v1/stats' },
+  'GET /v1/load': { url: '/v1/load' },
+  'GET /v1/system': { url: '/v1/system' },
+  'GET /v1/me': { url: '/v1/me' },
 }
 
 /** Sends the right request of an operation, except for what is given. */

@@ -33,7 +33,7 @@ export interface Delivery {
  * - returned   not tried, or cancelled: not a failure; due again at once
  */
 export type Outcome =
-  | { readonly kind: 'delivered' }
+  | { readonly kind: 'delivered'; readonly durationMs?: number; readonly status?: number }
   | {
       readonly kind: 'failed'
       /** a short code, such as `status 503`, `timeout` or `network` */

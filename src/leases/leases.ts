@@ -21,6 +21,7 @@ import {
   toLease,
   UNREADABLE,
 } from './lease.ts'
+import { laneAt, recordEnds } from './lease-metrics.ts'
 import { decodeLeaseToken, isForLane, makeSecret } from './lease-token.ts'
 import { type Found, type Order, WaitingLines } from './waiting-lines.ts'
 
@@ -135,7 +136,8 @@ export class RedisLeases implements Leases {
     return this.#forEachShard(refs, at, async (shard, held) => {
       const delivered = held.map(({ id, token, proof: { lateMs } }) => ({ id, token, lateMs }))
       const lost = await scripts.acknowledge(shard, delivered)
-      metrics.delivered('pull', held.length - lost.length)
+      metrics.delivered('pull', held.length - lost.length, laneAt(at))
+      recordEnds(this.#deps, held, lost, at)
       return lost
     })
   }
@@ -169,10 +171,13 @@ export class RedisLeases implements Leases {
       const { words, trimmed } = await scripts.release(shard, releases)
       recordTrimmed(this.#deps, shard, trimmed)
       for (const [i, word] of words.entries()) {
-        const hasFailed = word !== 'lost' && releases[i]?.why !== 'deferred'
-        if (hasFailed) metrics.failed('pull', word === 'dead' ? 'dead' : 'retried')
+        const release = releases[i]
+        if (word === 'lost' || release === undefined || !('reason' in release)) continue
+        metrics.failed('pull', word === 'dead' ? 'dead' : 'retried', laneAt(at), release.reason)
       }
-      return held.filter((_, i) => words[i] === 'lost').map(({ id }) => id)
+      const lost = held.filter((_, i) => words[i] === 'lost').map(({ id }) => id)
+      recordEnds(this.#deps, held, lost, at)
+      return lost
     })
   }
 
@@ -201,7 +206,7 @@ export class RedisLeases implements Leases {
         void this.#release(shard, [{ id: claim.id, token: secret, ...UNREADABLE }])
         continue
       }
-      metrics.deliveryStarted('pull', reply.now - claim.attemptDueAt)
+      metrics.deliveryStarted('pull', reply.now - claim.attemptDueAt, lane)
       claimed.push({ lease, shard, release: returned(claim, secret) })
     }
     return { claimed, nextDueInMs: reply.nextDueInMs, expiryInMs: reply.expiryInMs }

@@ -1,16 +1,26 @@
 /** see src/destinations/registry.ts */
 export type DestinationType = string
 
+/** How a delivery ended. */
+export interface Ended {
+  /** a status, or a reason where there was no answer; absent where there are no such things */
+  readonly code?: string
+  readonly durationMs: number
+}
+
 /** What the rooms report of their work. */
 export interface Metrics {
   /**
    * A delivery starts (console, webhook), is handed to a worker (pull) or moves to its stream.
    * @param lateMs after this attempt was due
+   * @param lane of the destination, here and below; "" for the console
    */
-  deliveryStarted(type: DestinationType, lateMs: number): void
-  delivered(type: DestinationType, count: number): void
-  /** A delivery failed. @param then whether it is due again or is dead now */
-  failed(type: DestinationType, then: 'retried' | 'dead'): void
+  deliveryStarted(type: DestinationType, lateMs: number, lane: string): void
+  delivered(type: DestinationType, count: number, lane: string): void
+  /** A delivery failed. @param then whether it is due again or is dead now @param reason a short code */
+  failed(type: DestinationType, then: 'retried' | 'dead', lane: string, reason: string): void
+  /** A delivery is over that took a time, and that was answered with a status or failed without one. */
+  ended(lane: string, how: Ended): void
   /** Messages became dead letters without a failed delivery: too late, or too many recoveries. */
   died(count: number): void
   recovered(count: number): void

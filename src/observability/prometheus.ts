@@ -61,7 +61,7 @@ export function createMetrics({
   withinMs = TOTALS_WITHIN_MS,
   gather,
 }: PrometheusOptions): {
-  readonly metrics: Metrics
+  readonly metrics: CountedMetrics
   expose(): Promise<Exposition>
   measured(): Promise<Measured>
 } {
@@ -98,7 +98,10 @@ export async function addTotals(one: Measured, other: Measured): Promise<Measure
 
 const GROWING: ReadonlySet<string> = new Set(['counter', 'histogram'])
 
-function recordInto(registry: Registry): Metrics {
+/** What is counted without regard to lanes. */
+export type CountedMetrics = ReturnType<typeof recordInto>
+
+function recordInto(registry: Registry) {
   const registers = [registry]
   const counter = (name: string, help: string) => new Counter({ name, help, registers })
   const counterByDestination = (name: string, help: string) => {
@@ -165,7 +168,7 @@ function recordInto(registry: Registry): Metrics {
     },
     deadTrimmed: (count) => deadTrimmed.inc(count),
     dataLost: () => dataLost.inc(),
-  }
+  } satisfies Omit<Metrics, 'ended'>
 }
 
 /** In a registry that lives for one scrape, so that no count outlives it. */

@@ -16,11 +16,15 @@ import { createScheduler } from '../messages/scheduler.ts'
 import { createSelector } from '../messages/selector.ts'
 import { keysOf } from '../store/keys.ts'
 import { readRedisDetails, readRedisFacts } from '../store/requirements.ts'
+import { createDestinations } from '../traffic/destinations.ts'
+import { lateness } from '../traffic/lateness.ts'
+import type { TrafficRecorder } from '../traffic/recorder.ts'
 import type { Parts } from './parts.ts'
 import { createSystem } from './system.ts'
 
 export interface ApiParts extends Parts {
   readonly membership: Membership
+  readonly traffic: TrafficRecorder
   /** in which form records are written just now */
   readonly recordForm: () => RecordForm
   /** called when a stored message became the next one of its lane */
@@ -37,6 +41,7 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases } {
     probe: scripts.streams,
     nextToken: () => `${serverId}:${++scheduleCalls}`,
   })
+  const hour = { scripts, recorder: parts.traffic, now: clock.now }
   const selector = createSelector(scripts, shardMap)
   const search = { scripts, shardMap, now: clock.now }
   return {
@@ -62,6 +67,11 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases } {
     redisFacts: () => readRedisFacts(parts.connection.client),
     namespace: config.NAMESPACE,
     features: { clock: false, events: false, telemetry: false, embedded: config.REDIS_URL === undefined },
+    lateness: (args) => lateness(hour, args),
+    destinations: createDestinations({
+      ...{ ...hour, scripts, shards: () => shardMap.all, servers: membership.servers },
+      perHost: config.HOST_CONCURRENCY,
+    }),
     load: () => load(scripts, shardMap.all, membership.servers),
     system: createSystem({
       ...{ config, servers: membership.servers, shards: () => shardMap.all },

@@ -19,6 +19,8 @@ import { readRedisFacts } from '../store/requirements.ts'
 import type { ScriptsOptions } from '../store/script-values.ts'
 import { createScripts } from '../store/scripts/scripts.ts'
 import { createRaiseShards } from '../store/scripts/shard-counts.ts'
+import { countByLane } from '../traffic/by-lane.ts'
+import { TrafficRecorder } from '../traffic/recorder.ts'
 import { composeApi } from './compose-api.ts'
 import { composeWorker } from './compose-worker.ts'
 import type { Config } from './config.ts'
@@ -35,12 +37,14 @@ export async function compose(foundations: Foundations) {
   const { client } = connection
   const scriptsOptions = scriptsOptionsOf(foundations)
   const scripts = createScripts(client, scriptsOptions)
-  const { metrics, expose, measured } = createMetrics({
+  const serverId = randomBytes(9).toString('base64url')
+  const { expose, measured, ...prometheus } = createMetrics({
     totals: () => totals(scripts, shardMap.all),
     pauses: () => pauses.list().length,
     gather: foundations.gatherMeasured,
   })
-  const serverId = randomBytes(9).toString('base64url')
+  const traffic = new TrafficRecorder({ scripts, serverId, now: clock.now })
+  const metrics = countByLane(prometheus.metrics, traffic)
   const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
   const destinations = { secrets: secretsOf(foundations), allow, now: clock.now }
   const pauses = createPauses({ scripts, shardMap, clock, onChange: () => wakeAll() })
@@ -76,7 +80,7 @@ export async function compose(foundations: Foundations) {
   shardMap.onGrow(() => logger.info({ shards: shardMap.all }, 'the number of shards was raised'))
 
   const api = composeApi({
-    ...{ ...parts, membership, recordForm: recordForm.current },
+    ...{ ...parts, membership, traffic, recordForm: recordForm.current },
     onNextDue: (shard, inMs, lane) => claimers.wake(shard, inMs, lane),
   })
   const app = await buildApp({
@@ -96,7 +100,19 @@ export async function compose(foundations: Foundations) {
     claimers.wakeAll()
     api.leases.wakeAll()
   }
-  return { app, claimers, membership, pauses, sender, shardSync, permissionsMonitor, wake, wakeAll, measured }
+  return {
+    app,
+    claimers,
+    membership,
+    pauses,
+    sender,
+    shardSync,
+    permissionsMonitor,
+    traffic,
+    wake,
+    wakeAll,
+    measured,
+  }
 }
 
 function readinessOf({ config, scripts, shardMap, connection, checkHealth }: Parts, membership: Membership) {

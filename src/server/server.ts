@@ -65,10 +65,21 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (unavailableReason !== undefined) throw new Error(unavailableReason)
   }
   const redisUser = { db: 'db' in target ? target.db : 0, username: target.username }
-  const composed = await compose({ ...options, connection, redisUser, clock, shardMap, checkHealth })
-  const { app, claimers, membership, sender, shardSync, permissionsMonitor, wake, wakeAll, measured } =
-    composed
-  const { pauses } = composed
+  const {
+    app,
+    claimers,
+    membership,
+    pauses,
+    sender,
+    shardSync,
+    permissionsMonitor,
+    traffic,
+    wake,
+    wakeAll,
+    measured,
+  } = await compose({
+    ...{ ...options, connection, redisUser, clock, shardMap, checkHealth },
+  })
   listenForWakes(wakeConnection, config.NAMESPACE, {
     onWake: wake,
     onHelp: (shard) => claimers.help(shard),
@@ -86,7 +97,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await Promise.all([app.close().then(() => closed.abort()), claimers.stop({ graceMs })])
     await forceClose
     monitor.stop()
-    await deregistered
+    await Promise.all([deregistered, traffic.stop()])
     await Promise.all([connection.close(), wakeConnection.close(), sender.close()])
   }
   let warned: readonly string[] = []
@@ -104,6 +115,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     pauses.start()
     shardSync.start()
     membership.start()
+    traffic.start()
     if (config.ROLES.includes('worker')) claimers.start()
     wakeAll()
   }

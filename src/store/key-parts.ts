@@ -1,4 +1,12 @@
-import { dataIdKeyOf, keysOf, pausesKeyOf, type ShardKeys, serversKeyOf, shardCountsKeyOf } from './keys.ts'
+import {
+  dataIdKeyOf,
+  keysOf,
+  pausesKeyOf,
+  type ShardKeys,
+  serversKeyOf,
+  shardCountsKeyOf,
+  trafficKeyOf,
+} from './keys.ts'
 
 type KeyType = 'zset' | 'hash' | 'string' | 'set' | 'stream'
 
@@ -66,13 +74,16 @@ export function keyReader(namespace: string): (key: string) => KeyPart {
   const ofNamespace = new Set(
     [shardCountsKeyOf, dataIdKeyOf, serversKeyOf, pausesKeyOf].map((keyOf) => keyOf(namespace)),
   )
+  const trafficPrefix = trafficKeyOf(namespace, 0).slice(0, -1)
+  const isTraffic = (key: string) =>
+    key.startsWith(trafficPrefix) && /^\d{1,10}$/.test(key.slice(trafficPrefix.length))
   const keyTables = new Map<number, KeyTable>()
   const shardOf = (key: string): number | undefined => {
     const [, digits] = /^\{[^{}:]*:(0|[1-9]\d{0,8})\}:/.exec(key) ?? []
     return digits === undefined ? undefined : Number(digits)
   }
   return (key) => {
-    if (ofNamespace.has(key)) return { of: 'namespace' }
+    if (ofNamespace.has(key) || isTraffic(key)) return { of: 'namespace' }
     const shard = shardOf(key)
     if (shard === undefined) return { of: 'nothing known' }
     let keyTable = keyTables.get(shard)

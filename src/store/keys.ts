@@ -108,5 +108,8 @@ export const dataIdKeyOf = (namespace: string): string => `{${shardCountsKeyOf(n
 /** hash: target to what is known of its pause, as JSON; and a revision. See lua/pauses/pauses.lua. */
 export const pausesKeyOf = (namespace: string): string => `${namespace}:pauses`
 
+/** hash with TTL: what each server has delivered in a minute, counted since 1970; see src/traffic/. */
+export const trafficKeyOf = (namespace: string, minute: number): string => `${namespace}:traffic:${minute}`
+
 /** hash: server id to its last heartbeat and its description. */
 export const serversKeyOf = (namespace: string): string => `${namespace}:servers`

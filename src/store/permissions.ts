@@ -2,7 +2,15 @@ import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../domain/errors.ts'
 import { withTimeout } from '../runtime/time-limit.ts'
 import { scriptContext } from './define-script.ts'
-import { dataIdKeyOf, keysOf, pausesKeyOf, serversKeyOf, shardCountsKeyOf, wakeChannelOf } from './keys.ts'
+import {
+  dataIdKeyOf,
+  keysOf,
+  pausesKeyOf,
+  serversKeyOf,
+  shardCountsKeyOf,
+  trafficKeyOf,
+  wakeChannelOf,
+} from './keys.ts'
 import { loadScript, SCRIPT_PATHS } from './lua.ts'
 import { SHORTEST } from './preflight.ts'
 import { MISSING_KEYS, missingPermission } from './redis-errors.ts'
@@ -78,6 +86,7 @@ export function createPermissions(
       dataIdKeyOf(namespace),
       serversKeyOf(namespace),
       pausesKeyOf(namespace),
+      trafficKeyOf(namespace, 0),
     ]
     const onKeys = keys.map((key): Call => ['EVALSHA', 'sha', '1', key])
     const onKey = (command: string): Call => {

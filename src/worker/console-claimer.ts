@@ -111,7 +111,8 @@ export class ConsoleClaimer {
       if (isPushed(delivery.destination.type)) dispatcher.dispatch(delivery, call.startBy, call.lockEndsAt)
       else batch.push(delivery)
     }
-    for (const { attemptDueAt } of batch) metrics.deliveryStarted('console', call.reply.now - attemptDueAt)
+    for (const { attemptDueAt } of batch)
+      metrics.deliveryStarted('console', call.reply.now - attemptDueAt, '')
     const outcomes = batch.length === 0 ? [] : await console.deliver(batch, call.startBy, ending)
     const settlements = batch.map(
       (delivery, i): Settlement => ({ delivery, outcome: outcomes[i] ?? { kind: 'returned' } }),

@@ -59,6 +59,7 @@ export function createDispatcher(deps: DispatcherDeps, signal: AbortSignal): Dis
       metrics.deliveryStarted(
         delivery.destination.type,
         delivery.lateMs + delivery.dueAt - delivery.attemptDueAt,
+        lane,
       )
       // A response may continue after its outcome is known: it keeps its connection, and so its slot.
       outcome = await sender.send(delivery, cancellation, () => slots.free(lane))

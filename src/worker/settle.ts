@@ -18,7 +18,7 @@ export interface Settlement {
 export interface SettleDeps {
   readonly scripts: Pick<SettleScripts, 'acknowledge' | 'release'>
   readonly logger: Logger
-  readonly metrics: Pick<Metrics, 'delivered' | 'failed' | 'locksLost' | 'deadTrimmed'>
+  readonly metrics: Pick<Metrics, 'delivered' | 'failed' | 'ended' | 'locksLost' | 'deadTrimmed'>
 }
 
 /**
@@ -64,12 +64,16 @@ const acknowledge: Step = async (deps, shard, settlements, retry) => {
     // After an unanswered call, a missing lock was most likely removed by that call.
     const lost = new Set(repeated ? [] : reply)
     if (lost.size > 0) recordLost(deps, shard, 'acknowledge', [...lost])
-    const counts = new Map<Delivery['destination']['type'], number>()
-    for (const { delivery } of settlements) {
-      const { type } = delivery.destination
-      if (!lost.has(delivery.id)) counts.set(type, (counts.get(type) ?? 0) + 1)
+    const counts = new Map<string, { type: string; count: number }>()
+    for (const { delivery, outcome } of settlements) {
+      const { lane, destination } = delivery
+      if (lost.has(delivery.id)) continue
+      recordEnd(metrics, lane, outcome)
+      const counted = counts.get(lane)
+      if (counted === undefined) counts.set(lane, { type: destination.type, count: 1 })
+      else counted.count += 1
     }
-    for (const [type, count] of counts) metrics.delivered(type, count)
+    for (const [lane, { type, count }] of counts) metrics.delivered(type, count, lane)
   } catch (error) {
     logger.error(
       { shard, count: delivered.length, err: error },
@@ -90,8 +94,9 @@ const release: Step = async (deps, shard, settlements, retry) => {
       const word = reply.words[i]
       if (word === 'lost') lost.push(delivery.id)
       if (word === 'lost' || outcome.kind === 'returned' || outcome.kind === 'delivered') continue
-      const { id, attempt, destination } = delivery
-      metrics.failed(destination.type, word === 'dead' ? 'dead' : 'retried')
+      const { id, attempt, destination, lane } = delivery
+      metrics.failed(destination.type, word === 'dead' ? 'dead' : 'retried', lane, outcome.reason)
+      recordEnd(metrics, lane, outcome)
       const then = word === 'dead' ? 'the message is a dead letter' : 'it will be retried'
       logger.warn({ id, reason: outcome.reason, attempt }, `delivery failed; ${then}`)
     }
@@ -101,6 +106,16 @@ const release: Step = async (deps, shard, settlements, retry) => {
       { shard, count: releases.length, err: error },
       'could not release; messages will be delivered again',
     )
+  }
+}
+
+/** Reports of a webhook how long it took, and what was answered. */
+function recordEnd(metrics: Pick<Metrics, 'ended'>, lane: string, outcome: Outcome): void {
+  if (outcome.kind === 'delivered' && outcome.durationMs !== undefined)
+    metrics.ended(lane, { code: String(outcome.status), durationMs: outcome.durationMs })
+  else if (outcome.kind === 'failed' || outcome.kind === 'rejected') {
+    const { reason, report } = outcome
+    metrics.ended(lane, { code: String(report.status ?? reason), durationMs: report.durationMs })
   }
 }
 

@@ -29,8 +29,8 @@ export class StreamMover {
       scripts.moveToStreams(shard, { ...args, limit }),
     )
     const { moved, now } = call.reply
-    for (const lateMs of moved) metrics.deliveryStarted('stream', lateMs)
-    if (moved.length > 0) metrics.delivered('stream', moved.length)
+    for (const lateMs of moved) metrics.deliveryStarted('stream', lateMs, 'stream')
+    if (moved.length > 0) metrics.delivered('stream', moved.length, 'stream')
     const { readable, unreadable } = toDeliveries(this.#deps, call, () => 'stream', wasRefused)
     const refused = readable.map(({ delivery, claim }) => refusedSettlement(delivery, claim, now))
     await settleQueue.add([...refused, ...unreadable], () => call.lockEndsAt)

@@ -21,6 +21,7 @@ export function noteMetrics(): NotedMetrics {
       deliveryStarted: (type, lateMs) => void late.push({ type, lateMs }),
       delivered: (type, count) => add(`delivered ${type}`, count),
       failed: (type, then) => add(`failed ${type} ${then}`, 1),
+      ended: () => undefined,
       died: (count) => add('died', count),
       recovered: (count) => add('recovered', count),
       locksLost: (count) => add('locks lost', count),

@@ -40,7 +40,7 @@ function classifyResponse(
   attempt: AttemptSummary,
   now: number,
 ): Outcome {
-  if (status >= 200 && status < 300) return { kind: 'delivered' }
+  if (status >= 200 && status < 300) return { kind: 'delivered', status, durationMs: attempt.durationMs }
   const report = {
     ...{ ...attempt, status },
     ...(problem === undefined ? {} : { error: oneLine(describe(problem), LONGEST_ERROR) }),

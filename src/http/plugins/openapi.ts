@@ -16,9 +16,10 @@ const DESCRIPTION = `Hand over a message and a time; at that time it is delivere
 
 Times in requests are RFC 3339 (ISO 8601 with an offset or Z), or epoch milliseconds. Times in answers are ISO 8601 UTC
 with milliseconds. Errors under \`/v1\` are problems (RFC 9457, \`application/problem+json\`), whose \`code\` is for
-programs. Other paths answer \`{"status":"error","message":"..."}\`. If API keys are configured, send one as \`Authorization: Bearer\`. GET needs the
-scope \`read\` or \`browse\` (without payloads, headers and bodies), queues need \`pull\` or \`pull:<queue>\`, everything else needs \`write\`. A missing or unknown key
-answers 401, a missing scope 403.`
+programs. Other paths answer \`{"status":"error","message":"..."}\`. If API keys are configured, send one as
+\`Authorization: Bearer\`. GET needs the scope \`read\`, or \`browse\`, which shows no payloads, headers and bodies.
+Queues need \`pull\` or \`pull:<queue>\`, everything else needs \`write\`. A missing or unknown key answers 401, a
+missing scope 403.`
 
 const TAGS = [
   { name: 'messages', description: 'schedule, get, list, update and cancel messages' },

@@ -4,7 +4,9 @@ import { bulkRoutes } from './bulk/routes.ts'
 import { countRoutes } from './count/routes.ts'
 import { deadRoutes } from './dead-letters/routes.ts'
 import type { ApiDeps } from './deps.ts'
+import { destinationRoutes } from './destinations/routes.ts'
 import { forecastRoutes } from './forecast/routes.ts'
+import { latenessRoutes } from './lateness/routes.ts'
 import { loadRoutes } from './load/routes.ts'
 import { meRoutes } from './me/routes.ts'
 import { messageActRoutes } from './messages/acts.ts'
@@ -28,7 +30,9 @@ const RESOURCES: readonly FastifyPluginAsync<ApiDeps>[] = [
   deadRoutes,
   pauseRoutes,
   statsRoutes,
+  destinationRoutes,
   loadRoutes,
+  latenessRoutes,
   systemRoutes,
   meRoutes,
 ]

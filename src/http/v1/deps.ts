@@ -11,6 +11,8 @@ import type { Bucket } from '../../messages/overview.ts'
 import type { Scheduler } from '../../messages/scheduler.ts'
 import type { Totals } from '../../observability/metrics.ts'
 import type { Pauses } from '../../pauses/pauses.ts'
+import type { Destinations } from '../../traffic/destinations.ts'
+import type { LatenessReport } from '../../traffic/lateness.ts'
 import type { CheckDestination } from './messages/translate.ts'
 import type { System } from './system/schemas.ts'
 
@@ -42,6 +44,9 @@ export interface ApiDeps {
   readonly features: Readonly<Record<'clock' | 'events' | 'telemetry' | 'embedded', boolean>>
   /** what is due, what is coming, and what the servers can take */
   readonly load: () => Promise<Load>
+  /** how late deliveries began, in the last hour; from and to are epoch ms */
+  readonly lateness: (args: { from: number; to: number }) => Promise<LatenessReport>
+  readonly destinations: Destinations
   readonly system: () => Promise<System>
   /** Redis's clock as last read, epoch ms */
   readonly now: () => number

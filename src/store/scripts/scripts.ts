@@ -9,6 +9,7 @@ import { type QueryScripts, queryScripts } from './query.ts'
 import { type ScheduleScripts, scheduleScripts } from './schedule.ts'
 import { type SearchScripts, searchScripts } from './search.ts'
 import { type SettleScripts, settleScripts } from './settle.ts'
+import { type TrafficScripts, trafficScripts } from './traffic.ts'
 
 /** The scripts of the service, each with its contract in the file of its act; those of the audit are apart. */
 export type Scripts = ScheduleScripts &
@@ -18,7 +19,8 @@ export type Scripts = ScheduleScripts &
   QueryScripts &
   SearchScripts &
   PauseScripts &
-  MembershipScripts
+  MembershipScripts &
+  TrafficScripts
 
 /** Defines the scripts on a client, once, and returns them as methods. @throws Error as Define says */
 export function createScripts(client: Redis | Cluster, options: ScriptsOptions): Scripts {
@@ -32,5 +34,6 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
     ...searchScripts(context),
     ...pauseScripts(context, client, options),
     ...membershipScripts(client, options),
+    ...trafficScripts(client, context, options),
   }
 }

@@ -63,9 +63,13 @@ it('GET /v1/system tells servers, Redis, settings and keys, and no secret', asyn
   ])
   expect(body.redis).toMatchObject({ maxMemoryPolicy: 'noeviction', appendOnly: expect.any(Boolean) })
   expect(body.redis.pingMs).toBeGreaterThan(0)
-  const valueOf = (name: string) => body.settings.find((setting) => setting.name === name)?.value
-  expect([valueOf('API_KEYS'), valueOf('WEBHOOK_SECRETS')]).toEqual(['***', '***'])
-  expect([valueOf('PORT'), valueOf('ROLES'), valueOf('TRUST_PROXY')]).toEqual(['3000', 'api,worker', null])
+  const settingOf = (name: string) => body.settings.find((setting) => setting.name === name)?.value
+  expect([settingOf('API_KEYS'), settingOf('WEBHOOK_SECRETS')]).toEqual(['***', '***'])
+  expect([settingOf('PORT'), settingOf('ROLES'), settingOf('TRUST_PROXY')]).toEqual([
+    '3000',
+    'api,worker',
+    null,
+  ])
   expect(body).toMatchObject({
     shards: world().shards.length,
     keys: [

@@ -200,7 +200,9 @@ describe('a stream of lines', () => {
     ]) {
       const connection = await connectRaw(url)
       connection.socket.write(rawPost(BATCH, wrong, { 'content-type': LINES, 'content-encoding': 'gzip' }))
-      expect(await connection.closed()).toMatch(/"status":400,"detail":"body: is not valid gzip"}\n/)
+      expect(await connection.closed()).toMatch(
+        /"status":400,"code":"invalid","detail":"body: is not valid gzip"}\n/,
+      )
     }
   })
 })

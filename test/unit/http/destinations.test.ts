@@ -125,7 +125,7 @@ describe('a destination', () => {
       expect(answer).toMatchObject({ status: 400, body: { errors, detail } })
     const batch = await send('POST', '/v1/messages/batch', { messages: [message, { payload: 1 }] })
     expect(batch.body.results).toEqual([
-      { status: 400, detail },
+      { status: 400, code: 'invalid', detail },
       { id: 'a', status: 201 },
     ])
     expect([scheduled.length, patches.length]).toEqual([1, 0])

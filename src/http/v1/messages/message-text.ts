@@ -27,7 +27,8 @@ export function messageText(message: KnownMessage, seesContent: boolean, duplica
   const { retry, notAfter, onLate, nextAttemptAt, finishedAt, lateMs } = message
   text += `,"at":"${toIso(dueAt)}","status":"${status}"`
   text += payload === null || !seesContent ? ',"payloadOmitted":true' : `,"payload":${payload}`
-  text += `,"destination":${JSON.stringify(seesContent ? destination : withoutHeaders(destination))},"tags":${JSON.stringify(tags)}`
+  const shown = seesContent ? destination : withoutHeaders(destination)
+  text += `,"destination":${JSON.stringify(shown)},"tags":${JSON.stringify(tags)}`
   if (retry !== undefined) text += `,"retry":${JSON.stringify(retry)}`
   if (notAfter !== undefined) text += `,"notAfter":"${toIso(notAfter)}"`
   if (onLate !== undefined) text += `,"onLate":"${onLate}"`

@@ -85,7 +85,7 @@ const REJECT = route({
   operationId: 'rejectMessages',
   tag: 'queues',
   summary: 'Reject messages',
-  description: 'They become dead letters at once, whatever attempts they have left.',
+  description: 'They become dead letters at once, also with attempts left.',
   params: QueueParams,
   body: RejectBody,
   response: { 200: answer('how many were rejected, and the lost leases', RejectReply) },

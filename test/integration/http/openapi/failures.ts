@@ -26,6 +26,8 @@ export function describeFailures(): void {
         redisFacts: fail,
         load: fail,
         system: fail,
+        lateness: fail,
+        destinations: { all: fail, one: fail },
       }
       const app = await httpApp({ ...api, ...reads })
       for (const [name] of withStatus(500)) {

@@ -31,6 +31,8 @@ export interface PrometheusOptions {
   readonly pauses?: () => number
   /** how long a scrape waits for them, ms */
   readonly withinMs?: number
+  /** webhooks that this server is delivering, and how many it may deliver at a time */
+  readonly deliveries?: () => { readonly inFlight: number; readonly capacity: number }
   /** absent where this process is the whole service */
   readonly gather?: Gather | undefined
 }
@@ -59,6 +61,7 @@ export function createMetrics({
   totals,
   pauses = () => 0,
   withinMs = TOTALS_WITHIN_MS,
+  deliveries = () => ({ inFlight: 0, capacity: 0 }),
   gather,
 }: PrometheusOptions): {
   readonly metrics: CountedMetrics
@@ -67,6 +70,7 @@ export function createMetrics({
 } {
   const registry = new Registry()
   const metrics = recordInto(registry)
+  watchDeliveries(registry, deliveries)
   const ofHere = Registry.merge([registry, processMetrics()])
   const ofAll = async () => (gather === undefined ? ofHere : sum(await gather()))
   return {
@@ -84,6 +88,19 @@ export function createMetrics({
     },
     measured: () => ofHere.getMetricsAsJSON(),
   }
+}
+
+/** Gauges that are read at every scrape. */
+function watchDeliveries(registry: Registry, deliveries: NonNullable<PrometheusOptions['deliveries']>): void {
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      ...{ name, help, registers: [registry] },
+      collect() {
+        this.set(read())
+      },
+    })
+  gauge('carillon_deliveries_in_flight', 'Webhooks in flight', () => deliveries().inFlight)
+  gauge('carillon_delivery_capacity', 'Webhooks that may be in flight', () => deliveries().capacity)
 }
 
 /** Sums; of what has no sum, such as a percentile, the mean, and of versions the first. */

@@ -8,7 +8,12 @@ import { createLockKeeper } from '../worker/lock-keeper.ts'
 import { type ServerLoadDeps, serverLoad } from '../worker/server-load.ts'
 import { SettleQueue } from '../worker/settle-queue.ts'
 import { createSlots } from '../worker/slots.ts'
+import type { Config } from './config.ts'
 import type { Parts } from './parts.ts'
+
+/** How many webhooks a server may have in flight. */
+export const capacityOf = ({ ROLES, DELIVERY_CONCURRENCY }: Config): number =>
+  ROLES.includes('worker') ? DELIVERY_CONCURRENCY : 0
 
 /** What claims and delivers; starts none of it. */
 export function composeWorker(parts: Parts) {
@@ -34,7 +39,7 @@ export function composeWorker(parts: Parts) {
   })
   const loadDeps: ServerLoadDeps = {
     ...{ slots, dispatcher, loopDelayMs: recentLoopDelayMs, now: parts.clock.now },
-    capacity: config.ROLES.includes('worker') ? config.DELIVERY_CONCURRENCY : 0,
+    capacity: capacityOf(config),
     perHost: config.HOST_CONCURRENCY,
   }
   const load = (saturated: readonly string[]) => serverLoad(loadDeps, saturated)

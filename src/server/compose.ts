@@ -22,7 +22,7 @@ import { createRaiseShards } from '../store/scripts/shard-counts.ts'
 import { countByLane } from '../traffic/by-lane.ts'
 import { TrafficRecorder } from '../traffic/recorder.ts'
 import { composeApi } from './compose-api.ts'
-import { composeWorker } from './compose-worker.ts'
+import { capacityOf, composeWorker } from './compose-worker.ts'
 import type { Config } from './config.ts'
 import { connectionsWithin, descriptorLimit } from './file-descriptors.ts'
 import type { Foundations, Parts } from './parts.ts'
@@ -41,6 +41,7 @@ export async function compose(foundations: Foundations) {
   const { expose, measured, ...prometheus } = createMetrics({
     totals: () => totals(scripts, shardMap.all),
     pauses: () => pauses.list().length,
+    deliveries: () => ({ inFlight: slots.inFlight().total, capacity: capacityOf(config) }),
     gather: foundations.gatherMeasured,
   })
   const traffic = new TrafficRecorder({ scripts, serverId, now: clock.now })

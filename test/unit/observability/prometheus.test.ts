@@ -55,6 +55,21 @@ describe('a scrape', () => {
     expect(notZero).toEqual([])
   })
 
+  it('has what is in flight now, of how much', async () => {
+    let inFlight = 3
+    const { expose } = createMetrics({
+      totals: async () => TOTALS,
+      deliveries: () => ({ inFlight, capacity: 256 }),
+    })
+    const of = async () => {
+      const samples = readSamples((await expose()).text)
+      return [samples.get('carillon_deliveries_in_flight'), samples.get('carillon_delivery_capacity')]
+    }
+    expect(await of()).toEqual([3, 256])
+    inFlight = 0
+    expect(await of()).toEqual([0, 256])
+  })
+
   it('says how this process is', async () => {
     const samples = await create().scrape()
     expect(samples.get('process_resident_memory_bytes')).toBeGreaterThan(1_000_000)

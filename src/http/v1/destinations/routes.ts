@@ -18,7 +18,7 @@ const WHAT =
 const LIST = route({
   operationId: 'listDestinations',
   tag: 'overview',
-  summary: 'What waits for and goes to each destination',
+  summary: 'List destinations, with what waits and what was delivered',
   description: `With \`lane\`, the answer is that of \`GET /v1/destinations/{lane}\`. ${WHAT}`,
   querystring: DestinationsQuery,
   response: {
@@ -36,7 +36,7 @@ const LIST = route({
 const GET = route({
   operationId: 'getDestination',
   tag: 'overview',
-  summary: 'What waits for and goes to a destination',
+  summary: 'Get what waits for a destination and what was delivered',
   description: `The lane is one percent-encoded segment. ${WHAT}`,
   params: LaneParams,
   response: { 200: answer('the destination', DestinationReply) },

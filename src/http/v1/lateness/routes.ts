@@ -12,7 +12,7 @@ const HOUR_MS = 3_600_000
 const LATENESS = route({
   operationId: 'getLateness',
   tag: 'overview',
-  summary: 'How late deliveries began',
+  summary: 'Get how late deliveries began',
   description:
     'Over all destinations and servers, by minute, for the last hour. A retry counts from its own due time. ' +
     'Percentiles are right to within 5 %. What other servers have delivered may be missing for 10 s.',

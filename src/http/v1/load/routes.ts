@@ -7,7 +7,7 @@ import { LoadReply } from './schemas.ts'
 const LOAD = route({
   operationId: 'getLoad',
   tag: 'overview',
-  summary: 'What is due, what is coming, and the capacity',
+  summary: 'Get what is due, what is coming, and the capacity',
   description:
     'For autoscalers: unlike the length of a queue, the messages that fall due in the next minutes tell of a peak ' +
     'before it comes.',

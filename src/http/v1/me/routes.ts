@@ -9,7 +9,7 @@ import { MeReply } from './schemas.ts'
 const ME = route({
   operationId: 'getMe',
   tag: 'overview',
-  summary: 'Who asks, and what the server offers',
+  summary: 'Get the API key and what the server offers',
   description:
     'The name and the scopes of the API key, and the namespace, version, clock and features of the server. Any key ' +
     'will do.',

@@ -6,7 +6,7 @@ import { SystemReply } from './schemas.ts'
 const SYSTEM = route({
   operationId: 'getSystem',
   tag: 'overview',
-  summary: 'Servers, Redis, settings and keys',
+  summary: 'Get servers, Redis, settings and keys',
   description:
     'The servers at their last heartbeat, the Redis in use, and the settings and API keys of the server that ' +
     'answers. Secrets are left out.',

@@ -8,8 +8,8 @@
 -- ARGV[2]  most             integer  lanes at most that are found here, of each kind
 -- ARGV[3..] lane            string   a lane to count, found or not; "" for the main due set
 --
--- Returns  {lane, waiting, due, ...}: the lanes that were asked for, then those found, each once: of those with messages
---          the ones whose first message is due first; how many messages it holds, and how many of them are due
+-- Returns  {lane, waiting, due, ...}: the lanes that were asked for, then those found, each once: of those with
+--          messages the ones whose first message is due first; how many messages each holds, and how many are due
 -- Writes   nothing
 -- Cost     O(n log S), n = lanes, S = scheduled messages
 --@include lib/clock.lua

@@ -158,7 +158,7 @@ it('destinations have what waits in all shards, what is under way on all servers
   expect(await destinations.one('pull:none')).toMatchObject({ waiting: 0, due: 0, minutes: [] })
 })
 
-it('beyond 200 destinations, the rest are told as other', async () => {
+it('the list has 200 destinations, and other for the rest', async () => {
   const w = world()
   const { recorders, hour, scripts } = serversOn(w, 'a', 'b')
   const [a, b] = recorders as [TrafficRecorder, TrafficRecorder]

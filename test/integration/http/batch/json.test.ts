@@ -171,7 +171,7 @@ describe('when Redis leaves messages unconfirmed', () => {
     expect(answer.json()).toEqual({
       results: [
         { id: '~01', status: 201 },
-        { status: 503, detail: expect.stringMatching(/^Redis is not answering/) },
+        { status: 503, code: 'store_unavailable', detail: expect.stringMatching(/^Redis is not answering/) },
         { status: 400, code: 'invalid', detail: expect.any(String) },
       ],
     })

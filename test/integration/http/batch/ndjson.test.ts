@@ -173,6 +173,7 @@ describe('an NDJSON stream', () => {
       {
         line: 2,
         status: 503,
+        code: 'overloaded',
         detail: 'the server is shutting down; send this line and all later lines again',
       },
     ])

@@ -106,7 +106,7 @@ describe('a wrong destination', () => {
       ],
     })
     expect(body.results).toEqual([
-      { status: 400, detail: expect.stringMatching(detail) },
+      { status: 400, code: 'invalid', detail: expect.stringMatching(detail) },
       { id: expect.any(String), status: 201 },
     ])
   })

@@ -26,6 +26,7 @@ import { herd } from './herd/herd.js'
 import { http } from './http/http.js'
 import { late } from './late/late.js'
 import { memory } from './memory/memory.js'
+import { operations } from './operations/operations.js'
 import { servers } from './servers/servers.js'
 import { webhook } from './webhook/webhook.js'
 
@@ -48,7 +49,7 @@ import { webhook } from './webhook/webhook.js'
  * Each measures something.
  * @satisfies {Record<string, (options: Options) => Promise<Measured>>}
  */
-const PARTS = { http, batch, drain, late, memory, servers, growth, herd, webhook }
+const PARTS = { http, batch, drain, late, memory, servers, growth, herd, webhook, operations }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RESULTS = fileURLToPath(new URL('results', import.meta.url))

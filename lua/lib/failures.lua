@@ -11,3 +11,8 @@ local function note_failure(failures, id, reason, report)
   for i = first, #reports do text = text .. "\n" .. reports[i] end
   redis.call("HSET", failures, id, text)
 end
+
+-- last_attempt_at(text): when its last failed attempt began (epoch ms), 0 where none is told.
+local function last_attempt_at(text)
+  return tonumber(string.match(text, '\n{"at":(%d+)[^\n]*$') or 0)
+end

@@ -1,26 +1,37 @@
 #!lua
--- shift: move the due times of scheduled messages, and their not-after with them.
+-- shift: move the due times of scheduled messages, and their not-after with them; or let them fall due now.
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  messages   hash  message id -> record
 -- KEYS[3]  laned      zset  message id in a lane -> due time (epoch ms)
 -- KEYS[4]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[5]  queues     zset  lane of a pull queue -> due time of its first message
+-- KEYS[6]  claimed    zset  message id -> lock end (epoch ms)
+-- KEYS[7]  failures   hash  message id -> reason and last attempts
+-- KEYS[8]  step_key   string  what the latest step of an operation answered
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
--- ARGV[5]  by_ms            integer  negative for earlier
+-- ARGV[5]  by_ms            integer  negative for earlier; "now": not by, but to now, and never later than before
 -- ARGV[6]  latest           epoch ms  no message is moved beyond it, none before 0
--- ARGV[7..] id              string   each once
+-- ARGV[7]  every_ms         ms that each is later than the one before it, not necessarily whole; 0 for all alike
+-- ARGV[8]  nth              integer  the place of the first among those of its operation, from 0
+-- ARGV[9]  step             integer  of the operation that this is a step of; "" for none (lib/step.lua)
+-- ARGV[10] mark             epoch ms  messages created or attempted later are not meant; "" for none
+-- ARGV[11..] id             string   each once
 --
--- Returns  {looked_at, shifted, head}: how many ids were processed, fewer than asked if they are much work
---          (lib/work.lua); how many were moved; and "<ms>:<lane>" of the next message if one of them became it, else ""
--- Writes   records, due times and tags of the scheduled ids; publishes for each lane that has a new first message
+-- Returns  {looked_at, shifted, head, claimed, unreadable, later}: how many ids were processed, fewer than asked if
+--          they are much work (lib/work.lua); how many were moved; "<ms>:<lane>" of the next message if one of them
+--          became it, else ""; how many were claimed, are unreadable, or were not there at mark. Empty: a later step of
+--          the operation has run
+-- Writes   records, due times and tags of the scheduled ids; publishes for each lane that has a new first message; the
+--          answer of a step
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua
 --@include lib/readable.lua
 --@include lib/scheduled.lua
+--@include lib/step.lua
 --@include lib/tags.lua
 --@include lib/work.lua
 
@@ -28,15 +39,22 @@ local messages = KEYS[2]
 local keys = { scheduled = KEYS[1], laned = KEYS[3], hosts = KEYS[4], queues = KEYS[5] }
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
-local by_ms, latest = tonumber(ARGV[5]), tonumber(ARGV[6])
+local latest, every_ms, nth, step, mark = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
+local answer = step_answer(KEYS[8], step)
+if answer then return answer end
+local to_now = ARGV[5] == "now"
+local by_ms = not to_now and tonumber(ARGV[5])
 
+-- moved(ms): when what was at ms is to be.
 local function moved(ms)
-  return digits(math.max(0, math.min(tonumber(ms) + by_ms, latest)))
+  local offset = math.floor(nth * every_ms)
+  local at = to_now and math.min(tonumber(ms), now + offset) or tonumber(ms) + by_ms + offset
+  return digits(math.max(0, math.min(at, latest)))
 end
 
-local looked_at, shifted, work, places, tags = 0, 0, 0, {}, {}
+local looked_at, shifted, claimed, unreadable, later, work, places, tags = 0, 0, 0, 0, 0, 0, {}, {}
 local any_aside = redis.call("EXISTS", due_set(keys, "paused")) == 1
-for i = 7, #ARGV do
+for i = 11, #ARGV do
   if work >= WORK_AT_ONCE then break end
   local id = ARGV[i]
   looked_at = looked_at + 1
@@ -45,17 +63,24 @@ for i = 7, #ARGV do
   local record = score and redis.call("HGET", messages, id)
   -- An unreadable message is left for an operator.
   local options = record and valid_options(record)
-  if options then
+  if options and (not began_before(id, options, mark) or was_attempted(KEYS[7], id, mark)) then
+    later = later + 1
+  elseif options then
     work = work + work_of(record, options)
-    if options.n then options.n = moved(options.n) end
+    if options.n and not to_now then options.n = moved(options.n) end
     options.v = (options.v or 1) + 1
     local due = moved(score)
     redis.call("HSET", messages, id, join_record(moved(due_of(record)), options, payload_of(record)))
     if any_aside then take_back(keys, lane_of(options), id) end
     collect(places, lane_of(options), id, due)
     collect_tags(tags, id, options, due)
-    shifted = shifted + 1
+    shifted, nth = shifted + 1, nth + 1
+  elseif record then
+    unreadable = unreadable + 1
+  elseif redis.call("ZSCORE", KEYS[6], id) then
+    claimed = claimed + 1
   end
 end
 index_all_tags(tag_prefix, tags)
-return { looked_at, shifted, enqueue_all(keys, places, wake_channel, shard, now, true) }
+local head = enqueue_all(keys, places, wake_channel, shard, now, true)
+return note_step(KEYS[8], step, { looked_at, shifted, head, claimed, unreadable, later })

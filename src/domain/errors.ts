@@ -18,6 +18,8 @@
  * - PAUSE_NOT_FOUND     nothing is paused under this target
  * - PAUSE_ENDED         its end is not in the future, by Redis's clock
  * - TOO_MANY_PAUSES     as many are paused as may be
+ * - OPERATION_NOT_FOUND no operation has this id
+ * - LIMIT_REACHED       as many operations run as may run at a time
  */
 export type ErrorCode =
   | 'STORE_UNAVAILABLE'
@@ -36,6 +38,8 @@ export type ErrorCode =
   | 'PAUSE_NOT_FOUND'
   | 'PAUSE_ENDED'
   | 'TOO_MANY_PAUSES'
+  | 'OPERATION_NOT_FOUND'
+  | 'LIMIT_REACHED'
 
 export class SchedulerError extends Error {
   override readonly name = 'SchedulerError'

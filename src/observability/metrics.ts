@@ -32,6 +32,9 @@ export interface Metrics {
   scheduled(count: number, ms: number): void
   /** Dead letters beyond DEAD_MAX or DEAD_TTL_MS were deleted. */
   deadTrimmed(count: number): void
+  /** A step of an operation did so many messages, and could not do so many others. */
+  operationStepped(action: string, done: number, failed: number): void
+  operationEnded(action: string, state: 'done' | 'stopped' | 'failed'): void
   /** Redis no longer held the data that it had held before. */
   dataLost(): void
 }

@@ -10,6 +10,7 @@ import {
 import { DESTINATIONS } from '../destinations/registry.ts'
 import { withTimeout } from '../runtime/time-limit.ts'
 import type { DestinationType, Metrics, Totals } from './metrics.ts'
+import { operationMetrics } from './operation-metrics.ts'
 import { processMetrics } from './process-metrics.ts'
 
 /** What one scrape is answered with. */
@@ -184,6 +185,7 @@ function recordInto(registry: Registry) {
       schedule.observe(ms / 1_000)
     },
     deadTrimmed: (count) => deadTrimmed.inc(count),
+    ...operationMetrics(registers),
     dataLost: () => dataLost.inc(),
   } satisfies Omit<Metrics, 'ended'>
 }

@@ -14,11 +14,13 @@ import { createMatches } from '../messages/matches.ts'
 import { forecast, streams, totals } from '../messages/overview.ts'
 import { createScheduler } from '../messages/scheduler.ts'
 import { createSelector } from '../messages/selector.ts'
+import type { OperationRunner } from '../operations/runner.ts'
 import { keysOf } from '../store/keys.ts'
 import { readRedisDetails, readRedisFacts } from '../store/requirements.ts'
 import { createDestinations } from '../traffic/destinations.ts'
 import { lateness } from '../traffic/lateness.ts'
 import type { TrafficRecorder } from '../traffic/recorder.ts'
+import { composeOperations } from './compose-operations.ts'
 import type { Parts } from './parts.ts'
 import { createSystem } from './system.ts'
 
@@ -32,7 +34,7 @@ export interface ApiParts extends Parts {
 }
 
 /** What the routes for messages work with. */
-export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases } {
+export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases; runner: OperationRunner } {
   const { config, clock, shardMap, scripts, serverId, membership, onNextDue } = parts
   let scheduleCalls = 0
   const groupCommit = createGroupCommit({
@@ -44,7 +46,14 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases } {
   const hour = { scripts, recorder: parts.traffic, now: clock.now }
   const selector = createSelector(scripts, shardMap)
   const search = { scripts, shardMap, now: clock.now }
+  const matches = createMatches(search)
+  const lists: Pick<ApiDeps, 'listPage' | 'count'> = {
+    listPage: (query) => listPage(search, query),
+    count: (filter) => countMatches({ ...search, matches }, filter),
+  }
   return {
+    ...lists,
+    ...composeOperations({ ...parts, ...lists, matches }),
     scheduler: createScheduler({
       ...{ ...parts, groupCommit },
       dedupWindowMs: config.DEDUP_WINDOW_MS,
@@ -55,8 +64,6 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases } {
     leases: new RedisLeases(parts),
     pauses: parts.pauses,
     checkDestination: (destination) => problemsOf(destination, parts.destinations),
-    listPage: (query) => listPage(search, query),
-    count: (filter) => countMatches({ ...search, matches: createMatches(search) }, filter),
     deadGroups: (by) => deadGroups(scripts, shardMap.all, by),
     forecast: (args) => forecast(scripts, shardMap.all, args),
     totals: () => totals(scripts, shardMap.all),

@@ -106,6 +106,8 @@ export async function compose(foundations: Foundations) {
     claimers,
     membership,
     pauses,
+    runner: api.runner,
+    actLog: api.actLog,
     sender,
     shardSync,
     permissionsMonitor,

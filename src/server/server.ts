@@ -70,6 +70,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     claimers,
     membership,
     pauses,
+    runner,
+    actLog,
     sender,
     shardSync,
     permissionsMonitor,
@@ -94,8 +96,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     permissionsMonitor.stop()
     const closed = new AbortController()
     const forceClose = sleep(graceMs, closed.signal).then(() => app.server.closeAllConnections())
-    await Promise.all([app.close().then(() => closed.abort()), claimers.stop({ graceMs })])
+    await Promise.all([app.close().then(() => closed.abort()), claimers.stop({ graceMs }), runner.stop()])
     await forceClose
+    await actLog.close()
     monitor.stop()
     await Promise.all([deregistered, traffic.stop()])
     await Promise.all([connection.close(), wakeConnection.close(), sender.close()])
@@ -117,6 +120,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     membership.start()
     traffic.start()
     if (config.ROLES.includes('worker')) claimers.start()
+    runner.start()
     wakeAll()
   }
   const monitor = monitorRedis({

@@ -1,12 +1,4 @@
-import {
-  dataIdKeyOf,
-  keysOf,
-  pausesKeyOf,
-  type ShardKeys,
-  serversKeyOf,
-  shardCountsKeyOf,
-  trafficKeyOf,
-} from './keys.ts'
+import { keysOf, namespaceKeysOf, operationPrefixOf, type ShardKeys, trafficKeyOf } from './keys.ts'
 
 type KeyType = 'zset' | 'hash' | 'string' | 'set' | 'stream'
 
@@ -34,6 +26,7 @@ const TYPES: Readonly<Record<keyof ShardKeys, KeyType>> = {
   dropped: 'zset',
   seenPrefix: 'string',
   callPrefix: 'string',
+  stepPrefix: 'string',
 }
 
 /** What a key of a namespace is for. */
@@ -71,9 +64,8 @@ function keyTableOf(shard: number, namespace: string): KeyTable {
 
 /** @returns a function that tells what a key of the namespace is for */
 export function keyReader(namespace: string): (key: string) => KeyPart {
-  const ofNamespace = new Set(
-    [shardCountsKeyOf, dataIdKeyOf, serversKeyOf, pausesKeyOf].map((keyOf) => keyOf(namespace)),
-  )
+  const ofNamespace = new Set(namespaceKeysOf(namespace))
+  const operationPrefix = operationPrefixOf(namespace)
   const trafficPrefix = trafficKeyOf(namespace, 0).slice(0, -1)
   const isTraffic = (key: string) =>
     key.startsWith(trafficPrefix) && /^\d{1,10}$/.test(key.slice(trafficPrefix.length))
@@ -83,7 +75,7 @@ export function keyReader(namespace: string): (key: string) => KeyPart {
     return digits === undefined ? undefined : Number(digits)
   }
   return (key) => {
-    if (ofNamespace.has(key) || isTraffic(key)) return { of: 'namespace' }
+    if (ofNamespace.has(key) || key.startsWith(operationPrefix) || isTraffic(key)) return { of: 'namespace' }
     const shard = shardOf(key)
     if (shard === undefined) return { of: 'nothing known' }
     let keyTable = keyTables.get(shard)

@@ -50,6 +50,8 @@ export interface ShardKeys {
    * its copies, until none can run any more (about 5 s)
    */
   readonly callPrefix: string
+  /** string with TTL: this prefix and an operation's id; what its latest step in this shard answered */
+  readonly stepPrefix: string
 }
 
 export function keysOf(shard: number, namespace: string): ShardKeys {
@@ -77,6 +79,7 @@ export function keysOf(shard: number, namespace: string): ShardKeys {
     dropped: `${at}dropped_messages`,
     seenPrefix: `${at}seen:`,
     callPrefix: `${at}call:`,
+    stepPrefix: `${at}operation_step:`,
   }
 }
 
@@ -113,3 +116,22 @@ export const trafficKeyOf = (namespace: string, minute: number): string => `${na
 
 /** hash: server id to its last heartbeat and its description. */
 export const serversKeyOf = (namespace: string): string => `${namespace}:servers`
+
+/** sorted set: operation id, scored by when it began. The keys of operations share a slot. */
+export const operationsKeyOf = (namespace: string): string => `${namespace}:operations`
+
+/** sorted set: id of a running operation, scored by when the lease of its server ends. */
+export const runningKeyOf = (namespace: string): string => `{${operationsKeyOf(namespace)}}:running`
+
+/** hash: this prefix and an operation's id; see src/store/scripts/operations.ts. */
+export const operationPrefixOf = (namespace: string): string => `{${operationsKeyOf(namespace)}}:id:`
+
+/** sorted set: what people did, scored by when. */
+export const actsKeyOf = (namespace: string): string => `${namespace}:audit`
+
+/** The keys of a namespace that are of no shard, but for those of single operations. */
+export const namespaceKeysOf = (namespace: string): string[] =>
+  [
+    ...[shardCountsKeyOf, dataIdKeyOf, serversKeyOf, pausesKeyOf],
+    ...[operationsKeyOf, runningKeyOf, actsKeyOf],
+  ].map((keyOf) => keyOf(namespace))

@@ -2,15 +2,7 @@ import { Cluster, type Redis } from 'ioredis'
 import { SchedulerError } from '../domain/errors.ts'
 import { withTimeout } from '../runtime/time-limit.ts'
 import { scriptContext } from './define-script.ts'
-import {
-  dataIdKeyOf,
-  keysOf,
-  pausesKeyOf,
-  serversKeyOf,
-  shardCountsKeyOf,
-  trafficKeyOf,
-  wakeChannelOf,
-} from './keys.ts'
+import { keysOf, namespaceKeysOf, trafficKeyOf, wakeChannelOf } from './keys.ts'
 import { loadScript, SCRIPT_PATHS } from './lua.ts'
 import { SHORTEST } from './preflight.ts'
 import { MISSING_KEYS, missingPermission } from './redis-errors.ts'
@@ -80,14 +72,8 @@ export function createPermissions(
 
   async function deniedOf(shard: number): Promise<string[]> {
     const ofShard = keysOf(shard, namespace)
-    const keys = [
-      ...Object.values({ ...ofShard }),
-      shardCountsKeyOf(namespace),
-      dataIdKeyOf(namespace),
-      serversKeyOf(namespace),
-      pausesKeyOf(namespace),
-      trafficKeyOf(namespace, 0),
-    ]
+    const ofNamespace = [...namespaceKeysOf(namespace), trafficKeyOf(namespace, 0)]
+    const keys = [...Object.values({ ...ofShard }), ...ofNamespace]
     const onKeys = keys.map((key): Call => ['EVALSHA', 'sha', '1', key])
     const onKey = (command: string): Call => {
       const behind = SHORTEST[command]

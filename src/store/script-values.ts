@@ -1,8 +1,12 @@
 import type { RetryPolicy } from '../domain/message.ts'
 import {
+  actsKeyOf,
   dataIdKeyOf,
   keysOf,
+  operationPrefixOf,
+  operationsKeyOf,
   pausesKeyOf,
+  runningKeyOf,
   type ShardKeys,
   serversKeyOf,
   shardCountsKeyOf,
@@ -75,6 +79,10 @@ export function namespaceValues({
     counts: shardCountsKeyOf(namespace),
     dataId: dataIdKeyOf(namespace),
     allPauses: pausesKeyOf(namespace),
+    operations: operationsKeyOf(namespace),
+    running: runningKeyOf(namespace),
+    operationPrefix: operationPrefixOf(namespace),
+    acts: actsKeyOf(namespace),
   }
   return { ofShard: () => keys, current: { clockOffsetMs } }
 }

@@ -6,6 +6,7 @@ import { describeHeartbeat } from './heartbeat.contract.ts'
 import { describeHistory } from './history.contract.ts'
 import { describeIds } from './ids.contract.ts'
 import { describeNotAfter } from './not-after.contract.ts'
+import { describeOperations } from './operations.contract.ts'
 import { describeQueries } from './query.contract.ts'
 import { describeSearches } from './search.contract.ts'
 import { describeShifts } from './shift.contract.ts'
@@ -25,4 +26,5 @@ export const MESSAGES = [
   describeShifts,
   describeForecastAndCount,
   describeHeartbeat,
+  describeOperations,
 ]

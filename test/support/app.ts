@@ -52,7 +52,7 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
     }
     const clock = createRedisClock()
     const shardMap = createShardMap(config.SHARDS, clock.now)
-    const { app, claimers, membership, shardSync } = await compose({
+    const { app, claimers, membership, runner, actLog, shardSync } = await compose({
       config,
       console,
       logger: pino({ level: 'silent' }),
@@ -83,6 +83,8 @@ export function useApp(env: Readonly<Record<string, string>> = {}): () => TestAp
     return async () => {
       await app.close()
       await claimers.stop({ graceMs: 1_000 })
+      await runner.stop()
+      await actLog.close()
       shardSync.stop()
       await membership.stop()
       await clearNamespace(connection.client, namespace)

@@ -28,6 +28,11 @@ export function noteMetrics(): NotedMetrics {
       claimed: (count) => void claimBatches.push(count),
       scheduled: (count) => add('scheduled', count),
       deadTrimmed: (count) => add('dead trimmed', count),
+      operationStepped(action, done, failed) {
+        add(`operation ${action} done`, done)
+        add(`operation ${action} failed`, failed)
+      },
+      operationEnded: (action, state) => add(`operation ${action} ${state}`, 1),
       dataLost: () => add('data lost', 1),
     },
     of: (name) => sums.get(name) ?? 0,

@@ -22,6 +22,8 @@ const ANSWERS = {
   PAUSE_NOT_FOUND: [404, 'not_found'],
   PAUSE_ENDED: [400, 'invalid'],
   TOO_MANY_PAUSES: [409, 'limit_reached'],
+  OPERATION_NOT_FOUND: [404, 'not_found'],
+  LIMIT_REACHED: [409, 'limit_reached'],
 } as const satisfies Record<ErrorCode, readonly [status: number, code: ProblemCode]>
 
 const WORDS = {
@@ -40,6 +42,8 @@ const WORDS = {
   PAUSE_NOT_FOUND: 'nothing is paused under this target',
   PAUSE_ENDED: 'until: must be in the future',
   TOO_MANY_PAUSES: 'target: as many are paused as may be (100); end one first',
+  OPERATION_NOT_FOUND: 'no operation has this id',
+  LIMIT_REACHED: 'too many operations are running; wait until one has finished, or stop one',
 } as const satisfies Record<Exclude<ErrorCode, 'STORE_REFUSED'>, string>
 
 const FIELD: Partial<Record<ErrorCode, string>> = {

@@ -26,6 +26,7 @@ const TAGS = [
   { name: 'queues', description: 'for pull workers: claim, acknowledge, release and extend messages' },
   { name: 'dead letters', description: 'redrive or delete messages that are not tried again' },
   { name: 'pauses', description: 'hold deliveries back, and resume them' },
+  { name: 'operations', description: 'act on every message that matches, and see who did what' },
   { name: 'overview', description: 'statistics and the upcoming load' },
   { name: 'service', description: 'the routes of the original service, health checks and metrics' },
 ]

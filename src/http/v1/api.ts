@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { auditRoutes } from './audit/routes.ts'
 import { batchRoutes } from './batch/routes.ts'
 import { bulkRoutes } from './bulk/routes.ts'
 import { countRoutes } from './count/routes.ts'
@@ -12,6 +13,7 @@ import { meRoutes } from './me/routes.ts'
 import { messageActRoutes } from './messages/acts.ts'
 import { listRoutes } from './messages/list.ts'
 import { messageRoutes } from './messages/routes.ts'
+import { operationRoutes } from './operations/routes.ts'
 import { pauseRoutes } from './pauses/routes.ts'
 import { queueRoutes } from './queues/routes.ts'
 import { statsRoutes } from './stats/routes.ts'
@@ -29,6 +31,8 @@ const RESOURCES: readonly FastifyPluginAsync<ApiDeps>[] = [
   queueRoutes,
   deadRoutes,
   pauseRoutes,
+  operationRoutes,
+  auditRoutes,
   statsRoutes,
   destinationRoutes,
   loadRoutes,

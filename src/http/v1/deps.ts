@@ -10,6 +10,8 @@ import type { Load } from '../../messages/load.ts'
 import type { Bucket } from '../../messages/overview.ts'
 import type { Scheduler } from '../../messages/scheduler.ts'
 import type { Totals } from '../../observability/metrics.ts'
+import type { ActLog } from '../../operations/act-log.ts'
+import type { Operations } from '../../operations/operations.ts'
 import type { Pauses } from '../../pauses/pauses.ts'
 import type { Destinations } from '../../traffic/destinations.ts'
 import type { LatenessReport } from '../../traffic/lateness.ts'
@@ -21,6 +23,8 @@ export interface ApiDeps {
   readonly scheduler: Scheduler
   readonly bulk: Bulk
   readonly deadLetters: DeadLetters
+  readonly operations: Operations
+  readonly actLog: ActLog
   readonly leases: Leases
   readonly pauses: Pauses
   readonly checkDestination: CheckDestination

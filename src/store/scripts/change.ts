@@ -23,36 +23,76 @@ type RescheduleReply =
   | ({ readonly word: 'rescheduled'; readonly found: FoundMessage } & NewHead)
   | { readonly word: (typeof RESCHEDULE_REFUSALS)[number] }
 
+/** A step of an operation: repeated, it changes nothing, and answers what it answered. See lua/lib/step.lua. */
+export interface Step {
+  readonly operation: string
+  /** from 1, rising */
+  readonly number: number
+  /** when the operation began, epoch ms: messages created later are not meant, nor moved those attempted later */
+  readonly mark: number
+}
+
 /** Each rejects with a SchedulerError as toSchedulerError says. */
 export interface ChangeScripts {
   /**
    * @param ifMatch versions accepted, comma-separated; "" for any
    * @param states in which a message is cancelled
-   * @returns a word for each of the first ids, fewer than all if their records are large
+   * @returns a word for each of the first ids, fewer than all if their records are large; none if a later step has run
    * @see lua/schedule/cancel.lua
    */
   cancel(
     shard: number,
-    args: { ids: readonly string[]; ifMatch: string; states: readonly CancelledState[] },
+    args: { ids: readonly string[]; ifMatch: string; states: readonly CancelledState[]; step?: Step },
   ): Promise<CancelWord[]>
   /** @see lua/schedule/reschedule.lua */
   reschedule(shard: number, args: { id: string; ifMatch: string; changes: Changes }): Promise<RescheduleReply>
-  /** Processes at least one id, and fewer than all if their records are large. @see lua/schedule/shift.lua */
+  /**
+   * Processes at least one id, and fewer than all if their records are large; none if a later step has run.
+   *
+   * @param byMs "now" lets them fall due now
+   * @param everyMs how much later each is than the one before it, not necessarily whole; 0 unless given
+   * @param nth the place of the first among those of its operation, from 0
+   * @see lua/schedule/shift.lua
+   */
   shift(
     shard: number,
-    args: { ids: readonly string[]; byMs: number; latest: number },
-  ): Promise<NewHead & { processed: number; shifted: number }>
+    args: {
+      ids: readonly string[]
+      byMs: number | 'now'
+      latest: number
+      everyMs?: number
+      nth?: number
+      step?: Step
+    },
+  ): Promise<
+    NewHead & {
+      processed: number
+      shifted: number
+      claimed: number
+      unreadable: number
+      /** how many were not there when the operation began */
+      later: number
+    }
+  >
   /**
-   * Processes at least one id, and fewer than all if their records are large.
+   * Processes at least one id, and fewer than all if their records are large; none if a later step has run.
    *
    * @param from epoch ms the first is due at; null for now
    * @param everyMs between one and the next, not necessarily whole
    * @param before how many ids earlier calls of the same act have redriven
+   * @param changes option letters and their new values, "" to remove one
    * @see lua/schedule/redrive.lua
    */
   redrive(
     shard: number,
-    args: { ids: readonly string[]; from: number | null; everyMs: number; before: number },
+    args: {
+      ids: readonly string[]
+      from: number | null
+      everyMs: number
+      before: number
+      changes?: Changes['options']
+      step?: Step
+    },
   ): Promise<
     NewHead & {
       processed: number
@@ -64,22 +104,42 @@ export interface ChangeScripts {
   >
 }
 
-export function changeScripts({ define }: ScriptContext): ChangeScripts {
+const STEP = ['stepKey', 'step'] as const
+
+export function changeScripts({ define, keys }: ScriptContext): ChangeScripts {
   const ofId = { id: (id: string) => id }
-  const cancel = define('cancel', { args: ['ifMatch', 'states'], each: ofId, timed: true })
+  const cancel = define('cancel', { args: ['ifMatch', 'states', ...STEP, 'mark'], each: ofId, timed: true })
   const reschedule = define('reschedule', {
     args: ['id', 'ifMatch', 'due', 'payload'],
     each: { letter: ([letter]: Changes['options'][number]) => letter, value: ([, value]) => value },
     timed: true,
   })
-  const shift = define('shift', { args: ['byMs', 'latest'], each: ofId, timed: true })
-  const redrive = define('redrive', { args: ['from', 'everyMs', 'before'], each: ofId, timed: true })
+  const shift = define('shift', {
+    args: ['byMs', 'latest', 'everyMs', 'nth', ...STEP, 'mark'],
+    each: ofId,
+    timed: true,
+  })
+  const redrive = define('redrive', {
+    args: ['from', 'everyMs', 'before', 'changes', ...STEP],
+    each: ofId,
+    timed: true,
+  })
   const cancelWord = expectWord('cancel', CANCEL_WORDS)
   const rescheduleWord = expectWord('reschedule', ['rescheduled', ...RESCHEDULE_REFUSALS])
   const rescheduleState = expectWord('reschedule', STATES)
+  const ofStep = (shard: number, step: Step | undefined) => ({
+    stepKey: keys(shard).stepPrefix + (step?.operation ?? ''),
+    step: step?.number ?? '',
+  })
   return {
-    cancel: async (shard, { ids, ifMatch, states }) =>
-      (await cancel(shard, { ifMatch, states: states.join(',') }, ids)).map(cancelWord),
+    cancel: async (shard, { ids, ifMatch, states, step }) =>
+      (
+        await cancel(
+          shard,
+          { ifMatch, states: states.join(','), ...ofStep(shard, step), mark: step?.mark ?? '' },
+          ids,
+        )
+      ).map(cancelWord),
 
     async reschedule(shard, { id, ifMatch, changes: { due, payload, options } }) {
       const args = { id, ifMatch, due: dueText(due), payload: payload ?? '' }
@@ -101,14 +161,28 @@ export function changeScripts({ define }: ScriptContext): ChangeScripts {
       return { word, found, ...newHead(head) }
     },
 
-    async shift(shard, { ids, ...args }) {
-      const [processed, shifted, head] = await shift(shard, args, ids)
-      return { processed: Number(processed), shifted: Number(shifted), ...newHead(head) }
+    async shift(shard, { ids, byMs, latest, everyMs = 0, nth = 0, step }) {
+      const args = { byMs, latest, everyMs, nth, ...ofStep(shard, step), mark: step?.mark ?? '' }
+      const [processed = 0, shifted = 0, head = '', ...others] = await shift(shard, args, ids)
+      const [claimed = 0, unreadable = 0, later = 0] = others.map(Number)
+      return {
+        processed: Number(processed),
+        shifted: Number(shifted),
+        ...{ claimed, unreadable, later },
+        ...newHead(head),
+      }
     },
 
-    async redrive(shard, { ids, from, everyMs, before }) {
-      const reply = await redrive(shard, { from: from ?? '', everyMs, before }, ids)
-      const [processed, start, head, unreadable, ...unknown] = reply
+    async redrive(shard, { ids, from, everyMs, before, changes = [], step }) {
+      const reply = await redrive(
+        shard,
+        {
+          ...{ from: from ?? '', everyMs, before, changes: JSON.stringify(Object.fromEntries(changes)) },
+          ...ofStep(shard, step),
+        },
+        ids,
+      )
+      const [processed = 0, start = 0, head = '', unreadable = 0, ...unknown] = reply
       return {
         processed: Number(processed),
         from: Number(start),

@@ -4,6 +4,7 @@ import type { ScriptsOptions } from '../script-values.ts'
 import { type ChangeScripts, changeScripts } from './change.ts'
 import { type ClaimScripts, claimScripts } from './claim.ts'
 import { type MembershipScripts, membershipScripts } from './membership.ts'
+import { type OperationScripts, operationScripts } from './operations.ts'
 import { type PauseScripts, pauseScripts } from './pauses.ts'
 import { type QueryScripts, queryScripts } from './query.ts'
 import { type ScheduleScripts, scheduleScripts } from './schedule.ts'
@@ -19,6 +20,7 @@ export type Scripts = ScheduleScripts &
   QueryScripts &
   SearchScripts &
   PauseScripts &
+  OperationScripts &
   MembershipScripts &
   TrafficScripts
 
@@ -33,6 +35,7 @@ export function createScripts(client: Redis | Cluster, options: ScriptsOptions):
     ...queryScripts(context),
     ...searchScripts(context),
     ...pauseScripts(context, client, options),
+    ...operationScripts(client, options),
     ...membershipScripts(client, options),
     ...trafficScripts(client, context, options),
   }

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Selection } from '../../../messages/bulk.ts'
+import { describeFilter } from '../../../operations/request.ts'
 import { BAD_BODY } from '../../openapi/failures.ts'
 import { answer, route } from '../../openapi/route.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
@@ -29,12 +30,26 @@ const SHIFT = route({
 })
 
 /** Cancels and moves many messages at once. */
-export const bulkRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'bulk'>> = async (app, { bulk }) => {
-  app.post('/messages/cancel', { schema: CANCEL }, async (request) => bulk.cancel(selectionOf(request.body)))
+export const bulkRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'bulk' | 'actLog'>> = async (
+  app,
+  { bulk, actLog },
+) => {
+  app.post('/messages/cancel', { schema: CANCEL }, async (request) => {
+    const selection = selectionOf(request.body)
+    const cancelled = await bulk.cancel(selection)
+    const act = { key: request.apiKey ?? null, act: 'cancel', target: describeFilter(selection) }
+    actLog.record({ ...act, count: cancelled.cancelled })
+    return cancelled
+  })
 
-  app.post('/messages/shift', { schema: SHIFT }, async (request) => ({
-    shifted: await bulk.shift(selectionOf(request.body), request.body.byMs),
-  }))
+  app.post('/messages/shift', { schema: SHIFT }, async (request) => {
+    const selection = selectionOf(request.body)
+    const { byMs } = request.body
+    const shifted = await bulk.shift(selection, byMs)
+    const act = { key: request.apiKey ?? null, act: 'shift', target: describeFilter(selection) }
+    actLog.record({ ...act, count: shifted, note: `by ${byMs} ms` })
+    return { shifted }
+  })
 }
 
 function selectionOf({ tag, ids }: { tag?: string; ids?: string[] }): Selection {

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { DeadSelection } from '../../../messages/dead-letters.ts'
+import { describeFilter } from '../../../operations/request.ts'
 import { BAD_QUERY, badBody } from '../../openapi/failures.ts'
 import { answer, route } from '../../openapi/route.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
@@ -53,19 +54,25 @@ const GROUPS = route({
 })
 
 /** Groups, redrives and deletes dead letters. GET /v1/messages?status=dead lists them. */
-export const deadRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'deadLetters' | 'deadGroups'>> = async (
-  app,
-  { deadLetters, deadGroups },
-) => {
+export const deadRoutes: FastifyPluginAsyncTypebox<
+  Pick<ApiDeps, 'deadLetters' | 'deadGroups' | 'actLog'>
+> = async (app, { deadLetters, deadGroups, actLog }) => {
   app.post('/dead/redrive', { schema: REDRIVE }, async (request) => {
     const { body } = request
-    const { unreadable, ...rest } = await deadLetters.redrive(selectionOf(body), body.perSecond ?? null)
+    const selection = selectionOf(body)
+    const { unreadable, ...rest } = await deadLetters.redrive(selection, body.perSecond ?? null)
+    const act = { key: request.apiKey ?? null, act: 'redrive', target: targetOf(selection) }
+    actLog.record({ ...act, count: rest.redriven })
     return unreadable > 0 ? { ...rest, unreadable } : rest
   })
 
-  app.delete('/dead', { schema: DELETE }, async (request) => ({
-    deleted: await deadLetters.remove(selectionOf(request.body)),
-  }))
+  app.delete('/dead', { schema: DELETE }, async (request) => {
+    const selection = selectionOf(request.body)
+    const deleted = await deadLetters.remove(selection)
+    const act = { key: request.apiKey ?? null, act: 'delete', target: targetOf(selection) }
+    actLog.record({ ...act, count: deleted })
+    return { deleted }
+  })
 
   app.get('/dead/groups', { schema: GROUPS }, async (request) => {
     const { groups, omitted, isPart } = await deadGroups(request.query.by ?? 'reason')
@@ -78,6 +85,9 @@ export const deadRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'deadLetters' |
     }
   })
 }
+
+const targetOf = (selection: DeadSelection): string =>
+  'all' in selection ? 'all' : describeFilter(selection)
 
 function selectionOf({ ids, tag, all }: { ids?: string[]; tag?: string; all?: true }): DeadSelection {
   const given = [

@@ -13,7 +13,7 @@ import { MessageReply } from './schemas.ts'
 import { sendMessage } from './send-message.ts'
 import { toPatch, versionsOf } from './translate.ts'
 
-type Deps = Pick<ApiDeps, 'scheduler' | 'now' | 'checkDestination' | 'bodyLimit'>
+type Deps = Pick<ApiDeps, 'scheduler' | 'actLog' | 'now' | 'checkDestination' | 'bodyLimit'>
 
 const DELIVER = route({
   operationId: 'deliverMessage',
@@ -55,7 +55,7 @@ const COPY = route({
 /** What else can be done with one message: deliver it now, copy it. */
 export const messageActRoutes: FastifyPluginAsyncTypebox<Deps> = async (
   app,
-  { scheduler, now, checkDestination, bodyLimit },
+  { scheduler, actLog, now, checkDestination, bodyLimit },
 ) => {
   addOptionalJsonParser(app, bodyLimit, parseMessage)
 
@@ -64,7 +64,9 @@ export const messageActRoutes: FastifyPluginAsyncTypebox<Deps> = async (
     { schema: DELIVER, preValidation: withoutBodyEmpty },
     async (request, reply) => {
       const ifMatch = versionsOf(request.headers['if-match'])
-      return sendMessage(reply, await scheduler.deliver(request.params.id, ifMatch))
+      const message = await scheduler.deliver(request.params.id, ifMatch)
+      actLog.record({ key: request.apiKey ?? null, act: 'deliver', target: message.id, count: 1 })
+      return sendMessage(reply, message)
     },
   )
 
@@ -75,6 +77,8 @@ export const messageActRoutes: FastifyPluginAsyncTypebox<Deps> = async (
       const overrides = toPatch(request.body, now(), checkDestination)
       const original = await scheduler.find(request.params.id)
       const { message } = await create(scheduler, copyOf(original, overrides, now()))
+      const act = { key: request.apiKey ?? null, act: 'copy', target: original.id, count: 1 }
+      actLog.record({ ...act, note: `as ${message.id}` })
       reply.code(201).header('location', `${request.publicPath}/v1/messages/${message.id}`)
       return sendMessage(reply, message)
     },

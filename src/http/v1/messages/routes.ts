@@ -12,7 +12,7 @@ import { KnownReply, MessageReply, NewMessageBody, PatchBody } from './schemas.t
 import { sendMessage } from './send-message.ts'
 import { toNewMessage, toPatch, versionsOf } from './translate.ts'
 
-type Deps = Pick<ApiDeps, 'scheduler' | 'now' | 'checkDestination' | 'bodyLimit'>
+type Deps = Pick<ApiDeps, 'scheduler' | 'actLog' | 'now' | 'checkDestination' | 'bodyLimit'>
 
 /** The answer to an id that is in use with the same content. */
 const DUPLICATE = { ...KnownReply.examples[0], id: 'invoice-4711-reminder', duplicate: true }
@@ -88,7 +88,7 @@ const CANCEL = route({
 /** One message: schedule, get, update, cancel. */
 export const messageRoutes: FastifyPluginAsyncTypebox<Deps> = async (
   app,
-  { scheduler, now, checkDestination, bodyLimit },
+  { scheduler, actLog, now, checkDestination, bodyLimit },
 ) => {
   addJsonParser(app, bodyLimit, (text, { method }) =>
     text === '' && method === 'DELETE' ? undefined : parseMessage(text),
@@ -110,11 +110,15 @@ export const messageRoutes: FastifyPluginAsyncTypebox<Deps> = async (
   app.patch('/messages/:id', { schema: UPDATE }, async (request, reply) => {
     const ifMatch = versionsOf(request.headers['if-match'])
     const patch = toPatch(request.body, now(), checkDestination)
-    return sendMessage(reply, await scheduler.reschedule(request.params.id, patch, ifMatch))
+    const message = await scheduler.reschedule(request.params.id, patch, ifMatch)
+    actLog.record({ key: request.apiKey ?? null, act: 'reschedule', target: message.id, count: 1 })
+    return sendMessage(reply, message)
   })
 
   app.delete('/messages/:id', { schema: CANCEL }, async (request, reply) => {
-    await scheduler.cancel(request.params.id, versionsOf(request.headers['if-match']))
+    const { id } = request.params
+    await scheduler.cancel(id, versionsOf(request.headers['if-match']))
+    actLog.record({ key: request.apiKey ?? null, act: 'cancel', target: id, count: 1 })
     return reply.code(204).send(null)
   })
 }

@@ -76,10 +76,10 @@ const RESUME_BY_QUERY = route({
   ...resuming,
 })
 
-type Deps = Pick<ApiDeps, 'pauses' | 'servers' | 'now'>
+type Deps = Pick<ApiDeps, 'pauses' | 'actLog' | 'servers' | 'now'>
 
 /** Pauses and resumes. */
-export const pauseRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { pauses, servers, now }) => {
+export const pauseRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { pauses, actLog, servers, now }) => {
   const ignoredBy = async () => {
     const older = (await servers()).filter((server) => server.pauses !== true)
     return older.length === 0 ? {} : { ignoredBy: older.map(({ id }) => id) }
@@ -89,7 +89,10 @@ export const pauseRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { pauses
     const { note = null } = request.body
     const target = targetOf(request.body.target)
     const until = request.body.until === undefined ? null : untilOf(request.body.until, now())
-    const { pause, isNew } = await pauses.pause(target, { note, until, by: request.apiKey ?? null })
+    const key = request.apiKey ?? null
+    const { pause, isNew } = await pauses.pause(target, { note, until, by: key })
+    const act = { key, act: 'pause', target: pause.target, count: 0 }
+    actLog.record(note === null ? act : { ...act, note })
     reply.code(isNew ? 201 : 200)
     return { ...toView(pause), ...(await ignoredBy()) }
   })
@@ -102,16 +105,17 @@ export const pauseRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { pauses
   const preValidation = async (request: FastifyRequest) => {
     if (request.body === undefined) request.body = {}
   }
-  async function resume(text: string, body: Static<typeof ResumeBody>) {
+  async function resume(text: string, body: Static<typeof ResumeBody>, key: string | undefined) {
     const target = targetOf(text)
     const { waiting, lastDueAt } = await pauses.resume(target, paceOf(body, now()))
+    actLog.record({ key: key ?? null, act: 'resume', target: target.target, count: waiting })
     return { target: target.target, waiting, until: lastDueAt === null ? null : toIso(lastDueAt) }
   }
-  app.delete('/pauses', { schema: RESUME_BY_QUERY, preValidation }, ({ query, body }) =>
-    resume(query.target, body),
+  app.delete('/pauses', { schema: RESUME_BY_QUERY, preValidation }, ({ query, body, apiKey }) =>
+    resume(query.target, body, apiKey),
   )
-  app.delete('/pauses/:target', { schema: RESUME, preValidation }, ({ params, body }) =>
-    resume(params.target, body),
+  app.delete('/pauses/:target', { schema: RESUME, preValidation }, ({ params, body, apiKey }) =>
+    resume(params.target, body, apiKey),
   )
 }
 

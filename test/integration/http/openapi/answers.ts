@@ -42,9 +42,25 @@ export function describeAnswers(): void {
             .at(-1) ?? 0
         const request = ENDS_LEASES.test(name)
           ? { payload: { messages: [await lease(name.split('/').at(-1) ?? '')] } }
-          : {}
+          : name.endsWith('/operations/{id}')
+            ? {
+                url: `/v1/operations/${(await send(world(), 'POST /v1/operations')).json<{ id: string }>().id}`,
+              }
+            : {}
         expectAsDocumented(name, status, await send(world(), name, request))
       }
+    })
+
+    it('are as documented for operations', async () => {
+      for (let i = 0; i < 20; i += 1) await put(`m${i}`)
+      const payload = { action: 'cancel', all: true, perSecond: 0.001 }
+      const begin = (more: object) =>
+        send(world(), 'POST /v1/operations', { payload: { ...payload, ...more } })
+      expectAsDocumented('POST /v1/operations', 200, await begin({ dryRun: true }))
+      for (let i = 0; i < 16; i += 1) expectAsDocumented('POST /v1/operations', 202, await begin({}))
+      expectAsDocumented('POST /v1/operations', 409, await begin({}))
+      expectAsDocumented('GET /v1/operations', 200, await send(world(), 'GET /v1/operations'))
+      expectAsDocumented('GET /v1/audit', 200, await send(world(), 'GET /v1/audit'))
     })
 
     it('are as documented for leases that are all lost', async () => {

@@ -14,7 +14,10 @@ export function describeFailures(): void {
     it('are as documented when something fails in the server', async () => {
       const fail = () => Promise.reject(new Error('broken'))
       const broken = new Proxy({}, { get: () => fail }) as never
-      const api = { leases: broken, deadLetters: broken, scheduler: broken, bulk: broken, pauses: broken }
+      const api = {
+        ...{ leases: broken, deadLetters: broken, scheduler: broken, bulk: broken, pauses: broken },
+        ...{ operations: broken, actLog: broken },
+      }
       const reads = {
         listPage: fail,
         count: fail,

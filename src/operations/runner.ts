@@ -1,0 +1,67 @@
+import { setMaxListeners } from 'node:events'
+import type { OperationScripts, TakenOperation } from '../store/scripts/operations.ts'
+import type { Cursor } from './cursor.ts'
+import type { OperationRequest } from './request.ts'
+import { LEASE_MS, type Run, type RunDeps, runOperation } from './run.ts'
+
+const LOOK_EVERY_MS = 1_500
+
+/** Runs a server's operations: those that it began, and those whose server is gone. */
+export interface OperationRunner {
+  /** Runs one that has been recorded as this server's. */
+  run(run: Run): void
+  /** Looks now and then for operations whose server is gone. Twice is once. */
+  start(): void
+  /** Leaves its operations to other servers. Safe before start and twice; never throws. */
+  stop(): Promise<void>
+}
+
+export interface OperationRunnerDeps extends RunDeps {
+  readonly scripts: Pick<OperationScripts, 'save' | 'resume' | 'clocksApartMs'>
+}
+
+export function createOperationRunner(deps: OperationRunnerDeps): OperationRunner {
+  const { scripts, owner } = deps
+  const running = new Set<Promise<void>>()
+  const ending = new AbortController()
+  setMaxListeners(0, ending.signal) // each operation that waits listens
+  let timer: NodeJS.Timeout | undefined
+
+  function run(begun: Run): void {
+    const ended = runOperation(deps, begun, ending.signal).finally(() => running.delete(ended))
+    running.add(ended)
+  }
+
+  async function look(): Promise<void> {
+    while (!ending.signal.aborted) {
+      const taken = await scripts.resume(owner, LEASE_MS)
+      if (taken === undefined) return
+      run(toRun(taken))
+    }
+  }
+  // The next look makes up for a failed one. Others log that Redis is away.
+  const lookSafely = () => void look().catch(() => undefined)
+
+  return {
+    run,
+    start() {
+      if (timer !== undefined || ending.signal.aborted) return
+      // Servers that were started together look one after the other.
+      timer = setInterval(lookSafely, LOOK_EVERY_MS * (0.8 + 0.4 * Math.random()))
+      lookSafely()
+    },
+    async stop() {
+      clearInterval(timer)
+      ending.abort()
+      await Promise.all(running)
+    },
+  }
+}
+
+const toRun = ({ id, startedAt, request, cursor, ...progress }: TakenOperation): Run => ({
+  id,
+  startedAt,
+  request: JSON.parse(request) as OperationRequest,
+  cursor: JSON.parse(cursor) as Cursor,
+  progress,
+})

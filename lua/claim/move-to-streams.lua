@@ -5,13 +5,15 @@
 -- KEYS[16] streams    set     names of streams
 -- ARGV[15] limit            integer  messages at most
 -- ARGV[16] stream_prefix    string   stream key = stream_prefix .. name
+-- ARGV[17] tells            0 or 1   whether to tell which messages were moved
 --
 -- It moves fewer once their records pass 4 MiB, or if they are much work (lib/work.lua).
 --
 -- Returns  {<the first eight>, moved, late, ..., id, due, record, attempts, refusal, ...}: see lib/lock-taken.lua; and
 --            next_in      ms until the next message for a stream is due, 0 if one is; "" for none
 --            died         also those for a stream whose key holds something else
---            moved        how many were moved, followed by how late each was, ms
+--            moved        how many were moved, followed by how late each was, ms; where it tells which, also by its id
+--                         and its record without the payload
 --            refusal      why Redis refused it, as a short code: its delivery has failed, and it may be moved later;
 --                         "" when its record cannot be read
 -- Writes   stream entries, and the history; locks and claimed entries for what it returns; expired claims of the shard
@@ -27,6 +29,7 @@
 
 local state = claim_state(9)
 local limit, streams = tonumber(ARGV[15]), { names = KEYS[16], prefix = ARGV[16] }
+local tells = ARGV[17] == "1"
 recover(state)
 take(state, "stream", limit)
 local head = next_due_in(state.due, state.pauses, "stream")
@@ -51,10 +54,13 @@ local function move(i, counts)
     local refusal = move_to_stream(streams, stream, max_len, id, record, payload, options, late_ms)
     if not refusal then
       moved = moved + 1
-      state.reply[9 + moved] = math.max(0, state.now - tonumber(state.due_at[i]))
+      local reply = state.reply
+      local at = #reply
+      reply[at + 1] = math.max(0, state.now - tonumber(state.due_at[i]))
+      if tells then reply[at + 2], reply[at + 3] = id, string.match(record, "^[^\n]*") end
       finish(state, "delivered", id, record, options, counts, late_ms)
     elseif refusal == "not a stream" then
-      state.died = state.died + 1
+      note_effect(state.died, id, record, refusal)
       move_to_dead_letters(state.dead_letters, id, options, refusal, "", state.now)
     else
       -- A permission may be granted, or memory become free: the caller retries as the message's policy says.

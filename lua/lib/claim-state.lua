@@ -52,7 +52,7 @@ local function claim_state(head)
       max = tonumber(ARGV[10]), ttl_ms = tonumber(ARGV[11]) },
     clock = { mark = KEYS[14], claimed = KEYS[2], lock_prefix = ARGV[4] },
     pauses = read_pauses(KEYS[15], now),
-    recovered = 0, dropped = 0, died = 0, trimmed = 0,
+    recovered = {}, dropped = {}, died = {}, trimmed = 0,
     -- the messages taken off the schedule, in order; their bytes and their work
     ids = {}, due_at = {}, records = {}, lanes = {}, bytes = 0, work = 0,
     -- locked messages, as members of claimed; finished ids; the reply, and its number of messages

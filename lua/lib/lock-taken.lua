@@ -1,5 +1,6 @@
 --@include lib/clock-step.lua
 --@include lib/dead-letters.lua
+--@include lib/effects.lua
 --@include lib/history.lua
 --@include lib/pauses.lua
 --@include lib/record.lua
@@ -45,10 +46,10 @@ local function expire(state, id, record, options, counts)
     return false
   end
   if options.l == "drop" then
-    state.dropped = state.dropped + 1
+    note_effect(state.dropped, id, record, "expired")
     finish(state, "dropped", id, record, options, counts, late_ms_of(state, record))
   else
-    state.died = state.died + 1
+    note_effect(state.died, id, record, "expired")
     move_to_dead_letters(state.dead_letters, id, options, "expired", "", state.now)
   end
   return true
@@ -106,9 +107,9 @@ end
 --   next_in      ms until the next message is due that the caller could have, or until a pause ends; 0 if one is due,
 --                or while messages are being resumed; "" for none
 --   expiry_in    ms until the next claim expires unless it is extended; "" if there is none
---   recovered    expired claims that were put back on the schedule
---   dropped      messages that were dropped because their not-after has passed
---   died         messages that became dead letters: their not-after has passed, or they were recovered too often
+--   recovered    expired claims that were put back on the schedule: a list, see lib/effects.lua
+--   dropped      messages that were dropped because their not-after has passed: a list
+--   died         messages that became dead letters, their not-after passed or recovered too often: a list
 --   trimmed      dead letters that were deleted because they are too many or too old
 --   first_claim  the claim number of the first message returned; it grows by 1 with each
 -- The values of each message are id, due (when this attempt was due, epoch ms: a retry's own time), record, attempts

@@ -1,6 +1,7 @@
 --@include lib/attempts.lua
 --@include lib/clock-step.lua
 --@include lib/dead-letters.lua
+--@include lib/effects.lua
 --@include lib/lock.lua
 --@include lib/resume.lua
 --@include lib/set-back.lua
@@ -34,10 +35,10 @@ local function put_back(state, ids)
       local options = record and options_of(record)
       work = work + work_of(record or "", options)
       if record and select(2, counts_of(state.attempts, id)) >= state.max_recoveries then
-        state.died = state.died + 1
+        note_effect(state.died, id, record, "recoveries")
         move_to_dead_letters(state.dead_letters, id, options, "recoveries", "", state.now)
       elseif record then
-        state.recovered = state.recovered + 1
+        note_effect(state.recovered, id, record, "lock lost")
         collect(places, lane_of(options), id, due_of(record))
         collect_tags(tags, id, options, due_of(record))
         add_to_counts(state.attempts, id, 0, 1)

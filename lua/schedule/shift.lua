@@ -21,10 +21,10 @@
 -- ARGV[10] mark             epoch ms  messages created or attempted later are not meant; "" for none
 -- ARGV[11..] id             string   each once
 --
--- Returns  {looked_at, shifted, head, claimed, unreadable, later}: how many ids were processed, fewer than asked if
---          they are much work (lib/work.lua); how many were moved; "<ms>:<lane>" of the next message if one of them
---          became it, else ""; how many were claimed, are unreadable, or were not there at mark. Empty: a later step of
---          the operation has run
+-- Returns  {looked_at, shifted, head, claimed, unreadable, later, id, ...}: how many ids were processed, fewer than
+--          asked if they are much work (lib/work.lua); how many were moved; "<ms>:<lane>" of the next message if one of
+--          them became it, else ""; how many were claimed, are unreadable, or were not there at mark; and the processed
+--          ids that were not moved. Empty: a later step of the operation has run
 -- Writes   records, due times and tags of the scheduled ids; publishes for each lane that has a new first message; the
 --          answer of a step
 -- Cost     O(n log S), n = ids, S = scheduled messages
@@ -52,11 +52,12 @@ local function moved(ms)
   return digits(math.max(0, math.min(at, latest)))
 end
 
-local looked_at, shifted, claimed, unreadable, later, work, places, tags = 0, 0, 0, 0, 0, 0, {}, {}
+local looked_at, shifted, claimed, unreadable, later, work, places, tags, rest = 0, 0, 0, 0, 0, 0, {}, {}, {}
 local any_aside = redis.call("EXISTS", due_set(keys, "paused")) == 1
 for i = 11, #ARGV do
   if work >= WORK_AT_ONCE then break end
   local id = ARGV[i]
+  local shifted_before = shifted
   looked_at = looked_at + 1
   work = work + 0.5
   local score = scheduled_score(keys, id)
@@ -80,7 +81,8 @@ for i = 11, #ARGV do
   elseif redis.call("ZSCORE", KEYS[6], id) then
     claimed = claimed + 1
   end
+  if shifted == shifted_before then rest[#rest + 1] = id end
 end
 index_all_tags(tag_prefix, tags)
 local head = enqueue_all(keys, places, wake_channel, shard, now, true)
-return note_step(KEYS[8], step, { looked_at, shifted, head, claimed, unreadable, later })
+return note_step(KEYS[8], step, { looked_at, shifted, head, claimed, unreadable, later, unpack(rest) })

@@ -34,7 +34,7 @@
 --
 -- Returns  {trimmed, word, word, ...}: dead letters deleted because they are too many or too old, and for each message
 --          "released", "dead", or "lost": its lock does not hold this token; for fewer messages than asked if they are
---          much work (lib/work.lua)
+--          much work (lib/work.lua). For a failure, "released" is followed by a blank and the next due time (epoch ms)
 -- Writes   only for owned ids; publishes for each lane that has a new first message
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/attempts.lua
@@ -107,13 +107,13 @@ for i = 1, #owned do
       words[owned[i] + 1] = "dead"
       move_to_dead_letters(dead_letters, id, options, reason, report, now)
     else
-      words[owned[i] + 1] = "released"
       note_failure(failures, id, reason, report)
       local wait = when
       if why == "failed" then
         wait = math.min(policy.maxMs, math.max(when, back_off_ms(policy, failed, random)))
       end
       local due_at = digits(now + math.ceil(wait))
+      words[owned[i] + 1] = "released " .. due_at
       collect(places, lane_of(options), id, due_at)
       collect_tags(tags, id, options, due_at)
     end

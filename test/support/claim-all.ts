@@ -101,6 +101,7 @@ export async function claimAll(
     dropped: sum(({ dropped }) => dropped),
     died: sum(({ died }) => died),
     trimmed: sum(({ trimmed }) => trimmed),
+    effects: replies.flatMap(({ effects }) => effects),
     heldBack: replies.some(({ heldBack }) => heldBack === true),
     moved: replies.flatMap(({ moved }) => moved ?? []),
   }

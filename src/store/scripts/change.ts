@@ -72,6 +72,8 @@ export interface ChangeScripts {
       unreadable: number
       /** how many were not there when the operation began */
       later: number
+      /** the processed ids that were not moved */
+      notShifted: string[]
     }
   >
   /**
@@ -164,11 +166,11 @@ export function changeScripts({ define, keys }: ScriptContext): ChangeScripts {
     async shift(shard, { ids, byMs, latest, everyMs = 0, nth = 0, step }) {
       const args = { byMs, latest, everyMs, nth, ...ofStep(shard, step), mark: step?.mark ?? '' }
       const [processed = 0, shifted = 0, head = '', ...others] = await shift(shard, args, ids)
-      const [claimed = 0, unreadable = 0, later = 0] = others.map(Number)
+      const [claimed = 0, unreadable = 0, later = 0] = others.slice(0, 3).map(Number)
       return {
         processed: Number(processed),
         shifted: Number(shifted),
-        ...{ claimed, unreadable, later },
+        ...{ claimed, unreadable, later, notShifted: others.slice(3).map(String) },
         ...newHead(head),
       }
     },

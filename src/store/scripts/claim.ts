@@ -25,6 +25,18 @@ export interface ClaimEffects {
   readonly died: number
   /** dead letters that were deleted because they are too many or too old */
   readonly trimmed: number
+  /** the messages behind the first three numbers, in order of those */
+  readonly effects: readonly ClaimEffect[]
+}
+
+/** What a claim call did with a message that it did not claim. */
+export interface ClaimEffect {
+  readonly kind: 'recovered' | 'dropped' | 'died'
+  readonly id: string
+  /** its record without the payload */
+  readonly head: string
+  /** why, as a short code */
+  readonly reason: string
 }
 
 export interface ClaimReply<C extends Claim = Claim> extends ClaimEffects, ExactTime {
@@ -80,6 +92,8 @@ export interface StreamClaim extends Claim {
 export interface MoveReply extends ClaimReply<StreamClaim> {
   /** for each moved message, how late this attempt was, ms */
   readonly moved: readonly number[]
+  /** the same messages, if the call asked which; else none */
+  readonly movedMessages: readonly { readonly id: string; readonly head: string; readonly lateMs: number }[]
 }
 
 export interface PeekReply {
@@ -95,8 +109,13 @@ export interface ClaimScripts {
   claim(shard: number, args: ClaimArgs & { limit: number }): Promise<ConsoleReply>
   /** Claims for hosts, such as those of webhooks. @see lua/claim/claim-hosts.lua */
   claimHosts(shard: number, args: ClaimArgs & { room: HostRoom }): Promise<HostReply>
-  /** Delivers to streams. @see lua/claim/move-to-streams.lua */
-  moveToStreams(shard: number, args: ClaimArgs & { limit: number }): Promise<MoveReply>
+  /**
+   * Delivers to streams.
+   *
+   * @param tells whether to tell which messages were moved; false unless given
+   * @see lua/claim/move-to-streams.lua
+   */
+  moveToStreams(shard: number, args: ClaimArgs & { limit: number; tells?: boolean }): Promise<MoveReply>
   /** Claims for a pull worker. @see lua/claim/lease.lua */
   lease(shard: number, args: ClaimArgs & { limit: number; lane: string }): Promise<ClaimReply>
   /** Asks when the next messages of queues are due. @see lua/claim/peek.lua */
@@ -112,7 +131,7 @@ export function claimScripts({ define }: ScriptContext): ClaimScripts {
       room: ([, room]) => room,
     },
   })
-  const moveToStreams = define('move-to-streams', { args: ['token', 'lockMs', 'limit'] })
+  const moveToStreams = define('move-to-streams', { args: ['token', 'lockMs', 'limit', 'tells'] })
   const lease = define('lease', { args: ['token', 'lockMs', 'limit', 'lane'] })
   const peek = define('peek', { each: { lane: (lane: string) => lane }, timed: true })
   return {
@@ -125,11 +144,18 @@ export function claimScripts({ define }: ScriptContext): ClaimScripts {
       const reply = await claimHosts(shard, { ...args, ...room }, [...lanes])
       return { ...toReply(reply, 9, (lane) => ({ lane })), heldBack: reply[8] === 1 }
     },
-    async moveToStreams(shard, args) {
-      const reply = await moveToStreams(shard, args)
-      const first = 9 + Number(reply[8])
-      const moved = reply.slice(9, first).map(Number)
-      return { ...toReply(reply, first, (streamError) => ({ streamError })), moved }
+    async moveToStreams(shard, { tells = false, ...args }) {
+      const reply = await moveToStreams(shard, { ...args, tells: tells ? 1 : 0 })
+      const width = tells ? 3 : 1
+      const first = 9 + Number(reply[8]) * width
+      const moved: number[] = []
+      const movedMessages: { id: string; head: string; lateMs: number }[] = []
+      for (let i = 9; i < first; i += width) {
+        const lateMs = Number(reply[i])
+        moved.push(lateMs)
+        if (tells) movedMessages.push({ id: String(reply[i + 1]), head: String(reply[i + 2]), lateMs })
+      }
+      return { ...toReply(reply, first, (streamError) => ({ streamError })), moved, movedMessages }
     },
     lease: async (shard, args) => toReply(await lease(shard, args), 8),
     async peek(shard, lanes) {
@@ -164,9 +190,25 @@ function toReply<T extends object>(
     ...{ claims, ...exactTime(now) },
     nextDueInMs: numberOrNull(nextDueIn),
     expiryInMs: numberOrNull(expiryIn),
-    recovered: Number(recovered),
-    dropped: Number(dropped),
-    died: Number(died),
+    ...effectsOf({ recovered, dropped, died }),
     trimmed: Number(trimmed),
   }
+}
+
+const NO_EFFECTS = { recovered: 0, dropped: 0, died: 0, effects: [] as readonly ClaimEffect[] }
+
+/** @param lists of three values per message, see lua/lib/effects.lua */
+function effectsOf(lists: Readonly<Record<ClaimEffect['kind'], unknown>>): typeof NO_EFFECTS {
+  const all = Object.entries(lists) as [ClaimEffect['kind'], readonly unknown[]][]
+  if (all.every(([, list]) => list.length === 0)) return NO_EFFECTS
+  const effects: ClaimEffect[] = []
+  const counts = { recovered: 0, dropped: 0, died: 0 }
+  for (const [kind, list] of all) {
+    counts[kind] = list.length / 3
+    for (let i = 0; i < list.length; i += 3) {
+      const [id = '', head = '', reason = ''] = list.slice(i, i + 3).map(String)
+      effects.push({ kind, id, head, reason })
+    }
+  }
+  return { ...counts, effects }
 }

@@ -38,6 +38,8 @@ export type ReleaseWord = (typeof RELEASE_WORDS)[number]
 interface ReleaseReply {
   /** one per release, in order: back on the schedule, now a dead letter, or its claim was lost */
   readonly words: ReleaseWord[]
+  /** for each of them when it is due again after its failure, epoch ms; undefined for all others */
+  readonly nextAt: (number | undefined)[]
   /** dead letters that were deleted because they are too many or too old */
   readonly trimmed: number
 }
@@ -78,12 +80,16 @@ export function settleScripts({ define }: ScriptContext): SettleScripts {
 
     async release(shard, releases) {
       let trimmed = 0
-      const words = await inParts(releases, async (part) => {
+      const answers = await inParts(releases, async (part) => {
         const [trimmedNow, ...all] = await release(shard, {}, part)
         trimmed += Number(trimmedNow)
-        return { processed: all.length, answers: all.map(word) }
+        return { processed: all.length, answers: all.map((answer) => String(answer).split(' ')) }
       })
-      return { words, trimmed }
+      return {
+        words: answers.map(([first]) => word(first)),
+        nextAt: answers.map(([, dueAt]) => (dueAt === undefined ? undefined : Number(dueAt))),
+        trimmed,
+      }
     },
 
     extend: async (shard, { held, lockMs }) => (await extend(shard, { lockMs }, held)).map(String),

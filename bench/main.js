@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { batch } from './batch/batch.js'
 import { drain } from './drain/drain.js'
+import { events } from './events/events.js'
 import { drawNewest } from './frame/chart.js'
 import { table, tableOf } from './frame/figures.js'
 import { describeMachine, machineText } from './frame/machine.js'
@@ -49,7 +50,7 @@ import { webhook } from './webhook/webhook.js'
  * Each measures something.
  * @satisfies {Record<string, (options: Options) => Promise<Measured>>}
  */
-const PARTS = { http, batch, drain, late, memory, servers, growth, herd, webhook, operations }
+const PARTS = { http, batch, drain, late, memory, servers, growth, herd, webhook, operations, events }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RESULTS = fileURLToPath(new URL('results', import.meta.url))

@@ -172,7 +172,7 @@ function undiciPass(undici, receiver) {
  *   receiver: Helper,
  * ) => MeasurePass}
  */
-function servicePass(service, redis, receiver) {
+export function servicePass(service, redis, receiver) {
   let storeMsPerMessage = STORE_MS_PER_MESSAGE
   return async (urls, count, afterMs) => {
     await receiver.ask({ expect: count, afterMs }, ANSWER_TIMEOUT_MS)

@@ -1,4 +1,5 @@
 --@include lib/dead-letters.lua
+--@include lib/effects.lua
 --@include lib/page.lua
 --@include lib/pauses.lua
 --@include lib/readable.lua
@@ -24,7 +25,7 @@ local function resume_message(state, resume, at, id, score, changed)
   if tonumber(due_of(record)) < resume.skip_before then
     dequeue(due, lane, id)
     move_to_dead_letters(state.dead_letters, id, options, "skipped", "", state.now)
-    state.died = state.died + 1
+    note_effect(state.died, id, record, "skipped")
     return
   end
   local due_at = resume.over_ms > 0 and due_when_resumed(resume, at) or score

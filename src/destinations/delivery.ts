@@ -20,6 +20,7 @@ export interface Delivery {
   /** JSON text */
   readonly payload: string
   readonly destination: Destination
+  readonly tags?: readonly string[] | undefined
   /** where it waited, and whose slot it takes; "" for the main set */
   readonly lane: string
 }

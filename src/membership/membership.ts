@@ -47,6 +47,8 @@ export interface ServerInfo {
   readonly pauses?: true
   /** absent from servers of older versions */
   readonly load?: ServerLoad
+  /** when it last heard of listeners to events, epoch ms, if it has lately; and of those that want payloads */
+  readonly listeners?: { readonly at: number; readonly payloadAt: number }
   /** the newest form of records that it reads; absent for 1 */
   readonly form?: RecordForm
 }
@@ -64,7 +66,7 @@ export interface MembershipDeps {
   readonly scripts: Pick<MembershipScripts, 'heartbeat'>
   readonly self: Pick<ServerInfo, 'id' | 'roles' | 'version' | 'form' | 'pauses'>
   /** its present state, read at each heartbeat */
-  readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck' | 'load'>
+  readonly state: () => Pick<ServerInfo, 'fullHosts' | 'stuck' | 'load' | 'listeners'>
   /** set from Redis's clock at every heartbeat, so that it does not drift on an idle server */
   readonly clock: RedisClock
   /** called with the servers that are alive, this one included, and the newest form of records that all of them read */

@@ -1,5 +1,6 @@
 import { SchedulerError } from '../domain/errors.ts'
 import { createIdMaker } from '../domain/message-id.ts'
+import type { EventSink } from '../events/sink.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { groupBy } from '../runtime/group-by.ts'
 import { createShardRotation, type ShardRotation } from '../shards/shard-rotation.ts'
@@ -46,6 +47,7 @@ export interface GroupCommitDeps {
   /** how many shards new messages go to at present */
   readonly shards: () => number
   readonly metrics: Pick<Metrics, 'scheduled'>
+  readonly events: EventSink
   /** asks a shard for something that changes nothing */
   readonly probe: (shard: number) => Promise<unknown>
   /** @returns what no call of any server had before */

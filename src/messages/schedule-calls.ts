@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { SchedulerError } from '../domain/errors.ts'
+import { aboutMessage, readHead } from '../events/describe.ts'
+import type { EventSink } from '../events/sink.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { ANSWER_TIMEOUT_MS, withTimeout } from '../runtime/time-limit.ts'
 import { PROBE_TIMEOUT_MS, type ShardRotation } from '../shards/shard-rotation.ts'
@@ -44,6 +46,7 @@ export interface ScheduleCallsDeps {
   readonly clock: RedisClock
   readonly rotation: Pick<ShardRotation, 'markFailed' | 'markHealthy'>
   readonly metrics: Pick<Metrics, 'scheduled'>
+  readonly events: EventSink
   /** @returns what no call of any server had before */
   readonly nextToken: () => string
   /** called when a stored message became the next one of its lane */
@@ -77,6 +80,7 @@ export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
       if (reply.ranAt !== null) {
         const stored = reply.words.filter((word) => word === 'scheduled').length
         metrics.scheduled(stored, performance.now() - sentAt)
+        if (deps.events.isListening) tellScheduled(deps.events, entries, reply.words, reply.ranAt)
       }
       return reply
     } finally {
@@ -116,6 +120,20 @@ export function createScheduleCalls(deps: ScheduleCallsDeps): ScheduleCalls {
         await delay(wait)
       }
     },
+  }
+}
+
+/** @param ranAt when the call ran, epoch ms */
+function tellScheduled(
+  events: EventSink,
+  entries: readonly ScheduleEntry[],
+  words: readonly ScheduleWord[],
+  ranAt: number,
+): void {
+  for (const [i, { id, due, body }] of entries.entries()) {
+    if (words[i] !== 'scheduled') continue
+    const stored = readHead(`${'at' in due ? due.at : ranAt + due.inMs}${body}`)
+    if (stored !== undefined) events.emit('scheduled', aboutMessage(id, stored), stored.payload)
   }
 }
 

@@ -35,6 +35,12 @@ export interface Metrics {
   /** A step of an operation did so many messages, and could not do so many others. */
   operationStepped(action: string, done: number, failed: number): void
   operationEnded(action: string, state: 'done' | 'stopped' | 'failed'): void
+  /** This server has so many streams of events open now. */
+  eventStreams(count: number): void
+  /** Events were written to the ring, at least 1. */
+  eventsWritten(count: number): void
+  /** Events were dropped: Redis took none for too long, or a client read too slowly. */
+  eventsDropped(count: number): void
   /** Redis no longer held the data that it had held before. */
   dataLost(): void
 }

@@ -148,6 +148,16 @@ function recordInto(registry: Registry) {
     'carillon_dead_trimmed_total',
     'Dead letters deleted because of DEAD_MAX or DEAD_TTL_MS',
   )
+  const eventStreams = new Gauge({
+    name: 'carillon_event_streams',
+    help: 'Open streams of events',
+    registers,
+  })
+  const eventsWritten = counter('carillon_events_written_total', 'Events written')
+  const eventsDropped = counter(
+    'carillon_events_dropped_total',
+    'Events dropped because Redis took none or a client read too slowly',
+  )
   const dataLost = counter('carillon_redis_data_lost_total', 'Times that Redis had lost its data')
   const recovered = counter('carillon_recovered_total', 'Expired claims that were recovered')
   const locksLost = counter(
@@ -186,6 +196,9 @@ function recordInto(registry: Registry) {
     },
     deadTrimmed: (count) => deadTrimmed.inc(count),
     ...operationMetrics(registers),
+    eventStreams: (count) => eventStreams.set(count),
+    eventsWritten: (count) => eventsWritten.inc(count),
+    eventsDropped: (count) => eventsDropped.inc(count),
     dataLost: () => dataLost.inc(),
   } satisfies Omit<Metrics, 'ended'>
 }

@@ -1,5 +1,7 @@
 import { problemsOf } from '../destinations/registry.ts'
 import type { RecordForm } from '../domain/message.ts'
+import type { EventStreams } from '../events/streams.ts'
+import { tellingLeases } from '../events/telling-scripts.ts'
 import type { ApiDeps } from '../http/v1/deps.ts'
 import { RedisLeases } from '../leases/leases.ts'
 import type { Membership } from '../membership/membership.ts'
@@ -27,6 +29,7 @@ import { createSystem } from './system.ts'
 export interface ApiParts extends Parts {
   readonly membership: Membership
   readonly traffic: TrafficRecorder
+  readonly eventStreams: EventStreams
   /** in which form records are written just now */
   readonly recordForm: () => RecordForm
   /** called when a stored message became the next one of its lane */
@@ -61,8 +64,9 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases; ru
     }),
     bulk: createBulk({ scripts, selector, onNextDue }),
     deadLetters: createDeadLetters({ scripts, selector, onNextDue }),
-    leases: new RedisLeases(parts),
+    leases: new RedisLeases({ ...parts, scripts: tellingLeases(scripts, parts.events, clock.now) }),
     pauses: parts.pauses,
+    events: parts.eventStreams,
     checkDestination: (destination) => problemsOf(destination, parts.destinations),
     deadGroups: (by) => deadGroups(scripts, shardMap.all, by),
     forecast: (args) => forecast(scripts, shardMap.all, args),

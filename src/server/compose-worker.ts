@@ -17,7 +17,7 @@ export const capacityOf = ({ ROLES, DELIVERY_CONCURRENCY }: Config): number =>
 
 /** What claims and delivers; starts none of it. */
 export function composeWorker(parts: Parts) {
-  const { config, logger, scripts, metrics, shardMap, serverId } = parts
+  const { config, logger, clock, scripts, metrics, events, shardMap, serverId } = parts
   const lockMs = config.LOCK_TTL_MS
   const ending = new AbortController()
   setMaxListeners(0, ending.signal) // each batch in flight listens, of any number of shards
@@ -27,7 +27,7 @@ export function composeWorker(parts: Parts) {
     onFree: () => claimers.slotFreed(),
   })
   const sender = createSenders(parts.destinations)
-  const settleQueue = new SettleQueue({ scripts, logger, metrics }, ending.signal)
+  const settleQueue = new SettleQueue({ scripts, logger, metrics, events, clock }, ending.signal)
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
   const ownership = createShardOwnership(serverId, () => shardMap.all)

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { parseAllowList } from '../destinations/webhook/addresses.ts'
 import { parseWebhookSecrets } from '../destinations/webhook/secrets.ts'
+import { createEvents } from '../events/events.ts'
+import { tellingScripts } from '../events/telling-scripts.ts'
 import { type AppDeps, buildApp } from '../http/app.ts'
 import { parseApiKeys } from '../http/plugins/api-keys.ts'
 import { parseAllowedHosts, parseCorsOrigins } from '../http/plugins/hosts.ts'
@@ -17,6 +19,7 @@ import { createShardSync } from '../shards/shard-sync.ts'
 import { createPermissions } from '../store/permissions.ts'
 import { readRedisFacts } from '../store/requirements.ts'
 import type { ScriptsOptions } from '../store/script-values.ts'
+import { createEventScripts } from '../store/scripts/events.ts'
 import { createScripts } from '../store/scripts/scripts.ts'
 import { createRaiseShards } from '../store/scripts/shard-counts.ts'
 import { countByLane } from '../traffic/by-lane.ts'
@@ -36,20 +39,30 @@ export async function compose(foundations: Foundations) {
   const { config, logger, connection, clock, shardMap, redisUser } = foundations
   const { client } = connection
   const scriptsOptions = scriptsOptionsOf(foundations)
-  const scripts = createScripts(client, scriptsOptions)
   const serverId = randomBytes(9).toString('base64url')
+  const quietScripts = createScripts(client, scriptsOptions)
   const { expose, measured, ...prometheus } = createMetrics({
-    totals: () => totals(scripts, shardMap.all),
+    totals: () => totals(quietScripts, shardMap.all),
     pauses: () => pauses.list().length,
     deliveries: () => ({ inFlight: slots.inFlight().total, capacity: capacityOf(config) }),
     gather: foundations.gatherMeasured,
   })
-  const traffic = new TrafficRecorder({ scripts, serverId, now: clock.now })
+  const traffic = new TrafficRecorder({ scripts: quietScripts, serverId, now: clock.now })
   const metrics = countByLane(prometheus.metrics, traffic)
+  const events = createEvents({
+    ...{ serverId, metrics, logger, now: clock.now },
+    scripts: createEventScripts(client, scriptsOptions, config.EVENTS_MAX),
+    always: config.EVENTS === 'always',
+    totals: () => totals(quietScripts, shardMap.all),
+  })
+  const scripts = tellingScripts(quietScripts, events.sink, clock.now)
   const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
   const destinations = { secrets: secretsOf(foundations), allow, now: clock.now }
   const pauses = createPauses({ scripts, shardMap, clock, onChange: () => wakeAll() })
-  const parts: Parts = { ...foundations, serverId, scripts, metrics, destinations, pauses }
+  const parts: Parts = {
+    ...{ ...foundations, serverId, scripts, metrics, destinations, pauses },
+    events: events.sink,
+  }
 
   const { claimers, sender, slots, ownership, load } = composeWorker(parts)
   const recordForm = createRecordFormChoice()
@@ -57,10 +70,13 @@ export async function compose(foundations: Foundations) {
     ...{ scripts, clock },
     self: { id: serverId, roles: config.ROLES, version: VERSION, form: NEWEST_FORM, pauses: true },
     state() {
+      const listeners = events.lastHeard()
       const fullHosts = slots.takeSaturated()
-      return { fullHosts, stuck: claimers.isStuck(), load: load(fullHosts) }
+      const state = { fullHosts, stuck: claimers.isStuck(), load: load(fullHosts) }
+      return listeners === undefined ? state : { ...state, listeners }
     },
     onMembers(servers, oldestForm) {
+      events.onMembers(servers)
       recordForm.observe(oldestForm)
       const workers = servers.filter(({ roles, stuck }) => roles.includes('worker') && !stuck)
       ownership.record(workers.map(({ id }) => id))
@@ -81,7 +97,7 @@ export async function compose(foundations: Foundations) {
   shardMap.onGrow(() => logger.info({ shards: shardMap.all }, 'the number of shards was raised'))
 
   const api = composeApi({
-    ...{ ...parts, membership, traffic, recordForm: recordForm.current },
+    ...{ ...parts, membership, traffic, recordForm: recordForm.current, eventStreams: events.streams },
     onNextDue: (shard, inMs, lane) => claimers.wake(shard, inMs, lane),
   })
   const app = await buildApp({
@@ -100,10 +116,12 @@ export async function compose(foundations: Foundations) {
   const wakeAll = () => {
     claimers.wakeAll()
     api.leases.wakeAll()
+    events.resume()
   }
-  return {
+  const started = {
     app,
     claimers,
+    events,
     membership,
     pauses,
     runner: api.runner,
@@ -112,10 +130,8 @@ export async function compose(foundations: Foundations) {
     shardSync,
     permissionsMonitor,
     traffic,
-    wake,
-    wakeAll,
-    measured,
   }
+  return { ...started, wake, wakeAll, measured }
 }
 
 function readinessOf({ config, scripts, shardMap, connection, checkHealth }: Parts, membership: Membership) {

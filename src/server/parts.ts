@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { BatchSender } from '../destinations/delivery.ts'
 import type { DestinationDeps } from '../destinations/kind.ts'
+import type { EventSink } from '../events/sink.ts'
 import type { HealthCheck } from '../http/original/health.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { Gather } from '../observability/prometheus.ts'
@@ -32,6 +33,7 @@ export interface Parts extends Foundations {
   readonly serverId: string
   readonly scripts: Scripts
   readonly metrics: Metrics
+  readonly events: EventSink
   readonly destinations: DestinationDeps
   readonly pauses: Pauses
 }

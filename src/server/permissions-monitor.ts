@@ -53,7 +53,8 @@ export function createPermissionsMonitor({
     if (optionalChanged && found.optional.length > 0)
       logger.warn(
         `the Redis user lacks ${found.optional.join(' ')}: without +info there are fewer checks and statistics, ` +
-          `without the others messages for streams are not delivered; grant all with: ${permissions.rule}`,
+          'without +xadd or keys messages for streams are not delivered, without any of the others there are no ' +
+          `events; grant all with: ${permissions.rule}`,
       )
   }
 

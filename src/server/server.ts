@@ -65,27 +65,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (unavailableReason !== undefined) throw new Error(unavailableReason)
   }
   const redisUser = { db: 'db' in target ? target.db : 0, username: target.username }
-  const {
-    app,
-    claimers,
-    membership,
-    pauses,
-    runner,
-    actLog,
-    sender,
-    shardSync,
-    permissionsMonitor,
-    traffic,
-    wake,
-    wakeAll,
-    measured,
-  } = await compose({
-    ...{ ...options, connection, redisUser, clock, shardMap, checkHealth },
-  })
+  const composed = await compose({ ...options, connection, redisUser, clock, shardMap, checkHealth })
+  const { app, claimers, membership, sender, shardSync, permissionsMonitor, wake, wakeAll, measured } =
+    composed
+  const { events, pauses, traffic, runner, actLog } = composed
   listenForWakes(wakeConnection, config.NAMESPACE, {
     onWake: wake,
     onHelp: (shard) => claimers.help(shard),
     onPauses: pauses.heard,
+    onEvents: (what) => events.onPublished(what),
     onGap: wakeAll,
   })
 
@@ -99,6 +87,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await Promise.all([app.close().then(() => closed.abort()), claimers.stop({ graceMs }), runner.stop()])
     await forceClose
     await actLog.close()
+    await events.stop()
     monitor.stop()
     await Promise.all([deregistered, traffic.stop()])
     await Promise.all([connection.close(), wakeConnection.close(), sender.close()])
@@ -119,6 +108,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     shardSync.start()
     membership.start()
     traffic.start()
+    events.start()
     if (config.ROLES.includes('worker')) claimers.start()
     runner.start()
     wakeAll()

@@ -202,6 +202,16 @@ export const SETTINGS = Type.Object({
     allowed: JITTERS.join(' or '),
     description: '`full` takes a random part of each wait, `none` all of it',
   }),
+  EVENTS: setting(wordsOf(['auto', 'always']), {
+    default: 'auto',
+    allowed: 'auto or always',
+    description:
+      'when [events](../guides/events.md) are collected: `auto` while there is a listener, and for a minute after that',
+  }),
+  EVENTS_MAX: whole(
+    { default: 10_000, from: 100, to: 10_000_000 },
+    'newest events that are kept for clients that reconnect',
+  ),
   DEAD_MAX: whole(
     { default: 10_000, from: 0, to: 10_000_000 },
     'dead letters that are kept, divided among the shards. The oldest of a shard are deleted first',

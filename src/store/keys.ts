@@ -95,7 +95,8 @@ export const laneOfQueue = (queue: string): string => `pull:${queue}`
 
 /**
  * The channel on which scripts wake sleeping servers: `<shard> <in ms> <lane>` for an earlier message, `help <shard>`
- * if more is due than one claim takes, and `pauses <shard>` when what is paused has changed there.
+ * if more is due than one claim takes, and `pauses <shard>` when what is paused has changed there. Also `events wanted`
+ * for a new listener, and `events written`.
  */
 export const wakeChannelOf = (namespace: string): string => `${namespace}:wake`
 
@@ -113,6 +114,9 @@ export const pausesKeyOf = (namespace: string): string => `${namespace}:pauses`
 
 /** hash with TTL: what each server has delivered in a minute, counted since 1970; see src/traffic/. */
 export const trafficKeyOf = (namespace: string, minute: number): string => `${namespace}:traffic:${minute}`
+
+/** stream: what happened lately; see lua/events/append-events.lua. */
+export const eventsKeyOf = (namespace: string): string => `${namespace}:events`
 
 /** hash: server id to its last heartbeat and its description. */
 export const serversKeyOf = (namespace: string): string => `${namespace}:servers`
@@ -132,6 +136,6 @@ export const actsKeyOf = (namespace: string): string => `${namespace}:audit`
 /** The keys of a namespace that are of no shard, but for those of single operations. */
 export const namespaceKeysOf = (namespace: string): string[] =>
   [
-    ...[shardCountsKeyOf, dataIdKeyOf, serversKeyOf, pausesKeyOf],
+    ...[shardCountsKeyOf, dataIdKeyOf, serversKeyOf, pausesKeyOf, eventsKeyOf],
     ...[operationsKeyOf, runningKeyOf, actsKeyOf],
   ].map((keyOf) => keyOf(namespace))

@@ -21,9 +21,11 @@ const OPTIONAL: readonly Call[] = [['INFO']]
 const OF_THE_CLIENT = ['+client|setname']
 /** The audit is a program of its own. */
 const AUDIT_FOLDER = 'audit/'
-/** Only for messages whose destination is a stream. */
+/** Only for messages whose destination is a stream, and for events. */
 const FOR_STREAMS = 'XADD'
-const OPTIONAL_RULES = ['+info', '+xadd']
+/** Only for events. */
+const FOR_EVENTS = ['+xlen', '+xrange', '+xrevrange', '+xtrim']
+const OPTIONAL_RULES = ['+info', '+xadd', ...FOR_EVENTS]
 
 export interface PermissionsOptions {
   readonly namespace: string

@@ -26,6 +26,10 @@ export const SHORTEST: Readonly<Record<string, readonly string[]>> = {
   STRLEN: [],
   TYPE: [],
   XADD: ['*', 'f', 'v'],
+  XLEN: [],
+  XRANGE: ['-', '+'],
+  XREVRANGE: ['+', '-'],
+  XTRIM: ['MAXLEN', '0'],
   ZADD: ['1', 'm'],
   ZCARD: [],
   ZCOUNT: ['0', '1'],
@@ -38,7 +42,7 @@ export const SHORTEST: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that a read-only script never calls, though a file that it includes may. */
 const WRITES: ReadonlySet<string> = new Set(
-  'DEL HDEL HSET PEXPIRE SADD SET XADD ZADD ZREM ZREMRANGEBYRANK'.split(' '),
+  'DEL HDEL HSET PEXPIRE SADD SET XADD XTRIM ZADD ZREM ZREMRANGEBYRANK'.split(' '),
 )
 /** Commands without a key. */
 const WITHOUT_KEY: ReadonlySet<string> = new Set(['TIME'])
@@ -49,6 +53,7 @@ const LOOK_AT: Readonly<Record<string, string>> = {
   hash: 'HLEN',
   set: 'SCARD',
   string: 'STRLEN',
+  stream: 'XLEN',
 }
 
 export interface Preflight {

@@ -2,6 +2,7 @@ import type { RetryPolicy } from '../domain/message.ts'
 import {
   actsKeyOf,
   dataIdKeyOf,
+  eventsKeyOf,
   keysOf,
   operationPrefixOf,
   operationsKeyOf,
@@ -76,6 +77,8 @@ export function namespaceValues({
 }: Pick<ScriptsOptions, 'namespace' | 'clockOffsetMs'>): ScriptValues {
   const keys = {
     servers: serversKeyOf(namespace),
+    events: eventsKeyOf(namespace),
+    wakeChannel: wakeChannelOf(namespace),
     counts: shardCountsKeyOf(namespace),
     dataId: dataIdKeyOf(namespace),
     allPauses: pausesKeyOf(namespace),

@@ -1,5 +1,6 @@
 import type { RedisConnection } from './connect.ts'
 import { wakeChannelOf } from './keys.ts'
+import { EVENTS_WANTED, EVENTS_WANTED_WITH_PAYLOADS } from './scripts/events.ts'
 
 /** A right to the channel that is lacking may be given. */
 const REFUSED_AGAIN_MS = 1_000
@@ -11,6 +12,8 @@ export interface WakeListeners {
   readonly onHelp: (shard: number) => void
   /** what is paused in a shard has changed */
   readonly onPauses: () => void
+  /** there is a listener to events, or something was written for them */
+  readonly onEvents?: (what: 'wanted' | 'wanted with payloads' | 'written') => void
   /** it is subscribed again, and may have missed something */
   readonly onGap: () => void
 }
@@ -23,7 +26,7 @@ export interface WakeListeners {
 export function listenForWakes(
   connection: RedisConnection,
   namespace: string,
-  { onWake, onHelp, onPauses, onGap }: WakeListeners,
+  { onWake, onHelp, onPauses, onEvents, onGap }: WakeListeners,
 ): void {
   const { client } = connection
   const channel = wakeChannelOf(namespace)
@@ -31,6 +34,7 @@ export function listenForWakes(
     const [, wanting] = /^help (\d+)$/.exec(text) ?? []
     if (wanting !== undefined) return onHelp(Number(wanting))
     if (text.startsWith('pauses ')) return onPauses()
+    if (text.startsWith('events ')) return onEvents?.(toEventsWord(text))
     const match = /^(\d+) (\d+) (.*)$/.exec(text)
     if (match !== null) onWake(Number(match[1]), Number(match[2]), match[3] ?? '')
   })
@@ -45,4 +49,10 @@ export function listenForWakes(
     if (state === 'ready') subscribe()
   })
   if (connection.isReady()) subscribe()
+}
+
+/** A newer version may publish more. */
+function toEventsWord(text: string): 'wanted' | 'wanted with payloads' | 'written' {
+  if (text === EVENTS_WANTED) return 'wanted'
+  return text === EVENTS_WANTED_WITH_PAYLOADS ? 'wanted with payloads' : 'written'
 }

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { EventSink } from '../events/sink.ts'
 import { recordClaimMetrics } from '../observability/claim-metrics.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
@@ -14,6 +15,7 @@ export interface ClaimerDeps {
   readonly settleQueue: Pick<SettleQueue, 'add' | 'claimSent'>
   readonly logger: Logger
   readonly metrics: Metrics
+  readonly events: EventSink
   readonly lockMs: number
   /** unique to each call, over all servers */
   readonly nextToken: () => string

@@ -1,4 +1,5 @@
 import type { Delivery } from '../destinations/delivery.ts'
+import { aboutDelivery } from '../events/describe.ts'
 import { decodeRecord } from '../records/record.ts'
 import type { Claim, ClaimReply } from '../store/scripts/claim.ts'
 import type { ClaimCall, ClaimerDeps } from './claim-call.ts'
@@ -20,7 +21,7 @@ export interface Deliveries<C extends Claim> {
  * @param isExpected whether a message belongs in the lane it was found in
  */
 export function toDeliveries<C extends Claim>(
-  { logger }: Pick<ClaimerDeps, 'logger'>,
+  { logger, events }: Pick<ClaimerDeps, 'logger' | 'events'>,
   { reply, shard, token }: ClaimCall<ClaimReply<C>>,
   laneOf: (claim: C) => string,
   isExpected: (delivery: Delivery, claim: C) => boolean,
@@ -30,8 +31,10 @@ export function toDeliveries<C extends Claim>(
   for (const claim of reply.claims) {
     const head = { ...headOf(claim, shard, token), lane: laneOf(claim) }
     const delivery = toDelivery(head, claim.record, reply.now)
-    if (delivery !== null && isExpected(delivery, claim)) readable.push({ delivery, claim })
-    else {
+    if (delivery !== null && isExpected(delivery, claim)) {
+      readable.push({ delivery, claim })
+      if (events.isListening) events.emit('claimed', aboutDelivery(delivery), delivery.payload)
+    } else {
       logger.error({ id: claim.id }, 'the record of a message cannot be read')
       unreadable.push(
         rejection(
@@ -54,8 +57,8 @@ const headOf = ({ id, number, attemptDueAt, failures, recoveries }: Claim, shard
 /** @param now Redis's clock at the claim, epoch ms @returns null for an unreadable record */
 function toDelivery(head: Head, record: string, now: number): Delivery | null {
   try {
-    const { dueAt, payload, destination = CONSOLE } = decodeRecord(record)
-    return { ...head, dueAt, lateMs: now - dueAt, payload, destination }
+    const { dueAt, payload, destination = CONSOLE, tags } = decodeRecord(record)
+    return { ...head, dueAt, lateMs: now - dueAt, payload, destination, tags }
   } catch {
     return null
   }

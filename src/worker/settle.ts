@@ -1,9 +1,12 @@
 import type { Logger } from 'pino'
 import type { Delivery, Outcome } from '../destinations/delivery.ts'
 import { SchedulerError } from '../domain/errors.ts'
+import { aboutDelivery, aboutOutcome } from '../events/describe.ts'
+import { type EventSink, isoTime } from '../events/sink.ts'
 import { recordTrimmed } from '../observability/claim-metrics.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { sleep } from '../runtime/sleep.ts'
+import type { RedisClock } from '../store/redis-clock.ts'
 import type { Delivered, Release, SettleScripts } from '../store/scripts/settle.ts'
 
 const FIRST_RETRY_MS = 25
@@ -19,6 +22,8 @@ export interface SettleDeps {
   readonly scripts: Pick<SettleScripts, 'acknowledge' | 'release'>
   readonly logger: Logger
   readonly metrics: Pick<Metrics, 'delivered' | 'failed' | 'ended' | 'locksLost' | 'deadTrimmed'>
+  readonly events: EventSink
+  readonly clock: Pick<RedisClock, 'now'>
 }
 
 /**
@@ -65,10 +70,12 @@ const acknowledge: Step = async (deps, shard, settlements, retry) => {
     const lost = new Set(repeated ? [] : reply)
     if (lost.size > 0) recordLost(deps, shard, 'acknowledge', [...lost])
     const counts = new Map<string, { type: string; count: number }>()
-    for (const { delivery, outcome } of settlements) {
+    for (const settlement of settlements) {
+      const { delivery, outcome } = settlement
       const { lane, destination } = delivery
       if (lost.has(delivery.id)) continue
       recordEnd(metrics, lane, outcome)
+      if (deps.events.isListening) tell(deps, 'delivered', settlement)
       const counted = counts.get(lane)
       if (counted === undefined) counts.set(lane, { type: destination.type, count: 1 })
       else counted.count += 1
@@ -97,6 +104,8 @@ const release: Step = async (deps, shard, settlements, retry) => {
       const { id, attempt, destination, lane } = delivery
       metrics.failed(destination.type, word === 'dead' ? 'dead' : 'retried', lane, outcome.reason)
       recordEnd(metrics, lane, outcome)
+      if (deps.events.isListening)
+        tell(deps, word === 'dead' ? 'dead' : 'failed', { delivery, outcome }, reply.nextAt[i])
       const then = word === 'dead' ? 'the message is a dead letter' : 'it will be retried'
       logger.warn({ id, reason: outcome.reason, attempt }, `delivery failed; ${then}`)
     }
@@ -117,6 +126,18 @@ function recordEnd(metrics: Pick<Metrics, 'ended'>, lane: string, outcome: Outco
     const { reason, report } = outcome
     metrics.ended(lane, { code: String(report.status ?? reason), durationMs: report.durationMs })
   }
+}
+
+/** @param nextAt epoch ms */
+function tell(
+  { events, clock }: SettleDeps,
+  type: 'delivered' | 'failed' | 'dead',
+  { delivery, outcome }: Settlement,
+  nextAt?: number,
+): void {
+  const next = nextAt === undefined ? {} : { nextAt: isoTime(nextAt) }
+  const event = { ...aboutDelivery(delivery), ...aboutOutcome(outcome, clock.now()), ...next }
+  events.emit(type, event, delivery.payload)
 }
 
 function toRelease({ delivery, outcome }: Settlement): Release {

@@ -1,6 +1,7 @@
 import { describeChanges } from './change.contract.ts'
 import { describeDeadGroups } from './dead-groups.contract.ts'
 import { describeDueNow } from './due-now.contract.ts'
+import { describeEvents } from './events.contract.ts'
 import { describeForecastAndCount } from './forecast-and-count.contract.ts'
 import { describeHeartbeat } from './heartbeat.contract.ts'
 import { describeHistory } from './history.contract.ts'
@@ -27,4 +28,5 @@ export const MESSAGES = [
   describeForecastAndCount,
   describeHeartbeat,
   describeOperations,
+  describeEvents,
 ]

@@ -16,6 +16,7 @@ import { createSlots, type Slots } from '../../src/worker/slots.ts'
 import { type NotedMetrics, noteMetrics } from './noted-metrics.ts'
 import type { ScriptWorld } from './script-world.ts'
 import { shardMapOf } from './shards.ts'
+import { UNTOLD } from './untold.ts'
 
 /** A delivery that the sender of a test has started. */
 export interface Sent {
@@ -161,7 +162,7 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
   const { sender, ...sending } = createHeldSender(options.cancelledAs ?? RETURNED, options.answer)
   const ending = new AbortController()
   const slots = createSlots({ total, perHost, onFree: () => claimers.slotFreed() })
-  const settleQueue = new SettleQueue({ scripts, logger, metrics }, ending.signal)
+  const settleQueue = new SettleQueue({ ...UNTOLD, scripts, logger, metrics }, ending.signal)
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
   let claims = 0
@@ -175,6 +176,7 @@ export function claimingOn(w: ScriptWorld, options: ClaimingOptions = {}): Claim
       ownership: createShardOwnership('test', () => shardMap.all),
       logger,
       metrics,
+      events: UNTOLD.events,
       shardMap,
       lockMs,
       limit,

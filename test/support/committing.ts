@@ -7,6 +7,7 @@ import { createRedisClock } from '../../src/store/redis-clock.ts'
 import type { Scripts } from '../../src/store/scripts/scripts.ts'
 import { noteMetrics } from './noted-metrics.ts'
 import { useScripts } from './script-world.ts'
+import { UNTOLD } from './untold.ts'
 
 const world = useScripts(() => inject('redisUrl'))
 
@@ -26,4 +27,5 @@ export const commitTo = (
     ...{ scripts, clock: createRedisClock(), onNextDue, probe, nextToken: randomUUID },
     shards: typeof shards === 'number' ? () => shards : shards,
     metrics: noteMetrics().metrics,
+    events: UNTOLD.events,
   })

@@ -13,6 +13,7 @@ export const httpApp = (api: Partial<ApiDeps>, rest: Partial<AppDeps> = {}): Pro
       now: Date.now,
       lockMs: 30_000,
       checkDestination: () => [],
+      events: { hasRoom: true, stream: async () => undefined, close: () => undefined },
       ...api,
     } as ApiDeps,
     keys: [],

@@ -33,6 +33,9 @@ export function noteMetrics(): NotedMetrics {
         add(`operation ${action} failed`, failed)
       },
       operationEnded: (action, state) => add(`operation ${action} ${state}`, 1),
+      eventStreams: () => undefined,
+      eventsWritten: (count) => add('events written', count),
+      eventsDropped: (count) => add('events dropped', count),
       dataLost: () => add('data lost', 1),
     },
     of: (name) => sums.get(name) ?? 0,

@@ -6,6 +6,7 @@ import { countRoutes } from './count/routes.ts'
 import { deadRoutes } from './dead-letters/routes.ts'
 import type { ApiDeps } from './deps.ts'
 import { destinationRoutes } from './destinations/routes.ts'
+import { eventRoutes } from './events/routes.ts'
 import { forecastRoutes } from './forecast/routes.ts'
 import { latenessRoutes } from './lateness/routes.ts'
 import { loadRoutes } from './load/routes.ts'
@@ -39,6 +40,7 @@ const RESOURCES: readonly FastifyPluginAsync<ApiDeps>[] = [
   latenessRoutes,
   systemRoutes,
   meRoutes,
+  eventRoutes,
 ]
 
 /** The message API, version 1. */

@@ -1,3 +1,4 @@
+import type { EventStreams } from '../../events/streams.ts'
 import type { Leases } from '../../leases/leases.ts'
 import type { ServerInfo } from '../../membership/membership.ts'
 import type { Bulk } from '../../messages/bulk.ts'
@@ -27,6 +28,7 @@ export interface ApiDeps {
   readonly actLog: ActLog
   readonly leases: Leases
   readonly pauses: Pauses
+  readonly events: Pick<EventStreams, 'hasRoom' | 'stream' | 'close'>
   readonly checkDestination: CheckDestination
   readonly listPage: (query: PageQuery) => Promise<Page>
   readonly count: (filter: Filter) => Promise<Counted>

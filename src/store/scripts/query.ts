@@ -63,6 +63,13 @@ export interface QueryScripts {
   load(shard: number): Promise<LoadReply>
   /** @param fullLanes lanes of hosts that are full @see lua/query/count.lua */
   count(shard: number, fullLanes?: readonly string[]): Promise<Counts>
+  /**
+   * What messages are, without their payloads.
+   *
+   * @returns for each id the beginning of its record; "" where there is none, or where records are too large
+   * @see lua/query/heads.lua
+   */
+  heads(shard: number, ids: readonly string[]): Promise<string[]>
   /** @returns the names of the streams of a shard @see lua/query/streams.lua */
   streams(shard: number): Promise<string[]>
   /**
@@ -81,6 +88,7 @@ export function queryScripts({ define }: ScriptContext): QueryScripts {
   const count = define('count', { each: { fullLane: (lane: string) => lane }, timed: true })
   const load = define('load', { timed: true })
   const streams = define('streams', { timed: true })
+  const heads = define('heads', { each: { id: (id: string) => id }, timed: true })
   const forget = define('forget', { args: ['id', 'entry'], timed: true })
 
   return {
@@ -102,6 +110,8 @@ export function queryScripts({ define }: ScriptContext): QueryScripts {
         numbers
       return { scheduled, claimed, dead, stranded, overdueMs, lateMs, paused }
     },
+
+    heads: async (shard, ids) => (await heads(shard, {}, ids)).map(String),
 
     streams: async (shard) => (await streams(shard, {})).map(String),
 

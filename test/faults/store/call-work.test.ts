@@ -14,6 +14,7 @@ import { claimAll } from '../../support/claim-all.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
 import { startRedis } from '../../support/redis.ts'
 import { SETTINGS } from '../../support/retention.ts'
+import { UNTOLD } from '../../support/untold.ts'
 
 /** So many commands in one script call take Redis about 5 ms on a quiet machine. */
 const MOST_COMMANDS = 3_000
@@ -37,6 +38,7 @@ async function start() {
   const onNextDue = () => undefined
   const groupCommit = createGroupCommit({
     ...{ scripts, clock: createRedisClock(), shards: () => 1, onNextDue, metrics: noteMetrics().metrics },
+    events: UNTOLD.events,
     ...{ probe: scripts.streams, nextToken: randomUUID },
   })
   const scheduler = createScheduler({

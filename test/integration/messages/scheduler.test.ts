@@ -14,6 +14,7 @@ import { noteMetrics } from '../../support/noted-metrics.ts'
 import { delivered, mainRoom, RETENTION } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
 import { shardMapOf } from '../../support/shards.ts'
+import { UNTOLD } from '../../support/untold.ts'
 
 const world = useScripts(() => inject('redisUrl'))
 const onNextDue = () => undefined
@@ -31,6 +32,7 @@ function withShards(
   const { metrics } = noteMetrics()
   const groupCommit = createGroupCommit({
     ...{ scripts, clock: createRedisClock(), shards: () => shardMap.writable, onNextDue, metrics },
+    events: UNTOLD.events,
     ...{ probe: scripts.streams, nextToken: randomUUID },
   })
   const { dedupWindowMs } = RETENTION

@@ -13,6 +13,7 @@ import { StreamMover } from '../../../src/worker/stream-mover.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
 import { shardMapOf } from '../../support/shards.ts'
+import { UNTOLD } from '../../support/untold.ts'
 
 const LOCK_MS = 60_000
 const world = useScripts(() => inject('redisUrl'))
@@ -39,11 +40,12 @@ function claimersOn(w: ScriptWorld, to: BatchSender, noted = noteMetrics()) {
     clock: createRedisClock(),
     console: to,
     dispatcher: { dispatch: (...args: [Delivery, number, number]) => void dispatched.push(args) },
-    settleQueue: new SettleQueue({ scripts: w.scripts, logger, metrics }, never),
+    settleQueue: new SettleQueue({ ...UNTOLD, scripts: w.scripts, logger, metrics }, never),
     slots: createSlots({ total: 10, perHost: 10, onFree: () => undefined }),
     shardMap: shardMapOf(1),
     ownership: createShardOwnership('test', () => 1),
     errors: new ClaimErrorLog(logger).of('test'),
+    events: UNTOLD.events,
     ...{ logger, metrics, lockMs: LOCK_MS, limit: 100, ending: never },
     nextToken: () => `test:${++tokens}`,
   }

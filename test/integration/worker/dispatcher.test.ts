@@ -11,6 +11,7 @@ import { DELIVERED, webhookEntry } from '../../support/claiming.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
 import { mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
+import { UNTOLD } from '../../support/untold.ts'
 
 const LOCK_MS = 60_000
 const world = useScripts(() => inject('redisUrl'))
@@ -51,7 +52,7 @@ function dispatcherOn(w: ScriptWorld, send: (delivery: Delivery, signal: CancelS
       },
       slots,
       lockKeeper: createLockKeeper({ scripts: w.scripts, lockMs: LOCK_MS, logger, metrics }),
-      settleQueue: new SettleQueue({ scripts: w.scripts, logger, metrics }, ending.signal),
+      settleQueue: new SettleQueue({ ...UNTOLD, scripts: w.scripts, logger, metrics }, ending.signal),
       metrics,
     },
     ending.signal,

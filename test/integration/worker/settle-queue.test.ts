@@ -10,6 +10,7 @@ import { claimDeliveries } from '../../support/claimed.ts'
 import { noteMetrics } from '../../support/noted-metrics.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
 import { until } from '../../support/until.ts'
+import { UNTOLD } from '../../support/untold.ts'
 
 const LOCK_MS = 60_000
 const DELIVERED: Outcome = { kind: 'delivered' }
@@ -45,7 +46,7 @@ function queueOn(
     release: (shard, all) => through(shard, all.length, () => w.scripts.release(shard, all)),
   }
   const logger = pino({ level: 'silent' })
-  const queue = new SettleQueue({ scripts, logger, metrics: noted.metrics }, signal)
+  const queue = new SettleQueue({ ...UNTOLD, scripts, logger, metrics: noted.metrics }, signal)
   const endsAt = performance.now() + LOCK_MS
   const add = (delivery: Delivery, outcome = DELIVERED, lockEndsAt = () => endsAt) =>
     queue.add([{ delivery, outcome }], lockEndsAt)

@@ -9,6 +9,7 @@ import { type NotedMetrics, noteMetrics } from '../../support/noted-metrics.ts'
 import { mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
 import { machineMs } from '../../support/speed.ts'
+import { UNTOLD } from '../../support/untold.ts'
 
 const LOCK_MS = 60_000
 const world = useScripts(() => inject('redisUrl'))
@@ -59,7 +60,7 @@ const settleOn = async (
   const lockEndsAt = performance.now() + LOCK_MS
   const noted = noteMetrics()
   await settle(
-    { scripts, logger, metrics: noted.metrics },
+    { ...UNTOLD, scripts, logger, metrics: noted.metrics },
     0,
     deliveries.map((delivery) => ({ delivery, outcome })),
     () => lockEndsAt,
@@ -92,7 +93,7 @@ describe('the end of a claim', () => {
     const from = performance.now()
     const lockEndsAt = from + 100
     const settlements = deliveries.map((delivery) => ({ delivery, outcome: { kind: 'delivered' } as const }))
-    await settle({ scripts, logger, ...noteMetrics() }, 0, settlements, () => lockEndsAt, never)
+    await settle({ scripts, logger, ...noteMetrics(), ...UNTOLD }, 0, settlements, () => lockEndsAt, never)
     expect(machineMs(from)).toBeLessThan(1_100)
     expect(await w.snapshot()).toBe(before)
   })
@@ -105,7 +106,7 @@ describe('the end of a claim', () => {
     // Read each time: always in the future.
     const lockEndsAt = () => performance.now() + 5_000
     await settle(
-      { scripts: failing(w, 4, { done: false }), logger, ...noteMetrics() },
+      { scripts: failing(w, 4, { done: false }), logger, ...noteMetrics(), ...UNTOLD },
       ...([0, settlements, lockEndsAt, never] as const),
     )
     expect(performance.now() - from).toBeGreaterThan(25 + 50 + 100 + 200 - 5)
@@ -127,7 +128,7 @@ describe('the end of a claim', () => {
     }
     const settlements = deliveries.map((delivery) => ({ delivery, outcome: { kind: 'returned' } as const }))
     await settle(
-      { scripts, logger, ...noteMetrics() },
+      { scripts, logger, ...noteMetrics(), ...UNTOLD },
       ...([0, settlements, () => Number.POSITIVE_INFINITY, ending.signal] as const),
     )
     expect(calls).toBe(1)
@@ -146,7 +147,7 @@ describe('the end of a claim', () => {
     }
     const settlements = deliveries.map((delivery) => ({ delivery, outcome: { kind: 'delivered' } as const }))
     await settle(
-      { scripts, logger, ...noteMetrics() },
+      { scripts, logger, ...noteMetrics(), ...UNTOLD },
       ...([0, settlements, () => Number.POSITIVE_INFINITY, never] as const),
     )
     expect(calls).toBe(1)
@@ -170,7 +171,7 @@ describe('the end of a claim', () => {
     const now = await w.now()
     const noted = noteMetrics()
     await settle(
-      { scripts: w.scripts, logger, metrics: noted.metrics },
+      { ...UNTOLD, scripts: w.scripts, logger, metrics: noted.metrics },
       0,
       deliveries.map((delivery) => ({ delivery, outcome: outcomes[delivery.id] ?? { kind: 'returned' } })),
       () => performance.now() + LOCK_MS,
@@ -206,7 +207,7 @@ describe('the end of a claim', () => {
     if (delivery === undefined) throw new Error('nothing was claimed')
     w.pass(20_000)
     await settle(
-      { scripts: w.scripts, logger, ...noteMetrics() },
+      { scripts: w.scripts, logger, ...noteMetrics(), ...UNTOLD },
       0,
       [{ delivery, outcome: { kind: 'delivered' } }],
       () => performance.now() + LOCK_MS,
@@ -222,7 +223,7 @@ describe('the end of a claim', () => {
     const before = await w.client.hmget(w.keys.messages, 'a', 'b')
     const noted = noteMetrics()
     await settle(
-      { scripts: w.scripts, logger, metrics: noted.metrics },
+      { ...UNTOLD, scripts: w.scripts, logger, metrics: noted.metrics },
       0,
       deliveries.map((delivery, i) => ({
         delivery,

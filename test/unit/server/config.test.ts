@@ -19,6 +19,8 @@ describe('the settings', () => {
       DEDUP_WINDOW_MS: 3_600_000,
       HISTORY_MAX: 10_000,
       HISTORY_TTL_MS: 3_600_000,
+      EVENTS: 'auto',
+      EVENTS_MAX: 10_000,
       DEAD_MAX: 10_000,
       DEAD_TTL_MS: 14 * 24 * 3_600_000,
       RETRY_ATTEMPTS: 5,

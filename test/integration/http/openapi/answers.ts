@@ -4,7 +4,7 @@ import { MOST_PAUSES } from '../../../../src/store/scripts/pauses.ts'
 import { useApp } from '../../../support/app.ts'
 import { until } from '../../../support/until.ts'
 import { expectAsDocumented, operations, type Schema, statusesOf, withStatus } from './documented.ts'
-import { ENDS_LEASES, LATER, send } from './requests.ts'
+import { ENDS_LEASES, LATER, STREAM, send } from './requests.ts'
 
 /** Answers to requests that are right, or too late: with a Redis behind them. */
 export function describeAnswers(): void {
@@ -34,6 +34,7 @@ export function describeAnswers(): void {
 
     it('are as documented when all is well', async () => {
       for (const [name, operation] of operations) {
+        if (name === STREAM) continue
         await put('it')
         if (name.startsWith('DELETE /v1/pauses')) await send(world(), 'POST /v1/pauses')
         const status =
@@ -61,6 +62,15 @@ export function describeAnswers(): void {
       expectAsDocumented('POST /v1/operations', 409, await begin({}))
       expectAsDocumented('GET /v1/operations', 200, await send(world(), 'GET /v1/operations'))
       expectAsDocumented('GET /v1/audit', 200, await send(world(), 'GET /v1/audit'))
+    })
+
+    it('are as documented for a stream that ends with its server', async () => {
+      const streaming = send(world(), STREAM)
+      const isOpen = async () =>
+        /^carillon_event_streams 1$/m.test((await send(world(), 'GET /metrics')).body)
+      await until('it is open', isOpen)
+      await world().app.close()
+      expectAsDocumented(STREAM, 200, await streaming)
     })
 
     it('are as documented for leases that are all lost', async () => {

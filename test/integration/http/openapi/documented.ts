@@ -47,6 +47,7 @@ interface OpenApi {
 export const NOT_PROVOKED: Readonly<Record<string, string>> = {
   'GET / 503': 'only an overloaded server answers this; see limits.test.ts',
   'GET /v1/me 503': 'the same',
+  'GET /v1/events 503': 'a stream waits for Redis; that there are too many is told by streams.test.ts',
   'POST /v1/messages/batch 500': 'what fails for one message is the result of that message',
 }
 

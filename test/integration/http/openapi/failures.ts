@@ -31,6 +31,7 @@ export function describeFailures(): void {
         system: fail,
         lateness: fail,
         destinations: { all: fail, one: fail },
+        events: { hasRoom: true, stream: fail, close: () => undefined },
       }
       const app = await httpApp({ ...api, ...reads })
       for (const [name] of withStatus(500)) {

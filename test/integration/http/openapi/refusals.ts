@@ -16,6 +16,12 @@ export function describeRefusals(): void {
       for (const [name] of withStatus(404)) expectAsDocumented(name, 404, await send(world(), name))
     })
 
+    it('are as documented for a client that accepts nothing of what there is', async () => {
+      const headers = { accept: 'image/png' }
+      for (const [name] of withStatus(406))
+        expectAsDocumented(name, 406, await send(world(), name, { headers }))
+    })
+
     it('are as documented for invalid requests', async () => {
       for (const [name, { requestBody, parameters = [] }] of withStatus(400)) {
         const wrong = requestBody

@@ -59,7 +59,11 @@ export const REQUESTS: Readonly<Record<string, { url: string; payload?: unknown 
   'GET /v1/load': { url: '/v1/load' },
   'GET /v1/system': { url: '/v1/system' },
   'GET /v1/me': { url: '/v1/me' },
+  'GET /v1/events': { url: '/v1/events?types=delivered,dead' },
 }
+
+/** Ends only with its server, or with its client. */
+export const STREAM = 'GET /v1/events'
 
 /** Sends the right request of an operation, except for what is given. */
 export async function send(

@@ -11,7 +11,7 @@ describe('a webhook', () => {
     const now = Date.UTC(2030, 0, 2, 3, 4, 9, 999)
     const headers = { Authorization: 'Bearer x', 'x-latin': 'grüße' }
     const sent = delivery(`${receiver.url}/hook?a=b%20c#part`, { headers })
-    expect(await openSender({ now: () => now }).send(sent, never)).toEqual({ kind: 'delivered' })
+    expect(await openSender({ now: () => now }).send(sent, never)).toMatchObject({ kind: 'delivered' })
     expect(receiver.requests).toEqual([
       {
         method: 'POST',
@@ -54,7 +54,7 @@ describe('a webhook', () => {
 
   it.each(['POST', 'PUT', 'PATCH', 'DELETE'] as const)('is sent with %s and a body', async (method) => {
     const { outcome, receiver } = await sendTo(answerWith(204), { method })
-    expect(outcome).toEqual({ kind: 'delivered' })
+    expect(outcome).toMatchObject({ kind: 'delivered' })
     expect(receiver.requests).toMatchObject([{ method, body: '{"text":"grüße 🔔"}' }])
   })
 
@@ -62,7 +62,7 @@ describe('a webhook', () => {
     const receiver = await openReceiver(answerWith(200))
     const secret = `whsec_${randomBytes(24).toString('base64')}`
     const sent = delivery(receiver.url, { method: 'GET' })
-    expect(await openSender({ secrets: secret }).send(sent, never)).toEqual({ kind: 'delivered' })
+    expect(await openSender({ secrets: secret }).send(sent, never)).toMatchObject({ kind: 'delivered' })
     const [request] = receiver.requests
     expect(request).toMatchObject({ method: 'GET', body: '' })
     expect(request?.headers).not.toHaveProperty('content-type')

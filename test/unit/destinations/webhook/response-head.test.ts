@@ -40,7 +40,7 @@ describe('an interim response that nobody asked for', () => {
     expect(together.outcome).toMatchObject({ kind: 'rejected', reason: 'status 410', report })
     const apart = await sendTo(saying(interim, GONE))
     expect(apart.outcome).toMatchObject({ kind: 'rejected', reason: 'status 410', report })
-    expect((await sendTo(saying(interim + OK))).outcome).toEqual({ kind: 'delivered' })
+    expect((await sendTo(saying(interim + OK))).outcome).toMatchObject({ kind: 'delivered' })
   })
 
   it('is read over wherever the network cuts it', async () => {
@@ -55,7 +55,7 @@ describe('an interim response that nobody asked for', () => {
     )
     const sender = openSender()
     for (let i = 0; i < 5; i += 1) {
-      expect(await sender.send(delivery(receiver.url), never)).toEqual({ kind: 'delivered' })
+      expect(await sender.send(delivery(receiver.url), never)).toMatchObject({ kind: 'delivered' })
     }
     expect(receiver.connections.length).toBeLessThan(5)
   })
@@ -118,7 +118,7 @@ describe('the status', () => {
         report: { body: 'later' },
       })
       const fine = await sendTo(saying(`HTTP/1.1 200 OK\r\n${headers}\r\nthere`))
-      expect(fine.outcome).toEqual({ kind: 'delivered' })
+      expect(fine.outcome).toMatchObject({ kind: 'delivered' })
     },
   )
 
@@ -164,9 +164,9 @@ describe('the status', () => {
     ['a coding that is unknown', 'HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nthere'],
     ['a body of a 204', 'HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nthere'],
   ])('decides, a 2xx, with %s, whether or not the connection then closes', async (_what, text) => {
-    expect((await sendTo(saying(text))).outcome).toEqual({ kind: 'delivered' })
+    expect((await sendTo(saying(text))).outcome).toMatchObject({ kind: 'delivered' })
     const closing = await sendTo((_response, _request, socket) => socket.end(text))
-    expect(closing.outcome).toEqual({ kind: 'delivered' })
+    expect(closing.outcome).toMatchObject({ kind: 'delivered' })
   })
 
   it.each([true, false])(
@@ -226,10 +226,10 @@ describe('a connection that the receiver closes as it is used again', () => {
     const sender = openSender()
     // Two connections, both idle then, and each of them closed when it is used again.
     const first = await Promise.all([sender.send(delivery(url), never), sender.send(delivery(url), never)])
-    expect(first).toEqual([{ kind: 'delivered' }, { kind: 'delivered' }])
+    expect(first.map(({ kind }) => kind)).toEqual(['delivered', 'delivered'])
     for (let i = 0; i < 2; i += 1) {
       await new Promise(setImmediate)
-      expect(await sender.send(delivery(url), never)).toEqual({ kind: 'delivered' })
+      expect(await sender.send(delivery(url), never)).toMatchObject({ kind: 'delivered' })
     }
     expect(seen.length).toBeGreaterThan(4)
   })
@@ -237,7 +237,7 @@ describe('a connection that the receiver closes as it is used again', () => {
   it('is a failure where a part of a response came before', async () => {
     const { url } = await openHastyServer((socket) => socket.end('HTTP/1.1 2'))
     const sender = openSender()
-    expect(await sender.send(delivery(url), never)).toEqual({ kind: 'delivered' })
+    expect(await sender.send(delivery(url), never)).toMatchObject({ kind: 'delivered' })
     await new Promise(setImmediate)
     expect(await sender.send(delivery(url), never)).toMatchObject({ kind: 'failed', reason: 'network' })
   })

@@ -80,3 +80,31 @@ it('GET /v1/system tells servers, Redis, settings and keys, and no secret', asyn
   for (const secret of [SECRET, shop.key, shop.entry.split(':')[1] ?? '']) expect(text).not.toContain(secret)
   expect((await get('/v1/system', worker)).status).toBe(403)
 })
+
+it('GET /v1/destinations tells of the pause that holds a destination, and takes its name in both ways', async () => {
+  const call = (method: 'POST' | 'DELETE', url: string, payload?: object) =>
+    world().app.inject({
+      ...{ method, url, headers: { authorization: `Bearer ${shop.key}` } },
+      ...(payload === undefined ? {} : { payload }),
+    })
+  await schedule({ destination: { type: 'pull', queue: 'mails' } })
+  expect((await get('/v1/destinations/pull%3Amails')).body).toMatchObject({
+    waiting: 1,
+    due: 1,
+    paused: null,
+  })
+  await call('POST', '/v1/pauses', { target: 'queue:mails', note: 'a migration' })
+  const named = await get('/v1/destinations/pull%3Amails')
+  expect(named.body).toMatchObject({
+    ...{ lane: 'pull:mails', waiting: 1, inFlight: null, limits: { concurrency: null } },
+    paused: { target: 'queue:mails', note: 'a migration', by: 'shop', at: expect.any(String), until: null },
+  })
+  expect((await get('/v1/destinations?lane=pull:mails')).body).toEqual(named.body)
+  const { destinations } = (await get<{ destinations: object[] }>('/v1/destinations')).body
+  expect(destinations).toMatchObject([{ lane: 'pull:mails', paused: { target: 'queue:mails' } }])
+  for (const lane of ['pigeon', 'webhook:https://a.test/path', 'pull:']) {
+    const refused = await get(`/v1/destinations/${encodeURIComponent(lane)}`)
+    expect(refused.body, lane).toMatchObject({ status: 400, code: 'invalid', errors: [{ path: '/lane' }] })
+    expect((await get(`/v1/destinations?lane=${encodeURIComponent(lane)}`)).status, lane).toBe(400)
+  }
+})

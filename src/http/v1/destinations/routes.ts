@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { LANE_FORMS, laneName, laneOfName, readLane } from '../../../destinations/lanes.ts'
+import type { Pause } from '../../../pauses/pause.ts'
 import type { DestinationReport } from '../../../traffic/destinations.ts'
 import type { LaneTraffic } from '../../../traffic/lane-traffic.ts'
 import { latenessOf } from '../../../traffic/lateness.ts'
@@ -44,12 +45,26 @@ const GET = route({
 })
 
 /** What waits for each destination, and how deliveries to it went. */
-export const destinationRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'destinations'>> = async (
+export const destinationRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'destinations' | 'pauses'>> = async (
   app,
-  { destinations },
+  { destinations, pauses },
 ) => {
+  const headOf = (report: DestinationReport) => ({
+    ...figuresOf(report),
+    paused: toPaused(pauses.pausedBy(report.lane, [])),
+  })
+  const one = async (lane: string) => {
+    const report = await destinations.one(laneOf(lane))
+    const minutes = report.minutes.map(({ at, traffic }) => ({
+      at: toIso(at),
+      ...countsOf(traffic),
+      ...measuresOf(traffic),
+    }))
+    return { ...headOf(report), minutes }
+  }
+
   app.get('/destinations', { schema: LIST }, async ({ query: { lane } }) => {
-    if (lane !== undefined) return toReply(await destinations.one(laneOf(lane)))
+    if (lane !== undefined) return one(lane)
     const all = await destinations.all()
     return {
       destinations: all.map((report) => ({
@@ -59,9 +74,7 @@ export const destinationRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'destina
     }
   })
 
-  app.get('/destinations/:lane', { schema: GET }, async ({ params: { lane } }) =>
-    toReply(await destinations.one(laneOf(lane))),
-  )
+  app.get('/destinations/:lane', { schema: GET }, async ({ params: { lane } }) => one(lane))
 }
 
 function laneOf(text: string): string {
@@ -70,16 +83,13 @@ function laneOf(text: string): string {
   return laneOfName(lane)
 }
 
-const toReply = (report: DestinationReport) => ({
-  ...headOf(report),
-  minutes: report.minutes.map(({ at, traffic }) => ({
-    at: toIso(at),
-    ...countsOf(traffic),
-    ...measuresOf(traffic),
-  })),
-})
+function toPaused(pause: Pause | undefined) {
+  if (pause === undefined) return null
+  const { target, note, by, at, until } = pause
+  return { target, note, by, at: toIso(at), until: until === null ? null : toIso(until) }
+}
 
-const headOf = ({ lane, waiting, due, inFlight, concurrency, hour }: DestinationReport) => ({
+const figuresOf = ({ lane, waiting, due, inFlight, concurrency, hour }: DestinationReport) => ({
   ...{ lane: laneName(lane), waiting, due, inFlight, limits: { concurrency } },
   ...countsOf(hour),
   ...measuresOf(hour),

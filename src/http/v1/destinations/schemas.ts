@@ -24,6 +24,11 @@ const EXAMPLE_QUANTILES = { p50: 210, p99: 8_100 }
 const EXAMPLE_LATE = { p50: 1, p99: 6, max: 38 }
 const EXAMPLE_ERROR = { at: EXAMPLE_TIME, reason: 'status 503' }
 
+const EXAMPLE_PAUSE = {
+  target: `destination:${EXAMPLE_LANE}`,
+  ...{ note: 'the shop is migrating', by: 'ann', at: EXAMPLE_TIME, until: null },
+}
+
 const counts = {
   delivered: count('messages delivered', 12),
   failed: count('deliveries that failed', 2),
@@ -73,6 +78,23 @@ const fields = {
     { concurrency: nullable(Type.Integer(), 'webhooks at a time on each server; null for no limit', [32]) },
     { description: 'what bounds deliveries to it', examples: [{ concurrency: 32 }] },
   ),
+  paused: nullable(
+    Type.Object(
+      {
+        target: Type.String({ description: 'what is paused', examples: [EXAMPLE_PAUSE.target] }),
+        note: nullable(Type.String(), 'why; null without a note', ['the shop is migrating', null]),
+        by: nullable(Type.String(), 'the name of the API key; null without keys', ['ann', null]),
+        at: TimeOut('since when'),
+        until: nullable(TimeOut('when it ends by itself'), 'when it ends by itself; null for never', [
+          EXAMPLE_TIME,
+          null,
+        ]),
+      },
+      { description: 'a pause', examples: [EXAMPLE_PAUSE] },
+    ),
+    'the pause that holds its messages, as this server has last heard; null for none',
+    [EXAMPLE_PAUSE, null],
+  ),
   ...counts,
   ...measures,
   lastError: nullable(
@@ -89,6 +111,7 @@ const fields = {
 }
 const EXAMPLE_DESTINATION = {
   ...{ lane: EXAMPLE_LANE, waiting: 204, due: 30, inFlight: 32, limits: { concurrency: 32 } },
+  paused: null,
   ...{ ...EXAMPLE_COUNTS, ...EXAMPLE_MEASURES, lastError: EXAMPLE_ERROR },
 }
 const EXAMPLE_MINUTE = { at: EXAMPLE_TIME, ...EXAMPLE_COUNTS }

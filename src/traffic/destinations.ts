@@ -77,25 +77,23 @@ export function createDestinations(deps: DestinationsDeps): Destinations {
 
   return {
     async all() {
-      const hour = await readHour(deps)
-      // Several hours' minutes may have had different lanes kept apart.
-      const minutes = withBusiest(hour)
-      const busy = [...mergeLanes(minutes.map(({ lanes }) => lanes)).keys()].filter((lane) => lane !== OTHER)
+      const minutes = withBusiest(await readHour(deps))
+      const traffic = mergeLanes(minutes.map(({ lanes }) => lanes))
+      const busy = [...traffic.keys()].filter((lane) => lane !== OTHER)
       const found = await countLanes([...new Set(['', 'stream', ...busy])], MOST_LANES)
       const waiting = [...found.values()]
         .filter((each) => each.waiting > 0)
         .sort((a, b) => b.due - a.due || b.waiting - a.waiting)
         .map(({ lane }) => lane)
       const names = [...new Set([...waiting.slice(0, MOST_LANES), ...busy])]
-      // A lane that is first due in one shard holds messages in others, too.
+      // A lane that is found in one shard may hold messages in others, too.
       const counts = shards() === 1 ? found : await countLanes(names, 0)
-      const volumes = mergeLanes(minutes.map(({ lanes }) => lanes))
-      const volumeOf = (lane: string) => volumes.get(lane)?.volume ?? 0
       const dueOf = (lane: string) => counts.get(lane)?.due ?? 0
+      const volumeOf = (lane: string) => traffic.get(lane)?.volume ?? 0
       const order = names
         .sort((a, b) => dueOf(b) - dueOf(a) || volumeOf(b) - volumeOf(a))
         .slice(0, MOST_LANES)
-      return report(volumes.has(OTHER) ? [...order, OTHER] : order, minutes, counts)
+      return report(traffic.has(OTHER) ? [...order, OTHER] : order, minutes, counts)
     },
 
     async one(lane) {
@@ -107,7 +105,7 @@ export function createDestinations(deps: DestinationsDeps): Destinations {
   }
 }
 
-/** The same minutes, with the busiest lanes of all of them kept apart. */
+/** The same minutes, all with the same lanes kept apart: the busiest of the hour. */
 function withBusiest(minutes: readonly Minute[]): Minute[] {
   const kept = busiest(mergeLanes(minutes.map(({ lanes }) => lanes)))
   return minutes.map(({ at, lanes }) => ({

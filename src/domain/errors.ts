@@ -17,6 +17,7 @@
  * - VERSION_MISMATCH    its version is not one that the caller accepts
  * - PAUSE_NOT_FOUND     nothing is paused under this target
  * - PAUSE_ENDED         its end is not in the future, by Redis's clock
+ * - TOO_MANY_PASSES     as many paused messages as may wait to be delivered all the same
  * - TOO_MANY_PAUSES     as many are paused as may be
  * - OPERATION_NOT_FOUND no operation has this id
  * - LIMIT_REACHED       as many operations run as may run at a time
@@ -37,6 +38,7 @@ export type ErrorCode =
   | 'VERSION_MISMATCH'
   | 'PAUSE_NOT_FOUND'
   | 'PAUSE_ENDED'
+  | 'TOO_MANY_PASSES'
   | 'TOO_MANY_PAUSES'
   | 'OPERATION_NOT_FOUND'
   | 'LIMIT_REACHED'

@@ -45,11 +45,12 @@ export interface Scheduler {
    * Makes a scheduled message due now, unless it is already; schedules a dead letter again, as by a redrive.
    *
    * @param ifMatch versions accepted, comma-separated; "" or "*" for any
+   * @param ignoresPause whether to deliver it although it is paused
    * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, MESSAGE_DAMAGED, VERSION_MISMATCH, in
-   *   this order of precedence; nothing was changed
-   * @see lua/schedule/reschedule.lua
+   *   this order of precedence: nothing was changed; TOO_MANY_PASSES: it is due now, and held
+   * @see lua/schedule/reschedule.lua and lua/pauses/let-pass.lua
    */
-  deliver(id: string, ifMatch: string): Promise<Message | UnreadableMessage>
+  deliver(id: string, ifMatch: string, ignoresPause: boolean): Promise<Message | UnreadableMessage>
   /**
    * Deletes a message that is scheduled, dead or stranded; after this has returned it is never delivered. Of a finished
    * message it deletes an unreadable history entry.
@@ -62,7 +63,7 @@ export interface Scheduler {
 }
 
 export interface SchedulerDeps extends ClientIdsDeps {
-  readonly scripts: Pick<Scripts, 'find' | 'cancel' | 'reschedule' | 'forget'>
+  readonly scripts: Pick<Scripts, 'find' | 'cancel' | 'reschedule' | 'letPass' | 'forget'>
   readonly onNextDue: (shard: number, inMs: number, lane: string) => void
 }
 
@@ -93,9 +94,11 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     return scripts.forget(shard, { id, entry: found.record })
   }
 
-  async function change(id: string, ifMatch: string, changes: Changes): Promise<Message | UnreadableMessage> {
-    const shard = await shardFor(id)
-    const reply = await scripts.reschedule(shard, { id, ifMatch, changes })
+  async function change(
+    shard: number,
+    args: { id: string; ifMatch: string; changes: Changes },
+  ): Promise<Message | UnreadableMessage> {
+    const reply = await scripts.reschedule(shard, args)
     switch (reply.word) {
       case 'rescheduled':
         if (reply.nextDueInMs !== null) onNextDue(shard, reply.nextDueInMs, reply.nextDueLane)
@@ -124,14 +127,24 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       return toMessage(located.found)
     },
 
-    reschedule: (id, { due, payload, options }, ifMatch) =>
-      change(id, ifMatch, {
+    async reschedule(id, { due, payload, options }, ifMatch) {
+      const changes = {
         due: due ?? null,
         payload: payload ?? null,
         options: encodeOptions(options, recordForm()),
-      }),
+      }
+      return change(await shardFor(id), { id, ifMatch, changes })
+    },
 
-    deliver: (id, ifMatch) => change(id, ifMatch, { due: 'now', payload: null, options: [] }),
+    async deliver(id, ifMatch, ignoresPause) {
+      const shard = await shardFor(id)
+      const changes = { due: 'now', payload: null, options: [] } as const
+      const message = await change(shard, { id, ifMatch, changes })
+      // Where it is not scheduled any more, it has been claimed just now.
+      if (ignoresPause && (await scripts.letPass(shard, id)) === 'full')
+        throw new SchedulerError('TOO_MANY_PASSES', 'as many paused messages wait to be delivered as may')
+      return message
+    },
 
     async cancel(id, ifMatch) {
       const shard = await shardFor(id)

@@ -34,6 +34,7 @@ const DELIVER = route({
     'MESSAGE_FINISHED',
     'MESSAGE_DAMAGED',
     'VERSION_MISMATCH',
+    'TOO_MANY_PASSES',
   ],
 })
 
@@ -63,8 +64,9 @@ export const messageActRoutes: FastifyPluginAsyncTypebox<Deps> = async (
     '/messages/:id/deliver',
     { schema: DELIVER, preValidation: withoutBodyEmpty },
     async (request, reply) => {
+      const { ignorePause = false } = request.body
       const ifMatch = versionsOf(request.headers['if-match'])
-      const message = await scheduler.deliver(request.params.id, ifMatch)
+      const message = await scheduler.deliver(request.params.id, ifMatch, ignorePause)
       actLog.record({ key: request.apiKey ?? null, act: 'deliver', target: message.id, count: 1 })
       return sendMessage(reply, message)
     },

@@ -42,6 +42,17 @@ describe('POST /v1/messages/{id}/deliver', () => {
     await until('it is delivered', () => world().delivered.includes('a'))
   })
 
+  it('delivers one that is paused where the body says so, and no other', async () => {
+    await send('POST', '/v1/pauses', { target: 'all' })
+    for (const id of ['held', 'free']) await post({ id, payload: 1 })
+    world().startClaiming()
+    expect((await deliver('held', {}, {})).status).toBe(200)
+    expect((await deliver('free', {}, { ignorePause: true })).status).toBe(200)
+    await until('it is delivered', () => world().delivered.includes('free'))
+    expect(world().delivered).toEqual(['free'])
+    expect(await statusOf('held')).toBe('scheduled')
+  })
+
   it('takes a body, and none', async () => {
     await post({ id: 'a', at: IN_AN_HOUR, payload: 1 })
     for (const body of [{}, { ignorePause: true }, { ignorePause: false }, undefined])

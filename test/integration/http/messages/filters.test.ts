@@ -49,6 +49,21 @@ describe('filters of GET /v1/messages', () => {
     expect(await ids('destination=pull:none')).toEqual([])
   })
 
+  it('find by its destination what is set aside while its tag is paused', async () => {
+    await send('POST', '/v1/pauses', { target: 'tag:t' })
+    await post({ id: 'a', payload: 1, tags: ['t'] })
+    await post({ id: 'b', at: at(1), payload: 1, tags: ['t'] })
+    world().startClaiming()
+    const { client, keysFor } = world()
+    const setAside = () => client.zcard(`${keysFor('a').scheduled}:paused`)
+    await expect.poll(setAside).toBe(1)
+    expect(await ids('destination=console')).toEqual(['a', 'b'])
+    expect(await ids('destination=console&tag=t&late=true')).toEqual(['a'])
+    expect(await ids('destination=stream')).toEqual([])
+    expect(await count('destination=console')).toEqual({ count: 2 })
+    expect(await count('')).toEqual({ count: 2 })
+  })
+
   it('order by time, down as up, page by page', async () => {
     for (let i = 0; i < 7; i += 1) await post({ id: `m${i}`, at: at(i), payload: i })
     const seen: string[] = []

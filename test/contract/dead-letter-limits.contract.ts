@@ -23,7 +23,10 @@ export function describeDeadLetterLimits(kind: string, redisUrl: () => string, s
         await fail(w, 0)
         const { token } = await claim(w)
         const releases = ['d', 'e'].map((id) => rejected(token, id))
-        expect(await w.scripts.release(w.shard, releases)).toEqual({ words: ['dead', 'dead'], trimmed: 2 })
+        expect(await w.scripts.release(w.shard, releases)).toMatchObject({
+          words: ['dead', 'dead'],
+          trimmed: 2,
+        })
         expect(await dead(w)).toEqual(['c', 'd', 'e'])
         const all = await checkKeys(w)
         for (const hash of [w.keys.messages, w.keys.attempts, w.keys.failures]) {
@@ -105,7 +108,7 @@ export function describeDeadLetterLimits(kind: string, redisUrl: () => string, s
         await put(w, 'd')
         const { token } = await claim(w)
         w.pass(HOUR_MS / 2)
-        expect(await w.scripts.release(w.shard, [rejected(token, 'd')])).toEqual({
+        expect(await w.scripts.release(w.shard, [rejected(token, 'd')])).toMatchObject({
           words: ['dead'],
           trimmed: 2,
         })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { eventsKeyOf } from '../../src/store/keys.ts'
 import { createEventScripts, type NewEntry } from '../../src/store/scripts/events.ts'
+import { put } from '../support/acts.ts'
 import { type ScriptWorld, useScripts } from '../support/script-world.ts'
 
 /** The ring of events, which is of no shard. */
@@ -83,6 +84,24 @@ export function describeEvents(kind: string, redisUrl: () => string, shard: numb
       await scripts.append(large)
       await scripts.append(large)
       expect((await scripts.read(`(${second.entries[1]?.id}`)).entries).toHaveLength(1)
+    })
+
+    it('have what claims did with messages that they did not return, and which were moved into streams', async () => {
+      const w = world()
+      const options = { notAfter: 1_000, onLate: 'drop' as const }
+      await put(w, 'late', { due: { at: 1_000 }, options })
+      await put(w, 'moved', { due: { at: 1_000 }, options: { destination: { type: 'stream', name: 's' } } })
+      const args = { token: 't', lockMs: 1_000, limit: 10 }
+      const { effects, dropped } = await w.scripts.claim(w.shard, args)
+      const head = '1000{"n":"1000","l":"drop"}'
+      expect({ effects, dropped }).toEqual({
+        effects: [{ kind: 'dropped', id: 'late', head, reason: 'expired' }],
+        dropped: 1,
+      })
+      const reply = await w.scripts.moveToStreams(w.shard, { ...args, token: 'u', tells: true })
+      const lateMs = reply.moved[0]
+      expect(reply.movedMessages).toEqual([{ id: 'moved', head: '1000{"d":"stream s"}', lateMs }])
+      expect(await w.scripts.moveToStreams(w.shard, args)).toMatchObject({ moved: [], movedMessages: [] })
     })
 
     it('have the heads of messages, without their payloads', async () => {

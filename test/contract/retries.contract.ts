@@ -126,12 +126,15 @@ export function describeRetries(kind: string, redisUrl: () => string, shard: num
           const make = why === 'failed' ? failed : (token: string, id: string) => postponed(token, id, 0)
           for (let n = 1; n <= 2; n += 1) {
             const { token } = await claim(w)
-            expect(await release(w, make(token, 'a'))).toEqual({ words: ['released'], trimmed: 0 })
+            const reply = await release(w, make(token, 'a'))
+            const nextAt = [(await find(w, 'a'))?.score]
+            expect(reply).toEqual({ words: ['released'], nextAt, trimmed: 0 })
             w.pass(HOUR_MS)
           }
           const { token } = await claim(w)
           const before = await w.now()
-          expect(await release(w, make(token, 'a'))).toEqual({ words: ['dead'], trimmed: 0 })
+          const reply = await release(w, make(token, 'a'))
+          expect(reply).toEqual({ words: ['dead'], nextAt: [undefined], trimmed: 0 })
           const found = await find(w, 'a')
           expect(found).toMatchObject({ state: 'dead', attemptCounts: '3 0' })
           expect(decodeFailures(found?.failures ?? '').reason).toBe(why === 'failed' ? 'timeout' : 'busy')

@@ -24,7 +24,7 @@ export function describeShifts(kind: string, redisUrl: () => string, shard: numb
         const before = await recordOf(w, 'a')
         expect(await shift(w, ['a', '~b'], 50)).toEqual({
           ...{ processed: 2, shifted: 2, claimed: 0, unreadable: 0, later: 0 },
-          ...{ nextDueInMs: null, nextDueLane: '' },
+          ...{ nextDueInMs: null, nextDueLane: '', notShifted: [] },
         })
         expect(await recordOf(w, 'a')).toEqual({ ...before, dueAt: 150, notAfter: 950, version: 2 })
         expect(await w.client.hget(w.keys.messages, '~b')).toBe('250{"v":2}\n"x"')
@@ -50,13 +50,15 @@ export function describeShifts(kind: string, redisUrl: () => string, shard: numb
         const w = world()
         await oneOfEach(w)
         const before = await w.snapshot()
-        const answer = await shift(w, ['claimed', 'dead', 'delivered', 'dropped', 'nowhere'], 50)
+        const ids = ['claimed', 'dead', 'delivered', 'dropped', 'nowhere']
+        const answer = await shift(w, ids, 50)
         expect(answer).toMatchObject({
           processed: 5,
           shifted: 0,
           claimed: 1,
           unreadable: 0,
           nextDueInMs: null,
+          notShifted: ids,
         })
         expect(await w.snapshot()).toBe(before)
       })

@@ -108,6 +108,7 @@ export async function shift(trial: Trial, operation: Of<'shift'>): Promise<void>
   const args = { ids, byMs, latest: LATEST }
   const reply = await trial.w.scripts.shift(trial.shard, args)
   expect(reply.shifted).toBe(shifted.length)
+  expect(reply.notShifted).toEqual(ids.filter((id) => !shifted.includes(id)))
   await trial.expectHead(reply.nextDueInMs, headsBefore, shifted)
   if (shifted.length > 0) trial.note('shifted')
 }

@@ -83,7 +83,7 @@ export async function release(trial: Trial, operation: Of<'release'>): Promise<v
     const [, last] = await trial.w.client.zrange(trial.keys.dead, '-1', '-1', 'WITHSCORES')
     clock = Number(last)
   }
-  expect(reply).toEqual(trial.model.release(releases, await trial.learn(clock)))
+  expect(reply).toMatchObject(trial.model.release(releases, await trial.learn(clock)))
   if (reply.trimmed > 0) trial.note('trimmed')
   for (const [i, word] of reply.words.entries()) trial.note(`${releases[i]?.why} ${word}`)
 }

@@ -8,6 +8,7 @@ import { laneOfQueue } from '../store/keys.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { Scripts } from '../store/scripts/scripts.ts'
 import type { Release } from '../store/scripts/settle.ts'
+import { claimDue } from './claim-due.ts'
 import {
   type AtQueue,
   deferred,
@@ -222,7 +223,8 @@ export class RedisLeases implements Leases {
     for (let i = 0; i < shards && found.length < order.limit && !signal.aborted; i += 1) {
       const limit = order.limit - found.length
       try {
-        found.push(...(await this.#claimIn((first + i) % shards, lane, { ...order, limit })).claimed)
+        const shard = (first + i) % shards
+        found.push(...(await claimDue(() => this.#claimIn(shard, lane, { ...order, limit }))))
       } catch (error) {
         failure = error
         // Other shards of a cluster may work, but a worker waits at most once for a shard that does not answer.

@@ -122,7 +122,7 @@ export function createPauses({ scripts, shardMap, clock, onChange }: PausesDeps)
       const skipBefore = skipOlderThanMs === undefined ? 0 : Math.max(0, at - skipOlderThanMs)
       const [waiting = 0] = await countIn([field], skipBefore)
       const wantedMs = perSecond === undefined ? spreadMs : Math.ceil((waiting * 1_000) / perSecond)
-      const overMs = Math.min(wantedMs, LAST_MS - at)
+      const overMs = waiting === 0 ? 0 : Math.min(wantedMs, LAST_MS - at)
       const resume: Resume = { at, overMs, skipBefore, shards: shardMap.all }
       const text = encodePause({ ...pause, resume })
       if ((await change({ act: 'set', target, text, expected })) !== 'changed')

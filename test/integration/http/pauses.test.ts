@@ -125,6 +125,35 @@ describe('pauses over HTTP', () => {
       expect(Math.max(...apart)).toBeLessThanOrEqual(30_000)
     })
 
+    it('are delivered one by one although all is paused, as asked for', async () => {
+      world().startClaiming()
+      const deliver = (id: string, body: object) => send('POST', `/v1/messages/${id}/deliver`, body)
+      expect((await deliver('m3', {})).status).toBe(200)
+      for (const id of ['m5', 'm25']) expect((await deliver(id, { ignorePause: true })).status).toBe(200)
+      await until('both have come', () => world().delivered.length === 2)
+      expect(world().delivered.toSorted()).toEqual(['m25', 'm5'])
+    })
+
+    it('keep nobody from a later message of their queue', async () => {
+      await resume('all')
+      const destination = { type: 'pull', queue: 'q' }
+      const red = Array.from({ length: 1_200 }, (_, i) => ({
+        id: `r${i}`,
+        payload: i,
+        tags: ['red'],
+        destination,
+      }))
+      for (let i = 0; i < red.length; i += 600)
+        await send('POST', '/v1/messages/batch', { messages: red.slice(i, i + 600) })
+      await send('POST', '/v1/messages', { id: 'free', payload: 1, destination })
+      const claimed = await world().app.inject({
+        method: 'POST',
+        url: '/v1/queues/q/claim',
+        payload: { limit: 5 },
+      })
+      expect(claimed.json()).toMatchObject({ messages: [{ id: 'free' }] })
+    })
+
     it('come when it is resumed, but for what a tag holds; then that, too', async () => {
       world().startClaiming()
       await resume('all')

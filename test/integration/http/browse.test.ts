@@ -125,6 +125,7 @@ it('what a key with browse and write is answered has none either, and what remai
     created,
     await call(keys.changes, 'POST', '/v1/messages', { ...message, destination }),
     await call(keys.changes, 'PATCH', '/v1/messages/it', { tags: ['u'] }),
+    await call(keys.changes, 'POST', '/v1/operations', { action: 'cancel', all: true, dryRun: true }),
   ]
   for (const { statusCode, body } of answers) {
     expect(statusCode).toBeLessThan(300)

@@ -1,4 +1,5 @@
 import type { RecordForm } from '../domain/message.ts'
+import type { EventData } from '../events/sink.ts'
 import { type ActLog, createActLog } from '../operations/act-log.ts'
 import { createOperations, type Operations, type OperationsDeps } from '../operations/operations.ts'
 import {
@@ -25,11 +26,16 @@ export function composeOperations(parts: OperationParts): {
   readonly runner: OperationRunner
   readonly actLog: ActLog
 } {
-  const { scripts, logger, recordForm, serverId: owner, clock, shardMap } = parts
+  const { scripts, logger, recordForm, serverId: owner, clock, shardMap, events } = parts
+  const tell = (id: string, about: EventData) => {
+    if (events.isListening) events.emit('operation', { operation: id, ...about })
+  }
   const runner = createOperationRunner({
     ...{ ...parts, owner },
     takeStep: createTakeStep({ ...parts, now: clock.now }),
     onEnded({ id, request: { action }, progress }, state, reason) {
+      const { matched, done, failed } = progress
+      tell(id, { action, state, matched, done, failed })
       const fields = { operation: id, action, ...progress }
       if (state === 'failed') logger.error({ ...fields, reason }, 'operation failed')
       else logger.info(fields, 'operation done')
@@ -39,11 +45,11 @@ export function composeOperations(parts: OperationParts): {
     ...{ ...parts, runner, owner },
     shards: () => shardMap.all,
     encode: (options) => encodeOptions(options, recordForm()),
-    onChange: ({ id, action, target, state }) =>
-      logger.info(
-        { operation: id, action, target },
-        state === 'running' ? 'operation started' : 'operation stopped',
-      ),
+    onChange({ id, action, target, state, matched, done, failed }) {
+      tell(id, { action, target, state, matched, done, failed })
+      const fields = { operation: id, action, target }
+      logger.info(fields, state === 'running' ? 'operation started' : 'operation stopped')
+    },
   })
   return { operations, runner, actLog: createActLog(scripts, owner) }
 }

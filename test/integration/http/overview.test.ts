@@ -19,10 +19,9 @@ const schedule = (payload: object) =>
   })
 
 it('GET /v1/me tells any key what it is, and what the server offers', async () => {
-  const features = { clock: false, events: false, telemetry: false, embedded: false }
   expect((await get('/v1/me')).body).toMatchObject({
     ...{ name: 'shop', scopes: ['read', 'write'], namespace: world().namespace },
-    features: Object.fromEntries(Object.keys(features).map((name) => [name, expect.any(Boolean)])),
+    features: { clock: expect.any(Boolean), events: true, telemetry: false, embedded: false },
   })
   const { status, body } = await get<{ now: string; version: string }>('/v1/me', worker)
   expect([status, body]).toMatchObject([200, { name: 'worker', scopes: ['pull:mails'] }])

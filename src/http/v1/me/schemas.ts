@@ -3,7 +3,7 @@ import { nullable, TimeOut } from '../../validation/fields.schemas.ts'
 
 const feature = (description: string) => Type.Boolean({ description, examples: [false] })
 
-const EXAMPLE_FEATURES = { clock: false, events: false, telemetry: false, embedded: true }
+const EXAMPLE_FEATURES = { clock: false, events: true, telemetry: false, embedded: true }
 const EXAMPLE_ME = {
   ...{ name: 'shop', scopes: ['read', 'write'], namespace: 'carillon', version: '0.1.0' },
   ...{ now: '2030-01-01T09:00:00.000Z', features: EXAMPLE_FEATURES },

@@ -14,6 +14,7 @@ export const httpApp = (api: Partial<ApiDeps>, rest: Partial<AppDeps> = {}): Pro
       lockMs: 30_000,
       checkDestination: () => [],
       events: { hasRoom: true, stream: async () => undefined, close: () => undefined },
+      actLog: { record: () => undefined, list: async () => [], close: async () => undefined },
       ...api,
     } as ApiDeps,
     keys: [],

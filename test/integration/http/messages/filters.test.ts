@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { useApp } from '../../../support/app.ts'
 import { IN_AN_HOUR, messagesApi, problem } from '../../../support/messages-api.ts'
 
-const world = useApp()
+const world = useApp({ SHARDS: '3' })
 const { send, post } = messagesApi(world)
 
 const at = (i: number) => new Date(Date.parse(IN_AN_HOUR) + i * 1_000).toISOString()

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- audit-keys: tell what is wrong with single keys of a shard at this moment.
 --
--- KEYS[1..14] and ARGV[1..5]: see lib/audit.lua
+-- KEYS[1..16] and ARGV[1..5]: see lib/audit.lua
 -- ARGV[6..]                 four per key:
 --            part  its name in ShardKeys without Prefix, or "lane"
 --            name  what is behind its prefix

@@ -1,9 +1,10 @@
 #!lua flags=no-writes
 -- audit-page: look at one page of a collection of a shard, and tell what is wrong with its members at this moment.
 --
--- KEYS[1..14] and ARGV[1..5]: see lib/audit.lua
+-- KEYS[1..16] and ARGV[1..5]: see lib/audit.lua
 -- ARGV[6]  collection  "messages", "scheduled", "stream", "laned", "claimed", "dead", "attempts", "failures",
---                      "history", "delivered", "dropped", "hosts", "queues", "lane" or "tag"
+--                      "history", "delivered", "dropped", "cancellations", "cancelled", "hosts", "queues", "lane" or
+--                      "tag"
 -- ARGV[7]  name        string   which lane or tag; "" for the others
 -- ARGV[8]  cursor      string   "0" for the first page
 -- ARGV[9]  count       integer  about how many members
@@ -40,10 +41,12 @@ local checks = {
   history = function(id, entry) check_outcome(id, entry, add) end,
   delivered = function(id) check_finished("delivered", id, add) end,
   dropped = function(id) check_finished("dropped", id, add) end,
+  cancellations = function(id, entry) check_cancellation(id, entry, add) end,
+  cancelled = function(id) check_finished("cancelled", id, add) end,
   hosts = function(lane) check_lane(lane, add) end,
   queues = function(lane) check_lane(lane, add) end,
 }
-local HASHES = { messages = true, attempts = true, failures = true, history = true }
+local HASHES = { messages = true, attempts = true, failures = true, history = true, cancellations = true }
 
 local key = key_of[collection] or shard[collection]
 local page = redis.call(HASHES[collection] and "HSCAN" or "ZSCAN", key, cursor, "COUNT", count)

@@ -2,7 +2,7 @@
 -- repair: repair messages and keys of a shard, if that is safe: no message with a record is lost, none becomes due
 -- before its time, and a message that may be in delivery is not claimed again before its lock ends.
 --
--- KEYS[1..14] and ARGV[1..5]: see lib/audit.lua
+-- KEYS[1..16] and ARGV[1..5]: see lib/audit.lua
 -- ARGV[6]  wake_channel     string   where sleeping servers listen
 -- ARGV[7]  shard            integer  named in what is published
 -- ARGV[8]  known_for_ms     integer  how long a finished client-made id stays known, where that has no end
@@ -153,8 +153,19 @@ local function repair_outcome(id)
   redis.call("ZADD", shard[status], finished_at, id)
 end
 
+local function repair_cancellation(id)
+  local cancelled_at = string.match(redis.call("HGET", shard.cancellations, id) or "", CANCELLATION)
+  if cancelled_at then redis.call("ZADD", shard.cancelled, cancelled_at, id) end
+end
+
 local function repair_finished(id)
-  if redis.call("HEXISTS", shard.history, id) == 0 then redis.call("ZREM", shard[part], id) else repair_outcome(id) end
+  if redis.call("HEXISTS", shard[ENTRIES_OF[part]], id) == 0 then
+    redis.call("ZREM", shard[part], id)
+  elseif part == "cancelled" then
+    repair_cancellation(id)
+  else
+    repair_outcome(id)
+  end
 end
 
 -- repair_lock(id): a lock without a claim must not block its message for long; without a message it is deleted.
@@ -202,6 +213,8 @@ local parts = {
   history = { entry_check(shard.history, check_outcome), repair_outcome },
   delivered = { function(id, add) check_finished(part, id, add) end, repair_finished },
   dropped = { function(id, add) check_finished(part, id, add) end, repair_finished },
+  cancellations = { entry_check(shard.cancellations, check_cancellation), repair_cancellation },
+  cancelled = { function(id, add) check_finished(part, id, add) end, repair_finished },
   hosts = { check_lane, repair_lane },
   queues = { check_lane, repair_lane },
   lanes = { check_lane, repair_lane },

@@ -18,6 +18,8 @@
 -- KEYS[12] queues     zset    lane of a pull queue -> due time of its first message
 -- KEYS[13] claims     string  the number of claims so far
 -- KEYS[14] streams    set     names of streams
+-- KEYS[15] cancelled  zset    message id -> cancelled at (epoch ms)
+-- KEYS[16] cancellations  hash  message id -> history entry of a cancelled message
 -- ARGV[1]  clock_offset_ms  integer  moves the clock of Redis in tests; 0 in production
 -- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id
 -- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
@@ -27,7 +29,7 @@
 local shard = {
   scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[6],
   history = KEYS[7], delivered = KEYS[8], dropped = KEYS[9], laned = KEYS[10], hosts = KEYS[11], queues = KEYS[12],
-  claims = KEYS[13], streams = KEYS[14],
+  claims = KEYS[13], streams = KEYS[14], cancelled = KEYS[15], cancellations = KEYS[16],
   now = redis_now(tonumber(ARGV[1])), lock_prefix = ARGV[2], tag_prefix = ARGV[3], seen_prefix = ARGV[4],
   call_prefix = ARGV[5],
 }
@@ -219,8 +221,22 @@ local function check_outcome(id, entry, add)
   if redis.call("ZSCORE", shard[other], id) then add("history-index", id, status .. ", and listed as " .. other) end
 end
 
+local CANCELLATION = "^cancelled (%d+) %d+ %d+ %d+ ?[%w._-]*\n"
+
+-- check_cancellation(id, entry, add): a server of an older version may have used the id again.
+local function check_cancellation(id, entry, add)
+  local cancelled_at = string.match(entry, CANCELLATION)
+  if not cancelled_at then return add("unreadable-entry", id, "cancellations: " .. string.sub(entry, 1, 80)) end
+  local listed = redis.call("ZSCORE", shard.cancelled, id)
+  if listed ~= cancelled_at then
+    add("history-index", id, "cancelled at " .. cancelled_at .. ", listed at " .. (listed or "none"))
+  end
+end
+
+local ENTRIES_OF = { delivered = "history", dropped = "history", cancelled = "cancellations" }
+
 local function check_finished(set, id, add)
-  if redis.call("HEXISTS", shard.history, id) == 0 then
+  if redis.call("HEXISTS", shard[ENTRIES_OF[set]], id) == 0 then
     add("history-index", id, "listed as " .. set .. ", without an entry")
   end
 end

@@ -9,16 +9,17 @@
 -- KEYS[6]  history    hash  message id -> history entry
 -- KEYS[7]  failures   hash  message id -> reason and last attempts
 -- KEYS[8]  laned      zset  message id in a lane -> due time (epoch ms)
+-- KEYS[9]  cancellations  hash  message id -> history entry of a cancelled message
 
 local keys = {
   scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[7],
-  laned = KEYS[8], history = { entries = KEYS[6] },
+  laned = KEYS[8], cancellations = KEYS[9], history = { entries = KEYS[6] },
 }
 
 -- find_message(id, now): {state, score, record, attempts, failures} of one message. state is "scheduled",
--- "claimed" or "dead" (score: next due time, lock end, time of death), "delivered" or "dropped" (score: finished at;
--- record is the history entry), "stranded" (score 0: it has a record but no state, because another program changed
--- keys), or "unknown".
+-- "claimed" or "dead" (score: next due time, lock end, time of death), "delivered", "dropped" or "cancelled" (score:
+-- finished at; record is the history entry), "stranded" (score 0: it has a record but no state, because another
+-- program changed keys), or "unknown".
 -- keys.history needs its ttl_ms.
 local function find_message(id, now)
   local function found(state, score, record)
@@ -40,5 +41,10 @@ local function find_message(id, now)
     if tonumber(finished_at) > now - keys.history.ttl_ms then return { state, finished_at, entry, "", "" } end
   end
   if record then return found("stranded", "0", record) end
+  local cancelled = redis.call("HGET", keys.cancellations, id)
+  local cancelled_at = cancelled and string.match(cancelled, "^cancelled (%d+)")
+  if cancelled_at and tonumber(cancelled_at) > now - keys.history.ttl_ms then
+    return { "cancelled", cancelled_at, cancelled, "", "" }
+  end
   return { "unknown", "", "", "", "" }
 end

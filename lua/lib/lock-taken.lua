@@ -17,11 +17,12 @@ local function counts_of_taken(state)
   return state.any_attempts and values_of(state.attempts, state.ids) or {}
 end
 
--- finish(state, status, id, record, options, counts, late_ms): notes a delivered or dropped message.
-local function finish(state, status, id, record, options, counts, late_ms)
+-- finish(state, status, id, record, options, counts, late_ms, attempt): notes a delivered or dropped message; attempt
+-- as in lib/history.lua, "" for none.
+local function finish(state, status, id, record, options, counts, late_ms, attempt)
   remember_id(state.seen_prefix, state.dedup_window_ms, id, status, options)
   local notes = state.any_failures and redis.call("HGET", state.failures, id)
-  add_history_entry(state.history, status, id, record, digits(state.now), late_ms, counts, notes)
+  add_history_entry(state.history, status, id, record, digits(state.now), late_ms, counts, notes, attempt)
   unindex_tags(state.tag_prefix, id, options)
   state.finished[#state.finished + 1] = id
 end
@@ -47,7 +48,7 @@ local function expire(state, id, record, options, counts)
   end
   if options.l == "drop" then
     note_effect(state.dropped, id, record, "expired")
-    finish(state, "dropped", id, record, options, counts, late_ms_of(state, record))
+    finish(state, "dropped", id, record, options, counts, late_ms_of(state, record), "")
   else
     note_effect(state.died, id, record, "expired")
     move_to_dead_letters(state.dead_letters, id, options, "expired", "", state.now)

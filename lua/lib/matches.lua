@@ -8,7 +8,7 @@
 -- KEYS[1]  index      zset  message id -> score: a state's set, a lane's, or a tag's
 -- KEYS[2]  scheduled  zset  message id -> due time (epoch ms)
 -- KEYS[3]  messages   hash  message id -> record
--- KEYS[4]  history    hash  message id -> history entry
+-- KEYS[4]  entries    hash  message id -> history entry: of the history, or of cancelled messages
 -- KEYS[5]  failures   hash  message id -> reason and last attempts
 -- KEYS[6]  laned      zset  message id in a lane -> due time (epoch ms)
 -- ARGV[1]  direction    "up" or "down", in order of score and id

@@ -3,7 +3,9 @@
 --   d destination: "<lane> <rest>", see lib/lanes.lua, or JSON in the older form; then u is the spelling of the host of
 --     its webhook, if d has another
 --   r retry, l on late (JSON text each)   t tags (list)   n not after, c created at (ms)
---   v version, absent for 1   f fingerprint of the first accepted content (client-made ids only)
+--   v version, absent for 1   h the last changes (list of "<version> <at>" or "<version> <at> <name of the key>")
+--   f fingerprint of the first accepted content (client-made ids only)
+--   a the attempt that delivered it, in the history only (lib/history.lua)
 
 -- is_plain(record): whether it certainly has no options: a line break follows its due time of 13 digits, as from 2001
 -- to 2286.
@@ -83,4 +85,15 @@ end
 -- digits(ms): a time as a string without an exponent.
 local function digits(ms)
   return string.format("%.0f", ms)
+end
+
+-- add_change(options, now, by): a changed record has one version more, and tells of its last changes. now in digits; by
+-- is the name of a key, "" for none.
+local function add_change(options, now, by)
+  local MOST_CHANGES = 5
+  options.v = (options.v or 1) + 1
+  local changes = type(options.h) == "table" and options.h or {}
+  changes[#changes + 1] = options.v .. " " .. now .. (by ~= "" and " " .. by or "")
+  if #changes > MOST_CHANGES then table.remove(changes, 1) end
+  options.h = changes
 end

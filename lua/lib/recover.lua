@@ -42,7 +42,7 @@ local function put_back(state, ids)
         collect(places, lane_of(options), id, due_of(record))
         collect_tags(tags, id, options, due_of(record))
         add_to_counts(state.attempts, id, 0, 1)
-        note_failure(state.failures, id, "lock lost", "")
+        note_failure(state.failures, id, "lock lost", '{"recovered":' .. digits(state.now) .. "}")
       end
     end
     done = last

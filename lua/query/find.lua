@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- find: look up messages by id, in any state.
 --
--- KEYS[1..8]: see lib/find.lua
+-- KEYS[1..9]: see lib/find.lua
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
 -- ARGV[3]  history_ttl_ms   integer  how long history entries are kept
@@ -12,7 +12,7 @@
 --            "claimed", lock end, record, attempts, failures
 --            "dead", when it became one, record, attempts, failures
 --            "stranded", 0, record, attempts, failures: another program has changed something, and it is in no state
---            "delivered" or "dropped", finished at, history entry, "", ""
+--            "delivered", "dropped" or "cancelled", finished at, history entry, "", ""
 --            "delivered" or "dropped", "", fingerprint, "", "": only its id is still known
 --            "unknown", "", "", "", ""
 -- Writes   nothing

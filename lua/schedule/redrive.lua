@@ -10,7 +10,8 @@
 -- KEYS[6]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[7]  queues     zset  lane of a pull queue -> due time of its first message
 -- KEYS[8]  streams    set   names of streams
--- KEYS[9]  step_key   string  what the latest step of an operation answered
+-- KEYS[9]  failures   hash  message id -> reason and last attempts
+-- KEYS[10] step_key   string  what the latest step of an operation answered
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
@@ -19,8 +20,9 @@
 -- ARGV[6]  every_ms         ms between one and the next, not necessarily whole; 0 for all at once
 -- ARGV[7]  before           integer  how many of the same act went before: they have had their times
 -- ARGV[8]  changes          JSON     option letters (lib/record.lua) and their new values, "" to remove one
--- ARGV[9]  step             integer  of the operation that this is a step of; "" for none (lib/step.lua)
--- ARGV[10..] id             string   each once
+-- ARGV[9]  by               string   name of the key that redrives them, "" for none
+-- ARGV[10] step             integer  of the operation that this is a step of; "" for none (lib/step.lua)
+-- ARGV[11..] id             string   each once
 --
 -- Returns  {looked_at, from, head, unreadable, id, ...}: how many ids were processed, fewer than asked if they are much
 --          work (lib/work.lua); when the first is due; "<ms>:<lane>" of the next message if one of them became it, else
@@ -30,40 +32,42 @@
 --          a step
 -- Cost     O(n log S), n = ids, S = scheduled messages
 --@include lib/clock.lua
+--@include lib/failures.lua
 --@include lib/readable.lua
 --@include lib/step.lua
 --@include lib/streams.lua
 --@include lib/tags.lua
 --@include lib/work.lua
 
-local dead, messages, attempts = KEYS[2], KEYS[3], KEYS[4]
+local dead, messages, attempts, failures = KEYS[2], KEYS[3], KEYS[4], KEYS[9]
 local due = { scheduled = KEYS[1], laned = KEYS[5], hosts = KEYS[6], queues = KEYS[7] }
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
 local from = ARGV[5] == "" and now or tonumber(ARGV[5])
 local every_ms, nth = tonumber(ARGV[6]), tonumber(ARGV[7])
-local changes, step = cjson.decode(ARGV[8]), ARGV[9]
+local changes, by, step = cjson.decode(ARGV[8]), ARGV[9], ARGV[10]
 local LATEST = 253402300799999
-local answer = step_answer(KEYS[9], step)
+local answer = step_answer(KEYS[10], step)
 if answer then return answer end
 
 -- change(id, record, options): gives it the new options, if there are any.
 local function change(id, record, options)
   if not next(changes) then return end
   for letter, value in pairs(changes) do options[letter] = value ~= "" and value or nil end
-  options.v = (options.v or 1) + 1
+  add_change(options, digits(now), by)
   redis.call("HSET", messages, id, join_record(due_of(record), options, payload_of(record)))
   local stream = stream_of(options)
   if stream then register_stream({ names = KEYS[8] }, stream) end
 end
 
 local places, tags, reply, work, looked_at, unreadable = {}, {}, { 0, digits(from), "", 0 }, 0, 0, 0
-for i = 10, #ARGV do
+for i = 11, #ARGV do
   if work >= WORK_AT_ONCE then break end
   local id = ARGV[i]
   looked_at = looked_at + 1
   work = work + 0.5
-  local record = redis.call("ZSCORE", dead, id) and redis.call("HGET", messages, id)
+  local died_at = redis.call("ZSCORE", dead, id)
+  local record = died_at and redis.call("HGET", messages, id)
   local options = record and valid_options(record)
   if options and may_be_json(payload_of(record)) then
     work = work + work_of(record, options)
@@ -72,6 +76,7 @@ for i = 10, #ARGV do
     nth = nth + 1
     redis.call("ZREM", dead, id)
     redis.call("HDEL", attempts, id)
+    note_redriven(failures, id, now, tonumber(died_at), by)
     change(id, record, options)
     collect(places, lane_of(options), id, due_at)
     collect_tags(tags, id, options, due_at)
@@ -84,4 +89,4 @@ end
 reply[1], reply[4] = looked_at, unreadable
 index_all_tags(tag_prefix, tags)
 reply[3] = enqueue_all(due, places, wake_channel, shard, now)
-return note_step(KEYS[9], step, reply)
+return note_step(KEYS[10], step, reply)

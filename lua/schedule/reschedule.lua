@@ -1,10 +1,10 @@
 #!lua
 -- reschedule: change a scheduled message, or a dead letter, in place. A dead letter stays dead, unless due is "now".
 --
--- KEYS[1..8]: see lib/find.lua
--- KEYS[9]  hosts      zset  lane of a webhook host -> due time of its first message
--- KEYS[10] queues     zset  lane of a pull queue -> due time of its first message
--- KEYS[11] streams    set   names of streams
+-- KEYS[1..9]: see lib/find.lua
+-- KEYS[10] hosts      zset  lane of a webhook host -> due time of its first message
+-- KEYS[11] queues     zset  lane of a pull queue -> due time of its first message
+-- KEYS[12] streams    set   names of streams
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
@@ -16,7 +16,8 @@
 -- ARGV[9]  due              epoch ms in digits, "+" and ms from now, or "" to leave it; "now" to deliver it as soon as
 --                           possible: a time that has come stays, and a dead letter is scheduled again as by redrive
 -- ARGV[10] payload          JSON text, or "" to leave it
--- ARGV[11..]                two per changed option:
+-- ARGV[11] by       string  name of the key that changes it, "" for none
+-- ARGV[12..]                two per changed option:
 --            letter  see lib/record.lua
 --            value   "" to remove it; tags as a JSON list
 --
@@ -27,24 +28,25 @@
 -- Writes   only for "rescheduled"; publishes when it became the first of its lane
 -- Cost     O(log S), S = scheduled messages
 --@include lib/clock.lua
+--@include lib/failures.lua
 --@include lib/find.lua
 --@include lib/readable.lua
 --@include lib/streams.lua
 --@include lib/tags.lua
 --@include lib/version.lua
 
-keys.hosts, keys.queues = KEYS[9], KEYS[10]
+keys.hosts, keys.queues = KEYS[10], KEYS[11]
 keys.history.ttl_ms = tonumber(ARGV[6])
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local id, if_match, due, payload = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local id, if_match, due, payload, by = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 
 local state, score, record, attempts, failures = unpack(find_message(id, now))
 if state == "unknown" then
   return { redis.call("EXISTS", seen_prefix .. id) == 1 and "finished" or "unknown" }
 end
 if state == "claimed" then return { "claimed" } end
-if state == "delivered" or state == "dropped" then return { "finished" } end
+if state == "delivered" or state == "dropped" or state == "cancelled" then return { "finished" } end
 local before = valid_options(record)
 local is_whole = before and (payload ~= "" or may_be_json(payload_of(record)))
 if state == "stranded" or not is_whole then return { "damaged" } end
@@ -60,7 +62,7 @@ elseif due ~= "" then
 end
 local options = {}
 for name, value in pairs(before) do options[name] = value end
-for i = 11, #ARGV, 2 do
+for i = 12, #ARGV, 2 do
   local name, value = ARGV[i], ARGV[i + 1]
   if value == "" then
     options[name] = nil
@@ -73,7 +75,7 @@ for i = 11, #ARGV, 2 do
 end
 if options.n and tonumber(options.n) < tonumber(due_at) then return { "expired" } end
 if options.l and not options.n then return { "no-not-after" } end
-options.v = (options.v or 1) + 1
+add_change(options, digits(now), by)
 
 local changed = join_record(due_at, options, payload ~= "" and payload or payload_of(record))
 redis.call("HSET", keys.messages, id, changed)
@@ -81,6 +83,7 @@ local head = ""
 if state == "dead" and due == "now" then
   redis.call("ZREM", keys.dead, id)
   redis.call("HDEL", keys.attempts, id)
+  note_redriven(keys.failures, id, now, tonumber(score), by)
   state, attempts = "scheduled", ""
 end
 if state == "scheduled" then
@@ -95,5 +98,5 @@ if state == "scheduled" then
   head = enqueue_all(keys, places, wake_channel, shard, now, true)
 end
 local stream = stream_of(options)
-if stream then register_stream({ names = KEYS[11] }, stream) end
+if stream then register_stream({ names = KEYS[12] }, stream) end
 return { "rescheduled", state, score, changed, attempts, failures, head }

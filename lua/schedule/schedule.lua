@@ -10,7 +10,9 @@
 -- KEYS[7]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[8]  queues     zset  lane of a pull queue -> due time of its first message
 -- KEYS[9]  streams    set   names of streams
--- KEYS[10] call       string  what this call answered when it ran: "<ran at> <head> <position> <word> ...", "-" for no
+-- KEYS[10] cancelled  zset  message id -> cancelled at (epoch ms)
+-- KEYS[11] cancellations  hash  message id -> history entry of a cancelled message
+-- KEYS[12] call       string  what this call answered when it ran: "<ran at> <head> <position> <word> ...", "-" for no
 --                             head; ends by itself once no copy of the call can run any more
 -- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
@@ -41,6 +43,7 @@
 -- Writes   the call's own key; records, due times and tags of the messages it does not name; publishes for each lane
 --          that has a new first message. All that can fail is read before the first write; a later failure is undone.
 -- Cost     O(n log S), n = messages, S = scheduled messages
+--@include lib/cancelled.lua
 --@include lib/clock.lua
 --@include lib/history.lua
 --@include lib/readable.lua
@@ -48,9 +51,10 @@
 --@include lib/streams.lua
 --@include lib/tags.lua
 
-local messages, call = KEYS[2], KEYS[10]
+local messages, call = KEYS[2], KEYS[12]
 local due_sets = { scheduled = KEYS[1], laned = KEYS[6], hosts = KEYS[7], queues = KEYS[8] }
 local streams = { names = KEYS[9] }
+local cancelled = { set = KEYS[10], entries = KEYS[11] }
 local history = { entries = KEYS[3], delivered = KEYS[4], dropped = KEYS[5] }
 local clock_offset_ms = tonumber(ARGV[1])
 local now, exact_now = redis_now(clock_offset_ms)
@@ -136,6 +140,7 @@ end
 
 -- The last read that can fail.
 local used_entries = #used_again > 0 and history_entries_of(history, used_again)
+local was_cancelled = #used_again > 0 and redis.call("EXISTS", cancelled.entries) == 1
 local head = read_heads(due_sets, places, now)
 if next(new_streams) then redis.call("SCARD", streams.names) end
 reply[3] = head
@@ -151,6 +156,7 @@ local function write()
   for stream in pairs(new_streams) do register_stream(streams, stream) end
   enqueue(due_sets, places, wake_channel, shard, now)
   if used_entries then delete_history_entries(history, used_entries) end
+  if was_cancelled then forget_cancelled(cancelled, used_again) end
 end
 
 -- undo(): undoes the writes, as far as Redis allows.

@@ -17,9 +17,10 @@
 -- ARGV[6]  latest           epoch ms  no message is moved beyond it, none before 0
 -- ARGV[7]  every_ms         ms that each is later than the one before it, not necessarily whole; 0 for all alike
 -- ARGV[8]  nth              integer  the place of the first among those of its operation, from 0
--- ARGV[9]  step             integer  of the operation that this is a step of; "" for none (lib/step.lua)
--- ARGV[10] mark             epoch ms  messages created or attempted later are not meant; "" for none
--- ARGV[11..] id             string   each once
+-- ARGV[9]  by               string   name of the key that moves them, "" for none
+-- ARGV[10] step             integer  of the operation that this is a step of; "" for none (lib/step.lua)
+-- ARGV[11] mark             epoch ms  messages created or attempted later are not meant; "" for none
+-- ARGV[12..] id             string   each once
 --
 -- Returns  {looked_at, shifted, head, claimed, unreadable, later, id, ...}: how many ids were processed, fewer than
 --          asked if they are much work (lib/work.lua); how many were moved; "<ms>:<lane>" of the next message if one of
@@ -39,11 +40,13 @@ local messages = KEYS[2]
 local keys = { scheduled = KEYS[1], laned = KEYS[3], hosts = KEYS[4], queues = KEYS[5] }
 local now = redis_now(tonumber(ARGV[1]))
 local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
-local latest, every_ms, nth, step, mark = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
+local latest, every_ms, nth = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local by, step, mark = ARGV[9], ARGV[10], ARGV[11]
 local answer = step_answer(KEYS[8], step)
 if answer then return answer end
 local to_now = ARGV[5] == "now"
 local by_ms = not to_now and tonumber(ARGV[5])
+local now_digits = digits(now)
 
 -- moved(ms): when what was at ms is to be.
 local function moved(ms)
@@ -54,7 +57,7 @@ end
 
 local looked_at, shifted, claimed, unreadable, later, work, places, tags, rest = 0, 0, 0, 0, 0, 0, {}, {}, {}
 local any_aside = redis.call("EXISTS", due_set(keys, "paused")) == 1
-for i = 11, #ARGV do
+for i = 12, #ARGV do
   if work >= WORK_AT_ONCE then break end
   local id = ARGV[i]
   local shifted_before = shifted
@@ -69,7 +72,7 @@ for i = 11, #ARGV do
   elseif options then
     work = work + work_of(record, options)
     if options.n and not to_now then options.n = moved(options.n) end
-    options.v = (options.v or 1) + 1
+    add_change(options, now_digits, by)
     local due = moved(score)
     redis.call("HSET", messages, id, join_record(moved(due_of(record)), options, payload_of(record)))
     if any_aside then take_back(keys, lane_of(options), id) end

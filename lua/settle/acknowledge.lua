@@ -15,10 +15,11 @@
 -- ARGV[5]  history_max       integer  history entries kept in this shard; 0 keeps none
 -- ARGV[6]  history_ttl_ms    integer  how long they are kept; 0 keeps none
 -- ARGV[7]  dedup_window_ms   integer  how long finished client-made ids stay known
--- ARGV[8..]                  three per delivered message:
+-- ARGV[8..]                  four per delivered message:
 --            id       each once
 --            token    the token that claim was called with
 --            late_ms  how late its delivery began; "" for by how much it is late now
+--            attempt  "<claim> <duration ms> <status> <server>" for the history, see lib/history.lua; "" for none
 --
 -- Returns  {looked_at, id, ...}: how many messages were processed, fewer than asked if they are much work; and the ids
 --          among them whose lock does not hold this token
@@ -38,8 +39,9 @@ local now_digits = digits(now)
 local lock_prefix, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4]
 history.max, history.ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 local dedup_window_ms = tonumber(ARGV[7])
+local FIRST, WIDTH = 8, 4
 local ids, tokens = {}, {}
-for i = 8, #ARGV, 3 do
+for i = FIRST, #ARGV, WIDTH do
   ids[#ids + 1] = ARGV[i]
   tokens[#tokens + 1] = ARGV[i + 1]
 end
@@ -66,10 +68,11 @@ while done < #owned and writes < WRITES_AT_ONCE do
         remember_id(seen_prefix, dedup_window_ms, id, "delivered", options)
         writes = writes + 1 + #(options.t or {})
       end
-      local late_ms = ARGV[3 * positions[i] + 7]
+      local given = FIRST + WIDTH * (positions[i] - 1)
+      local late_ms = ARGV[given + 2]
       if late_ms == "" then late_ms = digits(math.max(0, now - tonumber(due_of(record)))) end
       local at = i - first + 1
-      add_history_entry(history, "delivered", id, record, now_digits, late_ms, counts[at], notes[at])
+      add_history_entry(history, "delivered", id, record, now_digits, late_ms, counts[at], notes[at], ARGV[given + 3])
     end
   end
   redis.call("ZREM", claimed, unpack(owned, first, last))

@@ -47,7 +47,7 @@ export const KINDS = {
     repair: 'the index is corrected',
   },
   'history-index': {
-    says: 'differs between the history and the lists of delivered and dropped messages',
+    says: 'differs between the history and the lists of delivered, dropped and cancelled messages',
     repair: 'the lists are corrected',
   },
   orphan: { says: 'removed, but its attempts or failures are still stored', repair: 'removed' },

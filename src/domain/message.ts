@@ -16,6 +16,8 @@ export interface AttemptReport {
   readonly error?: string
   /** the beginning of the response's body, 1 KiB at most */
   readonly body?: string
+  /** id of the server that made it; absent for a worker's, and where it is not known */
+  readonly server?: string
 }
 
 /** How failed deliveries are tried again; what is absent is as the service has it by default. */

@@ -1,6 +1,6 @@
 import { decodeRecord } from '../records/record.ts'
 import type { Claim } from '../store/scripts/claim.ts'
-import type { Held, Release } from '../store/scripts/settle.ts'
+import type { Delivered, Held, Release } from '../store/scripts/settle.ts'
 import { encodeLeaseToken, type LeaseToken } from './lease-token.ts'
 
 /** A message that a worker has claimed over HTTP. All times are epoch ms. */
@@ -53,6 +53,15 @@ export const returned = (
   token: string,
 ): Release => ({
   ...{ id, token, why: 'returned', dueAt: attemptDueAt },
+})
+
+/** Acknowledges a lease. @param now epoch ms */
+export const acknowledged = (
+  { id, token, proof: { lateMs, leasedAt, claim } }: Proven,
+  now: number,
+): Delivered => ({
+  ...{ id, token, lateMs },
+  attempt: `${claim} ${Math.max(0, now - leasedAt)} - -`,
 })
 
 /** Releases a lease whose delivery failed. @param delayMs as in Leases.release @param now epoch ms */

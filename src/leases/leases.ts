@@ -8,9 +8,11 @@ import { laneOfQueue } from '../store/keys.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { Scripts } from '../store/scripts/scripts.ts'
 import type { Release } from '../store/scripts/settle.ts'
+import type { AskedQueues } from './asked-queues.ts'
 import { claimDue } from './claim-due.ts'
 import {
   type AtQueue,
+  acknowledged,
   deferred,
   type Lease,
   type Leased,
@@ -78,6 +80,8 @@ export interface Leases {
 export interface LeasesDeps extends ClaimMetricsDeps {
   readonly scripts: Pick<Scripts, 'lease' | 'peek' | 'acknowledge' | 'release' | 'extend'>
   readonly clock: RedisClock
+  readonly serverId: string
+  readonly askedQueues: Pick<AskedQueues, 'ask'>
   readonly shardMap: Pick<ShardMap, 'all' | 'onGrow'>
   readonly logger: Logger
 }
@@ -112,14 +116,15 @@ export class RedisLeases implements Leases {
 
   async claim(
     queue: string,
-    { limit, lockMs, waitMs }: Order & { waitMs: number },
+    { waitMs, ...order }: Order & { waitMs: number },
     signal: AbortSignal,
   ): Promise<Lease[]> {
     const lane = laneOfQueue(queue)
-    const order = { limit, lockMs }
+    const ended = this.#deps.askedQueues.ask(queue)
     const claimed = await (waitMs === 0
       ? this.#claimNow(lane, order, signal)
-      : this.#lines.wait(lane, order, waitMs, signal))
+      : this.#lines.wait(lane, order, waitMs, signal)
+    ).finally(ended)
     return claimed.map(({ lease }) => lease)
   }
 
@@ -133,9 +138,9 @@ export class RedisLeases implements Leases {
   }
 
   acknowledge(refs: readonly LeaseRef[], at?: AtQueue): Promise<string[]> {
-    const { scripts, metrics } = this.#deps
+    const { scripts, clock, metrics } = this.#deps
     return this.#forEachShard(refs, at, async (shard, held) => {
-      const delivered = held.map(({ id, token, proof: { lateMs } }) => ({ id, token, lateMs }))
+      const delivered = held.map((each) => acknowledged(each, clock.now()))
       const lost = await scripts.acknowledge(shard, delivered)
       metrics.delivered('pull', held.length - lost.length, laneAt(at))
       recordEnds(this.#deps, held, lost, at)
@@ -185,7 +190,7 @@ export class RedisLeases implements Leases {
   /** Claims in one shard. @throws SchedulerError when Redis did not answer in time */
   async #claimIn(shard: number, lane: string, { limit, lockMs }: Order): Promise<Found<Leased>> {
     const { scripts, clock, logger, metrics } = this.#deps
-    const secret = makeSecret(lane)
+    const secret = makeSecret(lane, { serverId: this.#deps.serverId, at: clock.now() })
     const call = scripts.lease(shard, { token: secret, lockMs, limit, lane })
     const reply = await withTimeout(call).catch((error: unknown) => {
       // If Redis answers later, no worker learns of these leases: they are put back.

@@ -10,6 +10,7 @@ import type { ShardMap } from '../shards/shard-map.ts'
 import type { FoundMessage, QueryScripts } from '../store/scripts/query.ts'
 import { indexesOf } from './draft.ts'
 import type { GroupCommit } from './group-commit.ts'
+import { isFinished } from './message-view.ts'
 import type { NewMessage, Scheduled } from './new-message.ts'
 
 /** While the number of shards changes, a message whose shard changes with it asks again after this where it goes. */
@@ -58,10 +59,10 @@ export function createClientIds(deps: ClientIdsDeps): ClientIds {
   /** The fingerprint of a message whose id is still taken. */
   function fingerprintIn({ state, score, record }: FoundMessage): string | undefined {
     if (score === null) return record
-    const isFinished = state === 'delivered' || state === 'dropped'
-    if (isFinished && score + dedupWindowMs <= now()) return undefined
+    // The id of a cancelled message is free at once.
+    if (state === 'cancelled' || (isFinished(state) && score + dedupWindowMs <= now())) return undefined
     try {
-      const fingerprint = isFinished
+      const fingerprint = isFinished(state)
         ? decodeRecord(decodeHistoryEntry(record).record, 'optional').fingerprint
         : decodeRecord(record).fingerprint
       return fingerprint ?? undefined

@@ -25,10 +25,12 @@ export interface Message {
   readonly onLate?: OnLate
   /** when a failed delivery is tried again */
   readonly nextAttemptAt?: number
-  /** when it was delivered, was dropped or became a dead letter */
+  /** when it was delivered, dropped or cancelled, or became a dead letter */
   readonly finishedAt?: number
-  /** how late it was then, ms */
+  /** how late it was delivered or dropped, ms */
   readonly lateMs?: number
+  /** name of the key that cancelled it */
+  readonly cancelledBy?: string
   /** why it is dead, or what its last failed delivery came to: a short code */
   readonly reason?: string
   /** failed deliveries, newest last, 5 at most */
@@ -55,6 +57,10 @@ export interface UnreadableMessage {
 /** Everything that can be known about a message. */
 export type KnownMessage = Message | UnreadableMessage | ForgottenMessage
 
+/** Whether what is found of such a message is the history's entry. */
+export const isFinished = (state: State): boolean =>
+  state === 'delivered' || state === 'dropped' || state === 'cancelled'
+
 /** Makes of what is in Redis what a client sees. */
 export function toMessage(found: FoundMessage): KnownMessage {
   const { id, state, score, record, failures } = found
@@ -74,15 +80,16 @@ function toReadable(found: FoundMessage, score: number): Message | undefined {
 
 function toMessageOrThrow(found: FoundMessage, score: number): Message {
   const { id, state } = found
-  if (state === 'delivered' || state === 'dropped') {
-    const { finishedAt, lateMs, attemptCounts, record, failures } = decodeHistoryEntry(found.record)
+  if (isFinished(state)) {
+    const { finishedAt, lateMs, attemptCounts, record, failures, by } = decodeHistoryEntry(found.record)
     const stored = decodeRecord(record, 'optional')
     return {
       ...view(id, state, stored, attemptCounts),
       ...decodeFailures(failures),
       payload: stored.payload === '' ? null : stored.payload,
       finishedAt,
-      lateMs,
+      ...(state === 'cancelled' ? {} : { lateMs }),
+      ...(by === undefined ? {} : { cancelledBy: by }),
     }
   }
   const stored = decodeRecord(found.record)

@@ -1,5 +1,6 @@
 import { SchedulerError } from '../domain/errors.ts'
 import type { Due, MessageOptions } from '../domain/message.ts'
+import type { Metrics } from '../observability/metrics.ts'
 import { encodeOptions, encodeRecordBody } from '../records/record.ts'
 import type { Changes } from '../store/scripts/change.ts'
 import type { FoundMessage } from '../store/scripts/query.ts'
@@ -15,6 +16,14 @@ export interface Patch {
   /** as in NewMessage */
   readonly payload?: string
   readonly options: { readonly [Name in keyof MessageOptions]: MessageOptions[Name] | undefined }
+}
+
+/** Under which condition one message is changed, and by whom. */
+export interface OneChange {
+  /** versions accepted, comma-separated; "" or "*" for any */
+  readonly ifMatch: string
+  /** name of the API key; null for none */
+  readonly by: string | null
 }
 
 /**
@@ -35,40 +44,38 @@ export interface Scheduler {
   /**
    * Changes a message that is scheduled, or dead, in place.
    *
-   * @param ifMatch versions accepted, comma-separated; "" or "*" for any
    * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, MESSAGE_DAMAGED, VERSION_MISMATCH,
    *   NOT_AFTER_TOO_SOON, ON_LATE_WITHOUT_NOT_AFTER, in this order of precedence; nothing was changed
    * @see lua/schedule/reschedule.lua
    */
-  reschedule(id: string, patch: Patch, ifMatch: string): Promise<Message | UnreadableMessage>
+  reschedule(id: string, patch: Patch, how: OneChange): Promise<Message | UnreadableMessage>
   /**
    * Makes a scheduled message due now, unless it is already; schedules a dead letter again, as by a redrive.
    *
-   * @param ifMatch versions accepted, comma-separated; "" or "*" for any
    * @param ignoresPause whether to deliver it although it is paused
    * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, MESSAGE_DAMAGED, VERSION_MISMATCH, in
    *   this order of precedence: nothing was changed; TOO_MANY_PASSES: it is due now, and held
    * @see lua/schedule/reschedule.lua and lua/pauses/let-pass.lua
    */
-  deliver(id: string, ifMatch: string, ignoresPause: boolean): Promise<Message | UnreadableMessage>
+  deliver(id: string, how: OneChange, ignoresPause: boolean): Promise<Message | UnreadableMessage>
   /**
-   * Deletes a message that is scheduled, dead or stranded; after this has returned it is never delivered. Of a finished
-   * message it deletes an unreadable history entry.
+   * Cancels a message that is scheduled or dead, and deletes one that is stranded; after this has returned it is never
+   * delivered. Of a finished message it deletes an unreadable history entry.
    *
-   * @param ifMatch versions accepted, comma-separated; "" or "*" for any
    * @throws SchedulerError MESSAGE_NOT_FOUND, MESSAGE_CLAIMED, MESSAGE_FINISHED, VERSION_MISMATCH, in this order
    * @see lua/schedule/cancel.lua
    */
-  cancel(id: string, ifMatch: string): Promise<void>
+  cancel(id: string, how: OneChange): Promise<void>
 }
 
 export interface SchedulerDeps extends ClientIdsDeps {
   readonly scripts: Pick<Scripts, 'find' | 'cancel' | 'reschedule' | 'letPass' | 'forget'>
   readonly onNextDue: (shard: number, inMs: number, lane: string) => void
+  readonly metrics: Pick<Metrics, 'cancelled'>
 }
 
 export function createScheduler(deps: SchedulerDeps): Scheduler {
-  const { groupCommit, scripts, shardMap, recordForm, onNextDue } = deps
+  const { groupCommit, scripts, shardMap, recordForm, onNextDue, metrics } = deps
   const clientIds = createClientIds(deps)
 
   /** Where a message is, and in which shard; undefined if there is none of this id. */
@@ -96,7 +103,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
 
   async function change(
     shard: number,
-    args: { id: string; ifMatch: string; changes: Changes },
+    args: { id: string; changes: Changes } & OneChange,
   ): Promise<Message | UnreadableMessage> {
     const reply = await scripts.reschedule(shard, args)
     switch (reply.word) {
@@ -127,32 +134,33 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       return toMessage(located.found)
     },
 
-    async reschedule(id, { due, payload, options }, ifMatch) {
+    async reschedule(id, { due, payload, options }, how) {
       const changes = {
         due: due ?? null,
         payload: payload ?? null,
         options: encodeOptions(options, recordForm()),
       }
-      return change(await shardFor(id), { id, ifMatch, changes })
+      return change(await shardFor(id), { id, changes, ...how })
     },
 
-    async deliver(id, ifMatch, ignoresPause) {
+    async deliver(id, how, ignoresPause) {
       const shard = await shardFor(id)
       const changes = { due: 'now', payload: null, options: [] } as const
-      const message = await change(shard, { id, ifMatch, changes })
+      const message = await change(shard, { id, changes, ...how })
       // Where it is not scheduled any more, it has been claimed just now.
       if (ignoresPause && (await scripts.letPass(shard, id)) === 'full')
         throw new SchedulerError('TOO_MANY_PASSES', 'as many paused messages wait to be delivered as may')
       return message
     },
 
-    async cancel(id, ifMatch) {
+    async cancel(id, how) {
       const shard = await shardFor(id)
       const [word = 'unknown'] = await scripts.cancel(shard, {
         ids: [id],
-        ifMatch,
+        ...how,
         states: ['scheduled', 'dead', 'stranded'],
       })
+      if (word === 'cancelled') metrics.cancelled(1)
       if (word === 'cancelled' || word === 'other') return
       if (word === 'finished' && (await forgetUnreadable(shard, id))) return
       throw refusal(word)
@@ -169,7 +177,7 @@ function refusal(word: 'unknown' | 'claimed' | 'finished' | 'damaged' | 'version
     case 'claimed':
       return new SchedulerError('MESSAGE_CLAIMED', 'the message is being delivered')
     case 'finished':
-      return new SchedulerError('MESSAGE_FINISHED', 'the message was delivered or dropped')
+      return new SchedulerError('MESSAGE_FINISHED', 'the message was delivered, dropped or cancelled')
     case 'damaged':
       return new SchedulerError('MESSAGE_DAMAGED', 'the message cannot be read, or is in no state')
     case 'version':

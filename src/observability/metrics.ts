@@ -21,6 +21,8 @@ export interface Metrics {
   failed(type: DestinationType, then: 'retried' | 'dead', lane: string, reason: string): void
   /** A delivery is over that took a time, and that was answered with a status or failed without one. */
   ended(lane: string, how: Ended): void
+  /** Clients have cancelled so many messages, dead letters among them. */
+  cancelled(count: number): void
   /** Messages became dead letters without a failed delivery: too late, or too many recoveries. */
   died(count: number): void
   recovered(count: number): void

@@ -143,6 +143,7 @@ function recordInto(registry: Registry) {
   const delivered = counterByDestination('carillon_delivered_total', 'Messages delivered')
   const failed = counterByDestination('carillon_failed_total', 'Failed deliveries')
   const retried = counterByDestination('carillon_retried_total', 'Failed deliveries that are retried')
+  const cancelled = counter('carillon_cancelled_total', 'Messages that clients cancelled')
   const dead = counter('carillon_dead_total', 'Messages that became dead letters')
   const deadTrimmed = counter(
     'carillon_dead_trimmed_total',
@@ -186,6 +187,7 @@ function recordInto(registry: Registry) {
       if (then === 'retried') retried[type]?.inc()
       else dead.inc()
     },
+    cancelled: (count) => cancelled.inc(count),
     died: (count) => dead.inc(count),
     recovered: (count) => recovered.inc(count),
     locksLost: (count) => locksLost.inc(count),

@@ -104,7 +104,7 @@ export function createOperations(deps: OperationsDeps): Operations {
         throw new SchedulerError('LIMIT_REACHED', `${MOST_RUNNING} operations are running`)
       }
       const progress: Progress = { matched, ...NOTHING_DONE }
-      runner.run({ id, startedAt, request, progress, cursor })
+      runner.run({ id, startedAt, startedBy: by, request, progress, cursor })
       const operation: StoredOperation = {
         ...{ id, action, target, state: 'running', startedBy: by, startedAt, finishedAt: null, reason: '' },
         ...progress,

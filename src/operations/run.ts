@@ -21,6 +21,8 @@ const RETRY_MS = 500
 export interface Run {
   readonly id: string
   readonly startedAt: number
+  /** the name of the key; null for none */
+  readonly startedBy: string | null
   readonly request: OperationRequest
   readonly progress: Progress
   readonly cursor: Cursor
@@ -150,6 +152,7 @@ class Runner {
       step,
       request,
       progress,
+      by: this.#run.startedBy,
     })
     if (processed === 0) return true
     this.#pace.note(processed)

@@ -58,9 +58,10 @@ export function createOperationRunner(deps: OperationRunnerDeps): OperationRunne
   }
 }
 
-const toRun = ({ id, startedAt, request, cursor, ...progress }: TakenOperation): Run => ({
+const toRun = ({ id, startedAt, startedBy, request, cursor, ...progress }: TakenOperation): Run => ({
   id,
   startedAt,
+  startedBy,
   request: JSON.parse(request) as OperationRequest,
   cursor: JSON.parse(cursor) as Cursor,
   progress,

@@ -17,6 +17,8 @@ export interface StepArgs {
   readonly step: Step
   readonly request: OperationRequest
   readonly progress: Progress
+  /** the name of the key that started it; null for none */
+  readonly by: string | null
 }
 
 export interface StepDeps {
@@ -34,9 +36,9 @@ export function createTakeStep({ scripts, onNextDue, now }: StepDeps): TakeStep 
     if (nextDueInMs !== null) onNextDue(shard, nextDueInMs, nextDueLane)
   }
 
-  async function cancel({ shard, ids, step, request: { filter } }: StepArgs): Promise<Stepped> {
+  async function cancel({ shard, ids, step, by, request: { filter } }: StepArgs): Promise<Stepped> {
     const states = [filter.status === 'dead' ? ('dead' as const) : ('scheduled' as const)]
-    const words = await scripts.cancel(shard, { ids, ifMatch: '', states, step })
+    const words = await scripts.cancel(shard, { ids, ifMatch: '', states, step, by })
     const count = (...wanted: string[]) => words.filter((word) => wanted.includes(word)).length
     return counted(words.length, {
       done: count('cancelled'),
@@ -46,9 +48,9 @@ export function createTakeStep({ scripts, onNextDue, now }: StepDeps): TakeStep 
   }
 
   async function shift(args: StepArgs): Promise<Stepped> {
-    const { shard, ids, step, request } = args
+    const { shard, ids, step, by, request } = args
     const byMs = request.action === 'deliver' ? ('now' as const) : (request.byMs ?? 0)
-    const reply = await scripts.shift(shard, { ids, byMs, latest: LAST_MS, ...placesOf(args), step })
+    const reply = await scripts.shift(shard, { ids, byMs, latest: LAST_MS, ...placesOf(args), step, by })
     heed(shard, reply)
     const { processed, shifted, claimed, unreadable, later } = reply
     const gone = processed - shifted - claimed - unreadable - later
@@ -56,10 +58,10 @@ export function createTakeStep({ scripts, onNextDue, now }: StepDeps): TakeStep 
   }
 
   async function redrive(args: StepArgs): Promise<Stepped> {
-    const { shard, ids, step, request } = args
+    const { shard, ids, step, by, request } = args
     const { everyMs, nth } = placesOf(args)
     const { changes = [] } = request
-    const reply = await scripts.redrive(shard, { ids, from: null, everyMs, before: nth, changes, step })
+    const reply = await scripts.redrive(shard, { ids, from: null, everyMs, before: nth, changes, step, by })
     heed(shard, reply)
     const { processed, unreadable, unknown } = reply
     return counted(processed, {

@@ -3,6 +3,7 @@ import type { RecordForm } from '../domain/message.ts'
 import type { EventStreams } from '../events/streams.ts'
 import { tellingLeases } from '../events/telling-scripts.ts'
 import type { ApiDeps } from '../http/v1/deps.ts'
+import { AskedQueues } from '../leases/asked-queues.ts'
 import { RedisLeases } from '../leases/leases.ts'
 import type { Membership } from '../membership/membership.ts'
 import { createBulk } from '../messages/bulk.ts'
@@ -17,10 +18,12 @@ import { forecast, streams, totals } from '../messages/overview.ts'
 import { createScheduler } from '../messages/scheduler.ts'
 import { createSelector } from '../messages/selector.ts'
 import type { OperationRunner } from '../operations/runner.ts'
+import { createReasons } from '../reasons/reasons.ts'
 import { keysOf } from '../store/keys.ts'
 import { readRedisDetails, readRedisFacts } from '../store/requirements.ts'
 import { createDestinations } from '../traffic/destinations.ts'
 import { lateness } from '../traffic/lateness.ts'
+import { perSecond } from '../traffic/rate.ts'
 import type { TrafficRecorder } from '../traffic/recorder.ts'
 import { composeOperations } from './compose-operations.ts'
 import type { Parts } from './parts.ts'
@@ -30,6 +33,8 @@ export interface ApiParts extends Parts {
   readonly membership: Membership
   readonly traffic: TrafficRecorder
   readonly eventStreams: EventStreams
+  /** when a server with the role worker was last heard of, epoch ms; null for never */
+  readonly workerHeardAt: () => number | null
   /** in which form records are written just now */
   readonly recordForm: () => RecordForm
   /** called when a stored message became the next one of its lane */
@@ -38,7 +43,7 @@ export interface ApiParts extends Parts {
 
 /** What the routes for messages work with. */
 export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases; runner: OperationRunner } {
-  const { config, clock, shardMap, scripts, serverId, membership, onNextDue } = parts
+  const { config, clock, shardMap, scripts, serverId, membership } = parts
   let scheduleCalls = 0
   const groupCommit = createGroupCommit({
     ...parts,
@@ -62,9 +67,18 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases; ru
       dedupWindowMs: config.DEDUP_WINDOW_MS,
       now: clock.now,
     }),
-    bulk: createBulk({ scripts, selector, onNextDue }),
-    deadLetters: createDeadLetters({ scripts, selector, onNextDue }),
-    leases: new RedisLeases({ ...parts, scripts: tellingLeases(scripts, parts.events, clock.now) }),
+    bulk: createBulk({ ...parts, selector }),
+    deadLetters: createDeadLetters({ ...parts, selector }),
+    leases: new RedisLeases({
+      ...{ ...parts, scripts: tellingLeases(scripts, parts.events, clock.now) },
+      askedQueues: new AskedQueues(scripts.noteAsked),
+    }),
+    reasons: createReasons({
+      ...{ ...parts, servers: membership.servers, now: clock.now },
+      ...{ pausedBy: parts.pauses.pausedBy, pauses: parts.pauses.list },
+      perSecond: (lane) => perSecond(hour, lane),
+      history: { max: config.HISTORY_MAX, ttlMs: config.HISTORY_TTL_MS },
+    }),
     pauses: parts.pauses,
     events: parts.eventStreams,
     checkDestination: (destination) => problemsOf(destination, parts.destinations),

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { createSenders } from '../destinations/registry.ts'
+import { createClaimTokens } from '../domain/claim-token.ts'
 import { createShardOwnership } from '../membership/ownership.ts'
 import { recentLoopDelayMs } from '../observability/process-metrics.ts'
 import { Claimers } from '../worker/claimers.ts'
@@ -31,11 +32,10 @@ export function composeWorker(parts: Parts) {
   const lockKeeper = createLockKeeper({ scripts, lockMs, logger, metrics })
   const dispatcher = createDispatcher({ sender, slots, lockKeeper, settleQueue, metrics }, ending.signal)
   const ownership = createShardOwnership(serverId, () => shardMap.all)
-  let claims = 0
   const claimers = new Claimers({
     ...{ ...parts, dispatcher, settleQueue, slots, ownership, lockMs, ending },
     limit: config.CLAIM_BATCH,
-    nextToken: () => `${serverId}:${++claims}`,
+    nextToken: createClaimTokens(serverId, parts.clock.now),
   })
   const loadDeps: ServerLoadDeps = {
     ...{ slots, dispatcher, loopDelayMs: recentLoopDelayMs, now: parts.clock.now },

@@ -66,6 +66,7 @@ export async function compose(foundations: Foundations) {
 
   const { claimers, sender, slots, ownership, load } = composeWorker(parts)
   const recordForm = createRecordFormChoice()
+  let workerHeardAt: number | null = null
   const membership = createMembership({
     ...{ scripts, clock },
     self: { id: serverId, roles: config.ROLES, version: VERSION, form: NEWEST_FORM, pauses: true },
@@ -78,8 +79,9 @@ export async function compose(foundations: Foundations) {
     onMembers(servers, oldestForm) {
       events.onMembers(servers)
       recordForm.observe(oldestForm)
-      const workers = servers.filter(({ roles, stuck }) => roles.includes('worker') && !stuck)
-      ownership.record(workers.map(({ id }) => id))
+      const workers = servers.filter(({ roles }) => roles.includes('worker'))
+      if (workerHeardAt === null || workers.length > 0) workerHeardAt = clock.now()
+      ownership.record(workers.filter(({ stuck }) => !stuck).map(({ id }) => id))
     },
   })
   const permissions = createPermissions(client, { namespace: config.NAMESPACE, ...redisUser })
@@ -98,6 +100,7 @@ export async function compose(foundations: Foundations) {
 
   const api = composeApi({
     ...{ ...parts, membership, traffic, recordForm: recordForm.current, eventStreams: events.streams },
+    workerHeardAt: () => workerHeardAt,
     onNextDue: (shard, inMs, lane) => claimers.wake(shard, inMs, lane),
   })
   const app = await buildApp({

@@ -24,6 +24,8 @@ const TYPES: Readonly<Record<keyof ShardKeys, KeyType>> = {
   history: 'hash',
   delivered: 'zset',
   dropped: 'zset',
+  cancellations: 'hash',
+  cancelled: 'zset',
   seenPrefix: 'string',
   callPrefix: 'string',
   stepPrefix: 'string',

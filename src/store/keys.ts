@@ -43,6 +43,10 @@ export interface ShardKeys {
   readonly delivered: string
   /** sorted set: message id, scored by the time it was dropped; what the history holds of these */
   readonly dropped: string
+  /** hash: message id to what the history says of a cancelled message */
+  readonly cancellations: string
+  /** sorted set: message id, scored by the time it was cancelled; what the history holds of these */
+  readonly cancelled: string
   /** string with TTL: this prefix and a finished client-made id; holds its status and fingerprint */
   readonly seenPrefix: string
   /**
@@ -77,6 +81,8 @@ export function keysOf(shard: number, namespace: string): ShardKeys {
     history: `${at}history`,
     delivered: `${at}delivered_messages`,
     dropped: `${at}dropped_messages`,
+    cancellations: `${at}cancellations`,
+    cancelled: `${at}cancelled_messages`,
     seenPrefix: `${at}seen:`,
     callPrefix: `${at}call:`,
     stepPrefix: `${at}operation_step:`,
@@ -111,6 +117,8 @@ export const dataIdKeyOf = (namespace: string): string => `{${shardCountsKeyOf(n
 
 /** hash: target to what is known of its pause, as JSON; and a revision. See lua/pauses/pauses.lua. */
 export const pausesKeyOf = (namespace: string): string => `${namespace}:pauses`
+/** sorted set: pull queue, scored by when it was last asked for messages, in ms, to 10 s. */
+export const askedQueuesKeyOf = (namespace: string): string => `${namespace}:asked_queues`
 
 /** hash with TTL: what each server has delivered in a minute, counted since 1970; see src/traffic/. */
 export const trafficKeyOf = (namespace: string, minute: number): string => `${namespace}:traffic:${minute}`
@@ -137,5 +145,5 @@ export const actsKeyOf = (namespace: string): string => `${namespace}:audit`
 export const namespaceKeysOf = (namespace: string): string[] =>
   [
     ...[shardCountsKeyOf, dataIdKeyOf, serversKeyOf, pausesKeyOf, eventsKeyOf],
-    ...[operationsKeyOf, runningKeyOf, actsKeyOf],
+    ...[operationsKeyOf, runningKeyOf, actsKeyOf, askedQueuesKeyOf],
   ].map((keyOf) => keyOf(namespace))

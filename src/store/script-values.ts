@@ -1,6 +1,7 @@
 import type { RetryPolicy } from '../domain/message.ts'
 import {
   actsKeyOf,
+  askedQueuesKeyOf,
   dataIdKeyOf,
   eventsKeyOf,
   keysOf,
@@ -86,6 +87,7 @@ export function namespaceValues({
     running: runningKeyOf(namespace),
     operationPrefix: operationPrefixOf(namespace),
     acts: actsKeyOf(namespace),
+    asked: askedQueuesKeyOf(namespace),
   }
   return { ofShard: () => keys, current: { clockOffsetMs } }
 }

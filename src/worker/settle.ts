@@ -1,6 +1,8 @@
 import type { Logger } from 'pino'
 import type { Delivery, Outcome } from '../destinations/delivery.ts'
+import { serverOf } from '../domain/claim-token.ts'
 import { SchedulerError } from '../domain/errors.ts'
+import type { AttemptReport } from '../domain/message.ts'
 import { aboutDelivery, aboutOutcome } from '../events/describe.ts'
 import { type EventSink, isoTime } from '../events/sink.ts'
 import { recordTrimmed } from '../observability/claim-metrics.ts'
@@ -61,9 +63,7 @@ type Step = (
 const acknowledge: Step = async (deps, shard, settlements, retry) => {
   if (settlements.length === 0) return
   const { scripts, logger, metrics } = deps
-  const delivered = settlements.map(
-    ({ delivery: { id, token, lateMs } }): Delivered => ({ id, token, lateMs }),
-  )
+  const delivered = settlements.map(toDelivered)
   try {
     const { reply, repeated } = await retry(() => scripts.acknowledge(shard, delivered))
     // After an unanswered call, a missing lock was most likely removed by that call.
@@ -128,6 +128,14 @@ function recordEnd(metrics: Pick<Metrics, 'ended'>, lane: string, outcome: Outco
   }
 }
 
+function toDelivered({ delivery: { id, token, lateMs, claim }, outcome }: Settlement): Delivered {
+  const { durationMs = '-', status = '-' } = outcome.kind === 'delivered' ? outcome : {}
+  return { id, token, lateMs, attempt: `${claim} ${durationMs} ${status} ${serverOf(token) || '-'}` }
+}
+
+const reportText = (token: string, report: AttemptReport): string =>
+  JSON.stringify({ ...report, server: serverOf(token) || undefined })
+
 /** @param nextAt epoch ms */
 function tell(
   { events, clock }: SettleDeps,
@@ -145,10 +153,10 @@ function toRelease({ delivery, outcome }: Settlement): Release {
   switch (outcome.kind) {
     case 'failed': {
       const { reason, retryAfterMs = 0 } = outcome
-      return { id, token, why: 'failed', retryAfterMs, reason, report: JSON.stringify(outcome.report) }
+      return { id, token, why: 'failed', retryAfterMs, reason, report: reportText(token, outcome.report) }
     }
     case 'rejected':
-      return { id, token, why: 'rejected', reason: outcome.reason, report: JSON.stringify(outcome.report) }
+      return { id, token, why: 'rejected', reason: outcome.reason, report: reportText(token, outcome.report) }
     case 'returned':
     case 'delivered': // is acknowledged
       return { id, token, why: 'returned', dueAt: attemptDueAt }

@@ -9,6 +9,7 @@ import { describeIds } from './ids.contract.ts'
 import { describeNotAfter } from './not-after.contract.ts'
 import { describeOperations } from './operations.contract.ts'
 import { describeQueries } from './query.contract.ts'
+import { describeReasons } from './reasons.contract.ts'
 import { describeSearches } from './search.contract.ts'
 import { describeShifts } from './shift.contract.ts'
 import { describeTags } from './tags.contract.ts'
@@ -20,6 +21,7 @@ export const MESSAGES = [
   describeNotAfter,
   describeHistory,
   describeQueries,
+  describeReasons,
   describeSearches,
   describeDeadGroups,
   describeChanges,

@@ -65,7 +65,7 @@ export function describePausedTags(kind: string, redisUrl: () => string, shard: 
         const forecast = await w.scripts.forecast(w.shard, { from: 0, to: 10, bucketMs: 10 })
         expect(forecast).toEqual([1])
         expect(await cancel(w, 'a')).toBe('cancelled')
-        expect(await keysIn(w)).toEqual(['pauses'])
+        expect(await keysIn(w)).toEqual(['cancellations', 'cancelled_messages', 'pauses'])
       })
 
       it.each([

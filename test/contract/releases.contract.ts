@@ -87,8 +87,9 @@ export function describeReleases(kind: string, redisUrl: () => string, shard: nu
         w.pass(LOCK_MS)
         await claim(w)
         const { failures = '' } = (await find(w, 'a')) ?? {}
-        expect(failures.split('\n')).toHaveLength(6)
-        expect(failures.startsWith('lock lost\n')).toBe(true)
+        expect(failures.split('\n')).toHaveLength(7)
+        expect(failures).toMatch(/^lock lost\n.*\n\{"recovered":\d+\}$/s)
+        expect(decodeFailures(failures).lastAttempts).toHaveLength(5)
       })
 
       it('says what became of each, in its place, and touches none that is lost', async () => {

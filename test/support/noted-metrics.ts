@@ -22,6 +22,7 @@ export function noteMetrics(): NotedMetrics {
       delivered: (type, count) => add(`delivered ${type}`, count),
       failed: (type, then) => add(`failed ${type} ${then}`, 1),
       ended: () => undefined,
+      cancelled: (count) => add('cancelled', count),
       died: (count) => add('died', count),
       recovered: (count) => add('recovered', count),
       locksLost: (count) => add('locks lost', count),

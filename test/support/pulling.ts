@@ -62,7 +62,7 @@ export function pullingOn(
   }
   const leases = new RedisLeases({
     ...{ scripts, clock: createRedisClock(), shardMap, logger: pino({ level: 'silent' }) },
-    metrics: noted.metrics,
+    ...{ metrics: noted.metrics, serverId: 'server', askedQueues: { ask: () => () => undefined } },
   })
   const gone = new AbortController()
   setMaxListeners(0, gone.signal)

@@ -37,7 +37,7 @@ const WORDS = {
   MESSAGE_NOT_FOUND: 'no message has this id',
   MESSAGE_CLAIMED: 'the message is being delivered',
   PAYLOAD_FORGOTTEN: 'the history does not have the payload of this message; the body must have one',
-  MESSAGE_FINISHED: 'the message was already delivered or dropped',
+  MESSAGE_FINISHED: 'the message was already delivered, dropped or cancelled',
   MESSAGE_DAMAGED: 'the message is damaged in Redis; it can only be shown and deleted',
   VERSION_MISMATCH: "the message's version is not one that If-Match lists",
   PAUSE_NOT_FOUND: 'nothing is paused under this target',

@@ -17,6 +17,7 @@ import { messageRoutes } from './messages/routes.ts'
 import { operationRoutes } from './operations/routes.ts'
 import { pauseRoutes } from './pauses/routes.ts'
 import { queueRoutes } from './queues/routes.ts'
+import { reasonRoutes } from './reasons/routes.ts'
 import { statsRoutes } from './stats/routes.ts'
 import { systemRoutes } from './system/routes.ts'
 
@@ -24,6 +25,7 @@ import { systemRoutes } from './system/routes.ts'
 const RESOURCES: readonly FastifyPluginAsync<ApiDeps>[] = [
   messageRoutes,
   messageActRoutes,
+  reasonRoutes,
   batchRoutes,
   listRoutes,
   bulkRoutes,

@@ -14,6 +14,7 @@ import type { Totals } from '../../observability/metrics.ts'
 import type { ActLog } from '../../operations/act-log.ts'
 import type { Operations } from '../../operations/operations.ts'
 import type { Pauses } from '../../pauses/pauses.ts'
+import type { Reasons } from '../../reasons/reasons.ts'
 import type { Destinations } from '../../traffic/destinations.ts'
 import type { LatenessReport } from '../../traffic/lateness.ts'
 import type { CheckDestination } from './messages/translate.ts'
@@ -29,6 +30,7 @@ export interface ApiDeps {
   readonly leases: Leases
   readonly pauses: Pauses
   readonly events: Pick<EventStreams, 'hasRoom' | 'stream' | 'close'>
+  readonly reasons: Reasons
   readonly checkDestination: CheckDestination
   readonly listPage: (query: PageQuery) => Promise<Page>
   readonly count: (filter: Filter) => Promise<Counted>

@@ -100,4 +100,4 @@ export const Tags = Type.Array(Tag, {
   examples: [['invoices']],
 })
 
-export const STATUSES = ['scheduled', 'claimed', 'delivered', 'dropped', 'dead'] as const
+export const STATUSES = ['scheduled', 'claimed', 'delivered', 'dropped', 'dead', 'cancelled'] as const

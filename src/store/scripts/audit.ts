@@ -9,7 +9,7 @@ import type { ScriptsOptions } from '../script-values.ts'
 /** The collections of a shard, of which a page can be audited; a lane and a tag also have a name. */
 export const COLLECTIONS = [
   ...['messages', 'scheduled', 'stream', 'laned', 'claimed', 'dead', 'attempts', 'failures'],
-  ...['history', 'delivered', 'dropped', 'hosts', 'queues'],
+  ...['history', 'delivered', 'dropped', 'cancellations', 'cancelled', 'hosts', 'queues'],
 ] as const
 
 /** A broken invariant: its kind (see src/audit/kinds.ts), the message or key, and details. */

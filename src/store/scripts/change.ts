@@ -2,6 +2,12 @@ import type { ScriptContext } from '../define-script.ts'
 import { expectWord, type NewHead, newHead } from '../replies.ts'
 import { type FoundMessage, STATES } from './query.ts'
 
+/** By whom something is done. */
+export interface Acting {
+  /** name of the API key; null or absent for none */
+  readonly by?: string | null
+}
+
 export interface Changes {
   /** null leaves it; "now" also schedules a dead letter again */
   readonly due: { readonly at: number } | { readonly inMs: number } | 'now' | null
@@ -42,10 +48,18 @@ export interface ChangeScripts {
    */
   cancel(
     shard: number,
-    args: { ids: readonly string[]; ifMatch: string; states: readonly CancelledState[]; step?: Step },
+    args: {
+      ids: readonly string[]
+      ifMatch: string
+      states: readonly CancelledState[]
+      step?: Step
+    } & Acting,
   ): Promise<CancelWord[]>
   /** @see lua/schedule/reschedule.lua */
-  reschedule(shard: number, args: { id: string; ifMatch: string; changes: Changes }): Promise<RescheduleReply>
+  reschedule(
+    shard: number,
+    args: { id: string; ifMatch: string; changes: Changes } & Acting,
+  ): Promise<RescheduleReply>
   /**
    * Processes at least one id, and fewer than all if their records are large; none if a later step has run.
    *
@@ -63,7 +77,7 @@ export interface ChangeScripts {
       everyMs?: number
       nth?: number
       step?: Step
-    },
+    } & Acting,
   ): Promise<
     NewHead & {
       processed: number
@@ -94,7 +108,7 @@ export interface ChangeScripts {
       before: number
       changes?: Changes['options']
       step?: Step
-    },
+    } & Acting,
   ): Promise<
     NewHead & {
       processed: number
@@ -110,19 +124,23 @@ const STEP = ['stepKey', 'step'] as const
 
 export function changeScripts({ define, keys }: ScriptContext): ChangeScripts {
   const ofId = { id: (id: string) => id }
-  const cancel = define('cancel', { args: ['ifMatch', 'states', ...STEP, 'mark'], each: ofId, timed: true })
+  const cancel = define('cancel', {
+    args: ['ifMatch', 'states', 'by', ...STEP, 'mark'],
+    each: ofId,
+    timed: true,
+  })
   const reschedule = define('reschedule', {
-    args: ['id', 'ifMatch', 'due', 'payload'],
+    args: ['id', 'ifMatch', 'due', 'payload', 'by'],
     each: { letter: ([letter]: Changes['options'][number]) => letter, value: ([, value]) => value },
     timed: true,
   })
   const shift = define('shift', {
-    args: ['byMs', 'latest', 'everyMs', 'nth', ...STEP, 'mark'],
+    args: ['byMs', 'latest', 'everyMs', 'nth', 'by', ...STEP, 'mark'],
     each: ofId,
     timed: true,
   })
   const redrive = define('redrive', {
-    args: ['from', 'everyMs', 'before', 'changes', ...STEP],
+    args: ['from', 'everyMs', 'before', 'changes', 'by', ...STEP],
     each: ofId,
     timed: true,
   })
@@ -134,17 +152,17 @@ export function changeScripts({ define, keys }: ScriptContext): ChangeScripts {
     step: step?.number ?? '',
   })
   return {
-    cancel: async (shard, { ids, ifMatch, states, step }) =>
+    cancel: async (shard, { ids, ifMatch, states, by, step }) =>
       (
         await cancel(
           shard,
-          { ifMatch, states: states.join(','), ...ofStep(shard, step), mark: step?.mark ?? '' },
+          { ifMatch, states: states.join(','), by: by ?? '', ...ofStep(shard, step), mark: step?.mark ?? '' },
           ids,
         )
       ).map(cancelWord),
 
-    async reschedule(shard, { id, ifMatch, changes: { due, payload, options } }) {
-      const args = { id, ifMatch, due: dueText(due), payload: payload ?? '' }
+    async reschedule(shard, { id, ifMatch, by, changes: { due, payload, options } }) {
+      const args = { id, ifMatch, due: dueText(due), payload: payload ?? '', by: by ?? '' }
       const [answer, state, score, record, attemptCounts, failures, head] = await reschedule(
         shard,
         args,
@@ -163,8 +181,11 @@ export function changeScripts({ define, keys }: ScriptContext): ChangeScripts {
       return { word, found, ...newHead(head) }
     },
 
-    async shift(shard, { ids, byMs, latest, everyMs = 0, nth = 0, step }) {
-      const args = { byMs, latest, everyMs, nth, ...ofStep(shard, step), mark: step?.mark ?? '' }
+    async shift(shard, { ids, byMs, latest, everyMs = 0, nth = 0, by, step }) {
+      const args = {
+        ...{ byMs, latest, everyMs, nth, by: by ?? '' },
+        ...{ ...ofStep(shard, step), mark: step?.mark ?? '' },
+      }
       const [processed = 0, shifted = 0, head = '', ...others] = await shift(shard, args, ids)
       const [claimed = 0, unreadable = 0, later = 0] = others.slice(0, 3).map(Number)
       return {
@@ -175,12 +196,12 @@ export function changeScripts({ define, keys }: ScriptContext): ChangeScripts {
       }
     },
 
-    async redrive(shard, { ids, from, everyMs, before, changes = [], step }) {
+    async redrive(shard, { ids, from, everyMs, before, changes = [], by, step }) {
       const reply = await redrive(
         shard,
         {
           ...{ from: from ?? '', everyMs, before, changes: JSON.stringify(Object.fromEntries(changes)) },
-          ...ofStep(shard, step),
+          ...{ by: by ?? '', ...ofStep(shard, step) },
         },
         ids,
       )

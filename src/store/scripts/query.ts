@@ -1,7 +1,7 @@
 import type { ScriptContext } from '../define-script.ts'
 import { expectWord, numberOrNull } from '../replies.ts'
 
-const LISTED_STATES = ['scheduled', 'claimed', 'dead', 'delivered', 'dropped'] as const
+const LISTED_STATES = ['scheduled', 'claimed', 'dead', 'delivered', 'dropped', 'cancelled'] as const
 /** The states that have an index of their messages. */
 export type ListedState = (typeof LISTED_STATES)[number]
 
@@ -15,7 +15,7 @@ export interface FoundMessage {
   readonly state: State
   /** epoch ms: next due (scheduled), lock end (claimed), its end (others), 0 (stranded), null (only its id is known) */
   readonly score: number | null
-  /** its record, or the history's entry for delivered and dropped; its fingerprint where only its id is known */
+  /** its record, or the history's entry of a finished message; its fingerprint where only its id is known */
   readonly record: string
   /** "<failures> <recoveries>", "" for neither */
   readonly attemptCounts: string
@@ -124,7 +124,8 @@ export function queryScripts({ define }: ScriptContext): QueryScripts {
 
 const findWord = expectWord('find', [...STATES, 'unknown'])
 
-function toFound(
+/** @param found the five values of one id, as find answers them; undefined for an unknown one */
+export function toFound(
   id: string,
   [word, score, record, attemptCounts, failures]: unknown[],
 ): FoundMessage | undefined {

@@ -98,7 +98,7 @@ export interface SearchScripts {
 }
 
 const SEARCH = [
-  ...(['index', 'direction', 'from', 'before', 'afterScore', 'afterId', 'limit'] as const),
+  ...(['index', 'entries', 'direction', 'from', 'before', 'afterScore', 'afterId', 'limit'] as const),
   ...(['state', 'tag', 'lane', 'reason', 'idPrefix', 'most'] as const),
 ] as const
 
@@ -116,6 +116,7 @@ export function searchScripts({ define, keys }: ScriptContext): SearchScripts {
   const spanOf = ({ from, before }: Span) => ({ from: from ?? '-inf', before: before ?? '+inf' })
   const argsOf = (shard: number, { index, keep, direction, after, limit, most, ...span }: Search) => ({
     ...{ index: keyOf(shard, index), direction, ...spanOf(span), limit, most },
+    entries: index === 'cancelled' ? keys(shard).cancellations : keys(shard).history,
     ...{ afterScore: after?.score ?? '', afterId: after?.id ?? '' },
     ...{ state: keep.state ?? '', tag: keep.tag ?? '', lane: keep.lane ?? '' },
     ...{ reason: keep.reason ?? '', idPrefix: keep.idPrefix ?? '' },

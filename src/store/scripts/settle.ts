@@ -11,6 +11,8 @@ export interface Held {
 export interface Delivered extends Held {
   /** how late its delivery began; null for how late it is now */
   readonly lateMs: number | null
+  /** what the history tells of the attempt, see lua/lib/history.lua; absent for nothing */
+  readonly attempt?: string
 }
 
 export type Release = Held &
@@ -57,7 +59,11 @@ export interface SettleScripts {
 export function settleScripts({ define }: ScriptContext): SettleScripts {
   const ofHeld = { id: ({ id }: Held) => id, token: ({ token }: Held) => token }
   const acknowledge = define('acknowledge', {
-    each: { ...ofHeld, lateMs: ({ lateMs }: Delivered) => lateMs ?? '' },
+    each: {
+      ...ofHeld,
+      lateMs: ({ lateMs }: Delivered) => lateMs ?? '',
+      attempt: ({ attempt }) => attempt ?? '',
+    },
   })
   const release = define('release', {
     each: {

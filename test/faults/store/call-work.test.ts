@@ -42,7 +42,15 @@ async function start() {
     ...{ probe: scripts.streams, nextToken: randomUUID },
   })
   const scheduler = createScheduler({
-    ...{ groupCommit, scripts, onNextDue, dedupWindowMs: 1_000, now: Date.now, recordForm: () => 2 },
+    ...{
+      groupCommit,
+      scripts,
+      onNextDue,
+      metrics: noteMetrics().metrics,
+      dedupWindowMs: 1_000,
+      now: Date.now,
+      recordForm: () => 2,
+    },
     shardMap: createShardMap(1, Date.now),
   })
 

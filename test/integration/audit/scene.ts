@@ -1,5 +1,5 @@
 import { keysOf } from '../../../src/store/keys.ts'
-import { claim, deliver, fail, put, reject } from '../../support/acts.ts'
+import { cancel, claim, deliver, fail, put, reject } from '../../support/acts.ts'
 import type { ScriptWorld } from '../../support/script-world.ts'
 import { HOUR_MS, pull, webhook } from '../../support/values.ts'
 
@@ -22,6 +22,8 @@ export async function setScene(w: ScriptWorld): Promise<number> {
   await claim(w)
   const due = { at: (await w.now()) + HOUR_MS }
   await put(w, 'main', { due, options: { tags } })
+  await put(w, 'cancelled', { due, options: { tags } })
+  await cancel(w, 'cancelled')
   await put(w, 'hook', { due, options: { tags, destination: webhook(HOST) } })
   await put(w, 'job', { due, options: { tags, destination: pull('q') } })
   await put(w, 'flow', { due, options: { tags, destination: { type: 'stream', name: 's' } } })
@@ -206,6 +208,19 @@ export const DAMAGES: readonly Damage[] = [
   {
     ...{ kind: 'history-index', what: 'a listed message has no outcome', name: 'dropped' },
     act: (w) => w.client.hdel(w.keys.history, 'dropped'),
+  },
+  {
+    ...{ kind: 'history-index', what: 'a cancelled message is not listed', name: 'cancelled' },
+    act: (w) => w.client.zrem(w.keys.cancelled, 'cancelled'),
+  },
+  {
+    ...{ kind: 'history-index', what: 'a message listed as cancelled has no entry', name: 'cancelled' },
+    act: (w) => w.client.hdel(w.keys.cancellations, 'cancelled'),
+  },
+  {
+    ...{ kind: 'unreadable-entry', what: 'the entry of a cancelled message is garbage', name: 'cancelled' },
+    act: (w) => w.client.hset(w.keys.cancellations, 'cancelled', 'garbage'),
+    left: ['unreadable-entry'],
   },
   {
     ...{ kind: 'orphan', what: 'attempts of nobody are left', name: 'nobody' },

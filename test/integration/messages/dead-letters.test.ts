@@ -7,6 +7,7 @@ import { encodeRecordBody } from '../../../src/records/record.ts'
 import { keysOf } from '../../../src/store/keys.ts'
 import type { Scripts } from '../../../src/store/scripts/scripts.ts'
 import { claimAll } from '../../support/claim-all.ts'
+import { noteMetrics } from '../../support/noted-metrics.ts'
 import { delivered, mainRoom } from '../../support/retention.ts'
 import { type ScriptWorld, useScripts } from '../../support/script-world.ts'
 import { shardMapOf } from '../../support/shards.ts'
@@ -47,8 +48,9 @@ function deadLettersOn(
   const heads: { shard: number; inMs: number }[] = []
   const scripts: Scripts = { ...w.scripts, redrive }
   const selector = createSelector(scripts, shardMapOf(shards, before))
+  const { metrics } = noteMetrics()
   const onNextDue = (shard: number, inMs: number) => void heads.push({ shard, inMs })
-  return { deadLetters: createDeadLetters({ scripts, selector, onNextDue }), heads }
+  return { deadLetters: createDeadLetters({ scripts, selector, onNextDue, metrics }), heads }
 }
 
 const dead = (w: ScriptWorld, shard: number) => w.client.zrange(keysOf(shard, w.namespace).dead, '0', '-1')
@@ -65,7 +67,7 @@ describe('redriving', () => {
     await w.scripts.schedule(1, [w.entry(idIn(1, 9), (await w.now()) + 60_000)])
     const { deadLetters, heads } = deadLettersOn(w, 3)
     const ids = [idIn(2, 0), idIn(1, 9), 'unknown', idIn(0, 1), idIn(0, 2), idIn(0, 2), idIn(7, 1)]
-    const { redriven, unknown } = await deadLetters.redrive({ ids }, null)
+    const { redriven, unknown } = await deadLetters.redrive({ ids }, null, null)
     expect(redriven).toBe(3)
     expect(unknown.sort()).toEqual([idIn(1, 9), idIn(7, 1), 'unknown'].sort())
     expect(await dead(w, 0)).toEqual([idIn(0, 0)])
@@ -87,7 +89,7 @@ describe('redriving', () => {
     await claimAll(w.scripts, 2, { token: 't', lockMs: 60_000, room: mainRoom() })
     await w.scripts.acknowledge(2, delivered('t', one))
     const { deadLetters } = deadLettersOn(w, 4, w.scripts.redrive, [1])
-    const { redriven, unknown } = await deadLetters.redrive({ ids: [...ids, 'unknown'] }, null)
+    const { redriven, unknown } = await deadLetters.redrive({ ids: [...ids, 'unknown'] }, null, null)
     expect([redriven, unknown]).toEqual([12, ['unknown']])
     expect(await w.client.zcard(w.keys.scheduled)).toBe(12)
   })
@@ -99,7 +101,7 @@ describe('redriving', () => {
       await w.scripts.cancel(shard, { ids: [idIn(0, 1)], ifMatch: '', states: ['dead'] })
       return w.scripts.redrive(shard, args)
     })
-    expect(await deadLetters.redrive({ all: true }, null)).toEqual({
+    expect(await deadLetters.redrive({ all: true }, null, null)).toEqual({
       redriven: 2,
       unreadable: 0,
       unknown: [],
@@ -113,11 +115,19 @@ describe('redriving', () => {
       await die(w, shard, [idIn(shard, 3)], { tags: ['b'] })
     }
     const { deadLetters } = deadLettersOn(w, 3)
-    expect(await deadLetters.redrive({ tag: 'a' }, null)).toEqual({ redriven: 6, unreadable: 0, unknown: [] })
+    expect(await deadLetters.redrive({ tag: 'a' }, null, null)).toEqual({
+      redriven: 6,
+      unreadable: 0,
+      unknown: [],
+    })
     expect(await Promise.all([0, 1, 2].map((shard) => dead(w, shard)))).toEqual(
       [0, 1, 2].map((shard) => [idIn(shard, 3)]),
     )
-    expect(await deadLetters.redrive({ tag: 'c' }, null)).toEqual({ redriven: 0, unreadable: 0, unknown: [] })
+    expect(await deadLetters.redrive({ tag: 'c' }, null, null)).toEqual({
+      redriven: 0,
+      unreadable: 0,
+      unknown: [],
+    })
   })
 
   it('schedules all, also more than fit into one call', async () => {
@@ -125,14 +135,14 @@ describe('redriving', () => {
     const counts = [720, 1, 0]
     for (const [shard, count] of counts.entries()) await die(w, shard, idsIn(shard, count))
     const { deadLetters } = deadLettersOn(w, 3)
-    expect(await deadLetters.redrive({ all: true }, null)).toEqual({
+    expect(await deadLetters.redrive({ all: true }, null, null)).toEqual({
       redriven: 721,
       unreadable: 0,
       unknown: [],
     })
     expect((await Promise.all([0, 1, 2].map((shard) => dead(w, shard)))).flat()).toEqual([])
     expect(await w.client.zcard(w.keys.scheduled)).toBe(720)
-    expect(await deadLetters.redrive({ all: true }, null)).toEqual({
+    expect(await deadLetters.redrive({ all: true }, null, null)).toEqual({
       redriven: 0,
       unreadable: 0,
       unknown: [],
@@ -149,7 +159,7 @@ describe('redriving', () => {
     for (const [shard, count] of counts.entries()) await die(w, shard, idsIn(shard, count))
     const { deadLetters } = deadLettersOn(w, 4)
     const from = await w.now()
-    await deadLetters.redrive({ all: true }, perSecond)
+    await deadLetters.redrive({ all: true }, perSecond, null)
     const to = await w.now()
     const all = (await Promise.all([0, 1, 2, 3].map((shard) => due(w, shard)))).flat().sort((a, b) => a - b)
     expect(all).toHaveLength(532)
@@ -165,7 +175,7 @@ describe('redriving', () => {
     await die(w, 1, idsIn(1, 4))
     const { deadLetters } = deadLettersOn(w, 2)
     const ids = [idIn(0, 0), idIn(0, 8), idIn(0, 1), idIn(1, 7), idIn(1, 3)]
-    expect(await deadLetters.redrive({ ids }, 10)).toMatchObject({ redriven: 3 })
+    expect(await deadLetters.redrive({ ids }, 10, null)).toMatchObject({ redriven: 3 })
     const all = [...(await due(w, 0)), ...(await due(w, 1))]
     expect(all.map((at) => at - (all[0] ?? 0))).toEqual([0, 100, 200])
   })
@@ -186,7 +196,11 @@ describe('redriving', () => {
       await reject(w, shard)
       return reply
     })
-    expect(await deadLetters.redrive(selection, null)).toEqual({ redriven: 760, unreadable: 0, unknown: [] })
+    expect(await deadLetters.redrive(selection, null, null)).toEqual({
+      redriven: 760,
+      unreadable: 0,
+      unknown: [],
+    })
     expect(redriven.sort()).toEqual(ids.sort())
     expect(await dead(w, 0)).toHaveLength(760)
   })
@@ -205,7 +219,7 @@ describe('redriving', () => {
       await reject(w, shard)
       return reply
     })
-    expect(await deadLetters.redrive({ all: true }, null)).toMatchObject({ redriven: 510 })
+    expect(await deadLetters.redrive({ all: true }, null, null)).toMatchObject({ redriven: 510 })
     expect(calls).toBeLessThanOrEqual(12)
   })
 })
@@ -220,14 +234,14 @@ describe('removing', () => {
     }
     const { deadLetters } = deadLettersOn(w, 2)
     const ids = [idIn(0, 1), idIn(1, 3), idIn(1, 5), 'unknown']
-    expect(await deadLetters.remove({ ids })).toBe(2)
+    expect(await deadLetters.remove({ ids }, null)).toBe(2)
     expect(await dead(w, 0)).toEqual([idIn(0, 2), idIn(0, 3), idIn(0, 4)])
-    expect(await deadLetters.remove({ tag: 'a' })).toBe(3)
+    expect(await deadLetters.remove({ tag: 'a' }, null)).toBe(3)
     expect(await Promise.all([0, 1].map((shard) => dead(w, shard)))).toEqual([
       [idIn(0, 3), idIn(0, 4)],
       [idIn(1, 4)],
     ])
-    expect(await deadLetters.remove({ all: true })).toBe(3)
+    expect(await deadLetters.remove({ all: true }, null)).toBe(3)
     for (const shard of [0, 1]) {
       const keys = keysOf(shard, w.namespace)
       expect(await w.client.hkeys(keys.messages)).toEqual([idIn(shard, 5)])
@@ -239,7 +253,7 @@ describe('removing', () => {
     const w = world()
     await die(w, 0, idsIn(0, 700))
     const { deadLetters } = deadLettersOn(w, 1)
-    expect(await deadLetters.remove({ all: true })).toBe(700)
+    expect(await deadLetters.remove({ all: true }, null)).toBe(700)
     expect(await w.client.exists(w.keys.messages)).toBe(0)
   })
 })

@@ -36,16 +36,28 @@ function withShards(
     ...{ probe: scripts.streams, nextToken: randomUUID },
   })
   const { dedupWindowMs } = RETENTION
-  const deps = { groupCommit, scripts, shardMap, onNextDue, dedupWindowMs, now, recordForm: () => 2 as const }
+  const deps = {
+    groupCommit,
+    scripts,
+    shardMap,
+    onNextDue,
+    metrics,
+    dedupWindowMs,
+    now,
+    recordForm: () => 2 as const,
+  }
   return {
     scheduler: createScheduler(deps),
     bulk: createBulk({
       scripts,
       selector: createSelector(scripts, shardMap),
+      metrics,
       onNextDue,
     }),
   }
 }
+
+const ANYONE = { ifMatch: '', by: null }
 
 describe('adding shards', () => {
   const message = (id: string) => ({ id, due: { inMs: 3_600_000 }, payload: JSON.stringify(id) })
@@ -60,7 +72,7 @@ describe('adding shards', () => {
     for (const id of IDS) {
       await expect(scheduler.schedule(message(id))).rejects.toMatchObject({ code: 'ID_CONFLICT' })
       expect(await scheduler.find(id)).toMatchObject({ id, raw: 'garbage' })
-      await scheduler.cancel(id, '')
+      await scheduler.cancel(id, ANYONE)
       expect(await scheduler.schedule(message(id))).toMatchObject({ duplicate: false })
     }
     expect(await w.client.exists(messages)).toBe(1) // what belongs into the first of seven
@@ -77,13 +89,18 @@ describe('adding shards', () => {
         code: 'ID_CONFLICT',
       })
       expect(await scheduler.find(id)).toMatchObject({ id, version: 1 })
-      expect(await scheduler.reschedule(id, { payload: '2', options: {} }, '')).toMatchObject({ version: 2 })
+      expect(await scheduler.reschedule(id, { payload: '2', options: {} }, ANYONE)).toMatchObject({
+        version: 2,
+      })
     }
     expect(await w.client.hlen(w.keys.messages)).toBe(IDS.length)
-    for (const id of IDS) await scheduler.cancel(id, '')
+    for (const id of IDS) await scheduler.cancel(id, ANYONE)
     expect(await w.client.hlen(w.keys.messages)).toBe(0)
-    for (const id of IDS)
-      await expect(scheduler.find(id)).rejects.toMatchObject({ code: 'MESSAGE_NOT_FOUND' })
+    for (const id of IDS) {
+      expect(await scheduler.find(id)).toMatchObject({ id, status: 'cancelled' })
+      await expect(scheduler.cancel(id, ANYONE)).rejects.toMatchObject({ code: 'MESSAGE_NOT_FOUND' })
+      expect(await scheduler.schedule(message(id))).toMatchObject({ duplicate: false })
+    }
   })
 
   it('stores an id once that is handed to two servers just then, one of which has not heard of it', async () => {
@@ -157,8 +174,8 @@ describe('adding shards', () => {
     // Their ids are free again, but the history still tells of them.
     const { scheduler, bulk } = withShards(w, 4, [1], () => Date.now() + RETENTION.dedupWindowMs)
     for (const id of old) await scheduler.schedule(message(id))
-    expect(await bulk.shift({ ids: old }, 1_000)).toBe(10)
-    expect(await bulk.cancel({ ids: old })).toEqual({ cancelled: 10, claimed: 0 })
+    expect(await bulk.shift({ ids: old }, 1_000, null)).toBe(10)
+    expect(await bulk.cancel({ ids: old }, null)).toEqual({ cancelled: 10, claimed: 0 })
   })
 
   it('keeps what was finished before known', async () => {
@@ -187,9 +204,9 @@ describe('adding shards', () => {
         scheduler.schedule({ due: { inMs: 5_000 }, payload: '1', options: { tags: ['t'] } }),
       ),
     )
-    expect(await bulk.shift({ tag: 't' }, 60_000)).toBe(50)
-    expect(await bulk.shift({ ids: IDS }, -30_000)).toBe(40)
-    expect(await bulk.cancel({ ids: IDS.slice(0, 30) })).toEqual({ cancelled: 30, claimed: 0 })
-    expect(await bulk.cancel({ tag: 't' })).toEqual({ cancelled: 20, claimed: 0 })
+    expect(await bulk.shift({ tag: 't' }, 60_000, null)).toBe(50)
+    expect(await bulk.shift({ ids: IDS }, -30_000, null)).toBe(40)
+    expect(await bulk.cancel({ ids: IDS.slice(0, 30) }, null)).toEqual({ cancelled: 30, claimed: 0 })
+    expect(await bulk.cancel({ tag: 't' }, null)).toEqual({ cancelled: 20, claimed: 0 })
   })
 })

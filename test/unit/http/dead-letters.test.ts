@@ -44,7 +44,7 @@ describe('POST /v1/dead/redrive', () => {
     [{ tag: 't', perSecond: 0.5 }, { tag: 't' }, 0.5],
   ])('takes %j', async (body, selection, perSecond) => {
     expect(await redrive(body)).toEqual({ status: 200, body: { redriven: 2, unknown: ['none'] } })
-    expect(asked).toEqual([['redrive', selection, perSecond]])
+    expect(asked).toEqual([['redrive', selection, perSecond, null]])
   })
 
   it('tells how many cannot be read', async () => {
@@ -66,7 +66,7 @@ describe('POST /v1/dead/redrive', () => {
 describe('DELETE /v1/dead', () => {
   it.each([{ ids: ['a'] }, { tag: 't' }, { all: true }])('takes %j', async (body) => {
     expect(await remove(body)).toEqual({ status: 200, body: { deleted: 3 } })
-    expect(asked).toEqual([['remove', body]])
+    expect(asked).toEqual([['remove', body, null]])
   })
 
   it('refuses perSecond, which would say nothing', async () => {

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import { decodeLeaseToken, encodeLeaseToken, isForLane, makeSecret } from '../../../src/leases/lease-token.ts'
+import {
+  decodeLeaseToken,
+  encodeLeaseToken,
+  isForLane,
+  makeSecret,
+  originOf,
+} from '../../../src/leases/lease-token.ts'
+
+const ORIGIN = { serverId: 'k2Jd9sLq0aXz', at: 1_730_104_372_243 }
 
 const lease = {
   shard: 3,
@@ -24,7 +32,7 @@ describe('the token of a lease', () => {
       lateMs: 253_402_300_799_999,
       claim: 1e14,
     }
-    const token = encodeLeaseToken({ ...largest, secret: makeSecret('pull:jobs') })
+    const token = encodeLeaseToken({ ...largest, secret: makeSecret('pull:jobs', ORIGIN) })
     expect(token.length).toBeLessThanOrEqual(200)
     expect(decodeLeaseToken(token)).toMatchObject({ ...largest, secret: expect.any(String) })
   })
@@ -51,17 +59,30 @@ describe('the token of a lease', () => {
 })
 
 describe('a secret', () => {
-  it('is one that nobody can guess: 96 bits, never the same', () => {
-    const secrets = Array.from({ length: 1_000 }, () => makeSecret('pull:jobs'))
-    expect(new Set(secrets.map((secret) => secret.slice(0, 16))).size).toBe(1_000)
+  it('is one that nobody can guess: 64 bits, never the same', () => {
+    const secrets = Array.from({ length: 1_000 }, () => makeSecret('pull:jobs', ORIGIN))
+    expect(new Set(secrets.map((secret) => secret.slice(0, 10))).size).toBe(1_000)
     for (const secret of secrets) expect(secret).toMatch(/^[\w-]{22}$/)
   })
 
   it('tells the lane it was made for from others', () => {
-    const token = encodeLeaseToken({ ...lease, secret: makeSecret('pull:jobs') })
+    const token = encodeLeaseToken({ ...lease, secret: makeSecret('pull:jobs', ORIGIN) })
     const proof = decodeLeaseToken(token) ?? lease
     expect(isForLane(proof, 'pull:jobs')).toBe(true)
     for (const other of ['pull:job', 'pull:Jobs', 'pull:', ''])
       expect(isForLane(proof, other), other).toBe(false)
+  })
+
+  it('tells when it was granted, and by which of the servers', () => {
+    const others = Array.from({ length: 20 }, (_, i) => `server-${i}`)
+    const { serverId, at } = ORIGIN
+    const secret = makeSecret('pull:jobs', ORIGIN)
+    const tenth = Math.floor(at / 100) * 100
+    for (const later of [0, 99, 30_000, 28 * 3_600_000]) {
+      expect(originOf(secret, at + later, [...others, serverId])).toEqual({ at: tenth, server: serverId })
+    }
+    expect(originOf(secret, at, others)).toEqual({ at: tenth, server: null })
+    expect(originOf(secret, at, [serverId, serverId])).toEqual({ at: tenth, server: null })
+    for (const text of ['', 'server:1']) expect(originOf(text, at, others)).toBeUndefined()
   })
 })

@@ -36,7 +36,7 @@ export const bulkRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'bulk' | 'actLo
 ) => {
   app.post('/messages/cancel', { schema: CANCEL }, async (request) => {
     const selection = selectionOf(request.body)
-    const cancelled = await bulk.cancel(selection)
+    const cancelled = await bulk.cancel(selection, request.apiKey ?? null)
     const act = { key: request.apiKey ?? null, act: 'cancel', target: describeFilter(selection) }
     actLog.record({ ...act, count: cancelled.cancelled })
     return cancelled
@@ -45,7 +45,7 @@ export const bulkRoutes: FastifyPluginAsyncTypebox<Pick<ApiDeps, 'bulk' | 'actLo
   app.post('/messages/shift', { schema: SHIFT }, async (request) => {
     const selection = selectionOf(request.body)
     const { byMs } = request.body
-    const shifted = await bulk.shift(selection, byMs)
+    const shifted = await bulk.shift(selection, byMs, request.apiKey ?? null)
     const act = { key: request.apiKey ?? null, act: 'shift', target: describeFilter(selection) }
     actLog.record({ ...act, count: shifted, note: `by ${byMs} ms` })
     return { shifted }

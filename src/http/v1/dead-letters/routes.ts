@@ -35,7 +35,7 @@ const DELETE = route({
   operationId: 'deleteDeadMessages',
   tag: 'dead letters',
   summary: 'Delete dead letters',
-  description: 'Deletes dead letters. Their ids are free again.',
+  description: 'Deletes dead letters. Their ids are free again. The history has them as `cancelled`.',
   body: DeleteDeadBody,
   response: { 200: answer('how many were deleted', DeleteDeadReply) },
   fails: [BAD_SELECTION],
@@ -60,15 +60,16 @@ export const deadRoutes: FastifyPluginAsyncTypebox<
   app.post('/dead/redrive', { schema: REDRIVE }, async (request) => {
     const { body } = request
     const selection = selectionOf(body)
-    const { unreadable, ...rest } = await deadLetters.redrive(selection, body.perSecond ?? null)
-    const act = { key: request.apiKey ?? null, act: 'redrive', target: targetOf(selection) }
+    const by = request.apiKey ?? null
+    const { unreadable, ...rest } = await deadLetters.redrive(selection, body.perSecond ?? null, by)
+    const act = { key: by, act: 'redrive', target: targetOf(selection) }
     actLog.record({ ...act, count: rest.redriven })
     return unreadable > 0 ? { ...rest, unreadable } : rest
   })
 
   app.delete('/dead', { schema: DELETE }, async (request) => {
     const selection = selectionOf(request.body)
-    const deleted = await deadLetters.remove(selection)
+    const deleted = await deadLetters.remove(selection, request.apiKey ?? null)
     const act = { key: request.apiKey ?? null, act: 'delete', target: targetOf(selection) }
     actLog.record({ ...act, count: deleted })
     return { deleted }

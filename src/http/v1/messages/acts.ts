@@ -11,7 +11,7 @@ import { create } from './create.ts'
 import { IdParams, IfMatchHeaders } from './request.schemas.ts'
 import { MessageReply } from './schemas.ts'
 import { sendMessage } from './send-message.ts'
-import { toPatch, versionsOf } from './translate.ts'
+import { howOf, toPatch } from './translate.ts'
 
 type Deps = Pick<ApiDeps, 'scheduler' | 'actLog' | 'now' | 'checkDestination' | 'bodyLimit'>
 
@@ -65,8 +65,7 @@ export const messageActRoutes: FastifyPluginAsyncTypebox<Deps> = async (
     { schema: DELIVER, preValidation: withoutBodyEmpty },
     async (request, reply) => {
       const { ignorePause = false } = request.body
-      const ifMatch = versionsOf(request.headers['if-match'])
-      const message = await scheduler.deliver(request.params.id, ifMatch, ignorePause)
+      const message = await scheduler.deliver(request.params.id, howOf(request), ignorePause)
       actLog.record({ key: request.apiKey ?? null, act: 'deliver', target: message.id, count: 1 })
       return sendMessage(reply, message)
     },

@@ -45,9 +45,11 @@ export async function create(scheduler: Scheduler, message: NewMessage): Promise
   }
 }
 
+/** Undefined for a cancelled message, too: its id is free. */
 async function existing(scheduler: Scheduler, id: string): Promise<KnownMessage | undefined> {
   try {
-    return await scheduler.find(id)
+    const found = await scheduler.find(id)
+    return found.status === 'cancelled' ? undefined : found
   } catch (error) {
     if (error instanceof SchedulerError && error.code === 'MESSAGE_NOT_FOUND') return undefined
     throw error

@@ -24,7 +24,7 @@ export function messageText(message: KnownMessage, seesContent: boolean, duplica
     return `${text}${flag}}`
   }
   const { dueAt, payload, failures, recoveries, version, createdAt, destination, tags } = message
-  const { retry, notAfter, onLate, nextAttemptAt, finishedAt, lateMs } = message
+  const { retry, notAfter, onLate, nextAttemptAt, finishedAt, lateMs, cancelledBy } = message
   text += `,"at":"${toIso(dueAt)}","status":"${status}"`
   text += payload === null || !seesContent ? ',"payloadOmitted":true' : `,"payload":${payload}`
   const shown = seesContent ? destination : withoutHeaders(destination)
@@ -36,6 +36,7 @@ export function messageText(message: KnownMessage, seesContent: boolean, duplica
   if (nextAttemptAt !== undefined) text += `,"nextAttemptAt":"${toIso(nextAttemptAt)}"`
   if (finishedAt !== undefined) text += `,"finishedAt":"${toIso(finishedAt)}"`
   if (lateMs !== undefined) text += `,"lateMs":${lateMs}`
+  if (cancelledBy !== undefined) text += `,"cancelledBy":"${cancelledBy}"`
   return `${text}${failureText(message, seesContent)}${flag}}`
 }
 

@@ -10,7 +10,7 @@ import { create } from './create.ts'
 import { IdempotencyHeaders, IdParams, IfMatchHeaders } from './request.schemas.ts'
 import { KnownReply, MessageReply, NewMessageBody, PatchBody } from './schemas.ts'
 import { sendMessage } from './send-message.ts'
-import { toNewMessage, toPatch, versionsOf } from './translate.ts'
+import { howOf, toNewMessage, toPatch } from './translate.ts'
 
 type Deps = Pick<ApiDeps, 'scheduler' | 'actLog' | 'now' | 'checkDestination' | 'bodyLimit'>
 
@@ -42,7 +42,8 @@ const GET = route({
   tag: 'messages',
   summary: 'Get a message',
   description:
-    'Finished messages are found as long as the history keeps them. If another program has changed the record ' +
+    'Finished and cancelled messages are found as long as the history keeps them. If another program has changed ' +
+    'the record ' +
     'in Redis so that it is unreadable, the answer has its raw text. A message that is stored, but neither ' +
     'scheduled, claimed nor dead, is `stranded`: it is in no list and will not be delivered; ' +
     '`npm run audit` finds all of them.',
@@ -77,8 +78,8 @@ const CANCEL = route({
   tag: 'messages',
   summary: 'Cancel a message',
   description:
-    'After 204 the message, scheduled or dead, is never delivered. Its id is free at once. Deletes an ' +
-    'unreadable message too, also from the history.',
+    'After 204 the message, scheduled or dead, is never delivered. Its id is free at once. The history has it as ' +
+    '`cancelled`. Deletes an unreadable message too, also from the history.',
   params: IdParams,
   headers: IfMatchHeaders,
   response: { 204: answer('the message is cancelled', Type.Null()) },
@@ -108,16 +109,15 @@ export const messageRoutes: FastifyPluginAsyncTypebox<Deps> = async (
   })
 
   app.patch('/messages/:id', { schema: UPDATE }, async (request, reply) => {
-    const ifMatch = versionsOf(request.headers['if-match'])
     const patch = toPatch(request.body, now(), checkDestination)
-    const message = await scheduler.reschedule(request.params.id, patch, ifMatch)
+    const message = await scheduler.reschedule(request.params.id, patch, howOf(request))
     actLog.record({ key: request.apiKey ?? null, act: 'reschedule', target: message.id, count: 1 })
     return sendMessage(reply, message)
   })
 
   app.delete('/messages/:id', { schema: CANCEL }, async (request, reply) => {
     const { id } = request.params
-    await scheduler.cancel(id, versionsOf(request.headers['if-match']))
+    await scheduler.cancel(id, howOf(request))
     actLog.record({ key: request.apiKey ?? null, act: 'cancel', target: id, count: 1 })
     return reply.code(204).send(null)
   })

@@ -13,6 +13,7 @@ import {
   TimeOut,
   words,
 } from '../../validation/fields.schemas.ts'
+import { Attempt, EXAMPLE_ATTEMPT } from './attempt.schemas.ts'
 import { Destination, EXAMPLE_DESTINATIONS } from './destination.schemas.ts'
 
 const Retry = Type.Object(
@@ -135,14 +136,6 @@ export const EXAMPLE_MESSAGE = {
   createdAt: '2029-12-24T18:30:00.000Z',
 }
 
-const EXAMPLE_ATTEMPT = {
-  at: '2030-01-01T09:00:00.004Z',
-  claim: 4712,
-  status: 410,
-  durationMs: 38,
-  error: 'answered 410',
-  body: 'no such hook',
-}
 const EXAMPLE_DEAD = {
   ...EXAMPLE_MESSAGE,
   status: 'dead',
@@ -152,35 +145,6 @@ const EXAMPLE_DEAD = {
   reason: 'status 410',
   lastAttempts: [EXAMPLE_ATTEMPT],
 }
-
-const Attempt = Type.Object(
-  {
-    at: TimeOut('when the attempt began'),
-    claim: Type.Integer({
-      description:
-        'a fencing token that grows with each claim of the message; receivers get it as carillon-claim',
-      examples: [EXAMPLE_ATTEMPT.claim],
-    }),
-    status: Type.Optional(
-      Type.Integer({
-        description: 'HTTP status of the response, if there was one',
-        examples: [EXAMPLE_ATTEMPT.status],
-      }),
-    ),
-    durationMs: Type.Integer({
-      description: 'duration, ms',
-      examples: [EXAMPLE_ATTEMPT.durationMs],
-    }),
-    error: Type.Optional(Type.String({ description: 'what went wrong', examples: [EXAMPLE_ATTEMPT.error] })),
-    body: Type.Optional(
-      Type.String({
-        description: 'the first 1 KiB of the response body',
-        examples: [EXAMPLE_ATTEMPT.body],
-      }),
-    ),
-  },
-  { title: 'Attempt', description: 'a failed delivery', examples: [EXAMPLE_ATTEMPT] },
-)
 
 /** A message as it is answered. */
 export const MessageReply = Type.Object(
@@ -213,14 +177,20 @@ export const MessageReply = Type.Object(
     version: Type.Integer({ description: '1, and one more for each change', examples: [1] }),
     createdAt: TimeOut('when it was accepted'),
     nextAttemptAt: Type.Optional(TimeOut('time of the next attempt after a failed delivery')),
-    finishedAt: Type.Optional(TimeOut('when it was delivered, dropped or dead-lettered')),
+    finishedAt: Type.Optional(TimeOut('when it was delivered, dropped, cancelled or dead-lettered')),
     lateMs: Type.Optional(
       Type.Integer({ description: 'how late it was delivered or dropped, ms', examples: [1] }),
+    ),
+    cancelledBy: Type.Optional(
+      Type.String({
+        description: 'name of the API key that cancelled it; absent without API keys',
+        examples: ['ops'],
+      }),
     ),
     reason: Type.Optional(
       Type.String({
         description:
-          'why it is dead, or why its last attempt failed: status and a number, timeout, network, lock lost, ' +
+          'why it is or was dead, or why its last attempt failed: status and a number, timeout, network, lock lost, ' +
           'recoveries, expired, address not allowed or another short code',
         examples: ['status 410'],
       }),

@@ -1,7 +1,8 @@
+import type { FastifyRequest } from 'fastify'
 import type { Destination, Due } from '../../../domain/message.ts'
 import type { KnownMessage, Message } from '../../../messages/message-view.ts'
 import type { NewMessage } from '../../../messages/new-message.ts'
-import type { Patch } from '../../../messages/scheduler.ts'
+import type { OneChange, Patch } from '../../../messages/scheduler.ts'
 import { DEEP, type PayloadText, TOO_DEEP } from '../../body/request-json.ts'
 import { parseAt, parseDelay } from '../../validation/time.ts'
 import { type FieldError, InvalidRequestError } from '../../validation/validation.ts'
@@ -144,3 +145,12 @@ export function versionsOf(ifMatch: string | undefined): string {
 }
 
 export const etagOf = (version: number): string => `"${version}"`
+
+/** Under which condition a request changes a message, and by whom. */
+export const howOf = ({
+  headers,
+  apiKey,
+}: Pick<FastifyRequest, 'apiKey'> & { readonly headers: { readonly 'if-match'?: string } }): OneChange => ({
+  ifMatch: versionsOf(headers['if-match']),
+  by: apiKey ?? null,
+})

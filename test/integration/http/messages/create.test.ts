@@ -141,7 +141,7 @@ describe('POST /v1/messages', () => {
       }
       expect((await send('PATCH', `/v1/messages/${encoded}`, { payload: 2 })).status).toBe(200)
       expect((await send('DELETE', `/v1/messages/${encoded}`)).status).toBe(204)
-      expect((await send('GET', `/v1/messages/${id}`)).status).toBe(404)
+      expect((await send('GET', `/v1/messages/${id}`)).body.status).toBe('cancelled')
     }
   })
 })

@@ -33,7 +33,7 @@ export function describeFailures(): void {
         destinations: { all: fail, one: fail },
         events: { hasRoom: true, stream: fail, close: () => undefined },
       }
-      const app = await httpApp({ ...api, ...reads })
+      const app = await httpApp({ ...api, ...reads, reasons: broken })
       for (const [name] of withStatus(500)) {
         if (!(`${name} 500` in NOT_PROVOKED)) expectAsDocumented(name, 500, await send({ app }, name))
       }

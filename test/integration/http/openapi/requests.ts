@@ -4,7 +4,13 @@ import { encodeLeaseToken, makeSecret } from '../../../../src/leases/lease-token
 export const ENDS_LEASES = /(acknowledge|release|reject|extend)$/
 export const LATER = '2999-01-01T00:00:00.000Z'
 /** A lease that no worker holds. */
-const NOT_HELD = { shard: 0, leasedAt: 1, lateMs: 0, claim: 1, secret: makeSecret('mails') }
+const NOT_HELD = {
+  shard: 0,
+  leasedAt: 1,
+  lateMs: 0,
+  claim: 1,
+  secret: makeSecret('mails', { serverId: 's', at: 1 }),
+}
 const LOST = { messages: [{ id: 'it', token: encodeLeaseToken(NOT_HELD) }] }
 
 /** For each operation a request that is right, given a message "it". */
@@ -28,6 +34,9 @@ export const REQUESTS: Readonly<Record<string, { url: string; payload?: unknown 
     },
   },
   'GET /v1/messages/{id}': { url: '/v1/messages/it' },
+  'GET /v1/messages/{id}/why': { url: '/v1/messages/it/why' },
+  'GET /v1/messages/{id}/timeline': { url: '/v1/messages/it/timeline' },
+  'GET /v1/late': { url: '/v1/late' },
   'PATCH /v1/messages/{id}': { url: '/v1/messages/it', payload: { tags: ['changed'] } },
   'DELETE /v1/messages/{id}': { url: '/v1/messages/it' },
   'POST /v1/messages/{id}/deliver': { url: '/v1/messages/it/deliver', payload: { ignorePause: true } },

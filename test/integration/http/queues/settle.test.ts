@@ -77,7 +77,7 @@ describe.each([
 
   it('counts a lease that is named twice once, and one with another token as another', async () => {
     const { w, post, refs } = await leased('a')
-    const secret = makeSecret(laneOfQueue('jobs'))
+    const secret = makeSecret(laneOfQueue('jobs'), { serverId: 's', at: 1 })
     const other = { id: 'a', token: encodeLeaseToken({ shard: 0, leasedAt: 1, lateMs: 0, claim: 1, secret }) }
     const { body } = await post(`jobs/${verb}`, { messages: [...refs, ...refs, other], ...more })
     expect(body).toEqual({ [done]: 1, lost: ['a'] })

@@ -16,7 +16,9 @@ const ifMatch = (versions: readonly number[] | null) => versions?.join() ?? ''
 
 export async function schedule(trial: Trial, { messages, again }: Of<'schedule'>): Promise<void> {
   // A server makes an id once: one that was delivered or dropped does not come again.
-  const possible = messages.filter(({ id }) => !(id.startsWith('~') && trial.model.history.has(id)))
+  const { history, cancelled } = trial.model
+  const isFinished = (id: string) => history.has(id) || cancelled.all.has(id)
+  const possible = messages.filter(({ id }) => !(id.startsWith('~') && isFinished(id)))
   const all = possible.map(({ id, future, content: { due, payload, options } }) => {
     const repeated = again ? trial.lastContent.get(id) : undefined
     const rule = id.startsWith('~') ? (future ? ('future' as const) : ('any' as const)) : ('client' as const)
@@ -90,13 +92,16 @@ export async function reschedule(
 export async function cancel(trial: Trial, operation: Of<'cancel'>): Promise<void> {
   const { ids, versions, states } = operation
   const now = await trial.w.now()
-  const expected = ids.map((id) => trial.model.cancel(id, versions, states, now))
-  const words = await trial.w.scripts.cancel(trial.shard, {
-    ids,
-    ifMatch: ifMatch(versions),
-    states,
-  })
+  const by = ids.length % 2 === 0 ? 'ops' : ''
+  const expected = ids.map((id) => trial.model.cancel(id, versions, states, by, now))
+  const args = { ids, ifMatch: ifMatch(versions), states, by }
+  const words = await trial.w.scripts.cancel(trial.shard, args)
   expect(words).toEqual(expected)
+  const cancelled = ids.filter((_, i) => words[i] === 'cancelled')
+  if (cancelled.length > 0) {
+    const [, at] = await trial.w.client.zrange(trial.keys.cancelled, '-1', '-1', 'WITHSCORES')
+    trial.model.cancelled.trim(cancelled, await trial.learn(at ?? null))
+  }
   for (const word of words) trial.note(`cancel ${word}`)
 }
 
@@ -116,7 +121,7 @@ export async function shift(trial: Trial, operation: Of<'shift'>): Promise<void>
 export async function redrive(trial: Trial, operation: Of<'redrive'>): Promise<void> {
   const { ids, fromStep, everySteps, before } = operation
   const from = fromStep === null ? null : trial.atStep(fromStep)
-  const args = { ids, from, everyMs: everySteps * STEP + 0.5, before }
+  const args = { ids, from, everyMs: everySteps * STEP + 0.5, before, by: 'ops' }
   const headsBefore = trial.model.heads()
   const reply = await trial.w.scripts.redrive(trial.shard, args)
   const start = from ?? (await trial.learn(reply.from))

@@ -1,9 +1,9 @@
 import { expect } from 'vitest'
 import { decodeHistoryEntry } from '../../../../src/records/history.ts'
-import { checkKeys } from '../../../support/invariants.ts'
+import { checkKeys, type Dump } from '../../../support/invariants.ts'
 import { ALL_IDS, HOSTS, LANES, QUARTER, TAGS } from './operations.ts'
 import { openHeads } from './room.ts'
-import { attempts, content, expectSame, failures, toStored } from './stored.ts'
+import { attempts, content, expectSame, failures, toStored, withoutTimes } from './stored.ts'
 import type { Trial } from './trial.ts'
 import type { Stored } from './types.ts'
 
@@ -51,11 +51,10 @@ export async function compare(trial: Trial): Promise<void> {
     )
     for (const [id, { message, finishedAt, lateMs }] of expected) {
       const entry = all.map(keys.history).get(id) ?? ''
-      const { record, ...outcome } = decodeHistoryEntry(entry)
+      const { record, failures: notes, ...outcome } = decodeHistoryEntry(entry)
       expect(entry.startsWith(`${state} `)).toBe(true)
-      expect(outcome).toEqual({
-        ...{ finishedAt, lateMs, attemptCounts: attempts(message) || '0 0', failures: failures(message) },
-      })
+      expect(outcome).toEqual({ finishedAt, lateMs, attemptCounts: attempts(message) || '0 0' })
+      expect(withoutTimes(notes)).toBe(withoutTimes(failures(message)))
       const kept = content(message)
       expect(toStored(record)).toEqual({
         ...kept,
@@ -64,12 +63,31 @@ export async function compare(trial: Trial): Promise<void> {
     }
   }
   expect(new Set(all.map(keys.history).keys())).toEqual(new Set(model.history.keys()))
+  compareCancelled(trial, all, now)
   expect(new Set(all.set(keys.streams))).toEqual(new Set(model.streams.keys()))
   for (const [name, moved] of model.streams) {
     const entries = all.stream(keys.streamPrefix + name).map(([, { id, payload }]) => [id, payload])
     expect(entries).toEqual(moved)
   }
   await compareCounts(trial)
+}
+
+/** What is too old goes with the next cancel, or at the latest after the same time of Redis's own clock. */
+function compareCancelled({ keys, model }: Trial, all: Dump, now: number): void {
+  const expected = model.cancelled.remembered(now)
+  const listed = [...all.map(keys.cancelled).keys()]
+  expect([...all.map(keys.cancellations).keys()].sort()).toEqual([...listed].sort())
+  expect(listed).toEqual(expect.arrayContaining([...expected.keys()]))
+  for (const id of listed) expect(model.cancelled.all.has(id)).toBe(true)
+  for (const [id, { message, finishedAt, by }] of expected) {
+    expect([id, all.map(keys.cancelled).get(id)]).toEqual([id, String(finishedAt)])
+    const entry = all.map(keys.cancellations).get(id) ?? ''
+    const { record, failures: notes, ...rest } = decodeHistoryEntry(entry)
+    const counts = { finishedAt, lateMs: 0, attemptCounts: attempts(message) || '0 0' }
+    expect(rest).toEqual({ ...counts, ...(by === '' ? {} : { by }) })
+    expect(withoutTimes(notes)).toBe(withoutTimes(failures(message)))
+    expect(toStored(record).dueAt).toBe(message.dueAt)
+  }
 }
 
 async function compareCounts(trial: Trial): Promise<void> {

@@ -7,7 +7,9 @@ import type { ScheduleWord } from '../../../../src/store/scripts/schedule.ts'
 import type { Release, ReleaseWord } from '../../../../src/store/scripts/settle.ts'
 import type { ClaimRoom } from '../../../support/claim-all.ts'
 import { laneOf } from '../../../support/invariants.ts'
+import { ModelCancelled } from './cancelled.ts'
 import { ModelPauses } from './pauses.ts'
+import { keptReports } from './reports.ts'
 import { byScore, nextFor, takeFor } from './room.ts'
 import type { Change, Finished, NewMessage, Stored } from './types.ts'
 
@@ -21,6 +23,7 @@ const dueTime = (due: Due, now: number) => ('at' in due ? due.at : now + due.inM
 export class Model {
   readonly messages = new Map<string, Stored>()
   history = new Map<string, Finished>()
+  readonly cancelled: ModelCancelled
   readonly known = new Map<string, string>()
   /** per stream the ids and payloads that were moved there */
   readonly streams = new Map<string, [id: string, payload: string][]>()
@@ -30,6 +33,7 @@ export class Model {
 
   constructor(settings: Omit<ScriptsOptions, 'namespace'>) {
     this.settings = settings
+    this.cancelled = new ModelCancelled(settings.retention)
   }
 
   inState(state: Stored['state']): [string, Stored][] {
@@ -53,6 +57,7 @@ export class Model {
   stateOf(id: string, now: number): FoundMessage['state'] | 'unknown' {
     const outcome = this.history.get(id)
     const inTime = outcome !== undefined && outcome.finishedAt > now - this.settings.retention.historyTtlMs
+    if (!inTime && !this.messages.has(id) && this.cancelled.remembered(now).has(id)) return 'cancelled'
     const known = this.known.get(id)?.split(' ')[0] as 'delivered' | 'dropped' | undefined
     return this.messages.get(id)?.state ?? (inTime ? outcome.state : known) ?? 'unknown'
   }
@@ -67,7 +72,7 @@ export class Model {
     if (rule !== 'client' && this.messages.has(id)) return 'exists'
     if (rule === 'future' && dueAt <= now) return 'past'
     if (options.notAfter !== undefined && options.notAfter < dueAt) return 'expired'
-    if (rule === 'client') this.history.delete(id)
+    for (const outcomes of rule === 'client' ? [this.history, this.cancelled.all] : []) outcomes.delete(id)
     this.messages.set(id, {
       ...{ dueAt, payload: JSON.stringify(payload), options, version: 1, failures: 0, recoveries: 0 },
       ...{ createdAt: rule === 'client' ? now : null, fingerprint, reason: '', reports: [], claim: 0 },
@@ -83,15 +88,17 @@ export class Model {
     this.streams.set(name, [])
   }
 
-  cancel(id: string, versions: Versions, states: readonly string[], now: number): CancelWord {
+  cancel(id: string, versions: Versions, states: readonly string[], by: string, now: number): CancelWord {
     const state = this.stateOf(id, now)
     const message = this.messages.get(id)
+    if (state === 'cancelled') return 'unknown'
     if (state === 'unknown' || state === 'claimed') return state
     if (message === undefined) return 'finished'
     if (!states.includes(state)) return 'other'
     if (versions !== null && !versions.includes(message.version)) return 'version'
     this.messages.delete(id)
     this.pauses.asides.delete(id)
+    this.cancelled.all.set(id, { finishedAt: now, by, message })
     return 'cancelled'
   }
 
@@ -131,7 +138,8 @@ export class Model {
     return shifted
   }
 
-  redrive(ids: readonly string[], { everyMs, before }: { everyMs: number; before: number }, from: number) {
+  redrive(ids: readonly string[], args: { everyMs: number; before: number; by: string }, from: number) {
+    const { everyMs, before, by } = args
     let nth = before
     const unknown: string[] = []
     for (const id of ids) {
@@ -141,7 +149,9 @@ export class Model {
         continue
       }
       const score = Math.max(message.dueAt, Math.min(LATEST, from + Math.floor(nth * everyMs)))
+      const event = { redriven: 0, dead: message.score, reason: message.reason, by }
       Object.assign(message, { state: 'scheduled', score, failures: 0, recoveries: 0 })
+      this.note(message, message.reason, JSON.stringify(event))
       nth += 1
     }
     return unknown
@@ -155,7 +165,8 @@ export class Model {
         this.makeDead(id, 'recoveries', '', now)
         reply.died += 1
       } else {
-        Object.assign(message, { state: 'scheduled', score: message.dueAt, reason: 'lock lost' })
+        Object.assign(message, { state: 'scheduled', score: message.dueAt })
+        this.note(message, 'lock lost', `{"recovered":${now}}`)
         message.recoveries += 1
         reply.recovered += 1
       }
@@ -251,7 +262,7 @@ export class Model {
 
   private note(message: Stored, reason: string, report: string): void {
     message.reason = reason
-    message.reports = [...message.reports, ...(report === '' ? [] : [report])].slice(-5)
+    message.reports = keptReports(report === '' ? message.reports : [...message.reports, report])
   }
 
   private makeDead(id: string, reason: string, report: string, now: number): void {

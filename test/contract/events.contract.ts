@@ -102,7 +102,7 @@ export function describeEvents(kind: string, redisUrl: () => string, shard: numb
       const reply = await w.scripts.moveToStreams(w.shard, { ...args, token: 'u', tells: true })
       const lateMs = reply.moved[0]
       expect(reply.movedMessages).toEqual([
-        { id: 'moved', head: expect.stringMatching(/^1000\{"d":"stream s".*\}$/), lateMs },
+        { id: 'moved', head: expect.stringMatching(/^1000\{.*"d":"stream s".*\}$/), lateMs },
       ])
       expect(await w.scripts.moveToStreams(w.shard, args)).toMatchObject({ moved: [], movedMessages: [] })
     })

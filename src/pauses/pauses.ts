@@ -1,5 +1,6 @@
 import { SchedulerError } from '../domain/errors.ts'
 import { LAST_MS } from '../domain/message.ts'
+import { type EventSink, isoTime } from '../events/sink.ts'
 import type { ShardMap } from '../shards/shard-map.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { PauseList, PauseScripts } from '../store/scripts/pauses.ts'
@@ -35,7 +36,7 @@ export interface Pauses {
     about: Pick<Pause, 'note' | 'by' | 'until'>,
   ): Promise<{ readonly pause: Pause; readonly isNew: boolean }>
   /** Ends a pause. What waited falls due as the pace says. @throws SchedulerError PAUSE_NOT_FOUND */
-  resume(target: PauseTarget, pace: Pace): Promise<Resumed>
+  resume(target: PauseTarget, pace: Pace, by: string | null): Promise<Resumed>
   /** As of now, each with how many due messages it holds; a message that several hold counts for each. */
   read(): Promise<{ readonly pause: Pause; readonly waiting: number }[]>
   /** As this server has last heard, some seconds ago at most. */
@@ -56,6 +57,7 @@ export interface PausesDeps {
   readonly scripts: Pick<PauseScripts, 'changePauses' | 'copyPauses' | 'countPaused'>
   readonly shardMap: Pick<ShardMap, 'all' | 'onGrow'>
   readonly clock: RedisClock
+  readonly events: EventSink
   /** told when shards have another list: what was held may be free now, or is to end sooner */
   readonly onChange: () => void
 }
@@ -68,7 +70,13 @@ const TOGETHER_MS = 5
 /** Another server changes the same pause between a look at it and the change. */
 const TRIES = 5
 
-export function createPauses({ scripts, shardMap, clock, onChange }: PausesDeps): Pauses {
+const timeOf = (ms: number | null) => (ms === null ? null : isoTime(ms))
+
+/** An event without what is not known. */
+const withoutNulls = (event: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(Object.entries(event).filter(([, value]) => value !== null))
+
+export function createPauses({ scripts, shardMap, clock, events, onChange }: PausesDeps): Pauses {
   let known: ReadonlyMap<string, Pause> = new Map()
   let knownRevision = -1
   let timer: NodeJS.Timeout | undefined
@@ -108,6 +116,12 @@ export function createPauses({ scripts, shardMap, clock, onChange }: PausesDeps)
     if (list.word === 'unknown') throw new SchedulerError('PAUSE_NOT_FOUND', 'it is not paused')
     if (list.word !== 'changed') await copies.write(list.revision, pauses.values())
     return list.word
+  }
+
+  async function resumeNow({ target, field }: PauseTarget): Promise<Resumed> {
+    const [waiting = 0] = await countIn([field])
+    await change({ act: 'delete', target })
+    return { waiting, lastDueAt: null }
   }
 
   async function resumeAtPace({ target, field }: PauseTarget, pace: Pace): Promise<Resumed> {
@@ -164,13 +178,17 @@ export function createPauses({ scripts, shardMap, clock, onChange }: PausesDeps)
     async pause({ target }, about) {
       const pause: Pause = { target, ...about, at: Math.floor(clock.now()), resume: null }
       const word = await change({ act: 'set', target, text: encodePause(pause) })
+      const { by, note, until } = about
+      if (events.isListening) events.emit('paused', withoutNulls({ target, by, note, until: timeOf(until) }))
       return { pause, isNew: word === 'created' }
     },
-    async resume(target, pace) {
-      if (Object.values(pace).some((given) => given !== undefined)) return resumeAtPace(target, pace)
-      const [waiting = 0] = await countIn([target.field])
-      await change({ act: 'delete', target: target.target })
-      return { waiting, lastDueAt: null }
+    async resume(target, pace, by) {
+      const hasPace = Object.values(pace).some((given) => given !== undefined)
+      const resumed = await (hasPace ? resumeAtPace(target, pace) : resumeNow(target))
+      const { waiting, lastDueAt } = resumed
+      const about = { target: target.target, by, waiting, until: timeOf(lastDueAt) }
+      if (events.isListening) events.emit('resumed', withoutNulls(about))
+      return resumed
     },
     async read() {
       const pauses = [...learn(await scripts.changePauses({ act: 'read' })).values()]

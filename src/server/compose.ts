@@ -58,7 +58,10 @@ export async function compose(foundations: Foundations) {
   const scripts = tellingScripts(quietScripts, events.sink, clock.now)
   const allow = parseAllowList(config.WEBHOOK_ALLOW ?? '')
   const destinations = { secrets: secretsOf(foundations), allow, now: clock.now }
-  const pauses = createPauses({ scripts, shardMap, clock, onChange: () => wakeAll() })
+  const pauses = createPauses({
+    ...{ scripts, shardMap, clock, events: events.sink },
+    onChange: () => wakeAll(),
+  })
   const parts: Parts = {
     ...{ ...foundations, serverId, scripts, metrics, destinations, pauses },
     events: events.sink,

@@ -45,7 +45,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   leases: ['records', 'shards', 'observability', 'store'],
   worker: ['membership', 'events', 'records', 'shards', 'destinations', 'observability', 'store'],
   membership: ['store'],
-  pauses: ['shards', 'destinations', 'store'],
+  pauses: ['events', 'shards', 'destinations', 'store'],
   events: ['records', 'destinations', 'observability', 'store'],
   shards: ['store'],
   traffic: ['observability', 'store'],

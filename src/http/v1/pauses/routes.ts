@@ -107,7 +107,7 @@ export const pauseRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { pauses
   }
   async function resume(text: string, body: Static<typeof ResumeBody>, key: string | undefined) {
     const target = targetOf(text)
-    const { waiting, lastDueAt } = await pauses.resume(target, paceOf(body, now()))
+    const { waiting, lastDueAt } = await pauses.resume(target, paceOf(body, now()), key ?? null)
     actLog.record({ key: key ?? null, act: 'resume', target: target.target, count: waiting })
     return { target: target.target, waiting, until: lastDueAt === null ? null : toIso(lastDueAt) }
   }

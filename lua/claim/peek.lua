@@ -4,7 +4,7 @@
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[3]  pauses     hash  what is paused, see lib/pauses.lua
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2..] lane            string   lanes of queues
 --
 -- Returns  {expiry_in, next_in, ...}
@@ -18,7 +18,7 @@
 --@include lib/wake.lua
 
 local scheduled, claimed = KEYS[1], KEYS[2]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 
 local function wait_of(head)
   return head and math.max(0, head - now) or ""

@@ -20,7 +20,7 @@
 -- KEYS[14] streams    set     names of streams
 -- KEYS[15] cancelled  zset    message id -> cancelled at (epoch ms)
 -- KEYS[16] cancellations  hash  message id -> history entry of a cancelled message
--- ARGV[1]  clock_offset_ms  integer  moves the clock of Redis in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id
 -- ARGV[3]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[4]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
@@ -30,7 +30,7 @@ local shard = {
   scheduled = KEYS[1], claimed = KEYS[2], dead = KEYS[3], messages = KEYS[4], attempts = KEYS[5], failures = KEYS[6],
   history = KEYS[7], delivered = KEYS[8], dropped = KEYS[9], laned = KEYS[10], hosts = KEYS[11], queues = KEYS[12],
   claims = KEYS[13], streams = KEYS[14], cancelled = KEYS[15], cancellations = KEYS[16],
-  now = redis_now(tonumber(ARGV[1])), lock_prefix = ARGV[2], tag_prefix = ARGV[3], seen_prefix = ARGV[4],
+  now = redis_now(ARGV[1]), lock_prefix = ARGV[2], tag_prefix = ARGV[3], seen_prefix = ARGV[4],
   call_prefix = ARGV[5],
 }
 

@@ -19,7 +19,7 @@
 -- KEYS[13] claims     string  the number of claims so far
 -- KEYS[14] clock      string  the latest time at which there was a claim, see lib/clock-step.lua
 -- KEYS[15] pauses     hash    what is paused, see lib/pauses.lua
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  lock_prefix      string   lock key = lock_prefix .. id, in the shard's slot
@@ -36,14 +36,13 @@
 
 -- claim_state(head): head is how many values the reply has before its messages.
 local function claim_state(head)
-  local offset_ms, lock_ms = tonumber(ARGV[1]), tonumber(ARGV[14])
-  local now, exact_now = redis_now(offset_ms)
+  local lock_ms = tonumber(ARGV[14])
+  local now, exact_now = redis_now(ARGV[1])
   local state = {
     now = now, exact_now = exact_now, wake_channel = ARGV[2], shard = ARGV[3],
     lock_prefix = ARGV[4], tag_prefix = ARGV[5], seen_prefix = ARGV[6], dedup_window_ms = tonumber(ARGV[9]),
     max_recoveries = tonumber(ARGV[12]), token = ARGV[13], lock_end = digits(now + lock_ms),
-    -- The lock expires by Redis's own clock, which tests do not move.
-    lock_until = digits(now + lock_ms - offset_ms),
+    lock_px = px_of(lock_ms),
     claimed = KEYS[2], messages = KEYS[3], attempts = KEYS[4], failures = KEYS[12], claims = KEYS[13],
     due = { scheduled = KEYS[1], laned = KEYS[9], hosts = KEYS[10], queues = KEYS[11] },
     history = { entries = KEYS[6], delivered = KEYS[7], dropped = KEYS[8],

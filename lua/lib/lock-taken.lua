@@ -61,14 +61,14 @@ end
 local function lock(state, i, counts, more)
   local id, ends = state.ids[i], state.lock_end
   local key = state.lock_prefix .. id
-  if redis.call("SET", key, state.token, "NX", "PXAT", state.lock_until) then
+  if redis.call("SET", key, state.token, "NX", "PX", state.lock_px) then
     local reply = state.reply
     local at = #reply
     reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = id, state.due_at[i], state.records[i], counts
     reply[at + 5] = more
     state.returned = state.returned + 1
   else
-    local left_ms = redis.call("PTTL", key)
+    local left_ms = ms_left(key)
     if left_ms >= 0 then ends = digits(state.now + left_ms) end
   end
   local locked = state.locked

@@ -4,7 +4,7 @@
 -- KEYS[1]  operations  zset  operation id -> started at (epoch ms)
 -- KEYS[2]  running     zset  operation id -> its server's lease ends (epoch ms)
 -- KEYS[3]  operation   hash  see src/store/scripts/operations.ts
--- ARGV[1]  clock_offset_ms   integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms   integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  operation_prefix  string   key of an operation = operation_prefix .. id
 -- ARGV[3]  id                string
 -- ARGV[4]  owner             string   the server that runs it
@@ -21,7 +21,7 @@
 --@include lib/clock.lua
 
 local operations, running, operation = KEYS[1], KEYS[2], KEYS[3]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local operation_prefix, id, owner, lease_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local most_running, kept = tonumber(ARGV[6]), tonumber(ARGV[7])
 

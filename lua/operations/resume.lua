@@ -2,7 +2,7 @@
 -- resume: take over an operation whose server is gone.
 --
 -- KEYS[1]  running  zset  operation id -> its server's lease ends (epoch ms)
--- ARGV[1]  clock_offset_ms   integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms   integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  operation_prefix  string   key of an operation = operation_prefix .. id
 -- ARGV[3]  owner             string   the server that takes it
 -- ARGV[4]  lease_ms          integer
@@ -14,7 +14,7 @@
 
 local CLOCK_SLACK_MS = 1000
 local running = KEYS[1]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local operation_prefix, owner, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local all = redis.call("ZRANGE", running, 0, -1, "WITHSCORES")

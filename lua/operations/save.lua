@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  running    zset  operation id -> its server's lease ends (epoch ms)
 -- KEYS[2]  operation  hash  see src/store/scripts/operations.ts
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  id               string
 -- ARGV[3]  owner            string   the server that has run it
 -- ARGV[4]  lease_ms         integer  0 to leave it to another server
@@ -21,7 +21,7 @@
 --@include lib/clock.lua
 
 local running, operation = KEYS[1], KEYS[2]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local id, owner, lease_ms, state = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local kept_ms, cursor = tonumber(ARGV[6]), ARGV[7]
 

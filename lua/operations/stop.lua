@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  running    zset  operation id -> its server's lease ends (epoch ms)
 -- KEYS[2]  operation  hash  see src/store/scripts/operations.ts
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  id               string
 -- ARGV[3]  kept_ms          integer  how long it is kept then
 --
@@ -13,7 +13,7 @@
 --@include lib/clock.lua
 
 local running, operation = KEYS[1], KEYS[2]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local id, kept_ms = ARGV[2], tonumber(ARGV[3])
 
 local state = redis.call("HGET", operation, "state")

@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  laned      zset  message id in a lane -> due time (epoch ms)
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[3]  from             epoch ms  those due before are not counted
 -- ARGV[4..] field           string   "all", "lane:<lane>" or "tag:<tag>"
@@ -15,7 +15,7 @@
 --@include lib/pauses.lua
 
 local due, tag_prefix, from = { scheduled = KEYS[1], laned = KEYS[2] }, ARGV[2], ARGV[3]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local reply = {}
 for i = 4, #ARGV do
   local count = 0

@@ -8,7 +8,7 @@
 -- KEYS[4]  queues     zset  lane of a pull queue -> due time of its first message
 -- KEYS[5]  messages   hash  message id -> record
 -- KEYS[6]  pauses     hash  what is paused, see lib/pauses.lua
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  most             integer  messages that wait to pass at the same time
@@ -23,7 +23,7 @@
 --@include lib/scheduled.lua
 
 local due = { scheduled = KEYS[1], laned = KEYS[2], hosts = KEYS[3], queues = KEYS[4] }
-local messages, key, now = KEYS[5], KEYS[6], redis_now(tonumber(ARGV[1]))
+local messages, key, now = KEYS[5], KEYS[6], redis_now(ARGV[1])
 local wake_channel, shard, most, id = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
 local pauses = read_pauses(key, now)

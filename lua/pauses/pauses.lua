@@ -2,7 +2,7 @@
 -- pauses: read the list of all that is paused, and change it. What has ended by itself is deleted first.
 --
 -- KEYS[1]  all_pauses  hash  target -> JSON, "until" being the end in epoch ms, where it has one; revision -> a number
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  act       "read", "set" or "delete"
 -- ARGV[3]  target    string   "" to read
 -- ARGV[4]  text      string   JSON to set; else ""
@@ -17,7 +17,7 @@
 --@include lib/clock.lua
 
 local key, target, text, expected = KEYS[1], ARGV[3], ARGV[4], ARGV[5]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local act, most = ARGV[2], tonumber(ARGV[6])
 
 local function has_ended(json)

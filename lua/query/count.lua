@@ -9,7 +9,7 @@
 -- KEYS[6]  messages   hash  message id -> record
 -- KEYS[7]  queues     zset  lane of a pull queue -> due time of its first message
 -- KEYS[8]  pauses     hash  what is paused, see lib/pauses.lua
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2..] full_lane       string   lane of a host that is full
 --
 -- Returns  {scheduled, claimed, dead, stranded, overdue, late, paused}: four counts, stranded being the records beyond
@@ -24,7 +24,7 @@
 
 local scheduled, claimed, dead, hosts, queues = KEYS[1], KEYS[2], KEYS[3], KEYS[5], KEYS[7]
 local due = { scheduled = scheduled, laned = KEYS[4] }
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local pauses = read_pauses(KEYS[8], now)
 local full = {}
 for i = 2, #ARGV do full[ARGV[i]] = true end

@@ -5,7 +5,7 @@
 -- KEYS[2]  laned      zset  message id in a lane -> due time (epoch ms)
 -- KEYS[3]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[4]  queues     zset  lane of a pull queue -> due time of its first message
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  most             integer  lanes at most, those overdue longest; 0 for none
 -- ARGV[3..] lane            string   lanes to count
 --
@@ -22,7 +22,7 @@
 --@include lib/lanes.lua
 
 local due = { scheduled = KEYS[1], laned = KEYS[2], hosts = KEYS[3], queues = KEYS[4] }
-local now, most = redis_now(tonumber(ARGV[1])), tonumber(ARGV[2])
+local now, most = redis_now(ARGV[1]), tonumber(ARGV[2])
 
 local function overdue(set) return redis.call("ZCOUNT", set, "-inf", now) end
 

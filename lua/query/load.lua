@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms)
 -- KEYS[2]  laned      zset  message id in a lane -> due time (epoch ms)
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 --
 -- Returns  {now, overdue, oldest_ms, soon, count, ...}: Redis's clock; how many are due, and for how many ms the first
 --          has been; how many fall due within five minutes; and how many in each of the next 60 seconds, none of these
@@ -15,7 +15,7 @@
 
 local SECONDS, SOON_MS = 60, 300000
 local sets = { KEYS[1], KEYS[1] .. ":stream", KEYS[2] }
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 
 -- between(set, from, to): how many are due after the one and no later than the other; from "-inf" for no bound.
 local function between(set, from, to)

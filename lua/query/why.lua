@@ -5,7 +5,7 @@
 -- KEYS[10] delivered  zset  message id -> finished at (epoch ms)
 -- KEYS[11] dropped    zset  message id -> finished at (epoch ms)
 -- KEYS[12] cancelled  zset  message id -> cancelled at (epoch ms)
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
 -- ARGV[3]  history_ttl_ms   integer  how long history entries are kept
 -- ARGV[4]  lock_prefix      string   lock key = lock_prefix .. id, in the shard's slot
@@ -27,7 +27,7 @@
 
 keys.history.ttl_ms = tonumber(ARGV[3])
 local finished = { KEYS[10], KEYS[11], KEYS[12] }
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local seen_prefix, lock_prefix, id = ARGV[2], ARGV[4], ARGV[5]
 
 local found = find_message(id, now)

@@ -7,7 +7,7 @@
 -- KEYS[11] queues     zset  lane of a pull queue -> due time of its first message
 -- KEYS[12] cancelled  zset  message id -> cancelled at (epoch ms)
 -- KEYS[13] step_key   string  what the latest step of an operation answered
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  tag_prefix       string   tag index key = tag_prefix .. tag
 -- ARGV[3]  seen_prefix      string   key of a finished client-made id = seen_prefix .. id
 -- ARGV[4]  history_max      integer  cancelled messages kept in this shard; 0 keeps none
@@ -30,6 +30,7 @@
 --@include lib/find.lua
 --@include lib/readable.lua
 --@include lib/search-lanes.lua
+--@include lib/seen.lua
 --@include lib/step.lua
 --@include lib/tags.lua
 --@include lib/version.lua
@@ -38,7 +39,7 @@
 keys.hosts, keys.queues = KEYS[10], KEYS[11]
 keys.history.ttl_ms = tonumber(ARGV[5])
 local cancelled = { set = KEYS[12], entries = keys.cancellations, max = tonumber(ARGV[4]), ttl_ms = tonumber(ARGV[5]) }
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local now_digits = digits(now)
 local tag_prefix, seen_prefix, if_match, states, by = ARGV[2], ARGV[3], ARGV[6], ARGV[7], ARGV[8]
 local step, mark = ARGV[9], ARGV[10]
@@ -52,7 +53,7 @@ local function cancel(id)
   local state, _, record, counts, failures = unpack(find_message(id, now))
   if state == "unknown" or state == "cancelled" then
     work = work + 1
-    return redis.call("EXISTS", seen_prefix .. id) == 1 and "finished" or "unknown"
+    return is_known(seen_prefix .. id) and "finished" or "unknown"
   end
   local valid = valid_options(record)
   local options = valid or options_of(record)

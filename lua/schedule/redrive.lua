@@ -12,7 +12,7 @@
 -- KEYS[8]  streams    set   names of streams
 -- KEYS[9]  failures   hash  message id -> reason and last attempts
 -- KEYS[10] step_key   string  what the latest step of an operation answered
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
@@ -41,7 +41,7 @@
 
 local dead, messages, attempts, failures = KEYS[2], KEYS[3], KEYS[4], KEYS[9]
 local due = { scheduled = KEYS[1], laned = KEYS[5], hosts = KEYS[6], queues = KEYS[7] }
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
 local from = ARGV[5] == "" and now or tonumber(ARGV[5])
 local every_ms, nth = tonumber(ARGV[6]), tonumber(ARGV[7])

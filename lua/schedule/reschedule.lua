@@ -5,7 +5,7 @@
 -- KEYS[10] hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[11] queues     zset  lane of a pull queue -> due time of its first message
 -- KEYS[12] streams    set   names of streams
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
@@ -31,19 +31,20 @@
 --@include lib/failures.lua
 --@include lib/find.lua
 --@include lib/readable.lua
+--@include lib/seen.lua
 --@include lib/streams.lua
 --@include lib/tags.lua
 --@include lib/version.lua
 
 keys.hosts, keys.queues = KEYS[10], KEYS[11]
 keys.history.ttl_ms = tonumber(ARGV[6])
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local id, if_match, due, payload, by = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 
 local state, score, record, attempts, failures = unpack(find_message(id, now))
 if state == "unknown" then
-  return { redis.call("EXISTS", seen_prefix .. id) == 1 and "finished" or "unknown" }
+  return { is_known(seen_prefix .. id) and "finished" or "unknown" }
 end
 if state == "claimed" then return { "claimed" } end
 if state == "delivered" or state == "dropped" or state == "cancelled" then return { "finished" } end

@@ -14,7 +14,7 @@
 -- KEYS[11] cancellations  hash  message id -> history entry of a cancelled message
 -- KEYS[12] call       string  what this call answered when it ran: "<ran at> <head> <position> <word> ...", "-" for no
 --                             head; ends by itself once no copy of the call can run any more
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
@@ -56,8 +56,7 @@ local due_sets = { scheduled = KEYS[1], laned = KEYS[6], hosts = KEYS[7], queues
 local streams = { names = KEYS[9] }
 local cancelled = { set = KEYS[10], entries = KEYS[11] }
 local history = { entries = KEYS[3], delivered = KEYS[4], dropped = KEYS[5] }
-local clock_offset_ms = tonumber(ARGV[1])
-local now, exact_now = redis_now(clock_offset_ms)
+local now, exact_now = redis_now(ARGV[1])
 local wake_channel, shard, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local run_by, future_from = tonumber(ARGV[6]), math.min(now, tonumber(ARGV[7]) or now)
 local FIRST, WIDTH = 8, 4
@@ -148,7 +147,7 @@ reply[3] = head
 local function write()
   local answer = reply[2] .. " " .. (head == "" and "-" or head)
   if #reply > 3 then answer = answer .. " " .. table.concat(reply, " ", 4) end
-  redis.call("SET", call, answer, "PXAT", digits(run_by + 1 - clock_offset_ms))
+  redis.call("SET", call, answer, "PX", digits(run_by + 1 - now))
   in_slices(records, 2, function(first, last)
     redis.call("HSET", messages, unpack(records, first, last))
   end)

@@ -9,7 +9,7 @@
 -- KEYS[6]  claimed    zset  message id -> lock end (epoch ms)
 -- KEYS[7]  failures   hash  message id -> reason and last attempts
 -- KEYS[8]  step_key   string  what the latest step of an operation answered
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  tag_prefix       string   tag index key = tag_prefix .. tag
@@ -38,7 +38,7 @@
 
 local messages = KEYS[2]
 local keys = { scheduled = KEYS[1], laned = KEYS[3], hosts = KEYS[4], queues = KEYS[5] }
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local wake_channel, shard, tag_prefix = ARGV[2], ARGV[3], ARGV[4]
 local latest, every_ms, nth = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local by, step, mark = ARGV[9], ARGV[10], ARGV[11]

@@ -2,7 +2,7 @@
 -- heartbeat: record that a server is alive, or that it leaves; list the servers that are alive, if asked.
 --
 -- KEYS[1]  servers  hash  server id -> "<last heard of, epoch ms> <description>"
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  server_id        string   "" only to read
 -- ARGV[3]  description      string   "" to leave
 -- ARGV[4]  gone_after_ms    integer  a server not heard of for this long is forgotten
@@ -15,7 +15,7 @@
 
 local CLOCK_SLACK_MS = 1000
 local servers = KEYS[1]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local server_id, description, gone_after_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 if server_id ~= "" and description ~= "" then

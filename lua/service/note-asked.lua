@@ -2,7 +2,7 @@
 -- note-asked: note that workers ask queues for messages.
 --
 -- KEYS[1]  asked  zset  queue -> last asked (epoch ms)
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2..] queue           string
 --
 -- Returns  {now}: Redis's clock
@@ -13,7 +13,7 @@
 
 local MOST_QUEUES = 10000
 local asked = KEYS[1]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local members = {}
 for i = 2, #ARGV do
   members[#members + 1] = string.format("%.0f", now)

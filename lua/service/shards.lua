@@ -4,7 +4,7 @@
 -- KEYS[1]  counts  string  every number of shards there has been, rising, comma-separated; each with "@" and the time
 --                  (epoch ms) from which on new messages go by it, or without, if there were no messages before
 -- KEYS[2]  data_id  string  a random text, which is gone or another one when the data are
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  count            integer  raise to this number, unless there are as many
 -- ARGV[3]  after_ms         integer  how long from now a raised number is not to be used yet
 -- ARGV[4]  known_id         string   the data_id that the caller knows; "" for none
@@ -18,7 +18,7 @@
 --@include lib/clock.lua
 
 local key, id_key = KEYS[1], KEYS[2]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local count, after_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local known_id, new_id = ARGV[4], ARGV[5]

@@ -8,7 +8,7 @@
 -- KEYS[5]  delivered  zset  message id -> finished at (epoch ms)
 -- KEYS[6]  dropped    zset  message id -> finished at (epoch ms)
 -- KEYS[7]  failures   hash  message id -> reason and last attempts
--- ARGV[1]  clock_offset_ms   integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms   integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  lock_prefix       string   lock key = lock_prefix .. id, in the shard's slot
 -- ARGV[3]  tag_prefix        string   tag index key = tag_prefix .. tag
 -- ARGV[4]  seen_prefix       string   key of a finished client-made id = seen_prefix .. id
@@ -34,7 +34,7 @@
 
 local claimed, messages, attempts, failures = KEYS[1], KEYS[2], KEYS[3], KEYS[7]
 local history = { entries = KEYS[4], delivered = KEYS[5], dropped = KEYS[6] }
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local now_digits = digits(now)
 local lock_prefix, tag_prefix, seen_prefix = ARGV[2], ARGV[3], ARGV[4]
 history.max, history.ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6])

@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  claimed    zset    message id -> lock end (epoch ms)
 -- KEYS[2]  clock      string  the latest time at which there was a claim, see lib/clock-step.lua
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  lock_prefix      string   lock key = lock_prefix .. id, in the shard's slot
 -- ARGV[3]  lock_ms          integer  how long the locks last, from now
 -- ARGV[4..]                 two per message:
@@ -18,7 +18,7 @@
 --@include lib/lock.lua
 
 local claimed = KEYS[1]
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local lock_prefix, lock_ms = ARGV[2], tonumber(ARGV[3])
 local clock = { mark = KEYS[2], claimed = claimed, lock_prefix = lock_prefix }
 local marked, set_back_ms = check_clock(clock, now)
@@ -32,7 +32,7 @@ local owned, lost = split_by_owner(lock_prefix, ids, tokens)
 local members = {}
 for i = 1, #owned do
   local id = ids[owned[i]]
-  redis.call("PEXPIRE", lock_prefix .. id, lock_ms)
+  redis.call("PEXPIRE", lock_prefix .. id, px_of(lock_ms))
   members[#members + 1] = now + lock_ms
   members[#members + 1] = id
 end

@@ -10,7 +10,7 @@
 -- KEYS[7]  queues     zset  lane of a pull queue -> due time of its first message
 -- KEYS[8]  dead       zset  message id -> became a dead letter at (epoch ms)
 -- KEYS[9]  failures   hash  message id -> reason and last attempts
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  wake_channel     string   where sleeping servers listen
 -- ARGV[3]  shard            integer  named in what is published
 -- ARGV[4]  lock_prefix      string   lock key = lock_prefix .. id, in the shard's slot
@@ -46,7 +46,7 @@
 
 local claimed, attempts, messages, failures = KEYS[2], KEYS[3], KEYS[4], KEYS[9]
 local due = { scheduled = KEYS[1], laned = KEYS[5], hosts = KEYS[6], queues = KEYS[7] }
-local now = redis_now(tonumber(ARGV[1]))
+local now = redis_now(ARGV[1])
 local wake_channel, shard = ARGV[2], ARGV[3]
 local lock_prefix, tag_prefix = ARGV[4], ARGV[5]
 local dead_letters = { dead = KEYS[8], failures = failures, messages = messages, attempts = attempts,

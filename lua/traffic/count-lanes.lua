@@ -4,7 +4,7 @@
 -- KEYS[1]  scheduled  zset  message id -> due time (epoch ms); the main due set, of which lanes are suffixes
 -- KEYS[2]  hosts      zset  lane of a webhook host -> due time of its first message
 -- KEYS[3]  queues     zset  lane of a pull queue -> due time of its first message
--- ARGV[1]  clock_offset_ms  integer  moves Redis's clock in tests; 0 in production
+-- ARGV[1]  clock_offset_ms  integer  moves Redis's clock, or the test clock; see lib/clock.lua
 -- ARGV[2]  most             integer  lanes at most that are found here, of each kind
 -- ARGV[3..] lane            string   a lane to count, found or not; "" for the main due set
 --
@@ -15,7 +15,7 @@
 --@include lib/clock.lua
 
 local scheduled = KEYS[1]
-local now, most = redis_now(tonumber(ARGV[1])), tonumber(ARGV[2])
+local now, most = redis_now(ARGV[1]), tonumber(ARGV[2])
 local reply, seen = {}, {}
 
 local function count(lane)

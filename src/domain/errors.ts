@@ -14,6 +14,7 @@
  * - MESSAGE_FINISHED    it was delivered or dropped
  * - PAYLOAD_FORGOTTEN   it is finished, and the history does not have its payload
  * - MESSAGE_DAMAGED     another program changed its record in Redis; it can only be shown and deleted
+ * - CLOCK_BUSY          another act changes the test clock
  * - VERSION_MISMATCH    its version is not one that the caller accepts
  * - PAUSE_NOT_FOUND     nothing is paused under this target
  * - PAUSE_ENDED         its end is not in the future, by Redis's clock
@@ -35,6 +36,7 @@ export type ErrorCode =
   | 'MESSAGE_FINISHED'
   | 'PAYLOAD_FORGOTTEN'
   | 'MESSAGE_DAMAGED'
+  | 'CLOCK_BUSY'
   | 'VERSION_MISMATCH'
   | 'PAUSE_NOT_FOUND'
   | 'PAUSE_ENDED'

@@ -5,6 +5,7 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify'
+import type { TestClock } from '../clock/test-clock.ts'
 import { addJsonParser } from './body/json-parser.ts'
 import { parseFields } from './body/request-json.ts'
 import { CLIENT_TIMES, type ClientTimes } from './connections/client-timeouts.ts'
@@ -25,14 +26,18 @@ import { limits } from './plugins/limits.ts'
 import { openapi } from './plugins/openapi.ts'
 import { origins } from './plugins/origins.ts'
 import { publicUrl } from './plugins/public-url.ts'
+import { testClockHeader } from './plugins/test-clock-header.ts'
 import { wellFormed } from './plugins/well-formed.ts'
 import { api } from './v1/api.ts'
+import { clockRoutes } from './v1/clock/routes.ts'
 import type { ApiDeps } from './v1/deps.ts'
 import { validatorCompiler } from './validation/validation.ts'
 
 export interface AppDeps {
   /** what the routes for messages need; absent where this server takes none (ROLES without api) */
   readonly api?: ApiDeps
+  /** absent without TEST_CLOCK */
+  readonly testClock?: TestClock
   readonly checkHealth: HealthCheck
   readonly checkReady: ReadyCheck
   readonly exposeMetrics: MetricsRoutesOptions['exposeMetrics']
@@ -60,6 +65,7 @@ const SMALL_BODY_BYTES = 1_024
 /** Composes the HTTP side; never listens. The caller closes the dependencies that it made. */
 export async function buildApp({
   api: apiDeps,
+  testClock,
   checkHealth,
   checkReady,
   exposeMetrics,
@@ -104,6 +110,7 @@ export async function buildApp({
     text === '' && method === 'DELETE' ? undefined : parseFields(text),
   )
   app.removeContentTypeParser('text/plain') // or a wrong type would be rejected for its content
+  if (testClock !== undefined) await app.register(testClockHeader, { now: testClock.now })
   await app.register(errors) // first, so that every later scope inherits it
   await app.register(publicUrl, { isTrusted: isTrustedProxy ?? (() => false) })
   const checkHosts = keys.length === 0 && !allowOpen
@@ -116,6 +123,7 @@ export async function buildApp({
   await app.register(healthRoutes, { checkHealth })
   await app.register(readyRoutes, { checkReady })
   await app.register(metricsRoutes, { exposeMetrics })
+  if (testClock !== undefined) await app.register(clockRoutes, { testClock, prefix: '/v1' })
   if (apiDeps !== undefined) {
     await app.register(echoAtTimeRoutes, apiDeps)
     await app.register(api, { deps: apiDeps, prefix: '/v1' })

@@ -25,6 +25,7 @@ import { createRaiseShards } from '../store/scripts/shard-counts.ts'
 import { countByLane } from '../traffic/by-lane.ts'
 import { TrafficRecorder } from '../traffic/recorder.ts'
 import { composeApi } from './compose-api.ts'
+import { composeTestClock } from './compose-test-clock.ts'
 import { capacityOf, composeWorker } from './compose-worker.ts'
 import type { Config } from './config.ts'
 import { connectionsWithin, descriptorLimit } from './file-descriptors.ts'
@@ -38,9 +39,10 @@ const MEMBERS_WITHIN_MS = 300
 export async function compose(foundations: Foundations) {
   const { config, logger, connection, clock, shardMap, redisUser } = foundations
   const { client } = connection
-  const scriptsOptions = scriptsOptionsOf(foundations)
   const serverId = randomBytes(9).toString('base64url')
-  const quietScripts = createScripts(client, scriptsOptions)
+  const scriptsOptions = scriptsOptionsOf(foundations)
+  const testClock = composeTestClock({ ...foundations, serverId, scriptsOptions })
+  const quietScripts = testClock?.scripts ?? createScripts(client, scriptsOptions)
   const { expose, measured, ...prometheus } = createMetrics({
     totals: () => totals(quietScripts, shardMap.all),
     pauses: () => pauses.list().length,
@@ -67,7 +69,10 @@ export async function compose(foundations: Foundations) {
     events: events.sink,
   }
 
-  const { claimers, sender, slots, ownership, load } = composeWorker(parts)
+  const { claimers, sender, slots, ownership, load } = composeWorker({
+    ...parts,
+    scripts: testClock?.paced(scripts) ?? scripts,
+  })
   const recordForm = createRecordFormChoice()
   let workerHeardAt: number | null = null
   const membership = createMembership({
@@ -109,6 +114,7 @@ export async function compose(foundations: Foundations) {
   const app = await buildApp({
     ...httpSettingsOf(config),
     ...(config.ROLES.includes('api') ? { api } : {}),
+    ...(testClock === undefined ? {} : { testClock: testClock.testClock }),
     checkHealth: foundations.checkHealth,
     checkReady: readinessOf(parts, membership),
     exposeMetrics: expose,
@@ -136,7 +142,9 @@ export async function compose(foundations: Foundations) {
     shardSync,
     permissionsMonitor,
     traffic,
+    clockFollower: testClock?.follower,
   }
+  testClock?.connect({ membership, claimers, leases: api.leases })
   return { ...started, wake, wakeAll, measured }
 }
 
@@ -167,7 +175,7 @@ function httpSettingsOf(config: Config) {
   } satisfies Partial<AppDeps>
 }
 
-function scriptsOptionsOf({ config, shardMap }: Foundations): ScriptsOptions {
+function scriptsOptionsOf({ config, shardMap, testTime }: Foundations): ScriptsOptions {
   return {
     namespace: config.NAMESPACE,
     shards: () => shardMap.writable,
@@ -186,6 +194,7 @@ function scriptsOptionsOf({ config, shardMap }: Foundations): ScriptsOptions {
       jitter: config.RETRY_JITTER,
     },
     maxRecoveries: config.MAX_RECOVERIES,
+    ...(testTime === undefined ? {} : { clockOffsetMs: testTime.text }),
   }
 }
 

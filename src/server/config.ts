@@ -35,6 +35,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (Number(RETRY_MIN_MS) > Number(RETRY_MAX_MS)) {
     problems.push(`RETRY_MIN_MS is ${RETRY_MIN_MS}, which is more than RETRY_MAX_MS, ${RETRY_MAX_MS}`)
   }
+  if (given.TEST_CLOCK === 'true' && env.NODE_ENV === 'production') {
+    problems.push('TEST_CLOCK is true, but NODE_ENV is production; allowed there: false or force')
+  }
   if (problems.length > 0) throw new ConfigError(problems.join('; '))
   const config = Value.Parse(SETTINGS, given)
   if (!isLoopback(config.HOST) && config.API_KEYS === undefined && !config.ALLOW_OPEN) {

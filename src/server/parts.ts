@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { TestTime } from '../clock/test-time.ts'
 import type { BatchSender } from '../destinations/delivery.ts'
 import type { DestinationDeps } from '../destinations/kind.ts'
 import type { EventSink } from '../events/sink.ts'
@@ -21,6 +22,8 @@ export interface Foundations {
   readonly connection: RedisConnection
   readonly redisUser: { readonly db: number; readonly username: string | undefined }
   readonly clock: RedisClock
+  /** the same, with TEST_CLOCK */
+  readonly testTime?: TestTime | undefined
   readonly shardMap: ShardMap
   readonly checkHealth: HealthCheck
   /** where several processes are one service: what all of them have measured */

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { createTestTime } from '../clock/test-time.ts'
 import type { BatchSender } from '../destinations/delivery.ts'
 import type { Gather, Measured } from '../observability/prometheus.ts'
 import { sleep } from '../runtime/sleep.ts'
@@ -55,7 +56,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const { config, target, logger, onDisconnected = () => undefined } = options
   const connection = connect(target)
   const wakeConnection = connectToHear(target)
-  const clock = createRedisClock()
+  const testTime = config.TEST_CLOCK === 'false' ? undefined : createTestTime()
+  const clock = testTime ?? createRedisClock()
   const shardMap = createShardMap(config.SHARDS, clock.now)
   const checkHealth = async () => {
     const missing = permissionsMonitor.missing()
@@ -65,20 +67,24 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (unavailableReason !== undefined) throw new Error(unavailableReason)
   }
   const redisUser = { db: 'db' in target ? target.db : 0, username: target.username }
-  const composed = await compose({ ...options, connection, redisUser, clock, shardMap, checkHealth })
+  const composed = await compose({
+    ...{ ...options, connection, redisUser, clock, testTime, shardMap, checkHealth },
+  })
   const { app, claimers, membership, sender, shardSync, permissionsMonitor, wake, wakeAll, measured } =
     composed
-  const { events, pauses, traffic, runner, actLog } = composed
+  const { events, pauses, traffic, runner, actLog, clockFollower } = composed
   listenForWakes(wakeConnection, config.NAMESPACE, {
     onWake: wake,
     onHelp: (shard) => claimers.help(shard),
     onPauses: pauses.heard,
     onEvents: (what) => events.onPublished(what),
+    ...(clockFollower === undefined ? {} : { onClock: clockFollower.hear }),
     onGap: wakeAll,
   })
 
   const stop = async ({ graceMs }: { graceMs: number }) => {
     const deregistered = membership.stop()
+    const clockLeft = clockFollower?.stop()
     shardSync.stop()
     pauses.stop()
     permissionsMonitor.stop()
@@ -89,7 +95,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await actLog.close()
     await events.stop()
     monitor.stop()
-    await Promise.all([deregistered, traffic.stop()])
+    await Promise.all([deregistered, clockLeft, traffic.stop()])
     await Promise.all([connection.close(), wakeConnection.close(), sender.close()])
   }
   let warned: readonly string[] = []
@@ -101,7 +107,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     warned = warnings
     await permissionsMonitor.checkAll()
     permissionsMonitor.start()
+    await clockFollower?.read()
     await shardSync.sync()
+    await clockFollower?.join()
     // The scripts go by what each shard knows: no shard has to wait for another.
     await pauses.sync().catch(() => undefined)
     pauses.start()

@@ -36,6 +36,7 @@ type Setting<T extends TSchema> = T & SettingFacts
 const ROLES = ['api', 'worker'] as const
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 const JITTERS = ['full', 'none'] as const
+const TEST_CLOCKS = ['false', 'true', 'force'] as const
 
 const whole = (range: { default: number; from: number; to: number }, description: string) => {
   const { from: minimum, to: maximum } = range
@@ -217,6 +218,13 @@ export const SETTINGS = Type.Object({
     'dead letters that are kept, divided among the shards. The oldest of a shard are deleted first',
   ),
   DEAD_TTL_MS: whole({ default: 14 * DAY_MS, from: 0, to: 3650 * DAY_MS }, 'how long dead letters are kept'),
+  TEST_CLOCK: setting(wordsOf(TEST_CLOCKS), {
+    default: 'false',
+    allowed: 'true, false or force',
+    description:
+      '`true` gives all servers a clock that tests can set: see [Testing](../guides/testing.md). Refused with ' +
+      '`NODE_ENV=production`, unless it is `force`',
+  }),
   READY_MAX_LATE_MS: whole(
     { default: 60_000, from: 0, to: MONTH_MS },
     'how late the oldest message may be on a server that is ready',

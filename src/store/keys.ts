@@ -146,4 +146,28 @@ export const namespaceKeysOf = (namespace: string): string[] =>
   [
     ...[shardCountsKeyOf, dataIdKeyOf, serversKeyOf, pausesKeyOf, eventsKeyOf],
     ...[operationsKeyOf, runningKeyOf, actsKeyOf, askedQueuesKeyOf],
-  ].map((keyOf) => keyOf(namespace))
+  ]
+    .map((keyOf) => keyOf(namespace))
+    .concat(Object.values(testClockKeysOf(namespace)))
+
+/** The keys of the test clock, in one slot; absent without TEST_CLOCK. */
+export interface TestClockKeys {
+  /** string: what it shows, and since when; see lua/clock/set-clock.lua */
+  readonly testClock: string
+  /** string with TTL: the token of the act that is changing it */
+  readonly clockAct: string
+  /** hash: server id to the version of the clock that it goes by */
+  readonly clockTaken: string
+  /** hash: what became of messages during an advance */
+  readonly clockOutcomes: string
+}
+
+export function testClockKeysOf(namespace: string): TestClockKeys {
+  const testClock = `${namespace}:test_clock`
+  return {
+    testClock,
+    clockAct: `{${testClock}}:act`,
+    clockTaken: `{${testClock}}:taken`,
+    clockOutcomes: `{${testClock}}:outcomes`,
+  }
+}

@@ -12,6 +12,7 @@ import {
   type ShardKeys,
   serversKeyOf,
   shardCountsKeyOf,
+  testClockKeysOf,
   wakeChannelOf,
 } from './keys.ts'
 
@@ -37,8 +38,8 @@ export interface ScriptsOptions {
   readonly retry: Required<RetryPolicy>
   /** a claim that expires after so many makes its message a dead letter */
   readonly maxRecoveries: number
-  /** moves Redis's clock in tests, ms */
-  readonly clockOffsetMs?: () => number
+  /** by how many ms Redis's clock is moved, or a test clock; see lua/lib/clock.lua */
+  readonly clockOffsetMs?: () => Argument
 }
 
 /** What scripts take by name without their callers' doing. */
@@ -88,6 +89,7 @@ export function namespaceValues({
     operationPrefix: operationPrefixOf(namespace),
     acts: actsKeyOf(namespace),
     asked: askedQueuesKeyOf(namespace),
+    ...testClockKeysOf(namespace),
   }
   return { ofShard: () => keys, current: { clockOffsetMs } }
 }

@@ -14,6 +14,8 @@ export interface WakeListeners {
   readonly onPauses: () => void
   /** there is a listener to events, or something was written for them */
   readonly onEvents?: (what: 'wanted' | 'wanted with payloads' | 'written') => void
+  /** the test clock was set */
+  readonly onClock?: (text: string) => void
   /** it is subscribed again, and may have missed something */
   readonly onGap: () => void
 }
@@ -26,13 +28,14 @@ export interface WakeListeners {
 export function listenForWakes(
   connection: RedisConnection,
   namespace: string,
-  { onWake, onHelp, onPauses, onEvents, onGap }: WakeListeners,
+  { onWake, onHelp, onPauses, onEvents, onClock, onGap }: WakeListeners,
 ): void {
   const { client } = connection
   const channel = wakeChannelOf(namespace)
   client.on('message', (_channel: string, text: string) => {
     const [, wanting] = /^help (\d+)$/.exec(text) ?? []
     if (wanting !== undefined) return onHelp(Number(wanting))
+    if (text.startsWith('clock ')) return onClock?.(text.slice('clock '.length))
     if (text.startsWith('pauses ')) return onPauses()
     if (text.startsWith('events ')) return onEvents?.(toEventsWord(text))
     const match = /^(\d+) (\d+) (.*)$/.exec(text)

@@ -19,6 +19,7 @@ const ANSWERS = {
   // Like one that is finished, it cannot be changed any more.
   MESSAGE_DAMAGED: [409, 'message_finished'],
   VERSION_MISMATCH: [412, 'version_mismatch'],
+  CLOCK_BUSY: [409, 'clock_busy'],
   PAUSE_NOT_FOUND: [404, 'not_found'],
   PAUSE_ENDED: [400, 'invalid'],
   TOO_MANY_PASSES: [409, 'limit_reached'],
@@ -39,6 +40,7 @@ const WORDS = {
   PAYLOAD_FORGOTTEN: 'the history does not have the payload of this message; the body must have one',
   MESSAGE_FINISHED: 'the message was already delivered, dropped or cancelled',
   MESSAGE_DAMAGED: 'the message is damaged in Redis; it can only be shown and deleted',
+  CLOCK_BUSY: 'the test clock is being changed by another request',
   VERSION_MISMATCH: "the message's version is not one that If-Match lists",
   PAUSE_NOT_FOUND: 'nothing is paused under this target',
   PAUSE_ENDED: 'until: must be in the future',

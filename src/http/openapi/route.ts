@@ -16,7 +16,15 @@ export interface Answer<S = unknown> {
 export interface RouteFacts {
   /** a verb and a noun; clients are generated from it, so it never changes */
   readonly operationId: string
-  readonly tag: 'messages' | 'queues' | 'dead letters' | 'operations' | 'pauses' | 'overview' | 'service'
+  readonly tag:
+    | 'messages'
+    | 'queues'
+    | 'dead letters'
+    | 'operations'
+    | 'pauses'
+    | 'overview'
+    | 'clock'
+    | 'service'
   /** a few words, beginning with a verb */
   readonly summary: string
   readonly description: string

@@ -8,6 +8,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   supervisor: ['server', 'dev', 'destinations', 'observability', 'store'],
   server: [
     ...[
+      'clock',
       'http',
       'worker',
       'leases',
@@ -27,6 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   dev: ['http', 'store'],
   http: [
     ...[
+      'clock',
       'messages',
       'operations',
       'reasons',
@@ -39,6 +41,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ],
     ...['destinations', 'observability'],
   ],
+  clock: ['store'],
   operations: ['messages', 'observability', 'store'],
   messages: ['events', 'records', 'shards', 'destinations', 'observability', 'store'],
   reasons: ['leases', 'records', 'shards', 'store'],

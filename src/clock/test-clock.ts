@@ -58,12 +58,19 @@ export interface TestClockDeps {
   /** deletes all messages of the namespace */
   readonly deleteMessages: () => Promise<void>
   readonly holdsMessages: () => Promise<boolean>
+  /** called with what the clock shows after each act */
+  readonly onActEnd: (view: ClockView) => void
 }
 
 export function createTestClock(deps: TestClockDeps): TestClock {
-  const { store, time, settled, runAct, deleteMessages, holdsMessages } = deps
+  const { store, time, settled, runAct, deleteMessages, holdsMessages, onActEnd } = deps
 
-  async function view(isBusy?: boolean): Promise<ClockView> {
+  async function viewAfterAct(): Promise<ClockView> {
+    const seen = { ...(await view()), busy: false }
+    onActEnd(seen)
+    return seen
+  }
+  async function view(): Promise<ClockView> {
     const [{ isActing }, { pending, nextMessageAt }] = await Promise.all([store.read(), settled.look()])
     const { rate, resume } = time.state
     const now = time.now()
@@ -73,20 +80,20 @@ export function createTestClock(deps: TestClockDeps): TestClock {
       offsetMs: now - time.real(),
       pending,
       nextDueAt: nextMessageAt === Number.POSITIVE_INFINITY ? null : nextMessageAt,
-      busy: isBusy ?? isActing,
+      busy: isActing,
     }
   }
 
   return {
     now: time.now,
-    view: () => view(),
+    view,
     async freeze() {
       await runAct((act) => act.set({ rate: 0, ends: true }))
-      return view(false)
+      return viewAfterAct()
     },
     async run(rate) {
       await runAct((act) => act.set({ rate, ends: true }))
-      return view(false)
+      return viewAfterAct()
     },
     advance: (ask) =>
       runAct(async (act) => {
@@ -101,7 +108,7 @@ export function createTestClock(deps: TestClockDeps): TestClock {
         return {
           ...{ ...advanced, ...counts },
           messages: outcomes.slice(0, TOLD_AT_MOST),
-          clock: await view(false),
+          clock: await viewAfterAct(),
         }
       }),
     reset: (to, flush) =>
@@ -110,7 +117,7 @@ export function createTestClock(deps: TestClockDeps): TestClock {
         await act.set({ rate: 0, resume: time.state.rate })
         await deleteMessages()
         await act.set({ at: to ?? 'real', rate: 1, ends: true })
-        return view(false)
+        return viewAfterAct()
       }),
   }
 }

@@ -4,6 +4,7 @@ import { createOutcomeNotes } from '../clock/outcomes.ts'
 import { keepPace } from '../clock/pace.ts'
 import { createSettled } from '../clock/settled.ts'
 import { createTestClock } from '../clock/test-clock.ts'
+import { type EventSink, isoTime } from '../events/sink.ts'
 import type { RedisLeases } from '../leases/leases.ts'
 import type { Membership } from '../membership/membership.ts'
 import { totals } from '../messages/overview.ts'
@@ -25,6 +26,7 @@ interface Servants {
   readonly membership: Membership
   readonly claimers: Claimers
   readonly leases: RedisLeases
+  readonly events: EventSink
 }
 
 /** Puts the test clock of one server together. @returns undefined without TEST_CLOCK */
@@ -42,6 +44,7 @@ export function composeTestClock(parts: TestClockParts) {
   const scripts = { ...notes.scripts, heartbeat }
   let servants: Servants | undefined
   const pace = keepPace(time, () => servants?.claimers.wakeAll())
+  parts.logger.warn('TEST_CLOCK is set: tests can set the time of this namespace')
   const holdsMessages = async () => {
     const { scheduled, claimed, dead, stranded } = await totals(scripts, shardMap.all)
     return scheduled + claimed + dead + stranded > 0
@@ -68,6 +71,10 @@ export function composeTestClock(parts: TestClockParts) {
   const testClock = createTestClock({
     ...{ store, time, settled, runAct, holdsMessages },
     deleteMessages: () => deleteMessages(client, config.NAMESPACE),
+    onActEnd({ now, mode, offsetMs }) {
+      if (servants?.events.isListening)
+        servants.events.emit('clock', { now: isoTime(now), mode, offsetMs })
+    },
   })
   return {
     ...{ testClock, follower, scripts, paced: pace.paced },

@@ -144,7 +144,7 @@ export async function compose(foundations: Foundations) {
     traffic,
     clockFollower: testClock?.follower,
   }
-  testClock?.connect({ membership, claimers, leases: api.leases })
+  testClock?.connect({ membership, claimers, leases: api.leases, events: events.sink })
   return { ...started, wake, wakeAll, measured }
 }
 

@@ -28,6 +28,7 @@ const TAGS = [
   { name: 'pauses', description: 'hold deliveries back, and resume them' },
   { name: 'operations', description: 'act on every message that matches, and see who did what' },
   { name: 'overview', description: 'statistics and the upcoming load' },
+  { name: 'clock', description: 'the test clock, with TEST_CLOCK' },
   { name: 'service', description: 'the routes of the original service, health checks and metrics' },
 ]
 

@@ -12,6 +12,8 @@ import { readAnswers, type Shown, shapeOf, shapeOfLine } from './shape.ts'
 /** Where the docs have the service and the receiver of webhooks. */
 const SERVICE = 'http://localhost:3000'
 const RECEIVER = 'http://127.0.0.1:9000'
+/** Needs a server with a test clock. */
+const CLOCK_PAGE = 'docs/guides/testing.md'
 
 const ANSWERS: ReadonlySet<string> = new Set(['json', 'http', 'text'])
 
@@ -108,7 +110,7 @@ beforeAll(() => {
 })
 
 describe('the curl lines of the docs', () => {
-  // One server for all pages, as it takes longer to start than to answer; so their ids and tags must not collide.
+  // One server for all pages but one, as it takes longer to start than to answer; so their ids and tags must not collide.
   it('are answered as the pages show', async () => {
     const receiver = await openReceiver((response, request, socket) =>
       request.path === '/gone'
@@ -116,12 +118,16 @@ describe('the curl lines of the docs', () => {
         : answerWith(200)(response, request, socket),
     )
     // One shard, as a single Redis has by default: on a cluster a stream would have more keys.
-    const fleet = await startFleet({ size: 1, env: { WEBHOOK_ALLOW: '127.0.0.1', SHARDS: '1' } })
-    const url = fleet.servers[0]?.url ?? ''
-    const here = (lines: string) => lines.replaceAll(SERVICE, url).replaceAll(RECEIVER, receiver.url)
+    const env = { WEBHOOK_ALLOW: '127.0.0.1', SHARDS: '1' }
+    const fleet = await startFleet({ size: 1, env })
+    const withClock = await startFleet({ size: 1, env: { ...env, TEST_CLOCK: 'true' } })
+    const here = (path: string) => (lines: string) => {
+      const { servers } = path === CLOCK_PAGE ? withClock : fleet
+      return lines.replaceAll(SERVICE, servers[0]?.url ?? '').replaceAll(RECEIVER, receiver.url)
+    }
     const examples = pages().flatMap((page) => examplesOf(page).map((example) => ({ page, example })))
     expect(examples.length).toBeGreaterThan(20)
-    for (const { page, example } of examples) await expectExample(page.path, example, here)
+    for (const { page, example } of examples) await expectExample(page.path, example, here(page.path))
   })
 
   it('are all in sh blocks, and go to http://localhost:3000', () => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
+import type { TestClock } from '../../../src/clock/test-clock.ts'
 import { SETTINGS, type SettingFacts } from '../../../src/server/settings.ts'
 import { httpApp } from '../../support/http-app.ts'
 
@@ -49,7 +50,7 @@ interface Operation {
 }
 
 it('the table of routes is what /openapi.json says: npm run docs', async () => {
-  const app = await httpApp({})
+  const app = await httpApp({}, { testClock: {} as TestClock })
   const { paths } = (await app.inject('/openapi.json')).json<{
     paths: Record<string, Record<string, Operation>>
   }>()

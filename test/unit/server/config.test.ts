@@ -32,6 +32,7 @@ describe('the settings', () => {
       DELIVERY_CONCURRENCY: 256,
       HOST_CONCURRENCY: 32,
       READY_MAX_LATE_MS: 60_000,
+      TEST_CLOCK: 'false',
       SHUTDOWN_GRACE_MS: 10_000,
       LOG_LEVEL: 'info',
       ROLES: ['api', 'worker'],

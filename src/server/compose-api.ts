@@ -91,7 +91,12 @@ export function composeApi(parts: ApiParts): ApiDeps & { leases: RedisLeases; ru
     shards: () => shardMap.all,
     redisFacts: () => readRedisFacts(parts.connection.client),
     namespace: config.NAMESPACE,
-    features: { clock: parts.testTime !== undefined, events: true, telemetry: false, embedded: config.REDIS_URL === undefined },
+    features: {
+      clock: parts.testTime !== undefined,
+      events: true,
+      telemetry: false,
+      embedded: config.REDIS_URL === undefined,
+    },
     lateness: (args) => lateness(hour, args),
     destinations: createDestinations({
       ...{ ...hour, scripts, shards: () => shardMap.all, servers: membership.servers },

@@ -4,6 +4,7 @@ import { createOutcomeNotes } from '../clock/outcomes.ts'
 import { keepPace } from '../clock/pace.ts'
 import { createSettled } from '../clock/settled.ts'
 import { createTestClock } from '../clock/test-clock.ts'
+import { LAST_MS } from '../domain/message.ts'
 import { type EventSink, isoTime } from '../events/sink.ts'
 import type { RedisLeases } from '../leases/leases.ts'
 import type { Membership } from '../membership/membership.ts'
@@ -12,6 +13,7 @@ import { deleteMessages } from '../store/flush.ts'
 import type { ScriptsOptions } from '../store/script-values.ts'
 import { membershipScripts } from '../store/scripts/membership.ts'
 import { createScripts } from '../store/scripts/scripts.ts'
+import { createRaiseShards } from '../store/scripts/shard-counts.ts'
 import { createClockStore } from '../store/scripts/test-clock.ts'
 import type { Claimers } from '../worker/claimers.ts'
 import type { Foundations } from './parts.ts'
@@ -72,11 +74,13 @@ export function composeTestClock(parts: TestClockParts) {
     ...{ store, time, settled, runAct, holdsMessages },
     deleteMessages: () => deleteMessages(client, config.NAMESPACE),
     onActEnd({ now, mode, offsetMs }) {
-      if (servants?.events.isListening)
-        servants.events.emit('clock', { now: isoTime(now), mode, offsetMs })
+      if (servants?.events.isListening) servants.events.emit('clock', { now: isoTime(now), mode, offsetMs })
     },
   })
+  const raise = createRaiseShards(client, scriptsOptions)
   return {
+    // The time of the clock leaps: what is known of the number of shards stays valid until the next look.
+    raiseShards: async (count: number) => ({ ...(await raise(count)), now: LAST_MS }),
     ...{ testClock, follower, scripts, paced: pace.paced },
     connect(made: Servants) {
       servants = made

@@ -95,7 +95,8 @@ export async function compose(foundations: Foundations) {
   const permissions = createPermissions(client, { namespace: config.NAMESPACE, ...redisUser })
   const permissionsMonitor = createPermissionsMonitor({ permissions, shards: () => shardMap.all, logger })
   const shardSync = createShardSync({
-    ...{ raise: createRaiseShards(client, scriptsOptions), shardMap, clock },
+    ...{ shardMap, clock },
+    raise: testClock?.raiseShards ?? createRaiseShards(client, scriptsOptions),
     onDataReplaced() {
       metrics.dataLost()
       logger.error(

@@ -56,7 +56,8 @@ in_slices(locks, 1, function(first, last)
 end)
 
 local next_at, next_message, next_due, lanes = nil, nil, 0, {}
-for _, place in ipairs({ { scheduled, "console" }, { for_streams, "stream" }, { laned, "lane" }, { claimed, "console" } }) do
+local places = { { scheduled, "console" }, { for_streams, "stream" }, { laned, "lane" }, { claimed, "console" } }
+for _, place in ipairs(places) do
   local set, lane = place[1], place[2]
   local head = tonumber(redis.call("ZRANGE", set, "(" .. now_digits, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")[2])
   if head and (not next_at or head < next_at) then next_at, next_due, lanes = head, 0, {} end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- set-clock: set the test clock, if the caller's act is the one in progress, and tell all servers.
 --
--- KEYS[1]  test_clock  string  "<at> <since> <rate> <version> <resume>", epoch ms: it showed at at since by Redis's clock,
+-- KEYS[1]  test_clock  string  "<at> <since> <rate> <version> <resume>", epoch ms: at Redis's time since it showed at,
 --                      and is rate times as fast, 0 for frozen; version grows with each change; resume is the rate
 --                      that it has again after the act in progress, "-" if none stops it
 -- KEYS[2]  clock_act   string  the token of the act in progress
@@ -10,7 +10,7 @@
 -- ARGV[3]  at            epoch ms what it is to show; "" for what it shows now, "real" for Redis's own time
 -- ARGV[4]  rate          number   how fast it is from now on
 -- ARGV[5]  resume        string   a rate, or "-"
--- ARGV[6]  hold_ms       integer  how long the act may go on until the next call
+-- ARGV[6]  hold_ms       integer  how long the act may take until the next call
 -- ARGV[7..] wake         string   "<shard> <lane>": something is due there at that time
 --
 -- Returns  {clock, real}: the clock and Redis's own time, epoch ms; an empty clock if another act is in progress

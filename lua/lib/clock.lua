@@ -1,7 +1,7 @@
--- Only Redis's own clock decides what is due and when a lock ends; or in its place the test clock, which servers give as
--- "<at> <since> <rate>": at Redis's time since it showed at, and from then on it is rate times as fast, 0 for frozen.
--- By it Redis would expire keys at the wrong time. So these expire far in the future, which tells when they end by the
--- test clock. ttl_shift is what such a key's PTTL has to be corrected by, and 0 without a test clock.
+-- Only Redis's own clock decides what is due and when a lock ends; or in its place the test clock, which servers give
+-- as "<at> <since> <rate>": at Redis's time since it showed at, and from then on it is rate times as fast, 0 for
+-- frozen. By it Redis would expire keys at the wrong time. So these expire far in the future, which tells when they end
+-- by the test clock. ttl_shift corrects the PTTL of such a key, and is 0 without a test clock.
 local FAR_MS, ttl_shift = 1000000000000000, 0
 
 -- redis_now(clock): the time in epoch ms. clock is by how many ms Redis's clock is moved (0 in production), or a test

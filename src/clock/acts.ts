@@ -77,7 +77,7 @@ export function createActs({ store, time, serverId, settled, wake, hear, noted }
     try {
       return await run({ set })
     } finally {
-      // The clock goes on as before an act that has failed.
+      // The clock continues as before an act that has failed.
       const { rate, resume } = time.state
       if (!hasEnded) await set({ rate: resume ?? rate, ends: true }).catch(() => undefined)
     }

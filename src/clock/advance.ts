@@ -42,7 +42,7 @@ const wakesEverywhere = ({ shards }: Look): Wake[] =>
   shards.flatMap((_, shard) => Object.values(LANE_OF).map((lane) => ({ shard, lane })))
 
 /**
- * Advances a clock that stands still through everything that happens until then, in order of time: it sets the clock to
+ * Advances a frozen clock through everything that happens until then, in order of time: it sets the clock to
  * the next thing to happen, and waits until nothing is due and nothing in flight.
  *
  * @param resume the rate that the clock has again if this server dies

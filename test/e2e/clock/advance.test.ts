@@ -121,7 +121,7 @@ describe('an advance of the test clock', () => {
     expect(new Set(names).size).toBe(10)
   })
 
-  it('that dies with its server leaves a clock that others advance', async () => {
+  it('leaves a clock that others advance when its own server dies', async () => {
     const fleet = await startWithClock(2)
     const [victim, survivor] = fleet.servers as [Service, Service]
     const receiver = await openReceiver((response, request, socket) => {

@@ -110,7 +110,8 @@ beforeAll(() => {
 })
 
 describe('the curl lines of the docs', () => {
-  // One server for all pages but one, as it takes longer to start than to answer; so their ids and tags must not collide.
+  // One server for all pages but one, as it takes longer to start than to answer; so their ids and tags must not
+  // collide.
   it('are answered as the pages show', async () => {
     const receiver = await openReceiver((response, request, socket) =>
       request.path === '/gone'

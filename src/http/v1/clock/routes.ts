@@ -28,7 +28,7 @@ const FREEZE = route({
   operationId: 'freezeClock',
   tag: 'clock',
   summary: 'Freeze the test clock',
-  description: 'It stands still on all servers until it is set going or advanced.',
+  description: 'It is frozen on all servers until it is set going or advanced.',
   response: { 200: answer('the test clock', ClockReply) },
   fails: ['CLOCK_BUSY'],
 })
@@ -37,7 +37,7 @@ const RUN = route({
   operationId: 'runClock',
   tag: 'clock',
   summary: 'Let the test clock run',
-  description: 'It goes on from what it shows.',
+  description: 'It continues from what it shows.',
   body: RunBody,
   bodyOptional: true,
   response: { 200: answer('the test clock', ClockReply) },
@@ -59,7 +59,7 @@ const ADVANCE = route({
     'CLOCK_BUSY',
     {
       status: 409,
-      description: 'maxSteps or timeoutMs ended it; the problem says where it stands',
+      description: 'maxSteps or timeoutMs ended it; the problem says what it shows',
       detail: 'the clock stopped at 2030-01-01T09:00:00.000Z: 100000 steps were not enough',
     },
   ],

@@ -93,7 +93,7 @@ export const ResetBody = Type.Object(
 
 const VIEW = {
   now: TimeOut('what the clock shows'),
-  mode: words(['running', 'frozen'], 'whether it goes on by itself'),
+  mode: words(['running', 'frozen'], 'whether it moves by itself'),
   offsetMs: Type.Integer({ description: 'how far it is ahead of real time, ms', examples: [259_200_000] }),
   pending: count('messages that are scheduled or claimed'),
   nextDueAt: nullable(TimeOut('when the next message is due'), 'when the next message is due, or null', [

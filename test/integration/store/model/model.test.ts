@@ -56,6 +56,17 @@ const ENDS: Operation[] = [
   ],
 ]
 
+/** A tag that is paused has messages set aside, which come back, also on a machine that makes few runs in its time. */
+const HELD: Operation[] = [
+  { do: 'pause', fields: ['tag:red'] },
+  ...[schedule('a', { tags: ['red'] }), schedule('b'), schedule('c', { tags: ['red', 'blue'] })],
+  ...[LET_PASS, CLAIM],
+  { do: 'pause', fields: ['tag:blue'] },
+  CLAIM,
+  { do: 'pause', fields: ['lane:'] },
+  CLAIM,
+]
+
 describe('the scripts, against a plain model in memory', () => {
   const world = useScripts(() => inject('redisUrl'), 0, OUR_SETTINGS)
 
@@ -79,7 +90,7 @@ describe('the scripts, against a plain model in memory', () => {
           await run.clear()
         },
       ),
-      { numRuns: RUNS, interruptAfterTimeLimit: 15_000, examples: [[RARE], [ENDS]] },
+      { numRuns: RUNS, interruptAfterTimeLimit: 15_000, examples: [[RARE], [ENDS], [HELD]] },
     )
     // A model that agrees because nothing ever happens would prove nothing. A machine so slow that the time was up
     // is excused.

@@ -36,7 +36,9 @@ export interface Leases {
   /**
    * Leases due messages, and waits up to `waitMs` for the first one.
    *
-   * @returns no leases if no message became due, or if `signal` was aborted: the worker is gone
+   * @param signal aborted when the worker waits no longer
+   * @returns no leases if no message became due. A call in flight when `signal` is aborted may still lease messages:
+   *   the caller gives back what it cannot send.
    */
   claim(
     queue: string,
@@ -99,7 +101,6 @@ export class RedisLeases implements Leases {
     this.#lines = new WaitingLines<Leased>({
       shardMap,
       claimIn: (shard, lane, order) => this.#claimIn(shard, lane, order),
-      putBack: (claimed) => this.#putBack(claimed),
       peek: scripts.peek,
     })
   }
@@ -237,9 +238,7 @@ export class RedisLeases implements Leases {
       }
     }
     if (found.length === 0 && failure !== undefined) throw failure
-    if (!signal.aborted) return found
-    this.#putBack(found)
-    return []
+    return found
   }
 
   /** Releases leases that no worker learned of, as if they had never existed. */

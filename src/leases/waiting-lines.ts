@@ -23,8 +23,6 @@ export interface WaitingLinesDeps<T> {
   readonly shardMap: Pick<ShardMap, 'all' | 'onGrow'>
   /** Claims once in one shard for a worker. */
   readonly claimIn: (shard: number, lane: string, order: Order) => Promise<Found<T>>
-  /** Releases messages that were claimed for a worker that is gone. */
-  readonly putBack: (claimed: readonly T[]) => void
   /** Asks a shard when the next message of each lane is due. */
   readonly peek: (shard: number, lanes: readonly string[]) => Promise<PeekReply>
 }
@@ -34,6 +32,8 @@ const PEEK_MS = 1_000
 
 interface Waiter<T> {
   readonly order: Order
+  /** its wait has ended: it gets what the claim in flight returns, and no other */
+  isLeaving: boolean
   readonly resolve: (claimed: readonly T[]) => void
   readonly reject: (error: unknown) => void
 }
@@ -47,6 +47,8 @@ interface Line<T> {
   readonly refusing: Set<number>
   /** the shard of the claim in flight, or null; a peek there may see messages that are being claimed */
   claimingIn: number | null
+  /** for whom it is */
+  claimingFor: Waiter<T> | null
   timer?: NodeJS.Timeout
 }
 
@@ -75,8 +77,8 @@ export class WaitingLines<T> {
   }
 
   /**
-   * @param signal aborted when the worker has gone
-   * @returns no messages if none became due in time
+   * @param signal aborted when the worker waits no longer
+   * @returns what was claimed for it, also by a claim that was in flight when its wait ended
    * @throws SchedulerError when Redis did not answer
    */
   wait(lane: string, order: Order, waitMs: number, signal: AbortSignal): Promise<readonly T[]> {
@@ -85,7 +87,9 @@ export class WaitingLines<T> {
       const line = this.#join(lane)
       const leave = () => {
         end()
-        if (!line.waiters.delete(waiter)) return
+        // Its messages would else be put back, and other workers wait for that.
+        waiter.isLeaving = true
+        if (line.claimingFor === waiter || !line.waiters.delete(waiter)) return
         resolve([])
         if (line.waiters.size === 0 && line.claimingIn === null) this.#forget(line)
       }
@@ -97,6 +101,7 @@ export class WaitingLines<T> {
       }
       const waiter: Waiter<T> = {
         order,
+        isLeaving: false,
         resolve(claimed) {
           end()
           resolve(claimed)
@@ -132,7 +137,7 @@ export class WaitingLines<T> {
       const shards = this.#deps.shardMap.all
       const first = this.#joined
       const schedule = new ShardSchedule(shards, (shard) => ((shard + first) % shards) - shards)
-      line = { lane, waiters: new Set(), schedule, refusing: new Set(), claimingIn: null }
+      line = { lane, waiters: new Set(), schedule, refusing: new Set(), claimingIn: null, claimingFor: null }
       this.#joined += 1
       this.#lines.set(lane, line)
       this.#peeking ??= setInterval(() => void this.#peek(), PEEK_MS)
@@ -149,24 +154,27 @@ export class WaitingLines<T> {
       const shard = waiter === undefined ? undefined : line.schedule.takeNext()
       if (waiter === undefined || shard === undefined) break
       line.claimingIn = shard
-      if (await this.#claim(line, shard, waiter)) line.waiters.delete(waiter)
+      line.claimingFor = waiter
+      const hasAnswer = await this.#claim(line, shard, waiter)
+      if (!hasAnswer && waiter.isLeaving) waiter.resolve([])
+      if (hasAnswer || waiter.isLeaving) line.waiters.delete(waiter)
     }
     line.claimingIn = null
+    line.claimingFor = null
     if (line.waiters.size === 0) this.#forget(line)
     else this.#arm(line)
   }
 
   /** @returns whether the waiter has its answer */
   async #claim(line: Line<T>, shard: number, waiter: Waiter<T>): Promise<boolean> {
-    const { claimIn, putBack, shardMap } = this.#deps
+    const { claimIn, shardMap } = this.#deps
     try {
       const { claimed, nextDueInMs, expiryInMs } = await claimIn(shard, line.lane, waiter.order)
       this.#recordLocks(shard, expiryInMs)
       line.refusing.delete(shard)
       if (nextDueInMs !== null) line.schedule.soon(shard, nextDueInMs)
       if (claimed.length === 0) return false
-      if (line.waiters.has(waiter)) waiter.resolve(claimed)
-      else putBack(claimed)
+      waiter.resolve(claimed)
     } catch (error) {
       line.schedule.soon(shard, PEEK_MS)
       if (failedImmediately(error)) line.refusing.add(shard)

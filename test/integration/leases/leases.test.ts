@@ -119,7 +119,7 @@ describe('a claim', () => {
   })
 
   it.each([0, 10_000])(
-    '(waiting %i ms) puts messages back at once that arrive after its client has gone',
+    '(waiting %i ms) returns what a call in flight leased when its client went, to be given back',
     async (waitMs) => {
       const w = world()
       const due = (await w.now()) - 5
@@ -135,8 +135,10 @@ describe('a claim', () => {
           return reply
         },
       }
-      const { claim } = pullingOn(w, { scripts })
-      expect(await claim('jobs', { waitMs }, gone.signal)).toEqual([])
+      const { claim, leases } = pullingOn(w, { scripts })
+      const claimed = await claim('jobs', { waitMs }, gone.signal)
+      expect(idsOf(claimed)).toEqual(['a', 'b'])
+      leases.giveBack(claimed)
       await until('it is put back', async () => (await w.client.zcard(w.keys.claimed)) === 0)
       expect(await snapshot()).toEqual(before)
       expect(await w.client.exists(w.keys.attempts, w.keys.failures)).toBe(0)

@@ -130,6 +130,10 @@ export const queueRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, options)
       try {
         let claimed = await claim(waitMs, waiting.signal)
         if (claimed.length === 0 && client.mayBeGone() && !closing) claimed = await claim(0, client.gone)
+        if (client.gone.aborted) {
+          leases.giveBack(claimed)
+          claimed = []
+        }
         // Text, as the payloads in it are, and so past the response schema, which describes it.
         const answer = `{"messages":[${claimed.map(toText).join(',')}]}`
         if (claimed.length === 0 || !client.mayBeGone()) {

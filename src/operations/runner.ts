@@ -4,15 +4,18 @@ import type { Cursor } from './cursor.ts'
 import type { OperationRequest } from './request.ts'
 import { LEASE_MS, type Run, type RunDeps, runOperation } from './run.ts'
 
-const LOOK_EVERY_MS = 1_500
+/** A safety net: a server that is gone is noticed by its heartbeat. */
+const LOOK_EVERY_MS = 30_000
 
 /** Runs a server's operations: those that it began, and those whose server is gone. */
 export interface OperationRunner {
   /** Runs one that has been recorded as this server's. */
   run(run: Run): void
-  /** Looks now and then for operations whose server is gone. Twice is once. */
+  /** Looks for operations whose server is gone, or was cut off from Redis. To be called after every (re)connection. */
   start(): void
-  /** Leaves its operations to other servers. Safe before start and twice; never throws. */
+  /** Resumes the operations of a server that is no longer among these. */
+  onMembers(servers: readonly { readonly id: string }[]): void
+  /** Leaves its operations to other servers. Idempotent; may be called before start(). Never throws. */
   stop(): Promise<void>
 }
 
@@ -26,6 +29,8 @@ export function createOperationRunner(deps: OperationRunnerDeps): OperationRunne
   const ending = new AbortController()
   setMaxListeners(0, ending.signal) // each operation that waits listens
   let timer: NodeJS.Timeout | undefined
+  let leaseTimer: NodeJS.Timeout | undefined
+  let members: readonly { readonly id: string }[] = []
 
   function run(begun: Run): void {
     const ended = runOperation(deps, begun, ending.signal).finally(() => running.delete(ended))
@@ -42,16 +47,30 @@ export function createOperationRunner(deps: OperationRunnerDeps): OperationRunne
   // The next look makes up for a failed one. Others log that Redis is away.
   const lookSafely = () => void look().catch(() => undefined)
 
+  /** Now, and once all leases of now have ended. */
+  function lookTwice(): void {
+    lookSafely()
+    clearTimeout(leaseTimer)
+    leaseTimer = setTimeout(lookSafely, LEASE_MS)
+  }
+
   return {
     run,
     start() {
-      if (timer !== undefined || ending.signal.aborted) return
+      if (ending.signal.aborted) return
       // Servers that were started together look one after the other.
-      timer = setInterval(lookSafely, LOOK_EVERY_MS * (0.8 + 0.4 * Math.random()))
-      lookSafely()
+      timer ??= setInterval(lookSafely, LOOK_EVERY_MS * (0.8 + 0.4 * Math.random()))
+      lookTwice()
+    },
+    onMembers(servers) {
+      const isGone = members.some(({ id }) => !servers.some((server) => server.id === id))
+      members = servers
+      if (!isGone || timer === undefined || ending.signal.aborted) return
+      lookTwice()
     },
     async stop() {
       clearInterval(timer)
+      clearTimeout(leaseTimer)
       ending.abort()
       await Promise.all(running)
     },

@@ -86,6 +86,7 @@ export async function compose(foundations: Foundations) {
     },
     onMembers(servers, oldestForm) {
       events.onMembers(servers)
+      api.runner.onMembers(servers)
       recordForm.observe(oldestForm)
       const workers = servers.filter(({ roles }) => roles.includes('worker'))
       if (workerHeardAt === null || workers.length > 0) workerHeardAt = clock.now()

@@ -1,10 +1,8 @@
---@include lib/attempts.lua
 --@include lib/clock-step.lua
 --@include lib/dead-letters.lua
 --@include lib/effects.lua
 --@include lib/lock.lua
 --@include lib/resume.lua
---@include lib/set-back.lua
 --@include lib/work.lua
 -- What each claim does first: it corrects times if the clock was set back, and recovers expired claims.
 -- state: see lib/claim-state.lua
@@ -15,6 +13,7 @@ local function follow_clock(state)
   local marked, set_back_ms = check_clock(state.clock, now)
   state.marked = marked
   if set_back_ms == 0 then return end
+  --@include lib/set-back.lua
   local places = {}
   set_back_end_times({ state.dead_letters.dead, history.delivered, history.dropped }, history.entries, now)
   set_back_retries(due, places, state.attempts, state.messages, state.tag_prefix, now, set_back_ms)
@@ -25,6 +24,7 @@ end
 -- put_back(state, ids): puts messages with expired claims back on the schedule, as many as the work allows. Returns how
 -- many.
 local function put_back(state, ids)
+  --@include lib/attempts.lua
   local LOOK_AT_ONCE = 8
   local places, tags, work, done = {}, {}, 0, 0
   while done < #ids and work < WORK_AT_ONCE do

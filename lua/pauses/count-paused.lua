@@ -12,7 +12,8 @@
 -- Writes   nothing
 -- Cost     O(n log S), n = fields, S = scheduled messages
 --@include lib/clock.lua
---@include lib/pauses.lua
+--@include lib/paused-sets.lua
+--@include lib/record.lua
 
 local due, tag_prefix, from = { scheduled = KEYS[1], laned = KEYS[2] }, ARGV[2], ARGV[3]
 local now = redis_now(ARGV[1])

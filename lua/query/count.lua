@@ -19,6 +19,7 @@
 -- Writes   nothing
 -- Cost     O(f + p), f = full lanes, p = pauses
 --@include lib/clock.lua
+--@include lib/paused-sets.lua
 --@include lib/pauses.lua
 --@include lib/wake.lua
 

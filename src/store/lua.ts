@@ -49,12 +49,16 @@ export function parseScript(name: string, read: (path: string) => string): LuaSo
   }
 }
 
-/** Each file is inserted once, where it is first named: what it includes comes before it. */
+/**
+ * Each file is inserted once, where it is first named: what it includes comes before it. An indented include is for the
+ * function that it is in, and is not seen by what comes after.
+ */
 function withIncludes(text: string, read: (path: string) => string, seen: Set<string>): string {
-  return text.replace(/^--@include (\S+)\n/gm, (_line, path: string) => {
-    if (seen.has(path)) return ''
-    seen.add(path)
-    return `${withIncludes(read(path), read, seen).trimEnd()}\n`
+  return text.replace(/^( *)--@include (\S+)\n/gm, (_line, indent: string, path: string) => {
+    const inScope = indent === '' ? seen : new Set(seen)
+    if (inScope.has(path)) return ''
+    inScope.add(path)
+    return `${withIncludes(read(path), read, inScope).trimEnd()}\n`
   })
 }
 

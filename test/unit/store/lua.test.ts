@@ -37,6 +37,18 @@ describe('a script', () => {
     expect(lua).toBe('local x = 1\nlocal y = x\nreturn x')
   })
 
+  it('has an indented include in its function alone', () => {
+    const { lua } = parseScript(
+      's',
+      files({
+        's.lua': '--@include lib/l.lua\n--@include lib/m.lua\nreturn x',
+        'lib/l.lua': 'local function f()\n  --@include lib/m.lua\n  return x\nend\n',
+        'lib/m.lua': 'local x = 1\n',
+      }),
+    )
+    expect(lua).toBe('local function f()\nlocal x = 1\n  return x\nend\nlocal x = 1\nreturn x')
+  })
+
   it('has the keys and arguments of its includes in its header, before its own', () => {
     const { header } = parseScript(
       's',

@@ -187,7 +187,8 @@ describe('a receiver that does not want a webhook', () => {
       status: 200,
       body: { deleted: 1 },
     })
-    expect((await server.call('GET', '/v1/messages/gone')).status).toBe(404)
+    const { body: gone } = await server.call('GET', '/v1/messages/gone')
+    expect(gone).toMatchObject({ status: 'cancelled' })
     expect(await list()).toEqual([])
     expect(receiver.requests.map(({ path }) => path).sort()).toEqual(['/gone', '/moved'])
     expectGrowingClaims([...receiver.requests.filter(({ path }) => path === '/moved'), ...elsewhere.requests])

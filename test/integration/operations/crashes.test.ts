@@ -177,7 +177,7 @@ async function expectDone(
   const { id, dueAt, isWanted, isDead } = message
   const at = inShard(w, shardOf(id))
   if (isWanted && (action === 'cancel' || action === 'delete')) {
-    expect(await stateOf(at, id), id).toBe('unknown')
+    expect(await stateOf(at, id), id).toBe('cancelled')
     return
   }
   const isMoved = isWanted && (action === 'shift' || action === 'deliver')

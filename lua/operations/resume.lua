@@ -7,7 +7,7 @@
 -- ARGV[3]  owner             string   the server that takes it
 -- ARGV[4]  lease_ms          integer
 --
--- Returns  {id, field, value, ...} of the operation that was taken; empty when every one is being run
+-- Returns  {id, field, value, ...} of the operation that was taken; {""} when each has a server; empty when none runs
 -- Writes   its lease
 -- Cost     O(n), n = running operations
 --@include lib/clock.lua
@@ -31,4 +31,4 @@ for i = 1, #all, 2 do
     redis.call("ZREM", running, id)
   end
 end
-return {}
+return #all > 0 and { "" } or {}

@@ -37,22 +37,21 @@ export function createOperationRunner(deps: OperationRunnerDeps): OperationRunne
     running.add(ended)
   }
 
+  /** While any operation runs, again and again: a server that hangs is told by its lease alone. */
   async function look(): Promise<void> {
+    clearTimeout(leaseTimer)
     while (!ending.signal.aborted) {
       const taken = await scripts.resume(owner, LEASE_MS)
-      if (taken === undefined) return
+      if (taken === 'none runs') return
+      if (taken === 'all have servers') {
+        leaseTimer = setTimeout(lookSafely, LEASE_MS)
+        return
+      }
       run(toRun(taken))
     }
   }
   // The next look makes up for a failed one. Others log that Redis is away.
   const lookSafely = () => void look().catch(() => undefined)
-
-  /** Now, and once all leases of now have ended. */
-  function lookTwice(): void {
-    lookSafely()
-    clearTimeout(leaseTimer)
-    leaseTimer = setTimeout(lookSafely, LEASE_MS)
-  }
 
   return {
     run,
@@ -60,13 +59,13 @@ export function createOperationRunner(deps: OperationRunnerDeps): OperationRunne
       if (ending.signal.aborted) return
       // Servers that were started together look one after the other.
       timer ??= setInterval(lookSafely, LOOK_EVERY_MS * (0.8 + 0.4 * Math.random()))
-      lookTwice()
+      lookSafely()
     },
     onMembers(servers) {
       const isGone = members.some(({ id }) => !servers.some((server) => server.id === id))
       members = servers
       if (!isGone || timer === undefined || ending.signal.aborted) return
-      lookTwice()
+      lookSafely()
     },
     async stop() {
       clearInterval(timer)

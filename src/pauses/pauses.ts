@@ -62,7 +62,8 @@ export interface PausesDeps {
   readonly onChange: () => void
 }
 
-const SYNC_EVERY_MS = 2_500
+/** A safety net: changes are published. */
+const SYNC_EVERY_MS = 10_000
 /** While something is resumed: when all shards have finished, it is deleted from the list. */
 const RESUMING_EVERY_MS = 500
 /** The shards publish one after the other. */

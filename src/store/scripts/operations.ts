@@ -62,8 +62,8 @@ export interface OperationScripts {
     kept: number
     fields: Readonly<Record<string, string | number>>
   }): Promise<number | undefined>
-  /** @returns one whose server is gone, if there is any @see lua/operations/resume.lua */
-  resume(owner: string, leaseMs: number): Promise<TakenOperation | undefined>
+  /** @returns one whose server is gone; else whether any runs at all @see lua/operations/resume.lua */
+  resume(owner: string, leaseMs: number): Promise<TakenOperation | 'all have servers' | 'none runs'>
   /** @param leaseMs 0 to leave it to another server @see lua/operations/save.lua */
   save(args: {
     id: string
@@ -128,7 +128,8 @@ export function operationScripts(
 
     async resume(owner, leaseMs) {
       const [id, ...flat] = (await resume(0, { owner, leaseMs })).map(String)
-      if (id === undefined) return undefined
+      if (id === undefined) return 'none runs'
+      if (id === '') return 'all have servers'
       const values = new Map<string, string>()
       for (let i = 0; i < flat.length; i += 2) values.set(flat[i] ?? '', flat[i + 1] ?? '')
       const textOf = (field: string) => values.get(field) ?? ''

@@ -15,7 +15,7 @@ local function add_cancellation(cancelled, id, record, now, by, counts, failures
   if cancelled.max == 0 or cancelled.ttl_ms == 0 then return end
   cancelled.noted = cancelled.noted or { entries = {}, members = {} }
   local entries, members = cancelled.noted.entries, cancelled.noted.members
-  local entry = history_entry("cancelled", now, "0", counts, by, record, failures ~= "" and failures)
+  local entry = history_entry("cancelled", now, "0", counts, by, record, failures ~= "" and failures, "")
   entries[#entries + 1], entries[#entries + 2] = id, entry
   members[#members + 1], members[#members + 2] = now, id
 end

@@ -6,35 +6,36 @@
 -- <duration ms> <status> <server>", "-" for what is unknown. It is bounded by count and age, and off if either is 0.
 -- history = { entries = hash key, delivered = zset key, dropped = zset key, max = n, ttl_ms = n }
 
--- history_entry(status, now, late_ms, attempts, by, record, failures): its text. by is the name of the key that
--- cancelled the message, "" for none.
-local function history_entry(status, now, late_ms, attempts, by, record, failures)
+-- split_for(record, attempt): what the record begins with when the attempt is its option a, and its rest.
+local function split_for(record, attempt)
+  local after = is_plain(record) and 14 or string.find(record, "%D")
+  local next_byte = after and string.byte(record, after)
+  if next_byte ~= 10 and next_byte ~= 123 then return "", record end
+  local first = string.sub(record, 1, after - 1) .. '{"a":"' .. attempt
+  if next_byte == 10 then return first .. '"}', string.sub(record, after) end
+  return first .. (string.byte(record, after + 1) == 125 and '"' or '",'), string.sub(record, after + 1)
+end
+
+-- history_entry(status, now, late_ms, attempts, by, record, failures, attempt): its text. by is the name of the key
+-- that cancelled the message, attempt what delivered it; "" for none.
+local function history_entry(status, now, late_ms, attempts, by, record, failures, attempt)
   if #record > 1024 then
     local line_break = string.find(record, "\n", 1, true) or #record
     if #record - line_break > 1024 then record = string.sub(record, 1, line_break) end
   end
   local counts = attempts and string.match(attempts, "^%d+ %d+$") or "0 0"
   if by ~= "" then counts = counts .. " " .. by end
-  local entry = status .. " " .. now .. " " .. late_ms .. " " .. counts .. "\n" .. record
+  local first, rest = "", record
+  if attempt ~= "" then first, rest = split_for(record, attempt) end
+  local entry = status .. " " .. now .. " " .. late_ms .. " " .. counts .. "\n" .. first .. rest
   return failures and entry .. "\n" .. failures or entry
-end
-
--- with_attempt(record, attempt): the record with the attempt as its option a.
-local function with_attempt(record, attempt)
-  local after = is_plain(record) and 14 or string.find(record, "%D")
-  local next_byte = after and string.byte(record, after)
-  if next_byte ~= 10 and next_byte ~= 123 then return record end
-  local head = string.sub(record, 1, after - 1) .. '{"a":"' .. attempt
-  if next_byte == 10 then return head .. '"}' .. string.sub(record, after) end
-  return head .. (string.byte(record, after + 1) == 125 and '"' or '",') .. string.sub(record, after + 1)
 end
 
 -- add_history_entry(history, status, id, record, now, late_ms, attempts, failures, attempt): notes an entry for
 -- write_history. now and late_ms are in digits; attempt is "" for none.
 local function add_history_entry(history, status, id, record, now, late_ms, attempts, failures, attempt)
   if history.max == 0 or history.ttl_ms == 0 then return end
-  if attempt ~= "" then record = with_attempt(record, attempt) end
-  local entry = history_entry(status, now, late_ms, attempts, "", record, failures)
+  local entry = history_entry(status, now, late_ms, attempts, "", record, failures, attempt)
   local noted = history.noted
   if not noted then
     noted = { entries = {}, delivered = {}, dropped = {} }

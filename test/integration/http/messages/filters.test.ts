@@ -115,6 +115,7 @@ describe('filters of GET /v1/messages', () => {
     await postMany(12_000, (i) => ({ id: `m${i}`, at: at(i), payload: 1 }))
     await post({ id: 'x-2', at: at(12_001), payload: 1 })
     await post({ id: 'x', at: at(12_002), payload: 1 })
+    await post({ id: 'x-3', at: at(12_003), payload: 1, destination: { type: 'pull', queue: 'q' } })
     const first = (await send('GET', '/v1/messages?idPrefix=x')).body
     expect(first).toMatchObject({ messages: [{ id: 'x' }], searched: 'part' })
     const seen: unknown[] = []
@@ -124,7 +125,8 @@ describe('filters of GET /v1/messages', () => {
       seen.push(...(body.messages as { id: string }[]).map(({ id }) => id))
       nextCursor = body.nextCursor
     }
-    expect(seen).toEqual(['x-2'])
+    expect(seen).toEqual(['x-2', 'x-3'])
+    expect(await count('idPrefix=x')).toEqual({ count: 3 })
     // What an index holds is found at once.
     expect((await send('GET', '/v1/messages?limit=1')).body).not.toHaveProperty('searched')
   })

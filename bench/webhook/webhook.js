@@ -142,7 +142,8 @@ function detailsOf({ case: name, subjects }) {
 }
 
 /**
- * @typedef {(urls: string[], count: number, afterMs: number) => Promise<Pass>} MeasurePass
+ * @typedef {(urls: string[], count: number, afterMs: number, overMs?: number) => Promise<Pass>} MeasurePass `overMs`:
+ *   they fall due one after the other within this time; all at once unless given
  * @type {(undici: Helper, receiver: Helper) => MeasurePass}
  */
 function undiciPass(undici, receiver) {
@@ -174,13 +175,13 @@ function undiciPass(undici, receiver) {
  */
 export function servicePass(service, redis, receiver) {
   let storeMsPerMessage = STORE_MS_PER_MESSAGE
-  return async (urls, count, afterMs) => {
+  return async (urls, count, afterMs, overMs = 0) => {
     await receiver.ask({ expect: count, afterMs }, ANSWER_TIMEOUT_MS)
     const beganAt = Date.now()
     const at = beganAt + STORE_MS + Math.ceil(count * storeMsPerMessage)
     await service.schedule(
       Array.from({ length: count }, (_, i) => ({
-        ...{ at, payload: PAYLOAD },
+        ...{ at: at + Math.floor((i * overMs) / count), payload: PAYLOAD },
         destination: { type: 'webhook', url: urls[i % urls.length] },
       })),
     )

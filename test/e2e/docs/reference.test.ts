@@ -10,7 +10,7 @@ const firstCells = (path: string): string[] =>
 
 describe('the reference', () => {
   it('lists every route and every metric of ours, and no other', async () => {
-    const { servers } = await startFleet({ size: 1 })
+    const { servers } = await startFleet({ size: 1, env: { TEST_CLOCK: 'true' } })
     const server = servers[0] as Service
 
     const { body } = await server.call<{ paths: Record<string, object> }>('GET', '/openapi.json')

@@ -36,7 +36,6 @@ local head = next_due_in(state.due, state.pauses, "stream")
 
 local read, options_before, stream, max_len = options_reader(), nil, nil, nil
 local moved, stay = 0, {}
-local attempt = "- 0 - " .. (string.match(state.token, "^([%w_-]+):") or "-")
 
 -- move(i, counts): moves taken message i, or notes why it stays.
 local function move(i, counts)
@@ -59,7 +58,7 @@ local function move(i, counts)
       local at = #reply
       reply[at + 1] = math.max(0, state.now - tonumber(state.due_at[i]))
       if tells then reply[at + 2], reply[at + 3] = id, string.match(record, "^[^\n]*") end
-      finish(state, "delivered", id, record, options, counts, late_ms, attempt)
+      finish(state, "delivered", id, record, options, counts, late_ms, "")
     elseif refusal == "not a stream" then
       note_effect(state.died, id, record, refusal)
       move_to_dead_letters(state.dead_letters, id, options, refusal, "", state.now)

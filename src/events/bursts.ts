@@ -1,6 +1,7 @@
+import { groupBy } from '../runtime/group-by.ts'
+import { toIso } from '../runtime/iso-time.ts'
 import type { Told } from './entry.ts'
 import { fieldsOf } from './query.ts'
-import { isoTime } from './sink.ts'
 
 /** More events of one type within this time are told as one. */
 const PERIOD_MS = 100
@@ -65,7 +66,9 @@ export class Bursts {
     const held = this.#held
     this.#held = []
     this.#endsAt = 0
-    const bursts = [...groupByType(held)].filter(([, items]) => items.length > BURST)
+    const bursts = [...groupBy(held, ({ told }): string => told.type)].filter(
+      ([, items]) => items.length > BURST,
+    )
     this.#atOnce = bursts.length > 0 ? 0 : AT_ONCE
     if (bursts.length === 0) return held.map(frameOf)
     const types = new Set<string>(bursts.map(([type]) => type))
@@ -78,16 +81,6 @@ export class Bursts {
 
 export const frameOf = ({ told: { type, data }, id }: Item): Frame => ({ id, event: type, data, count: 1 })
 
-function groupByType(items: readonly Item[]): Map<string, Item[]> {
-  const groups = new Map<string, Item[]>()
-  for (const item of items) {
-    const group = groups.get(item.told.type)
-    if (group === undefined) groups.set(item.told.type, [item])
-    else group.push(item)
-  }
-  return groups
-}
-
 function summaryOf(type: string, items: readonly Item[]): Frame {
   const byDestination: Record<string, number> = {}
   let destinations = 0
@@ -99,7 +92,7 @@ function summaryOf(type: string, items: readonly Item[]): Frame {
     if (isNew && name === destination) destinations += 1
     byDestination[name] = (byDestination[name] ?? 0) + 1
   }
-  const [first, last] = [items[0], items.at(-1)].map((item) => isoTime(item?.at ?? 0))
+  const [first, last] = [items[0], items.at(-1)].map((item) => toIso(item?.at ?? 0))
   const data = JSON.stringify({ type, count: items.length, first, last, byDestination })
   return { id: undefined, event: 'many', data, count: items.length }
 }

@@ -2,14 +2,15 @@ import type { Delivery, Outcome } from '../destinations/delivery.ts'
 import { laneOf } from '../destinations/registry.ts'
 import type { Destination, StoredMessage } from '../domain/message.ts'
 import { decodeRecord } from '../records/record.ts'
-import { type EventData, isoTime } from './sink.ts'
+import { toIso } from '../runtime/iso-time.ts'
+import type { EventData } from './sink.ts'
 
 /** What filters know a destination by. */
 export const nameOfLane = (lane: string): string => (lane === '' ? 'console' : lane)
 
 /** What each event of a message tells. */
 export function aboutMessage(id: string, { dueAt, lane, tags = [] }: AboutStored): EventData {
-  return { id, at: isoTime(dueAt), destination: nameOfLane(lane), tags }
+  return { id, at: toIso(dueAt), destination: nameOfLane(lane), tags }
 }
 type AboutStored = Pick<StoredMessage, 'dueAt' | 'lane' | 'tags'>
 
@@ -31,7 +32,7 @@ export function aboutDelivery(delivery: AboutDelivery): EventData {
   const { id, dueAt, lateMs, attempt, claim, destination, lane, tags = [] } = delivery
   return {
     id,
-    at: isoTime(dueAt),
+    at: toIso(dueAt),
     destination: nameOfLane(lane === '' ? laneOf(destination as Destination) : lane),
     tags,
     lateMs: Math.max(0, lateMs),
@@ -49,7 +50,7 @@ export function aboutOutcome(outcome: Outcome, now: number): EventData {
   const { status, durationMs }: { status?: number; durationMs?: number } =
     'report' in outcome ? outcome.report : outcome.kind === 'delivered' ? outcome : {}
   return {
-    finishedAt: isoTime(now),
+    finishedAt: toIso(now),
     ...('reason' in outcome ? { reason: outcome.reason } : {}),
     ...(status === undefined ? {} : { status }),
     ...(durationMs === undefined ? {} : { durationMs }),

@@ -1,9 +1,10 @@
 import type { Logger } from 'pino'
 import type { Metrics, Totals } from '../observability/metrics.ts'
+import { toIso } from '../runtime/iso-time.ts'
 import type { EventScripts } from '../store/scripts/events.ts'
 import { Collector } from './collector.ts'
 import { createInterest, type Heard } from './interest.ts'
-import { type EventSink, isoTime } from './sink.ts'
+import type { EventSink } from './sink.ts'
 import { EventStreams } from './streams.ts'
 
 const STATS_EVERY_MS = 5_000
@@ -59,7 +60,7 @@ export function createEvents({
   async function tellStats(): Promise<void> {
     if (!interest.hasListeners || !tellsStats) return
     const { oldestLateMs: _, ...counts } = await totals()
-    sink.emit('stats', { at: isoTime(now()), ...counts })
+    sink.emit('stats', { at: toIso(now()), ...counts })
   }
 
   return {

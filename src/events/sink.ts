@@ -42,6 +42,3 @@ export interface EventSink {
 
 /** What is told to nobody. */
 export const NO_EVENTS: EventSink = { isListening: false, emit: () => undefined }
-
-/** A time as events have it. @param ms epoch ms */
-export const isoTime = (ms: number): string => new Date(ms).toISOString()

@@ -1,7 +1,8 @@
+import { toIso } from '../runtime/iso-time.ts'
 import type { ClaimReply } from '../store/scripts/claim.ts'
 import type { Scripts } from '../store/scripts/scripts.ts'
 import { aboutMessage, readHead } from './describe.ts'
-import { type EventData, type EventSink, isoTime } from './sink.ts'
+import type { EventData, EventSink } from './sink.ts'
 
 const EFFECT_EVENTS = { recovered: 'recovered', dropped: 'dropped', died: 'dead' } as const
 
@@ -16,7 +17,7 @@ export function tellingScripts(scripts: Scripts, events: EventSink, now: () => n
     for (const { kind, id, head, reason } of effects) {
       const stored = readHead(head)
       const about = stored === undefined ? { id } : aboutMessage(id, stored)
-      const end = kind === 'recovered' ? {} : { finishedAt: isoTime(at) }
+      const end = kind === 'recovered' ? {} : { finishedAt: toIso(at) }
       events.emit(EFFECT_EVENTS[kind], { ...about, ...end, reason })
     }
   }
@@ -42,7 +43,7 @@ export function tellingScripts(scripts: Scripts, events: EventSink, now: () => n
       for (const { id, head, lateMs } of reply.movedMessages) {
         const stored = readHead(head)
         const about = stored === undefined ? { id } : aboutMessage(id, stored)
-        events.emit('delivered', { ...about, finishedAt: isoTime(reply.now), lateMs })
+        events.emit('delivered', { ...about, finishedAt: toIso(reply.now), lateMs })
       }
       return reply
     },
@@ -109,7 +110,7 @@ function shifted(about: EventData, { byMs, latest, everyMs = 0 }: ShiftArgs, pla
   const offset = Math.floor(place * everyMs)
   const due = Date.parse(about.at)
   const at = byMs === 'now' ? Math.min(due, now + offset) : due + byMs + offset
-  return { ...about, at: isoTime(Math.max(0, Math.min(at, latest))), byMs }
+  return { ...about, at: toIso(Math.max(0, Math.min(at, latest))), byMs }
 }
 
 /** As tellingScripts, for the leases of pull workers: of those that settle them, too. */
@@ -121,7 +122,7 @@ export function tellingLeases(scripts: Scripts, events: EventSink, now: () => nu
       if (!events.isListening) return scripts.acknowledge(shard, delivered)
       const ids = delivered.map(({ id }) => id)
       const [about, lost] = await Promise.all([lookUp(shard, ids), scripts.acknowledge(shard, delivered)])
-      const finishedAt = isoTime(now())
+      const finishedAt = toIso(now())
       for (const { id, lateMs } of delivered) {
         const late = lateMs === null ? {} : { lateMs }
         if (!lost.includes(id)) events.emit('delivered', { ...about(id), finishedAt, ...late })
@@ -133,11 +134,11 @@ export function tellingLeases(scripts: Scripts, events: EventSink, now: () => nu
       if (!events.isListening) return scripts.release(shard, releases)
       const ids = releases.map(({ id }) => id)
       const [about, reply] = await Promise.all([lookUp(shard, ids), scripts.release(shard, releases)])
-      const finishedAt = isoTime(now())
+      const finishedAt = toIso(now())
       for (const [i, release] of releases.entries()) {
         const [word, nextAt] = [reply.words[i], reply.nextAt[i]]
         if (word === 'lost' || !('reason' in release)) continue
-        const next = nextAt === undefined ? {} : { nextAt: isoTime(nextAt) }
+        const next = nextAt === undefined ? {} : { nextAt: toIso(nextAt) }
         const event = { ...about(release.id), finishedAt, reason: release.reason, ...next }
         events.emit(word === 'dead' ? 'dead' : 'failed', event)
       }

@@ -1,6 +1,7 @@
 import { SchedulerError } from '../domain/errors.ts'
 import { LAST_MS } from '../domain/message.ts'
-import { type EventSink, isoTime } from '../events/sink.ts'
+import type { EventSink } from '../events/sink.ts'
+import { toIso } from '../runtime/iso-time.ts'
 import type { ShardMap } from '../shards/shard-map.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { PauseList, PauseScripts } from '../store/scripts/pauses.ts'
@@ -71,7 +72,7 @@ const TOGETHER_MS = 5
 /** Another server changes the same pause between a look at it and the change. */
 const TRIES = 5
 
-const timeOf = (ms: number | null) => (ms === null ? null : isoTime(ms))
+const timeOf = (ms: number | null) => (ms === null ? null : toIso(ms))
 
 /** An event without what is not known. */
 const withoutNulls = (event: Readonly<Record<string, unknown>>) =>

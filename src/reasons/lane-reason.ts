@@ -1,5 +1,6 @@
+import { toIso } from '../runtime/iso-time.ts'
 import type { Told } from './reason.ts'
-import { destinationOf, isoOf, spanOf } from './words.ts'
+import { destinationOf, spanOf } from './words.ts'
 
 /** A pause, as far as its reason tells. */
 export interface PauseFact {
@@ -68,7 +69,7 @@ function paused(pause: PauseFact, now: number): Told {
   const { target, by, note, at, until } = pause
   const who = by === null ? '' : ` by ${by}`
   const why = note === null || note === '' ? '' : `: ${note}`
-  const end = until === null ? '' : `, until ${isoOf(until)}`
+  const end = until === null ? '' : `, until ${toIso(until)}`
   const what = target === 'all' ? 'everything' : target
   return {
     reason: 'paused',

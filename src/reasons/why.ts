@@ -1,9 +1,10 @@
 import type { AttemptReport } from '../domain/message.ts'
 import type { SuccessfulAttempt } from '../records/marks.ts'
+import { toIso } from '../runtime/iso-time.ts'
 import type { State } from '../store/scripts/query.ts'
 import { type LaneFacts, laneReason, type PauseFact, pauseDetails } from './lane-reason.ts'
 import type { Told } from './reason.ts'
-import { isoOf, spanOf } from './words.ts'
+import { spanOf } from './words.ts'
 
 /** What is known of one message, gathered at one moment. All times are epoch ms. */
 export interface MessageFacts {
@@ -80,7 +81,7 @@ function notDue(
   dueAt: number,
   pause: PauseFact | undefined,
 ): Told {
-  const when = `${isoOf(dueAt)}, in ${spanOf(dueAt - now)}`
+  const when = `${toIso(dueAt)}, in ${spanOf(dueAt - now)}`
   const held = pause === undefined ? '' : `; ${pause.target} is paused`
   const details = pause === undefined ? {} : { paused: pauseDetails(pause) }
   if (failures === 0 || dueAt === ownDueAt) {
@@ -108,7 +109,7 @@ function claimed({ now, score, holder }: MessageFacts): Told {
   const details = { ...(server === null ? {} : { server }), lockUntil }
   const by = server === null ? '' : ` by server ${server}`
   const since = at === null ? '' : ` for ${spanOf(now - at)}`
-  const until = `its lock ends at ${isoOf(lockUntil)}`
+  const until = `its lock ends at ${toIso(lockUntil)}`
   if (!isSound || lockUntil <= now) {
     const who = isLease
       ? 'Its worker let its lease end'
@@ -144,7 +145,7 @@ function dead({ score, failures, lastError, lastAttempt }: MessageFacts): Told {
   const reason = lastError ?? 'unknown'
   return {
     ...{ reason: 'dead', since: score, until: null },
-    summary: `It is a dead letter${score === null ? '' : ` since ${isoOf(score)}`} (${reason}): redrive or delete it`,
+    summary: `It is a dead letter${score === null ? '' : ` since ${toIso(score)}`} (${reason}): redrive or delete it`,
     details: {
       ...{ reason, attempt: failures },
       ...(lastAttempt?.error === undefined ? {} : { lastError: lastAttempt.error }),
@@ -154,7 +155,7 @@ function dead({ score, failures, lastError, lastAttempt }: MessageFacts): Told {
 }
 
 function finished({ score, lateMs, delivery }: MessageFacts, state: 'delivered' | 'dropped'): Told {
-  const when = score === null ? '' : ` at ${isoOf(score)}`
+  const when = score === null ? '' : ` at ${toIso(score)}`
   const late = lateMs === undefined ? '' : `, ${spanOf(lateMs)} late`
   return {
     ...{ reason: state, since: score, until: null },
@@ -166,7 +167,7 @@ function finished({ score, lateMs, delivery }: MessageFacts, state: 'delivered' 
 function cancelled({ score, by, lastError }: MessageFacts): Told {
   return {
     ...{ reason: 'cancelled', since: score, until: null },
-    summary: `It was cancelled${by === undefined ? '' : ` by ${by}`}${score === null ? '' : ` at ${isoOf(score)}`}`,
+    summary: `It was cancelled${by === undefined ? '' : ` by ${by}`}${score === null ? '' : ` at ${toIso(score)}`}`,
     details: { ...(by === undefined ? {} : { by }), ...(lastError === undefined ? {} : { lastError }) },
   }
 }

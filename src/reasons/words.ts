@@ -19,8 +19,6 @@ export function spanOf(ms: number): string {
   return parts.join(' ')
 }
 
-export const isoOf = (ms: number): string => new Date(ms).toISOString()
-
 /** What waits in a lane is for this. */
 export function destinationOf(lane: string): string {
   if (lane === '') return 'the console'

@@ -5,10 +5,11 @@ import { keepPace } from '../clock/pace.ts'
 import { createSettled } from '../clock/settled.ts'
 import { createTestClock } from '../clock/test-clock.ts'
 import { LAST_MS } from '../domain/message.ts'
-import { type EventSink, isoTime } from '../events/sink.ts'
+import type { EventSink } from '../events/sink.ts'
 import type { RedisLeases } from '../leases/leases.ts'
 import type { Membership } from '../membership/membership.ts'
 import { totals } from '../messages/overview.ts'
+import { toIso } from '../runtime/iso-time.ts'
 import { deleteMessages } from '../store/flush.ts'
 import type { ScriptsOptions } from '../store/script-values.ts'
 import { membershipScripts } from '../store/scripts/membership.ts'
@@ -74,7 +75,7 @@ export function composeTestClock(parts: TestClockParts) {
     ...{ store, time, settled, runAct, holdsMessages },
     deleteMessages: () => deleteMessages(client, config.NAMESPACE),
     onActEnd({ now, mode, offsetMs }) {
-      if (servants?.events.isListening) servants.events.emit('clock', { now: isoTime(now), mode, offsetMs })
+      if (servants?.events.isListening) servants.events.emit('clock', { now: toIso(now), mode, offsetMs })
     },
   })
   const raise = createRaiseShards(client, scriptsOptions)

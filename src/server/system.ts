@@ -1,7 +1,7 @@
 import { parseApiKeys } from '../http/plugins/api-keys.ts'
-import { toIso } from '../http/v1/messages/translate.ts'
 import type { System } from '../http/v1/system/schemas.ts'
 import type { ServerInfo } from '../membership/membership.ts'
+import { toIso } from '../runtime/iso-time.ts'
 import type { RedisDetails } from '../store/requirements.ts'
 import { type Config, withoutPassword } from './config.ts'
 import { SETTINGS, type SettingFacts } from './settings.ts'

@@ -4,9 +4,10 @@ import { serverOf } from '../domain/claim-token.ts'
 import { SchedulerError } from '../domain/errors.ts'
 import type { AttemptReport } from '../domain/message.ts'
 import { aboutDelivery, aboutOutcome } from '../events/describe.ts'
-import { type EventSink, isoTime } from '../events/sink.ts'
+import type { EventSink } from '../events/sink.ts'
 import { recordTrimmed } from '../observability/claim-metrics.ts'
 import type { Metrics } from '../observability/metrics.ts'
+import { toIso } from '../runtime/iso-time.ts'
 import { sleep } from '../runtime/sleep.ts'
 import type { RedisClock } from '../store/redis-clock.ts'
 import type { Delivered, Release, SettleScripts } from '../store/scripts/settle.ts'
@@ -146,7 +147,7 @@ function tell(
   { delivery, outcome }: Settlement,
   nextAt?: number,
 ): void {
-  const next = nextAt === undefined ? {} : { nextAt: isoTime(nextAt) }
+  const next = nextAt === undefined ? {} : { nextAt: toIso(nextAt) }
   const event = { ...aboutDelivery(delivery), ...aboutOutcome(outcome, clock.now()), ...next }
   events.emit(type, event, delivery.payload)
 }

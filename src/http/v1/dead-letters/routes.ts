@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { DeadSelection } from '../../../messages/dead-letters.ts'
 import { describeFilter } from '../../../operations/request.ts'
+import { toIso } from '../../../runtime/iso-time.ts'
 import { BAD_QUERY, badBody } from '../../openapi/failures.ts'
 import { answer, route } from '../../openapi/route.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
 import type { ApiDeps } from '../deps.ts'
-import { toIso } from '../messages/translate.ts'
 import {
   DeleteDeadBody,
   DeleteDeadReply,

@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { LAST_MS } from '../../../domain/message.ts'
+import { toIso } from '../../../runtime/iso-time.ts'
 import { BAD_QUERY } from '../../openapi/failures.ts'
 import { answer, route } from '../../openapi/route.ts'
 import { timeOf } from '../../validation/time.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
 import type { ApiDeps } from '../deps.ts'
-import { toIso } from '../messages/translate.ts'
 import { ForecastQuery, ForecastReply } from './schemas.ts'
 
 const DEFAULT_BUCKET_MS = 60_000

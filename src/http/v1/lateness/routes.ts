@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { toIso } from '../../../runtime/iso-time.ts'
 import { BAD_QUERY } from '../../openapi/failures.ts'
 import { answer, route } from '../../openapi/route.ts'
 import { timeOf } from '../../validation/time.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
 import type { ApiDeps } from '../deps.ts'
-import { toIso } from '../messages/translate.ts'
 import { LatenessQuery, LatenessReply } from './schemas.ts'
 
 const HOUR_MS = 3_600_000

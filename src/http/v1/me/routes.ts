@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { toIso } from '../../../runtime/iso-time.ts'
 import { VERSION } from '../../../runtime/version.ts'
 import { answer, route } from '../../openapi/route.ts'
 import { SCOPES } from '../../plugins/api-keys.ts'
 import type { ApiDeps } from '../deps.ts'
-import { toIso } from '../messages/translate.ts'
 import { MeReply } from './schemas.ts'
 
 const ME = route({

@@ -1,6 +1,7 @@
 import type { Destination } from '../../../domain/message.ts'
 import type { KnownMessage, Message } from '../../../messages/message-view.ts'
-import { isWhole, toIso } from './translate.ts'
+import { toIso } from '../../../runtime/iso-time.ts'
+import { isWhole } from './translate.ts'
 
 /** Of a reply that is written here and not by a schema's serializer. */
 export const JSON_UTF8 = 'application/json; charset=utf-8'

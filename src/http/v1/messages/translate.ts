@@ -128,8 +128,6 @@ export function toPatch(body: PatchBody, now: number, checkDestination: CheckDes
   }
 }
 
-export const toIso = (ms: number): string => new Date(ms).toISOString()
-
 /** Whether all of a message is known, and can be read. */
 export const isWhole = (message: KnownMessage): message is Message => 'dueAt' in message
 

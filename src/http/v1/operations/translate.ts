@@ -1,10 +1,11 @@
 import type { Filter } from '../../../messages/filter.ts'
 import type { NewOperation, StoredOperation } from '../../../operations/operations.ts'
 import { statusFor, wrongState } from '../../../operations/request.ts'
+import { toIso } from '../../../runtime/iso-time.ts'
 import { parseDelay } from '../../validation/time.ts'
 import { type FieldError, InvalidRequestError } from '../../validation/validation.ts'
 import { toFilter } from '../messages/filter.schemas.ts'
-import { type CheckDestination, toIso } from '../messages/translate.ts'
+import type { CheckDestination } from '../messages/translate.ts'
 import { HOW_TO_SAY_ALL, type OperationBody, type OperationReply } from './schemas.ts'
 
 /**

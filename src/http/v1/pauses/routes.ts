@@ -4,11 +4,11 @@ import type { FastifyRequest } from 'fastify'
 import type { Pause } from '../../../pauses/pause.ts'
 import type { Pace } from '../../../pauses/pauses.ts'
 import { type PauseTarget, readTarget } from '../../../pauses/target.ts'
+import { toIso } from '../../../runtime/iso-time.ts'
 import { answer, route } from '../../openapi/route.ts'
 import { parseAt, parseDelay } from '../../validation/time.ts'
 import { InvalidRequestError } from '../../validation/validation.ts'
 import type { ApiDeps } from '../deps.ts'
-import { toIso } from '../messages/translate.ts'
 import {
   PauseBody,
   PauseReply,

@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { LateLane } from '../../../reasons/late.ts'
 import type { Details } from '../../../reasons/reason.ts'
+import { toIso } from '../../../runtime/iso-time.ts'
 import { BAD_PATH } from '../../openapi/failures.ts'
 import { answer, route } from '../../openapi/route.ts'
 import type { ApiDeps } from '../deps.ts'
 import { IdParams } from '../messages/request.schemas.ts'
-import { toIso } from '../messages/translate.ts'
 import { LateReply, TimelineReply, WhyReply } from './schemas.ts'
 
 const WHY = route({

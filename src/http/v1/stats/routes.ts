@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { toIso } from '../../../runtime/iso-time.ts'
 import { answer, route } from '../../openapi/route.ts'
 import type { ApiDeps } from '../deps.ts'
-import { toIso } from '../messages/translate.ts'
 import { StatsReply } from './schemas.ts'
 
 type Deps = Pick<ApiDeps, 'totals' | 'servers' | 'streams' | 'shards' | 'redisFacts'>
